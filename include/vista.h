@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * vista.h - recoverable memory: a file mapped into memory, changed by plain
+ * stores inside transactions that are atomic and durable, with a persistent
+ * heap in it.
+ *
+ *     vista_segment *bank = vista_map("bank.vista", 64 << 20, VISTA_CREATE, NULL);
+ *     struct account *a = vista_root(bank, sizeof *a);
+ *     vista_tx *tx = vista_begin_transaction(bank, 0);
+ *     vista_set_range(tx, &a->balance, sizeof a->balance);
+ *     a->balance += 100;
+ *     vista_end_transaction(tx, 0);
+ *     vista_unmap(bank);
+ *
+ * The design is that of Vista (Lowell and Chen, "Free Transactions with Rio
+ * Vista", SOSP 1997; Lowell's dissertation, 1999, chapter 3): what a
+ * transaction is about to change is first copied to an undo log that is itself
+ * in the file; commit discards the log by one store; abort, and recovery after
+ * a crash, copy it back.
+ *
+ * ERRORS.  Functions that return int return 0, or -1 with errno set; functions
+ * that return a pointer return NULL with errno set.  vista_errormsg() then says
+ * in words what was wrong.  No function exits, aborts, prints or leaves a lock
+ * held.  Every function that takes a segment or a transaction fails with EINVAL
+ * when it is NULL or has ended, and with EPERM in a child process that was
+ * forked from the one that mapped the segment.
+ *
+ * THREADS.  Every function may be called from any thread.  One transaction is
+ * used by one thread at a time and may move between threads.  No function is
+ * async-signal-safe.
+ */
+#ifndef VISTA_H
+#define VISTA_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The library's source turns the inlined functions below into ordinary ones. */
+#ifndef VISTA_INLINE
+#define VISTA_INLINE static inline
+#endif
+
+typedef struct vista_segment vista_segment;
+typedef struct vista_tx vista_tx;
+
+/* ---- Segments ---------------------------------------------------------- */
+
+/* Flags of vista_map. */
+#define VISTA_CREATE 0x0001u      /* make the file when it is not there */
+#define VISTA_EXCLUSIVE 0x0002u   /* with CREATE: it must not be there */
+#define VISTA_READ_ONLY 0x0004u   /* look only: no recovery, no writing */
+#define VISTA_AUTO_RANGE 0x0008u  /* ranges found by page faults: not built yet, ENOTSUP */
+#define VISTA_POWER_SAFE 0x0010u  /* require: commits survive power loss */
+#define VISTA_KILL_SAFE 0x0020u   /* ask for no more than: commits survive the process */
+#define VISTA_ACCEPT_TORN 0x0040u /* take a segment that may be torn */
+#define VISTA_ANY_ADDRESS 0x0080u /* may be mapped away from its own address */
+#define VISTA_NO_HEAP 0x0100u     /* at creation: flat memory from vista_base on */
+#define VISTA_SPARSE 0x0200u      /* at creation: disk blocks are allocated with use */
+
+/* How commits are made to last: what the segment's log is written for. */
+enum vista_class {
+    VISTA_CLASS_PROBE = 0, /* in options: find out */
+    VISTA_CLASS_KILL = 1,  /* plain stores: survives the death of the process */
+    VISTA_CLASS_LINE = 2,  /* cache lines written back, fences: survives power loss */
+    VISTA_CLASS_EADR = 3   /* fences alone, where the caches survive power loss too */
+};
+
+struct vista_map_options {
+    void *address;   /* creation: map here for ever (a multiple of the page size); NULL: chosen */
+    size_t max_size; /* creation: bytes the data may ever grow to; 0: four times size */
+    vista_segment *log;    /* share this segment's log: not built yet, ENOTSUP unless NULL */
+    mode_t mode;           /* creation: permission bits, less the umask; 0: 0600 */
+    unsigned lock_wait_ms; /* how long to wait for another process's lock; 0: not at all */
+    size_t auto_pages;     /* for VISTA_AUTO_RANGE: not built yet, must be 0 */
+    uint64_t reserved[10]; /* zero */
+};
+
+/*
+ * Maps the segment in file `path`, and first recovers it if its last user did
+ * not unmap it: transactions that had not committed are rolled back, those that
+ * had are finished (vista_info says how many).
+ *
+ * `size`, in bytes, is for creation: above 0 with VISTA_CREATE, it is rounded up
+ * to whole pages (to at least 64 KiB where there is a heap); a file that exists
+ * keeps the size it has.  Without VISTA_CREATE it must be 0.  A file left by a
+ * creation that was killed counts as not created.  `options` may be NULL.
+ *
+ * The segment comes to lie at the address that was chosen when it was created,
+ * so that pointers into it, stored in it, stay good.  One process at a time maps
+ * a segment for writing; any number may map it VISTA_READ_ONLY meanwhile no one
+ * writes.  The handle belongs to the library and ends with vista_unmap.
+ *
+ * VISTA_POWER_SAFE fails unless the mapping was granted MAP_SYNC (a DAX file
+ * system on persistent memory).  VISTA_KILL_SAFE asks for the weaker class even
+ * there.  With neither, the best class that the file gives is used.
+ *
+ * Errors: EINVAL an argument or a combination of flags that makes no sense, or
+ * VISTA_NO_HEAP / VISTA_SPARSE that differ from what the existing file is;
+ * EEXIST the file exists (VISTA_EXCLUSIVE); ENOENT, EACCES, EISDIR, EMFILE, ...
+ * as from open(2); ENODEV not a regular file; EBUSY locked by another user;
+ * EBADMSG not a segment, or damaged; ENOTSUP another version, byte order or
+ * feature, or a class that this file cannot give; ECANCELED the segment may be
+ * torn: it was open when the machine restarted, or is a copy made while it was
+ * open (VISTA_ACCEPT_TORN takes it all the same if its log and a full check hold
+ * up, EBADMSG if they do not); EUCLEAN it needs recovery (VISTA_READ_ONLY);
+ * EADDRINUSE something is mapped where the segment lives; ENOSPC, EDQUOT, EFBIG
+ * no room for the file; ENOMEM no room in the address space; EIO.
+ */
+vista_segment *vista_map(const char *path, size_t size, unsigned flags,
+                         const struct vista_map_options *options);
+
+/*
+ * Writes the data to its file, marks it clean and unmaps it.  The handle ends,
+ * also when -1 is returned because writing failed (EIO, ENOSPC): the segment is
+ * then recovered at its next mapping.
+ * Errors: EBUSY transactions are open, and the segment stays mapped.
+ */
+int vista_unmap(vista_segment *segment);
+
+/* Where the data begins; NULL with errno on a handle that has ended.  Memory from
+ * here on belongs to the heap unless the segment is VISTA_NO_HEAP. */
+void *vista_base(const vista_segment *segment);
+
+/* Bytes of data; 0 with errno on a handle that has ended. */
+size_t vista_size(const vista_segment *segment);
+
+struct vista_info {
+    const char *path;        /* as given to vista_map; lives as long as the segment is mapped */
+    unsigned char uuid[16];  /* the segment's own */
+    void *base;              /* as vista_base */
+    size_t size;             /* as vista_size */
+    size_t max_size;         /* what size may grow to */
+    unsigned flags;          /* which of READ_ONLY, NO_HEAP, SPARSE it is; ANY_ADDRESS if moved */
+    unsigned durability;     /* what is promised: VISTA_KILL_SAFE or VISTA_POWER_SAFE */
+    unsigned persistence;    /* how: enum vista_class */
+    unsigned forced;         /* 0 probed, 1 forced by vista_init, 2 by the environment */
+    unsigned copy_on_write;  /* 1: the file system copies on write, so that a store may yet
+                                  fail for want of space although its blocks were allocated */
+    unsigned format_version; /* of the file */
+    int fd;                  /* the open file; the library's own */
+    uint64_t data_offset;    /* where the data begins in it, in bytes */
+    uint64_t rolled_back;    /* transactions undone when this mapping recovered the segment */
+    uint64_t finished;       /* committed transactions whose frees it finished */
+    uint64_t open_transactions;
+    uint64_t log_bytes; /* log space now held by transactions' slots */
+    uint64_t reserved[16];
+};
+
+/* Tells what there is to know of a mapped segment. */
+int vista_info(const vista_segment *segment, struct vista_info *out);
+
+/* ---- Transactions ------------------------------------------------------ */
+
+#define VISTA_NO_RESTORE 0x1u /* begin: the transaction will not be aborted */
+#define VISTA_NO_FLUSH 0x1u   /* end: durable by the next vista_flush at the latest */
+
+/*
+ * Any number of transactions, up to 4096, may be open on a segment at once, on
+ * one thread or several.  Keeping them from changing the same bytes is the
+ * program's business (as in RVM, Satyanarayanan et al., TOCS 1994, section 3.1):
+ * two open transactions must not declare overlapping ranges.  A thread's exit
+ * leaves its transactions open.
+ */
+
+/*
+ * Begins a transaction.  `mode` is 0, or VISTA_NO_RESTORE: the caller promises
+ * not to abort it (after a crash it is rolled back all the same).
+ * Errors: EINVAL; EAGAIN 4096 are open; EROFS the segment is mapped read-only;
+ * ENOSPC or ENOMEM no room for one more log.
+ */
+VISTA_INLINE vista_tx *vista_begin_transaction(vista_segment *segment, unsigned mode);
+
+/*
+ * Declares that the transaction may change `length` bytes from `address` on.
+ * When it returns 0 the bytes as they are now are safe in the log, and may be
+ * stored to until the transaction ends.  Ranges may overlap and repeat, be empty
+ * and lie at any alignment.
+ * Errors: EINVAL the range is not wholly inside the segment's data; ENOSPC or
+ * ENOMEM no room for the log to grow.  Then nothing was declared.
+ */
+VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length);
+
+/* Declares `count` ranges, all or (on error, as above) none.  In the cache-line
+ * class they share one fence, which makes this the faster call for several. */
+int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int count);
+
+/*
+ * Commits: on return all of the transaction's changes will be found after a
+ * crash of the kind that the segment's class covers, and the handle has ended.
+ * `mode` is 0 or VISTA_NO_FLUSH, under which durability (never atomicity) may
+ * wait for vista_flush; today's engine flushes at once.
+ * Errors: EINVAL only; a commit cannot fail for want of space.
+ */
+VISTA_INLINE int vista_end_transaction(vista_tx *tx, unsigned mode);
+
+/*
+ * Rolls back: every declared range holds again what it held when it was first
+ * declared, every allocation and free is undone, and the handle has ended.
+ * Errors: EINVAL, also for a transaction begun VISTA_NO_RESTORE, which stays open.
+ */
+int vista_abort_transaction(vista_tx *tx);
+
+/* On return every commit so far is durable, VISTA_NO_FLUSH or not. */
+int vista_flush(vista_segment *segment);
+
+/* ---- The persistent heap ----------------------------------------------- */
+
+/*
+ * Memory is allocated and freed in transactions: an abort or a crash gives back
+ * what was allocated and keeps what was freed.  Blocks are aligned to 16 bytes.
+ * In the transaction that allocated it a block needs no vista_set_range.  All of
+ * these fail with ENOTSUP on a VISTA_NO_HEAP segment.
+ */
+
+/*
+ * Allocates `size` bytes (0 counts as 1), with undefined contents.
+ * Errors: ENOMEM no room in the heap; ENOSPC no room for the log, or on the disk.
+ * The transaction then stands as before the call.
+ */
+void *vista_malloc(vista_tx *tx, size_t size);
+
+/* As vista_malloc(tx, count * size), zeroed; ENOMEM when the product overflows. */
+void *vista_calloc(vista_tx *tx, size_t count, size_t size);
+
+/*
+ * Resizes a block, or allocates one when `address` is NULL.  It returns the same
+ * address, and then the old bytes need a vista_set_range as before, or a new
+ * block with the old contents, and then the old block is freed.
+ * Errors: as vista_malloc and vista_free; the old block is then untouched.
+ */
+void *vista_realloc(vista_tx *tx, void *address, size_t size);
+
+/*
+ * Frees a block; NULL is allowed and does nothing.  Until the transaction
+ * commits the block stays readable and is given to no one; a block that was also
+ * allocated in this transaction may be given out again by it at once.
+ * Errors: EINVAL `address` is not the start of a block, the block is free already
+ * or being freed, belongs to another open transaction, or is the root.
+ */
+int vista_free(vista_tx *tx, void *address);
+
+/* Bytes that a block can hold, at least what was asked for; 0 with EINVAL when
+ * `address` is not the start of a block. */
+size_t vista_usable_size(vista_segment *segment, const void *address);
+
+/*
+ * The root: the block from which everything else is found.  It is made, zeroed,
+ * by the first call, durably and outside any transaction of the caller's; later
+ * calls return it, larger when `size` has grown (the new bytes zeroed).  With
+ * `size` 0 it is returned as it is.  Growth may move it; pointers to it are then
+ * to be fetched anew.
+ * Errors: ENOENT `size` is 0 and there is no root; EBUSY it would have to move
+ * while transactions are open; EROFS; ENOMEM, ENOSPC.
+ */
+void *vista_root(vista_segment *segment, size_t size);
+
+/* ---- The rest ---------------------------------------------------------- */
+
+struct vista_options {
+    unsigned force_class;  /* enum vista_class: take it instead of probing, for tests */
+    uint64_t reserved[15]; /* zero */
+};
+
+/*
+ * Sets options for segments mapped from now on; optional and repeatable; NULL
+ * restores the defaults.  The environment variable VISTA_CLASS (kill, line, eadr)
+ * and libpmem's PMEM_IS_PMEM_FORCE=1 force a class too, but never satisfy
+ * VISTA_POWER_SAFE.
+ * Errors: EINVAL an unknown class or a reserved field that is not zero.
+ */
+int vista_init(const struct vista_options *options);
+
+/* What the last failed call on this thread had to say; "" if none has failed.
+ * Lives until this thread's next failed call. */
+const char *vista_errormsg(void);
+
+/* Called with each finding of vista_check, one line without a newline.
+ * `severity`: 0 a step passed, 1 worth knowing, 2 damage.  Return 0 to go on,
+ * anything else to stop. */
+typedef int (*vista_report_fn)(void *arg, int severity, const char *text);
+
+/*
+ * Checks a segment that is not mapped by anyone: superblock, logs, heap.  It
+ * reads only.  `flags` is 0.  `report` may be NULL.
+ * Returns 0: sound (a segment that needs recovery can be sound, which is
+ * reported); -1: EBADMSG damaged, ECANCELED stopped by `report`, or errors as
+ * from vista_map with VISTA_READ_ONLY.
+ */
+int vista_check(const char *path, unsigned flags, vista_report_fn report, void *arg);
+
+/* ---- The inlined path -------------------------------------------------- */
+
+/*
+ * From here on nothing is for programs to use; it is here so that a transaction
+ * costs no function call.  What is below is frozen: a program compiled with it
+ * works with every later library.
+ *
+ * A record of the undo log, format 1: this header, then the bytes as they were,
+ * padded to 8, then eight zero bytes or the next record.  In the kill-safe class
+ * a record counts once its stamp, stored last, is that of its slot.
+ */
+struct vista_record1 {
+    uint64_t stamp;    /*  0: the transaction's, unique in the file's life */
+    uint64_t offset;   /*  8: of the range, from the data's beginning */
+    uint16_t kind;     /* 16: VISTA_RECORD_UNDO here */
+    uint16_t member;   /* 18: which segment of several that share the log */
+    uint32_t length;   /* 20: of the range, in bytes */
+    uint32_t previous; /* 24: bytes back to the record before; 0: first in its chunk */
+    uint32_t check;    /* 28: CRC32C where flushes can be lost, else 0 */
+};
+#define VISTA_RECORD_UNDO 1
+#define VISTA_STAMP_STEP 0x2000u /* from one transaction's stamp to the slot's next */
+#define VISTA_INLINE_LENGTH 256  /* longer ranges go out of line */
+
+/* The beginning of a transaction's handle. */
+struct vista_tx {
+    uintptr_t next;           /* where the next record goes */
+    uintptr_t limit1;         /* end of the space for records of format 1; 0: not open; 1: open,
+                                 but its ranges go out of line */
+    uintptr_t base;           /* the data that ranges may lie in */
+    size_t size;              /* its bytes */
+    uint64_t stamp;           /* of the open transaction */
+    uintptr_t last;           /* the record before; `next` when there is none */
+    uint64_t *word;           /* the slot's stored stamp: the commit point */
+    uintptr_t first;          /* where the log begins */
+    uintptr_t room;           /* what limit1 becomes when a transaction begins */
+    uint64_t number;          /* the segment's, never used again */
+    uint32_t member;          /* goes into records */
+    uint32_t end_out_of_line; /* not 0: commit takes more than the discard of the log */
+};
+
+/* The beginning of a segment's handle. */
+struct vista_segment {
+    uint64_t number; /* 0: not mapped here (unmapped, or in a forked child) */
+};
+
+/* A thread's last ended transaction, ready to begin again: a cache that may be
+ * emptied at any time. */
+struct vista_thread_cache {
+    uint64_t number; /* of the segment that tx belongs to */
+    vista_tx *tx;    /* NULL: empty */
+};
+extern __thread struct vista_thread_cache vista_thread_cache
+    __attribute__((tls_model("initial-exec")));
+
+vista_tx *vista_begin_out_of_line(vista_segment *segment, unsigned mode);
+int vista_set_range_out_of_line(vista_tx *tx, void *address, size_t length);
+int vista_end_out_of_line(vista_tx *tx, unsigned mode);
+
+#define VISTA_COMPILER_BARRIER() __asm__ __volatile__("" ::: "memory")
+
+VISTA_INLINE vista_tx *vista_begin_transaction(vista_segment *segment, unsigned mode)
+{
+    struct vista_thread_cache *cache = &vista_thread_cache;
+    vista_tx *tx = cache->tx;
+
+    if (tx == NULL || segment == NULL || cache->number != segment->number || mode != 0)
+        return vista_begin_out_of_line(segment, mode);
+    cache->tx = NULL;
+    __atomic_store_n(&tx->limit1, tx->room, __ATOMIC_RELAXED);
+    return tx;
+}
+
+VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length)
+{
+    if (__builtin_constant_p(length) && length > 0 && length <= VISTA_INLINE_LENGTH && tx != NULL) {
+        const size_t need = sizeof(struct vista_record1) + ((length + 7) & ~(size_t)7);
+        const uintptr_t next = tx->next;
+        const uintptr_t limit = __atomic_load_n(&tx->limit1, __ATOMIC_RELAXED);
+        const uint64_t offset = (uintptr_t)address - tx->base;
+
+        /* The range inside the data, the record and eight zero bytes inside the log:
+         * three differences, none negative. */
+        if ((int64_t)(offset | (tx->size - length - offset) |
+                      (limit - next - need - sizeof(uint64_t))) >= 0) {
+            struct vista_record1 *record = (struct vista_record1 *)next;
+
+            *(uint64_t *)(next + need) = 0;
+            record->offset = offset;
+            record->kind = VISTA_RECORD_UNDO;
+            record->member = (uint16_t)tx->member;
+            record->length = (uint32_t)length;
+            record->previous = (uint32_t)(next - tx->last);
+            record->check = 0;
+            VISTA_COMPILER_BARRIER(); /* the before-image is read here, not earlier */
+            memcpy(record + 1, address, length);
+            VISTA_COMPILER_BARRIER();
+            record->stamp = tx->stamp; /* now the record counts */
+            VISTA_COMPILER_BARRIER();  /* and now the program may store */
+            tx->last = next;
+            tx->next = next + need;
+            return 0;
+        }
+    }
+    return vista_set_range_out_of_line(tx, address, length);
+}
+
+VISTA_INLINE int vista_end_transaction(vista_tx *tx, unsigned mode)
+{
+    struct vista_thread_cache *cache = &vista_thread_cache;
+    uint64_t stamp;
+
+    if (tx == NULL || mode != 0 || __atomic_load_n(&tx->limit1, __ATOMIC_RELAXED) == 0 ||
+        tx->end_out_of_line != 0 || cache->tx != NULL || cache->number != tx->number)
+        return vista_end_out_of_line(tx, mode);
+    stamp = tx->stamp + VISTA_STAMP_STEP;
+    VISTA_COMPILER_BARRIER();
+    *tx->word = stamp; /* the commit point: every record of the log is void */
+    VISTA_COMPILER_BARRIER();
+    tx->stamp = stamp;
+    tx->next = tx->first;
+    tx->last = tx->first;
+    __atomic_store_n(&tx->limit1, (uintptr_t)0, __ATOMIC_RELAXED);
+    cache->tx = tx;
+    return 0;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The public calls on the persistent heap.
+ */
+#include "heap/heap.h"
+
+#include <errno.h>
+
+#include "base/error.h"
+#include "core/transaction.h"
+
+/* The open transaction behind a handle, on a segment that has a heap. */
+static struct vi_tx *check(vista_tx *handle)
+{
+    struct vi_tx *tx = vi_tx_check(handle);
+
+    if (tx != NULL && tx->segment->heap == NULL)
+        return vi_fail(ENOTSUP, "%s: has no heap", tx->segment->path), NULL;
+    return tx;
+}
+
+static void *allocate(struct vi_tx *tx, size_t size)
+{
+    return vi_heap_malloc(tx->segment->heap, &tx->log, size);
+}
+
+static int release(struct vi_tx *tx, void *address)
+{
+    return vi_heap_free(tx->segment->heap, &tx->log, address);
+}
+
+/* The root is not the program's to free. */
+static int check_not_root(const struct vi_tx *tx, const void *address)
+{
+    const struct vi_root root = vi_heap_root(tx->segment->heap);
+
+    if (root.size == 0 || (uintptr_t)address - (uintptr_t)tx->segment->map.data != root.offset)
+        return 0;
+    return vi_fail(EINVAL, "%s: %p is the root, which cannot be freed", tx->segment->path, address);
+}
+
+void *vista_malloc(vista_tx *handle, size_t size)
+{
+    struct vi_tx *tx = check(handle);
+
+    return tx != NULL ? allocate(tx, size) : NULL;
+}
+
+void *vista_calloc(vista_tx *handle, size_t count, size_t size)
+{
+    struct vi_tx *tx = check(handle);
+    size_t bytes;
+    void *block;
+
+    if (tx == NULL)
+        return NULL;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return vi_fail(ENOMEM, "vista_calloc: %zu times %zu bytes overflows", count, size), NULL;
+    block = allocate(tx, bytes);
+    return block != NULL ? memset(block, 0, bytes) : NULL;
+}
+
+void *vista_realloc(vista_tx *handle, void *address, size_t size)
+{
+    struct vi_tx *tx = check(handle);
+    size_t old;
+    void *block;
+
+    if (tx == NULL)
+        return NULL;
+    if (address == NULL)
+        return allocate(tx, size);
+    if (check_not_root(tx, address) != 0)
+        return NULL;
+    old = vi_heap_usable_size(tx->segment->heap, &tx->log, address);
+    if (old == 0 || (size <= old && size >= old / 2))
+        return old == 0 ? NULL : address;
+    block = allocate(tx, size);
+    if (block == NULL)
+        return NULL;
+    if (release(tx, address) != 0) {
+        const int error = errno;
+
+        release(tx, block); /* allocated by us just now: it can always go back */
+        errno = error;
+        return NULL;
+    }
+    return memcpy(block, address, size < old ? size : old); /* readable until the commit */
+}
+
+int vista_free(vista_tx *handle, void *address)
+{
+    struct vi_tx *tx = check(handle);
+
+    if (tx == NULL)
+        return -1;
+    if (address == NULL)
+        return 0;
+    return check_not_root(tx, address) == 0 ? release(tx, address) : -1;
+}
+
+static struct vi_segment *check_heap(vista_segment *handle)
+{
+    struct vi_segment *segment = vi_segment_check(handle);
+
+    if (segment != NULL && segment->heap == NULL)
+        return vi_fail(ENOTSUP, "%s: has no heap", segment->path), NULL;
+    return segment;
+}
+
+size_t vista_usable_size(vista_segment *handle, const void *address)
+{
+    struct vi_segment *segment = check_heap(handle);
+
+    return segment != NULL ? vi_heap_usable_size(segment->heap, NULL, address) : 0;
+}
+
+/* ---- The root ---------------------------------------------------------- */
+
+/* In a transaction of its own: the root becomes `size` bytes, in place if it can. */
+static int grow_root(struct vi_segment *segment, struct vi_tx *tx, size_t size)
+{
+    const struct vi_root old = vi_heap_root(segment->heap);
+    unsigned char *base = segment->map.data, *block = base + old.offset;
+    size_t room = old.size != 0 ? vi_heap_usable_size(segment->heap, NULL, block) : 0;
+
+    if (room < size) {
+        block = allocate(tx, size);
+        if (block == NULL)
+            return -1;
+        memcpy(block, base + old.offset, old.size);
+    } else {
+        const struct iovec fresh = {block + old.size, size - old.size};
+
+        if (vi_tx_declare(tx, &fresh, 1) != 0)
+            return -1;
+    }
+    memset(block + old.size, 0, size - old.size);
+    if (vi_heap_set_root(segment->heap, &tx->log,
+                         (struct vi_root){(uint64_t)(block - base), size}) != 0)
+        return -1;
+    if (room < size && old.size != 0)
+        return release(tx, base + old.offset);
+    return 0;
+}
+
+/* Called with the root's lock. */
+static int change_root(struct vi_segment *segment, size_t size)
+{
+    const struct vi_root old = vi_heap_root(segment->heap);
+    struct vi_tx *tx;
+    int error;
+
+    if (segment->flags & VISTA_READ_ONLY)
+        return vi_fail(EROFS, "%s: is mapped read-only, its root has %llu bytes", segment->path,
+                       (unsigned long long)old.size);
+    if (old.size != 0 && vi_tx_count_open(segment) != 0 &&
+        vi_heap_usable_size(segment->heap, NULL, segment->map.data + old.offset) < size)
+        return vi_fail(EBUSY,
+                       "%s: its root of %llu bytes would have to move to grow to %zu, and "
+                       "transactions are open",
+                       segment->path, (unsigned long long)old.size, size);
+    tx = vi_tx_begin(segment, 0);
+    if (tx == NULL)
+        return -1;
+    if (grow_root(segment, tx, size) == 0) {
+        vi_tx_commit(tx);
+        return 0;
+    }
+    error = errno;
+    vi_tx_abort(tx);
+    errno = error;
+    return -1;
+}
+
+void *vista_root(vista_segment *handle, size_t size)
+{
+    struct vi_segment *segment = check_heap(handle);
+    int result = 0;
+    struct vi_root root;
+
+    if (segment == NULL)
+        return NULL;
+    pthread_mutex_lock(&segment->root_lock);
+    root = vi_heap_root(segment->heap);
+    if (root.offset > segment->map.data_size || root.size > segment->map.data_size - root.offset)
+        result =
+            vi_fail(EBADMSG, "%s: damaged: its root of %llu bytes at %llu cannot be", segment->path,
+                    (unsigned long long)root.size, (unsigned long long)root.offset);
+    else if (root.size == 0 && size == 0)
+        result = vi_fail(ENOENT, "%s: has no root yet", segment->path);
+    else if (root.size < size)
+        result = change_root(segment, size);
+    root = vi_heap_root(segment->heap);
+    pthread_mutex_unlock(&segment->root_lock);
+    return result == 0 ? segment->map.data + root.offset : NULL;
+}

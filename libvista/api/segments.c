@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The public calls on segments: arguments are checked, then the rows below are
+ * wired together.  Contracts are in vista.h.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "check/check.h"
+#include "core/transaction.h"
+#include "heap/heap.h"
+
+#define ALL_FLAGS \
+    (VISTA_CREATE | VISTA_EXCLUSIVE | VISTA_READ_ONLY | VISTA_AUTO_RANGE | VISTA_POWER_SAFE | \
+     VISTA_KILL_SAFE | VISTA_ACCEPT_TORN | VISTA_ANY_ADDRESS | VISTA_NO_HEAP | VISTA_SPARSE)
+
+static const struct {
+    unsigned flags; /* all of these together make no sense, */
+    const char *why;
+} bad_flags[] = {
+    {VISTA_READ_ONLY | VISTA_CREATE, "VISTA_READ_ONLY cannot create"},
+    {VISTA_READ_ONLY | VISTA_ACCEPT_TORN, "VISTA_READ_ONLY cannot recover a torn segment"},
+    {VISTA_READ_ONLY | VISTA_POWER_SAFE, "VISTA_READ_ONLY commits nothing to be power-safe"},
+    {VISTA_READ_ONLY | VISTA_KILL_SAFE, "VISTA_READ_ONLY commits nothing to be kill-safe"},
+    {VISTA_READ_ONLY | VISTA_AUTO_RANGE, "VISTA_READ_ONLY has no ranges"},
+    {VISTA_POWER_SAFE | VISTA_KILL_SAFE, "VISTA_POWER_SAFE and VISTA_KILL_SAFE exclude each other"},
+    {VISTA_EXCLUSIVE | VISTA_ACCEPT_TORN, "what VISTA_EXCLUSIVE creates cannot be torn"},
+};
+
+static int check_flags(const char *path, size_t size, unsigned flags)
+{
+    if (flags & ~ALL_FLAGS)
+        return vi_fail(EINVAL, "vista_map: unknown flags 0x%x", flags & ~ALL_FLAGS);
+    for (size_t i = 0; i < sizeof bad_flags / sizeof bad_flags[0]; i++)
+        if ((flags & bad_flags[i].flags) == bad_flags[i].flags)
+            return vi_fail(EINVAL, "%s: %s", path, bad_flags[i].why);
+    if (flags & VISTA_EXCLUSIVE && !(flags & VISTA_CREATE))
+        return vi_fail(EINVAL, "%s: VISTA_EXCLUSIVE goes with VISTA_CREATE", path);
+    if (flags & VISTA_CREATE && size == 0)
+        return vi_fail(EINVAL, "%s: VISTA_CREATE needs a size above 0", path);
+    if (!(flags & VISTA_CREATE) && size != 0)
+        return vi_fail(EINVAL, "%s: size %zu without VISTA_CREATE: it must be 0", path, size);
+    if (flags & VISTA_AUTO_RANGE)
+        return vi_fail(ENOTSUP, "%s: VISTA_AUTO_RANGE is not built into this version", path);
+    return 0;
+}
+
+static int check_options(const char *path, size_t size, unsigned flags,
+                         const struct vista_map_options *options)
+{
+    static const uint64_t zero[sizeof options->reserved / sizeof(uint64_t)];
+
+    if (options->log != NULL || options->auto_pages != 0)
+        return vi_fail(ENOTSUP, "%s: a shared log and auto_pages are not built into this version",
+                       path);
+    if (memcmp(options->reserved, zero, sizeof zero) != 0)
+        return vi_fail(EINVAL, "%s: reserved options must be zero", path);
+    if ((options->address != NULL || options->max_size != 0 || options->mode != 0) &&
+        !(flags & VISTA_CREATE))
+        return vi_fail(EINVAL, "%s: address, max_size and mode go with VISTA_CREATE", path);
+    if ((uintptr_t)options->address % VI_PAGE != 0 || (uintptr_t)options->address >> 47 != 0)
+        return vi_fail(EINVAL, "%s: address %p is not a multiple of %u below 2^47", path,
+                       options->address, VI_PAGE);
+    if (options->max_size != 0 && options->max_size < size)
+        return vi_fail(EINVAL, "%s: max_size %zu is less than size %zu", path, options->max_size,
+                       size);
+    if (options->mode & ~(mode_t)0777)
+        return vi_fail(EINVAL, "%s: mode 0%o is more than permission bits", path, options->mode);
+    return 0;
+}
+
+static int back(void *context, uint64_t offset, uint64_t length)
+{
+    return vi_segment_back(context, offset, length);
+}
+
+static void reclaim(void *context)
+{
+    vi_tx_each_idle(context);
+}
+
+static void settled(void *heap, uint32_t slot)
+{
+    vi_heap_end(heap, slot);
+}
+
+static void release(void *heap, uint32_t slot)
+{
+    vi_heap_release(heap, slot);
+}
+
+static int open_heap(struct vi_segment *segment)
+{
+    const struct vi_superblock *s = &segment->superblock;
+    unsigned char *meta = segment->map.meta + s->heap_offset;
+    const struct vi_heap_place place = {
+        .header = (struct vi_heap_header *)meta,
+        .descriptors = (uint64_t *)(meta + VI_PAGE),
+        .bitmaps = (uint64_t *)(meta + VI_PAGE + vi_superblock_units(s) * sizeof(uint64_t)),
+        .base = segment->map.data,
+        .size = s->size,
+        .max_size = s->max_size,
+        .persist = &segment->persist,
+        .path = segment->path,
+        .back = segment->flags & VISTA_SPARSE ? back : NULL,
+        .reclaim = reclaim,
+        .context = segment,
+    };
+    struct vi_heap *heap = vi_heap_open(&place);
+
+    if (heap == NULL)
+        return -1;
+    segment->heap = heap;
+    segment->settled = settled;
+    segment->release = release;
+    for (unsigned kind = VI_KIND_UNDO + 1; kind < VI_KINDS; kind++) {
+        segment->kinds[kind].handler = &vi_heap_handlers[kind];
+        segment->kinds[kind].context = heap;
+        segment->deferred |= (uint32_t)vi_heap_handlers[kind].deferred << kind;
+    }
+    return 0;
+}
+
+/* What was torn may be damaged anywhere: the log was, now all is looked at. */
+static int check_torn(const struct vi_segment *segment)
+{
+    if (vi_check_mapped(&segment->file, &segment->superblock, segment->map.meta, NULL, NULL) == 0)
+        return 0;
+    return vi_fail(EBADMSG, "%s: torn: it does not pass vista_check after its rollback",
+                   segment->path);
+}
+
+static void close_segment(struct vi_segment *segment)
+{
+    const int error = errno;
+
+    if (segment->heap != NULL)
+        vi_heap_close(segment->heap);
+    vi_segment_close(segment, false);
+    errno = error;
+}
+
+vista_segment *vista_map(const char *path, size_t size, unsigned flags,
+                         const struct vista_map_options *options)
+{
+    static const struct vista_map_options defaults;
+    struct vi_segment *segment;
+
+    options = options != NULL ? options : &defaults;
+    if (path == NULL || *path == '\0')
+        return vi_fail(EINVAL, "vista_map: no path"), NULL;
+    if (strlen(path) >= PATH_MAX)
+        return vi_fail(ENAMETOOLONG, "vista_map: the path is %zu bytes long", strlen(path)), NULL;
+    if (check_flags(path, size, flags) != 0 || check_options(path, size, flags, options) != 0)
+        return NULL;
+    segment = vi_segment_open(path, size, flags, options);
+    if (segment == NULL)
+        return NULL;
+    segment->kinds[VI_KIND_UNDO].handler = &vi_undo_handler;
+    segment->kinds[VI_KIND_UNDO].context = segment;
+    if ((!(segment->flags & VISTA_NO_HEAP) && open_heap(segment) != 0) ||
+        (!(flags & VISTA_READ_ONLY) && vi_recover(segment) != 0) ||
+        (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) || vi_segment_start(segment) != 0) {
+        close_segment(segment);
+        return NULL;
+    }
+    return &segment->handle;
+}
+
+int vista_unmap(vista_segment *handle)
+{
+    struct vi_segment *segment = vi_segment_check(handle);
+    uint64_t open;
+
+    if (segment == NULL)
+        return -1;
+    open = vi_tx_count_open(segment);
+    if (open != 0)
+        return vi_fail(EBUSY, "%s: %llu transactions are open", segment->path,
+                       (unsigned long long)open);
+    if (segment->heap != NULL)
+        vi_heap_close(segment->heap);
+    return vi_segment_close(segment, true);
+}
+
+void *vista_base(const vista_segment *handle)
+{
+    const struct vi_segment *segment = vi_segment_check(handle);
+
+    return segment != NULL ? segment->map.data : NULL;
+}
+
+size_t vista_size(const vista_segment *handle)
+{
+    const struct vi_segment *segment = vi_segment_check(handle);
+
+    return segment != NULL ? segment->map.data_size : 0;
+}
+
+int vista_info(const vista_segment *handle, struct vista_info *out)
+{
+    struct vi_segment *segment = vi_segment_check(handle);
+
+    if (out == NULL)
+        return vi_fail(EINVAL, "vista_info: nowhere to put it");
+    memset(out, 0, sizeof *out);
+    if (segment == NULL)
+        return -1;
+    out->path = segment->path;
+    memcpy(out->uuid, segment->superblock.uuid, sizeof out->uuid);
+    out->base = segment->map.data;
+    out->size = segment->map.data_size;
+    out->max_size = segment->superblock.max_size;
+    out->flags = segment->flags;
+    out->persistence = segment->persist.class;
+    out->durability = segment->persist.class != VISTA_CLASS_KILL &&
+                              segment->superblock.real_class != VISTA_CLASS_KILL
+                          ? VISTA_POWER_SAFE
+                          : VISTA_KILL_SAFE;
+    out->forced = segment->forced;
+    out->copy_on_write = segment->file.copy_on_write;
+    out->format_version = segment->superblock.version;
+    out->fd = segment->file.fd;
+    out->data_offset = segment->superblock.data_offset;
+    out->rolled_back = segment->rolled_back;
+    out->finished = segment->finished;
+    out->open_transactions = vi_tx_count_open(segment);
+    out->log_bytes = vi_logs_bytes(&segment->logs);
+    return 0;
+}
+
+int vista_flush(vista_segment *handle)
+{
+    return vi_segment_check(handle) != NULL ? 0 : -1; /* the undo engine flushes at commit */
+}
+
+int vista_init(const struct vista_options *options)
+{
+    static const uint64_t zero[sizeof options->reserved / sizeof(uint64_t)];
+    struct vi_process *process = vi_process();
+
+    if (process == NULL)
+        return -1;
+    if (options != NULL && (options->force_class > VISTA_CLASS_EADR ||
+                            memcmp(options->reserved, zero, sizeof zero) != 0))
+        return vi_fail(EINVAL, "vista_init: unknown class %u, or a reserved field is not zero",
+                       options->force_class);
+    pthread_mutex_lock(&process->lock);
+    process->force_class =
+        options != NULL ? (enum vista_class)options->force_class : VISTA_CLASS_PROBE;
+    pthread_mutex_unlock(&process->lock);
+    return 0;
+}
+
+const char *vista_errormsg(void)
+{
+    return vi_error_message();
+}

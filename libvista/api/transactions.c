@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The public calls on transactions.  What vista.h inlines is compiled here once
+ * more as ordinary functions, for programs that cannot inline it.
+ */
+#define VISTA_INLINE
+#include "vista.h"
+
+#include <errno.h>
+
+#include "base/error.h"
+#include "core/transaction.h"
+
+vista_tx *vista_begin_out_of_line(vista_segment *handle, unsigned mode)
+{
+    struct vi_segment *segment = vi_segment_check(handle);
+    struct vi_tx *tx;
+
+    if (segment == NULL)
+        return NULL;
+    if (mode & ~VISTA_NO_RESTORE)
+        return vi_fail(EINVAL, "vista_begin_transaction: unknown mode 0x%x", mode), NULL;
+    if (segment->flags & VISTA_READ_ONLY)
+        return vi_fail(EROFS, "%s: is mapped read-only", segment->path), NULL;
+    tx = vi_tx_begin(segment, mode);
+    return tx != NULL ? &tx->log.cursor : NULL;
+}
+
+int vista_set_range_out_of_line(vista_tx *handle, void *address, size_t length)
+{
+    const struct iovec range = {address, length};
+    struct vi_tx *tx = vi_tx_check(handle);
+
+    return tx != NULL ? vi_tx_declare(tx, &range, 1) : -1;
+}
+
+int vista_set_ranges(vista_tx *handle, const struct iovec *ranges, int count)
+{
+    struct vi_tx *tx = vi_tx_check(handle);
+
+    if (tx == NULL)
+        return -1;
+    if (count < 0 || (ranges == NULL && count > 0))
+        return vi_fail(EINVAL, "vista_set_ranges: %d ranges at %p", count, (const void *)ranges);
+    return vi_tx_declare(tx, ranges, count);
+}
+
+int vista_end_out_of_line(vista_tx *handle, unsigned mode)
+{
+    struct vi_tx *tx = vi_tx_check(handle);
+
+    if (tx == NULL)
+        return -1;
+    if (mode & ~VISTA_NO_FLUSH)
+        return vi_fail(EINVAL, "vista_end_transaction: unknown mode 0x%x", mode);
+    vi_tx_commit(tx);
+    return 0;
+}
+
+int vista_abort_transaction(vista_tx *handle)
+{
+    struct vi_tx *tx = vi_tx_check(handle);
+
+    if (tx == NULL)
+        return -1;
+    if (tx->no_restore)
+        return vi_fail(EINVAL, "the transaction was begun with VISTA_NO_RESTORE");
+    vi_tx_abort(tx);
+    return 0;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Errors: errno, and this thread's message in words.
+ */
+#ifndef VI_BASE_ERROR_H
+#define VI_BASE_ERROR_H
+
+/* Sets errno to `error` and the message of vista_errormsg; returns -1.  Pointer
+ * functions say `return vi_fail(...), NULL`. */
+int vi_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same, with ": " and what the system says of `error` added. */
+int vi_fail_system(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+const char *vi_error_message(void);
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Running a check: the table of steps, the report, and the search for words that
+ * are not zero.
+ */
+#include "check/check.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "check/steps.h"
+#include "media/superblock.h"
+
+#define FINDINGS_MAX 20u /* of one step: a screenful tells as much as a thousand */
+
+/* ---- The report -------------------------------------------------------- */
+
+static void send(struct vi_check *check, enum vi_check_severity severity, const char *text)
+{
+    if (!check->stopped && check->report != NULL)
+        check->stopped = check->report(check->arg, (int)severity, text) != 0;
+}
+
+void vi_check_say(struct vi_check *check, enum vi_check_severity severity, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    int length = snprintf(text, sizeof text, "%s: ", check->step);
+
+    if (severity == VI_CHECK_DAMAGE) {
+        check->damage++;
+        check->all_damage++;
+    }
+    if (severity != VI_CHECK_PASSED && ++check->findings > FINDINGS_MAX)
+        return;
+    va_start(arguments, format);
+    vsnprintf(text + length, sizeof text - (size_t)length, format, arguments);
+    va_end(arguments);
+    if (severity == VI_CHECK_DAMAGE && check->all_damage == 1)
+        memcpy(check->first, text, sizeof text);
+    send(check, severity, text);
+}
+
+static void say_what_was_cut(struct vi_check *check)
+{
+    char text[128];
+
+    if (check->findings <= FINDINGS_MAX)
+        return;
+    snprintf(text, sizeof text, "%s: and %u more findings, not listed", check->step,
+             check->findings - FINDINGS_MAX);
+    send(check, check->damage != 0 ? VI_CHECK_DAMAGE : VI_CHECK_NOTE, text);
+}
+
+/* ---- Words that are not zero ------------------------------------------- */
+
+struct vi_check_scan vi_check_scan(const struct vi_check *check, uint64_t from, uint64_t end)
+{
+    return (struct vi_check_scan){.check = check, .at = from, .end = end, .data_end = from};
+}
+
+/* Moves over a hole; where the file system cannot tell, all is data. */
+static void find_data(struct vi_check_scan *scan)
+{
+    const int fd = scan->check->file->fd;
+    const off_t data = lseek(fd, (off_t)scan->at, SEEK_DATA);
+    const off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+
+    scan->data_end = scan->end;
+    if (data < 0 && errno == ENXIO) {
+        scan->at = scan->end;
+        return;
+    }
+    if (data < 0 || hole <= data)
+        return;
+    if ((uint64_t)data > scan->at)
+        scan->at = (uint64_t)data / sizeof(uint64_t) * sizeof(uint64_t);
+    if ((uint64_t)hole < scan->end)
+        scan->data_end = (uint64_t)hole / sizeof(uint64_t) * sizeof(uint64_t);
+    if (scan->data_end <= scan->at) /* a hole that ends within a word */
+        scan->data_end = scan->at + sizeof(uint64_t);
+}
+
+uint64_t vi_check_next(struct vi_check_scan *scan)
+{
+    while (scan->at < scan->end) {
+        if (scan->at >= scan->data_end) {
+            find_data(scan);
+            continue;
+        }
+        while (scan->at < scan->data_end && scan->at < scan->end) {
+            scan->at += sizeof(uint64_t);
+            if (vi_check_word(scan->check, scan->at - sizeof(uint64_t)) != 0)
+                return scan->at - sizeof(uint64_t);
+        }
+    }
+    return scan->end;
+}
+
+/* ---- The steps --------------------------------------------------------- */
+
+static const struct step {
+    const char *name;
+    void (*run)(struct vi_check *check);
+    bool needs_heap;
+} steps[] = {
+    {"state", vi_check_state, false},
+    {"file", vi_check_size, false},
+    {"log slots", vi_check_slots, false},
+    {"heap descriptors", vi_check_descriptors, true},
+    {"heap bitmaps", vi_check_bitmaps, true},
+    {"log records", vi_check_records, false},
+    {"root", vi_check_root, true},
+};
+
+static void begin_step(struct vi_check *check, const char *name)
+{
+    check->step = name;
+    check->findings = 0;
+    check->damage = 0;
+}
+
+static int run_steps(struct vi_check *check)
+{
+    for (size_t i = 0; i < sizeof steps / sizeof *steps && !check->stopped; i++) {
+        if (steps[i].needs_heap && check->superblock->heap_offset == 0)
+            continue;
+        begin_step(check, steps[i].name);
+        steps[i].run(check);
+        say_what_was_cut(check);
+    }
+    if (check->stopped)
+        return vi_fail(ECANCELED, "%s: the check was stopped by its caller", check->file->path);
+    if (check->all_damage != 0)
+        return vi_fail(EBADMSG, "%s: damaged (findings: %u): %s", check->file->path,
+                       check->all_damage, check->first);
+    return 0;
+}
+
+/* Compares what may never differ between the copies. */
+static bool same_segment(const struct vi_superblock *a, const struct vi_superblock *b)
+{
+    return memcmp(a->uuid, b->uuid, sizeof a->uuid) == 0 && a->address == b->address &&
+           a->max_size == b->max_size && a->features_must == b->features_must &&
+           a->data_offset == b->data_offset;
+}
+
+static int read_copies(struct vi_check *check)
+{
+    unsigned char pages[VI_SUPERBLOCKS * VI_SUPERBLOCK_SIZE] = {0};
+    struct vi_superblock copy;
+    unsigned good = 0;
+
+    if (pread(check->file->fd, pages, sizeof pages, 0) < 0)
+        return vi_fail_system(errno, "%s: cannot read", check->file->path);
+    for (unsigned i = 0; i < VI_SUPERBLOCKS; i++) {
+        memcpy(&copy, pages + i * VI_SUPERBLOCK_SIZE, sizeof copy);
+        if (vi_superblock_check(check->file, &copy, true) != 0) {
+            vi_check_say(check, VI_CHECK_NOTE, "copy %u, at file offset %u, is not used: %s", i,
+                         i * VI_SUPERBLOCK_SIZE, vi_error_message());
+            continue;
+        }
+        good++;
+        if (!same_segment(&copy, check->superblock))
+            vi_check_say(check, VI_CHECK_DAMAGE, "the two copies are of different segments");
+    }
+    if (check->damage == 0)
+        vi_check_say(check, VI_CHECK_PASSED, "%s",
+                     good == 2 ? "both copies are sound" : "one copy is sound, which is enough");
+    return 0;
+}
+
+/* Finds the superblock.  -1 with errno when there is none to go by. */
+static int check_superblock(struct vi_check *check, struct vi_superblock *superblock)
+{
+    const int found = vi_superblock_read(check->file, true, superblock);
+
+    begin_step(check, "superblock");
+    if (found == 1)
+        vi_fail(EBADMSG, "%s: not a vista segment: empty, or its creation was killed",
+                check->file->path);
+    if (found != 0) {
+        const int error = errno;
+
+        vi_check_say(check, VI_CHECK_DAMAGE, "%s", vi_error_message());
+        errno = error;
+        return -1;
+    }
+    check->superblock = superblock;
+    return read_copies(check);
+}
+
+int vi_check_file(const struct vi_file *file, vista_report_fn report, void *arg,
+                  struct vi_check_totals *totals)
+{
+    struct vi_check_totals own;
+    struct vi_check check = {
+        .file = file, .report = report, .arg = arg, .totals = totals != NULL ? totals : &own};
+    size_t size;
+    void *meta;
+    int result;
+
+    memset(check.totals, 0, sizeof *check.totals);
+    if (check_superblock(&check, &check.totals->superblock) != 0)
+        return -1;
+    /* The file is known to be long enough. */
+    size = vi_superblock_meta_size(check.superblock);
+    meta = mmap(NULL, size, PROT_READ, MAP_SHARED, file->fd, 0);
+    if (meta == MAP_FAILED)
+        return vi_fail_system(errno, "%s: cannot map %zu bytes of metadata", file->path, size);
+    check.meta = meta;
+    result = run_steps(&check);
+    munmap(meta, size);
+    return result;
+}
+
+int vi_check_mapped(const struct vi_file *file, const struct vi_superblock *superblock,
+                    const unsigned char *meta, vista_report_fn report, void *arg)
+{
+    struct vi_check_totals totals = {.superblock = *superblock};
+    struct vi_check check = {.file = file,
+                             .superblock = superblock,
+                             .meta = meta,
+                             .report = report,
+                             .arg = arg,
+                             .totals = &totals};
+
+    return run_steps(&check);
+}

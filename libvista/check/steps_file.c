@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Steps: in what state the segment was left, and the file as the file system has
+ * it.
+ */
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "check/steps.h"
+
+bool vi_check_may_be_torn(const struct vi_file *file, const struct vi_superblock *superblock)
+{
+    static const uint8_t unknown[sizeof superblock->boot_id];
+    uint8_t boot_id[sizeof superblock->boot_id];
+    bool restarted, copied;
+
+    vi_boot_id(boot_id);
+    restarted = memcmp(boot_id, superblock->boot_id, sizeof boot_id) != 0 ||
+                memcmp(boot_id, unknown, sizeof boot_id) == 0;
+    /* Device numbers may change with a restart. */
+    copied = superblock->inode != file->inode || (!restarted && superblock->device != file->device);
+    return !superblock->clean &&
+           (copied || (restarted && superblock->real_class == VISTA_CLASS_KILL));
+}
+
+void vi_check_state(struct vi_check *check)
+{
+    const struct vi_superblock *superblock = check->superblock;
+
+    check->totals->may_be_torn = vi_check_may_be_torn(check->file, superblock);
+    if (superblock->clean) {
+        vi_check_say(check, VI_CHECK_PASSED, "clean, as vista_unmap leaves it");
+        return;
+    }
+    vi_check_say(check, VI_CHECK_NOTE,
+                 "not unmapped by its last user; it needs recovery, which "
+                 "the next vista_map does");
+    if (check->totals->may_be_torn)
+        vi_check_say(check, VI_CHECK_NOTE,
+                     "it may be torn: the machine restarted while the segment was open, or this "
+                     "is a copy made meanwhile");
+}
+
+void vi_check_size(struct vi_check *check)
+{
+    const struct vi_superblock *superblock = check->superblock;
+    const uint64_t end = superblock->data_offset + superblock->size;
+    struct stat st;
+
+    if (fstat(check->file->fd, &st) != 0) {
+        vi_check_say(check, VI_CHECK_NOTE, "cannot be looked at: %s", strerror(errno));
+        return;
+    }
+    if ((uint64_t)st.st_size < end)
+        vi_check_say(check, VI_CHECK_DAMAGE, "truncated to %llu bytes, it should have %llu",
+                     (unsigned long long)st.st_size, (unsigned long long)end);
+    else if ((uint64_t)st.st_size > end)
+        vi_check_say(check, VI_CHECK_NOTE, "%llu bytes long, %llu more than the segment needs",
+                     (unsigned long long)st.st_size, (unsigned long long)(st.st_size - (off_t)end));
+    if (!(superblock->features_must & VI_MUST_SPARSE) && !check->file->copy_on_write &&
+        (uint64_t)st.st_blocks * 512 < superblock->size)
+        vi_check_say(check, VI_CHECK_NOTE,
+                     "%llu bytes are on the disk, fewer than the %llu of data: a copy has holes, "
+                     "which the next vista_map fills",
+                     (unsigned long long)st.st_blocks * 512, (unsigned long long)superblock->size);
+    if (check->damage == 0)
+        vi_check_say(check, VI_CHECK_PASSED, "%llu bytes of data at file offset %llu",
+                     (unsigned long long)superblock->size,
+                     (unsigned long long)superblock->data_offset);
+}

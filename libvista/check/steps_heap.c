@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Steps: the heap's descriptors, its bitmaps, its root.
+ */
+#include "check/steps.h"
+#include "heap/spans.h"
+#include "media/superblock.h"
+
+#define BITS 64u
+
+static uint64_t descriptors_offset(const struct vi_check *check)
+{
+    return check->superblock->heap_offset + VI_PAGE;
+}
+
+static uint64_t bitmaps_offset(const struct vi_check *check)
+{
+    return descriptors_offset(check) + vi_superblock_units(check->superblock) * sizeof(uint64_t);
+}
+
+uint64_t vi_check_units(const struct vi_check *check)
+{
+    return check->superblock->size / VI_UNIT;
+}
+
+uint64_t vi_check_descriptor(const struct vi_check *check, uint64_t unit)
+{
+    return vi_check_word(check, descriptors_offset(check) + unit * sizeof(uint64_t));
+}
+
+/* NULL, or why a descriptor that is not zero cannot stand at `unit`. */
+static const char *why_not(const struct vi_check *check, uint64_t unit, uint64_t descriptor)
+{
+    const uint64_t units = VI_SPAN_UNITS(descriptor);
+    const unsigned kind = VI_SPAN_KIND(descriptor), size_class = VI_SPAN_CLASS(descriptor);
+
+    if (unit >= vi_check_units(check))
+        return "lies past the end of the data";
+    if (kind != VI_SPAN_SMALL && kind != VI_SPAN_LARGE)
+        return "is of no known kind";
+    if (descriptor != VI_SPAN(kind, units, size_class))
+        return "has bits set that are to be zero";
+    if (units == 0 || units > vi_check_units(check) - unit)
+        return "has an impossible length";
+    if (kind == VI_SPAN_LARGE)
+        return size_class == 0 ? NULL : "is large and has a size class";
+    if (size_class >= VI_CLASSES)
+        return "has an impossible size class";
+    return units <= vi_classes[size_class].units && units * VI_UNIT >= vi_classes[size_class].size
+               ? NULL
+               : "has a length that its size class cannot have";
+}
+
+bool vi_check_small_span(const struct vi_check *check, uint64_t unit, struct vi_check_span *span)
+{
+    uint64_t head = unit;
+    uint64_t descriptor;
+
+    if (unit >= vi_check_units(check))
+        return false;
+    while ((descriptor = vi_check_descriptor(check, head)) == 0)
+        if (head == 0 || unit - --head >= VI_SMALL_UNITS)
+            return false;
+    if (VI_SPAN_KIND(descriptor) != VI_SPAN_SMALL || why_not(check, head, descriptor) != NULL ||
+        unit - head >= VI_SPAN_UNITS(descriptor))
+        return false;
+    span->unit = head;
+    span->units = VI_SPAN_UNITS(descriptor);
+    span->block_size = vi_classes[VI_SPAN_CLASS(descriptor)].size;
+    span->blocks = span->units * VI_UNIT / span->block_size;
+    return true;
+}
+
+bool vi_check_bit(const struct vi_check *check, const struct vi_check_span *span, uint64_t block)
+{
+    const uint64_t word = span->unit * VI_WORDS_PER_UNIT + block / BITS;
+
+    return vi_check_word(check, bitmaps_offset(check) + word * sizeof(uint64_t)) >> block % BITS &
+           1;
+}
+
+bool vi_check_no_span(const struct vi_check *check, uint64_t unit, uint64_t units)
+{
+    const uint64_t end = descriptors_offset(check) + (unit + units) * sizeof(uint64_t);
+    struct vi_check_scan scan =
+        vi_check_scan(check, descriptors_offset(check) + unit * sizeof(uint64_t), end);
+
+    return vi_check_next(&scan) == end;
+}
+
+/* ---- Descriptors ------------------------------------------------------- */
+
+static void count_free(struct vi_check *check, uint64_t from, uint64_t to)
+{
+    const uint64_t units = to - from;
+
+    check->totals->free_units += units;
+    if (units > check->totals->largest_free)
+        check->totals->largest_free = units;
+}
+
+/* Counts the span that begins at `unit`; returns where it ends. */
+static uint64_t count_span(struct vi_check *check, uint64_t unit, uint64_t descriptor)
+{
+    const uint64_t units = VI_SPAN_UNITS(descriptor);
+
+    if (VI_SPAN_KIND(descriptor) == VI_SPAN_SMALL) {
+        check->totals->small_spans++;
+    } else {
+        check->totals->large_spans++;
+        check->totals->blocks++;
+        check->totals->block_bytes += units * VI_UNIT;
+    }
+    return unit + units;
+}
+
+/* Every descriptor that is not zero begins a span, behind the end of the one before. */
+void vi_check_descriptors(struct vi_check *check)
+{
+    const uint64_t start = descriptors_offset(check);
+    struct vi_check_scan scan = vi_check_scan(check, start, bitmaps_offset(check));
+    uint64_t end = 0; /* of the span before */
+    uint64_t at;
+
+    while ((at = vi_check_next(&scan)) != scan.end && !check->stopped) {
+        const uint64_t unit = (at - start) / sizeof(uint64_t);
+        const uint64_t descriptor = vi_check_word(check, at);
+        const char *why =
+            unit < end ? "lies inside another span" : why_not(check, unit, descriptor);
+
+        if (why != NULL) {
+            vi_check_say(check, VI_CHECK_DAMAGE,
+                         "unit %llu: the descriptor 0x%llx at file offset %llu %s",
+                         (unsigned long long)unit, (unsigned long long)descriptor,
+                         (unsigned long long)at, why);
+            continue;
+        }
+        count_free(check, end, unit);
+        end = count_span(check, unit, descriptor);
+    }
+    count_free(check, end, vi_check_units(check));
+    check->descriptors_good = check->damage == 0;
+    if (check->damage == 0)
+        vi_check_say(check, VI_CHECK_PASSED,
+                     "spans of small blocks: %llu, large blocks: %llu, free pages: %llu of %llu",
+                     (unsigned long long)check->totals->small_spans,
+                     (unsigned long long)check->totals->large_spans,
+                     (unsigned long long)check->totals->free_units,
+                     (unsigned long long)vi_check_units(check));
+}
+
+/* ---- Bitmaps ----------------------------------------------------------- */
+
+/* The bits of a bitmap word that stand for blocks of the span. */
+static uint64_t block_bits(const struct vi_check_span *span, uint64_t word)
+{
+    const uint64_t first = (word - span->unit * VI_WORDS_PER_UNIT) * BITS;
+
+    if (first >= span->blocks)
+        return 0;
+    return span->blocks - first >= BITS ? ~(uint64_t)0
+                                        : ((uint64_t)1 << (span->blocks - first)) - 1;
+}
+
+void vi_check_bitmaps(struct vi_check *check)
+{
+    const uint64_t start = bitmaps_offset(check);
+    const uint64_t end =
+        start + vi_superblock_units(check->superblock) * VI_WORDS_PER_UNIT * sizeof(uint64_t);
+    struct vi_check_scan scan = vi_check_scan(check, start, end);
+    struct vi_check_span span = {0};
+    uint64_t at;
+
+    if (!check->descriptors_good) {
+        vi_check_say(check, VI_CHECK_NOTE, "not looked at: the descriptors are damaged");
+        return;
+    }
+    while ((at = vi_check_next(&scan)) != end && !check->stopped) {
+        const uint64_t word = (at - start) / sizeof(uint64_t), unit = word / VI_WORDS_PER_UNIT;
+        const uint64_t bits = vi_check_word(check, at);
+        const unsigned count = (unsigned)__builtin_popcountll(bits);
+
+        if (unit - span.unit >= span.units && !vi_check_small_span(check, unit, &span)) {
+            vi_check_say(check, VI_CHECK_DAMAGE,
+                         "unit %llu: bits 0x%llx at file offset %llu are "
+                         "in no span of small blocks",
+                         (unsigned long long)unit, (unsigned long long)bits,
+                         (unsigned long long)at);
+            continue;
+        }
+        if (bits & ~block_bits(&span, word))
+            vi_check_say(
+                check, VI_CHECK_DAMAGE,
+                "unit %llu: bits 0x%llx at file offset %llu are past the last of %llu blocks",
+                (unsigned long long)unit, (unsigned long long)bits, (unsigned long long)at,
+                (unsigned long long)span.blocks);
+        check->totals->blocks += count;
+        check->totals->block_bytes += count * span.block_size;
+    }
+    if (check->damage == 0)
+        vi_check_say(check, VI_CHECK_PASSED,
+                     "allocated blocks, large ones too: %llu, of %llu bytes in all",
+                     (unsigned long long)check->totals->blocks,
+                     (unsigned long long)check->totals->block_bytes);
+}
+
+/* ---- Root -------------------------------------------------------------- */
+
+/* Bytes of the allocated block that begins at `offset`; 0: there is none. */
+static uint64_t live_block(const struct vi_check *check, uint64_t offset)
+{
+    const uint64_t unit = offset / VI_UNIT;
+    struct vi_check_span span;
+    uint64_t descriptor, at;
+
+    if (unit >= vi_check_units(check))
+        return 0;
+    descriptor = vi_check_descriptor(check, unit);
+    if (VI_SPAN_KIND(descriptor) == VI_SPAN_LARGE)
+        return offset % VI_UNIT == 0 ? VI_SPAN_UNITS(descriptor) * VI_UNIT : 0;
+    if (!vi_check_small_span(check, unit, &span))
+        return 0;
+    at = offset - span.unit * VI_UNIT;
+    return at % span.block_size == 0 && at / span.block_size < span.blocks &&
+                   vi_check_bit(check, &span, at / span.block_size)
+               ? span.block_size
+               : 0;
+}
+
+void vi_check_root(struct vi_check *check)
+{
+    struct vi_root *root = &check->totals->root;
+    uint64_t size;
+
+    if (!check->root_pending)
+        memcpy(root, check->meta + check->superblock->heap_offset, sizeof *root);
+    if (!check->descriptors_good) {
+        vi_check_say(check, VI_CHECK_NOTE, "not looked at: the descriptors are damaged");
+        return;
+    }
+    if (root->size == 0) {
+        vi_check_say(check, VI_CHECK_PASSED, "there is none");
+        return;
+    }
+    size = live_block(check, root->offset);
+    if (size == 0)
+        vi_check_say(check, VI_CHECK_DAMAGE, "data offset %llu is not an allocated block",
+                     (unsigned long long)root->offset);
+    else if (root->size > size)
+        vi_check_say(check, VI_CHECK_DAMAGE,
+                     "%llu bytes at data offset %llu, but the block there has %llu",
+                     (unsigned long long)root->size, (unsigned long long)root->offset,
+                     (unsigned long long)size);
+    else
+        vi_check_say(check, VI_CHECK_PASSED, "%llu bytes at data offset %llu",
+                     (unsigned long long)root->size, (unsigned long long)root->offset);
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Steps: the log's slots with their chains of chunks, and the records of those
+ * slots that are not idle.  Records are read by the functions that recovery reads
+ * them by, once the chains have been found good; so what is checked is what would
+ * be rolled back.
+ */
+#include "base/arena.h"
+#include "base/crc32c.h"
+#include "check/steps.h"
+#include "core/log.h"
+
+#define CHUNK_MAX ((uint64_t)2 << 30) /* distances in records have 32 bits */
+
+static uint64_t slot_offset(uint64_t slot)
+{
+    return VI_SLOTS_OFFSET + slot * VI_SLOT_SIZE;
+}
+
+/* ---- Slots and chains -------------------------------------------------- */
+
+static bool all_zero(const uint64_t *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (words[i] != 0)
+            return false;
+    return true;
+}
+
+/* Takes the chunk's units for this chain; false when another has one of them. */
+static bool take_units(uint64_t *map, uint64_t unit, uint64_t count)
+{
+    for (uint64_t i = unit; i < unit + count; i++) {
+        if (map[i / 64] >> i % 64 & 1)
+            return false;
+        map[i / 64] |= (uint64_t)1 << i % 64;
+    }
+    return true;
+}
+
+static const struct vi_chunk_header *chunk_at(const struct vi_check *check, uint64_t offset)
+{
+    return (const struct vi_chunk_header *)(check->meta + offset);
+}
+
+/* NULL, or why what is at `offset` cannot be chunk `index` of the slot's chain. */
+static const char *why_not(const struct vi_check *check, uint64_t slot, uint64_t offset,
+                           uint64_t index, uint64_t *map)
+{
+    const uint64_t at = offset - check->superblock->chunks_offset;
+    const uint64_t area = check->superblock->chunks_size;
+    const struct vi_chunk_header *chunk;
+
+    if (offset < check->superblock->chunks_offset || at >= area || at % VI_CHUNK_UNIT != 0)
+        return "is not where a chunk can begin";
+    chunk = chunk_at(check, offset);
+    if (chunk->owner != slot + 1)
+        return "has another owner";
+    if (chunk->index != index)
+        return "has another place in the chain";
+    if (chunk->size == 0 || chunk->size % VI_CHUNK_UNIT != 0 || chunk->size > CHUNK_MAX ||
+        chunk->size > area - at)
+        return "has an impossible size";
+    if (!take_units(map, at / VI_CHUNK_UNIT, chunk->size / VI_CHUNK_UNIT))
+        return "overlaps another chunk";
+    if (!all_zero(chunk->reserved, sizeof chunk->reserved / sizeof(uint64_t)))
+        return "has bytes set that are to be zero";
+    return NULL;
+}
+
+static void check_chain(struct vi_check *check, uint64_t slot, uint64_t link, uint64_t *map)
+{
+    for (uint64_t index = 1; link != 0; index++) {
+        const char *why = why_not(check, slot, link, index, map);
+
+        if (why != NULL) {
+            vi_check_say(check, VI_CHECK_DAMAGE,
+                         "slot %llu: chunk %llu of its chain, at file offset %llu, %s",
+                         (unsigned long long)slot, (unsigned long long)index,
+                         (unsigned long long)link, why);
+            return;
+        }
+        check->totals->log_bytes += chunk_at(check, link)->size;
+        link = chunk_at(check, link)->next;
+    }
+}
+
+static void check_slot(struct vi_check *check, uint64_t slot, uint64_t *map)
+{
+    const uint64_t offset = slot_offset(slot);
+    const struct vi_slot_header *header = (const void *)(check->meta + offset);
+
+    if (header->word < VISTA_STAMP_STEP || (header->word >> VI_STAMP_SLOT_SHIFT) % VI_SLOTS != slot)
+        vi_check_say(check, VI_CHECK_DAMAGE,
+                     "slot %llu, at file offset %llu, has the word 0x%llx, which cannot be its own",
+                     (unsigned long long)slot, (unsigned long long)offset,
+                     (unsigned long long)header->word);
+    if (!all_zero(header->reserved, sizeof header->reserved / sizeof(uint64_t)))
+        vi_check_say(check, VI_CHECK_DAMAGE,
+                     "slot %llu, at file offset %llu, has bytes set that are to be zero",
+                     (unsigned long long)slot, (unsigned long long)offset);
+    check_chain(check, slot, header->next, map);
+}
+
+/* A slot is written before it is counted: the first uncounted one may have its
+ * header, the rest must be as new. */
+static void check_unused(struct vi_check *check, uint64_t used)
+{
+    const uint64_t from = slot_offset(used + 1);
+    struct vi_check_scan scan = vi_check_scan(check, from, VI_CHUNKS_OFFSET);
+    uint64_t found;
+
+    if (from >= VI_CHUNKS_OFFSET)
+        return;
+    found = vi_check_next(&scan);
+    if (found != scan.end)
+        vi_check_say(check, VI_CHECK_DAMAGE,
+                     "slot %llu was never used, yet is not empty (file "
+                     "offset %llu)",
+                     (unsigned long long)((found - VI_SLOTS_OFFSET) / VI_SLOT_SIZE),
+                     (unsigned long long)found);
+}
+
+void vi_check_slots(struct vi_check *check)
+{
+    const uint64_t used = vi_check_word(check, VI_LOG_OFFSET);
+    const uint64_t units = check->superblock->chunks_size / VI_CHUNK_UNIT;
+    const size_t map_size = (units + 63) / 64 * sizeof(uint64_t);
+    uint64_t *map;
+
+    if (used > VI_SLOTS) {
+        vi_check_say(check, VI_CHECK_DAMAGE, "said to be in use: %llu, there are %u",
+                     (unsigned long long)used, VI_SLOTS);
+        return;
+    }
+    map = vi_reserve(map_size);
+    if (map == NULL) {
+        vi_check_say(check, VI_CHECK_NOTE, "not looked at, for want of memory");
+        return;
+    }
+    check->totals->slots = used;
+    check->totals->log_bytes = used * VI_SLOT_SIZE;
+    for (uint64_t slot = 0; slot < used && !check->stopped; slot++)
+        check_slot(check, slot, map);
+    check_unused(check, used);
+    vi_release(map, map_size);
+    check->chains_good = check->damage == 0;
+    if (check->damage == 0)
+        vi_check_say(check, VI_CHECK_PASSED, "in use: %llu, with their chunks %llu bytes",
+                     (unsigned long long)used, (unsigned long long)check->totals->log_bytes);
+}
+
+/* ---- Records ----------------------------------------------------------- */
+
+static const char *const kind_names[VI_KINDS] = {
+    [VI_KIND_UNDO] = "undo",           [VI_KIND_ALLOC] = "alloc",
+    [VI_KIND_CANCEL] = "cancel",       [VI_KIND_FREE] = "free",
+    [VI_KIND_RUN_ALLOC] = "run alloc", [VI_KIND_RUN_CANCEL] = "run cancel",
+    [VI_KIND_RUN_FREE] = "run free",   [VI_KIND_ROOT] = "root",
+};
+
+/* The record names a block of a small span in both ways alike: by its place in the
+ * data and, in `length`, by its distance in units from the span's first and its
+ * number.  One that is to be freed at commit is allocated until then. */
+static bool small_record_good(const struct vi_check *check, const struct vista_record1 *record,
+                              bool finishing)
+{
+    const uint64_t unit = record->offset / VI_UNIT, block = record->length & 0xffffu;
+    struct vi_check_span span;
+
+    if (!vi_check_small_span(check, unit, &span) || unit - span.unit != record->length >> 16 ||
+        block >= span.blocks || record->offset != span.unit * VI_UNIT + block * span.block_size)
+        return false;
+    return record->kind != VI_KIND_FREE || finishing || vi_check_bit(check, &span, block);
+}
+
+/* The span is there, or is not yet or no longer, as the kind allows. */
+static bool run_record_good(const struct vi_check *check, const struct vista_record1 *record,
+                            bool finishing)
+{
+    const uint64_t unit = record->offset / VI_UNIT, units = record->length;
+
+    if (record->offset % VI_UNIT != 0 || units == 0 || unit >= vi_check_units(check) ||
+        units > vi_check_units(check) - unit)
+        return false;
+    if (vi_check_descriptor(check, unit) == VI_SPAN(VI_SPAN_LARGE, units, 0))
+        return true;
+    return (record->kind != VI_KIND_RUN_FREE || finishing) && vi_check_no_span(check, unit, units);
+}
+
+static bool record_good(const struct vi_check *check, const struct vista_record1 *record,
+                        bool finishing)
+{
+    const uint64_t size = check->superblock->size;
+
+    if (record->member != 0 || record->kind == 0 || record->kind >= VI_KINDS)
+        return false;
+    if (record->kind == VI_KIND_UNDO)
+        return record->offset <= size && record->length <= size - record->offset;
+    if (check->superblock->heap_offset == 0)
+        return false;
+    if (!check->descriptors_good || record->kind == VI_KIND_ROOT)
+        return true; /* the root is looked at by its own step */
+    return record->kind <= VI_KIND_FREE ? small_record_good(check, record, finishing)
+                                        : run_record_good(check, record, finishing);
+}
+
+/* A record of the root holds the old one and the new one; the oldest record of an
+ * open transaction says what it will be after the rollback. */
+static void note_root(struct vi_check *check, const struct vista_record1 *record, bool finishing)
+{
+    if (check->root_pending && !finishing)
+        return;
+    memcpy(&check->totals->root,
+           (const unsigned char *)(record + 1) + (finishing ? sizeof(struct vi_root) : 0),
+           sizeof check->totals->root);
+    check->root_pending = true;
+}
+
+static void check_log(struct vi_check *check, struct vi_logs *logs, uint32_t slot)
+{
+    const uint64_t word = vi_check_word(check, slot_offset(slot));
+    const bool finishing = word & VI_STAMP_FINISHING;
+    const struct vista_record1 *record;
+    struct vi_log log = {0};
+    struct vi_walk walk;
+    uint64_t count = 0;
+
+    vi_log_attach(logs, &log, slot);
+    vi_walk_begin(&walk, &log, word & ~(uint64_t)VI_STAMP_FINISHING, true);
+    for (; (record = vi_walk_next(&walk)) != NULL && !check->stopped; count++) {
+        const unsigned kind = record->kind;
+
+        if (!record_good(check, record, finishing))
+            vi_check_say(
+                check, VI_CHECK_DAMAGE,
+                "slot %u, file offset %llu: a record of kind %u (%s) for data offset %llu, "
+                "length %u, makes no sense",
+                slot, (unsigned long long)((const unsigned char *)record - check->meta), kind,
+                kind > 0 && kind < VI_KINDS ? kind_names[kind] : "unknown",
+                (unsigned long long)record->offset, record->length);
+        else if (kind == VI_KIND_ROOT)
+            note_root(check, record, finishing);
+    }
+    check->totals->finishing += finishing;
+    check->totals->open += !finishing && count != 0;
+    if (finishing && count == 0)
+        vi_check_say(check, VI_CHECK_DAMAGE,
+                     "slot %u is committed with work to finish, but has no "
+                     "record of it",
+                     slot);
+    if (check->superblock->clean && (finishing || count != 0))
+        vi_check_say(check, VI_CHECK_DAMAGE,
+                     "slot %u holds a transaction, but the segment is marked clean", slot);
+}
+
+void vi_check_records(struct vi_check *check)
+{
+    /* Only for reading: recovery's functions take memory that can be written. */
+    struct vi_logs logs = {
+        .meta = (unsigned char *)(uintptr_t)check->meta,
+        .file = check->file,
+        .seed = vi_crc32c(0, check->superblock->uuid, sizeof check->superblock->uuid),
+        .checked = check->superblock->log_class != VISTA_CLASS_KILL,
+        .chunks_offset = check->superblock->chunks_offset,
+        .units = check->superblock->chunks_size / VI_CHUNK_UNIT,
+    };
+
+    if (!check->chains_good) {
+        vi_check_say(check, VI_CHECK_NOTE, "not looked at: the slots are damaged");
+        return;
+    }
+    for (uint32_t slot = 0; slot < check->totals->slots && !check->stopped; slot++)
+        check_log(check, &logs, slot);
+    if (check->damage == 0)
+        vi_check_say(check, VI_CHECK_PASSED,
+                     "transactions to roll back: %llu, committed ones to finish: %llu",
+                     (unsigned long long)check->totals->open,
+                     (unsigned long long)check->totals->finishing);
+}

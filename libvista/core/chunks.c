@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The log area: slots, and who has which chunk.  See chunks.h and log.h.
+ */
+#include "core/chunks.h"
+
+#include <errno.h>
+
+#include "base/arena.h"
+#include "base/crc32c.h"
+#include "base/error.h"
+
+/* A slot keeps chunks for a transaction of a few megabytes; beyond that the memory
+ * is better shared.  A chunk from PUNCHED bytes on also gives its disk blocks back. */
+#define KEPT ((uint64_t)4 << 20)
+#define PUNCHED ((uint64_t)64 << 20)
+#define CHUNK_MAX ((uint64_t)2 << 30) /* distances in records have 32 bits */
+
+static uintptr_t slot_address(const struct vi_logs *logs, uint32_t slot)
+{
+    return (uintptr_t)logs->meta + VI_SLOTS_OFFSET + (uintptr_t)slot * VI_SLOT_SIZE;
+}
+
+/* Where slot and chunk headers both have their link. */
+static uint64_t *link_of(uintptr_t chunk)
+{
+    return (uint64_t *)(chunk + offsetof(struct vi_chunk_header, next));
+}
+
+static uint64_t unit_of(const struct vi_logs *logs, const struct vi_chunk_header *chunk)
+{
+    return ((uintptr_t)chunk - (uintptr_t)logs->meta - logs->chunks_offset) / VI_CHUNK_UNIT;
+}
+
+struct vi_chunk_header *vi_chunk_next(const struct vi_logs *logs, uint32_t slot, uintptr_t chunk)
+{
+    const uint64_t offset = *link_of(chunk) - logs->chunks_offset;
+    struct vi_chunk_header *next;
+
+    if (*link_of(chunk) == 0 || offset % VI_CHUNK_UNIT != 0 ||
+        offset / VI_CHUNK_UNIT >= logs->units)
+        return NULL;
+    next = (struct vi_chunk_header *)(logs->meta + logs->chunks_offset + offset);
+    if (next->owner != (uint64_t)slot + 1 || next->size == 0 || next->size % VI_CHUNK_UNIT != 0 ||
+        next->size > CHUNK_MAX || next->size / VI_CHUNK_UNIT > logs->units - offset / VI_CHUNK_UNIT)
+        return NULL;
+    return next;
+}
+
+static bool is_used(const struct vi_logs *logs, uint64_t unit)
+{
+    return logs->used[unit / 64] >> unit % 64 & 1;
+}
+
+static void mark(struct vi_logs *logs, uint64_t unit, uint64_t count, bool used)
+{
+    for (uint64_t i = unit; i < unit + count; i++)
+        logs->used[i / 64] ^= (uint64_t)1 << i % 64;
+    logs->held += used ? count : -count;
+}
+
+/* First fit; false when no run of `count` is free. */
+static bool take_run(struct vi_logs *logs, uint64_t count, uint64_t *unit)
+{
+    uint64_t run = 0;
+
+    if (count > logs->units)
+        return false;
+    pthread_mutex_lock(&logs->lock);
+    for (uint64_t i = 0; i < logs->units && run < count; i++) {
+        if (i % 64 == 0 && logs->used[i / 64] == ~(uint64_t)0) {
+            run = 0;
+            i += 63;
+        } else {
+            run = is_used(logs, i) ? 0 : run + 1;
+            *unit = i + 1 - run;
+        }
+    }
+    if (run == count)
+        mark(logs, *unit, count, true);
+    pthread_mutex_unlock(&logs->lock);
+    return run == count;
+}
+
+static void give_run(struct vi_logs *logs, uint64_t unit, uint64_t count)
+{
+    if (count * VI_CHUNK_UNIT >= PUNCHED)
+        vi_file_punch(logs->file, logs->chunks_offset + unit * VI_CHUNK_UNIT,
+                      count * VI_CHUNK_UNIT);
+    pthread_mutex_lock(&logs->lock);
+    mark(logs, unit, count, false);
+    pthread_mutex_unlock(&logs->lock);
+}
+
+/* Ends the chain behind `chunk`: durably unlinked first, free for others then. */
+static void unlink_tail(struct vi_logs *logs, uint32_t slot, uintptr_t chunk)
+{
+    struct vi_chunk_header *next = vi_chunk_next(logs, slot, chunk);
+
+    if (*link_of(chunk) == 0)
+        return;
+    *link_of(chunk) = 0;
+    vi_flush_fence(logs->persist, link_of(chunk), sizeof(uint64_t));
+    while (next != NULL) {
+        const uint64_t unit = unit_of(logs, next), count = next->size / VI_CHUNK_UNIT;
+
+        next = vi_chunk_next(logs, slot, (uintptr_t)next);
+        give_run(logs, unit, count);
+    }
+}
+
+/* Doubles the chain, so that it has few chunks; less where that is not to be had. */
+static bool take_space(struct vi_logs *logs, uint64_t chain, uint64_t *count, uint64_t *unit)
+{
+    const uint64_t wanted = *count;
+
+    *count = chain > CHUNK_MAX / VI_CHUNK_UNIT ? CHUNK_MAX / VI_CHUNK_UNIT : chain;
+    if (*count > wanted && take_run(logs, *count, unit)) {
+        if (vi_file_allocate(logs->file, logs->chunks_offset + *unit * VI_CHUNK_UNIT,
+                             *count * VI_CHUNK_UNIT) == 0)
+            return true;
+        give_run(logs, *unit, *count);
+    }
+    *count = wanted;
+    if (!take_run(logs, wanted, unit)) {
+        vi_fail(ENOSPC, "%s: no room for %llu bytes in the log area of %llu", logs->file->path,
+                (unsigned long long)(wanted * VI_CHUNK_UNIT),
+                (unsigned long long)(logs->units * VI_CHUNK_UNIT));
+        return false;
+    }
+    if (vi_file_allocate(logs->file, logs->chunks_offset + *unit * VI_CHUNK_UNIT,
+                         wanted * VI_CHUNK_UNIT) == 0)
+        return true;
+    give_run(logs, *unit, wanted);
+    return false;
+}
+
+static uint64_t chain_units(const struct vi_logs *logs, uint32_t slot)
+{
+    uint64_t total = 0;
+
+    for (struct vi_chunk_header *chunk = vi_chunk_next(logs, slot, slot_address(logs, slot));
+         chunk != NULL; chunk = vi_chunk_next(logs, slot, (uintptr_t)chunk))
+        total += chunk->size / VI_CHUNK_UNIT;
+    return total;
+}
+
+struct vi_chunk_header *vi_chunk_link(struct vi_logs *logs, uint32_t slot, uintptr_t chunk,
+                                      uint64_t index, size_t size)
+{
+    uint64_t unit = 0, count = (size + VI_CHUNK_UNIT - 1) / VI_CHUNK_UNIT;
+    struct vi_chunk_header *fresh;
+
+    unlink_tail(logs, slot, chunk);
+    if (!take_space(logs, chain_units(logs, slot), &count, &unit))
+        return NULL;
+    fresh = (struct vi_chunk_header *)(logs->meta + logs->chunks_offset + unit * VI_CHUNK_UNIT);
+    *fresh = (struct vi_chunk_header){
+        .owner = (uint64_t)slot + 1, .index = index, .size = count * VI_CHUNK_UNIT};
+    *(uint64_t *)(fresh + 1) = 0; /* no old record at its head */
+    vi_flush_fence(logs->persist, fresh, sizeof *fresh + sizeof(uint64_t));
+    VISTA_COMPILER_BARRIER();
+    *link_of(chunk) = (uint64_t)((uintptr_t)fresh - (uintptr_t)logs->meta);
+    vi_flush_fence(logs->persist, link_of(chunk), sizeof(uint64_t));
+    return fresh;
+}
+
+void vi_chunk_trim(struct vi_logs *logs, uint32_t slot, uintptr_t chunk)
+{
+    uint64_t total = 0;
+
+    for (struct vi_chunk_header *next; (next = vi_chunk_next(logs, slot, chunk)) != NULL;
+         chunk = (uintptr_t)next) {
+        total += next->size;
+        if (total > KEPT) {
+            unlink_tail(logs, slot, chunk);
+            return;
+        }
+    }
+}
+
+/* ---- Slots ------------------------------------------------------------- */
+
+static struct vi_log_header *log_header(const struct vi_logs *logs)
+{
+    return (struct vi_log_header *)(logs->meta + VI_LOG_OFFSET);
+}
+
+/* Marks a stored chain's chunks as used; false: it cannot be one. */
+static bool adopt_chain(struct vi_logs *logs, uint32_t slot)
+{
+    const struct vi_slot_header *header = (const void *)slot_address(logs, slot);
+    uintptr_t at = (uintptr_t)header;
+    uint64_t index = 0;
+
+    if (header->word == 0 || (header->word >> VI_STAMP_SLOT_SHIFT) % VI_SLOTS != slot)
+        return false;
+    for (struct vi_chunk_header *chunk; (chunk = vi_chunk_next(logs, slot, at)) != NULL;
+         at = (uintptr_t)chunk) {
+        const uint64_t unit = unit_of(logs, chunk), count = chunk->size / VI_CHUNK_UNIT;
+
+        if (chunk->index != ++index)
+            return false;
+        for (uint64_t i = unit; i < unit + count; i++)
+            if (is_used(logs, i))
+                return false;
+        mark(logs, unit, count, true);
+    }
+    return true;
+}
+
+int vi_logs_open(struct vi_logs *logs, unsigned char *meta, const struct vi_superblock *superblock,
+                 const struct vi_file *file, const struct vi_persist *persist)
+{
+    uint64_t slots;
+
+    *logs = (struct vi_logs){
+        .meta = meta,
+        .file = file,
+        .persist = persist,
+        .seed = vi_crc32c(0, superblock->uuid, sizeof superblock->uuid),
+        .checked = superblock->log_class != VISTA_CLASS_KILL,
+        .chunks_offset = superblock->chunks_offset,
+        .units = superblock->chunks_size / VI_CHUNK_UNIT,
+    };
+    pthread_mutex_init(&logs->lock, NULL);
+    logs->used = vi_reserve((logs->units + 63) / 64 * sizeof(uint64_t));
+    if (logs->used == NULL)
+        return vi_fail(ENOMEM, "%s: no memory for the log's map of chunks", file->path);
+    slots = log_header(logs)->slots_used;
+    if (slots > VI_SLOTS)
+        return vi_fail(EBADMSG, "%s: damaged: %llu log slots in use, there are %u", file->path,
+                       (unsigned long long)slots, VI_SLOTS);
+    for (uint32_t slot = 0; slot < slots; slot++)
+        if (!adopt_chain(logs, slot))
+            return vi_fail(EBADMSG, "%s: damaged: log slot %u is not sound", file->path, slot);
+    return 0;
+}
+
+void vi_logs_close(struct vi_logs *logs)
+{
+    if (logs->used != NULL)
+        vi_release(logs->used, (logs->units + 63) / 64 * sizeof(uint64_t));
+    logs->used = NULL;
+}
+
+uint64_t vi_logs_bytes(struct vi_logs *logs)
+{
+    uint64_t bytes;
+
+    if (logs->used == NULL) /* mapped read-only */
+        return 0;
+    pthread_mutex_lock(&logs->lock);
+    bytes = log_header(logs)->slots_used * VI_SLOT_SIZE + logs->held * VI_CHUNK_UNIT;
+    pthread_mutex_unlock(&logs->lock);
+    return bytes;
+}
+
+void vi_logs_trim(struct vi_logs *logs)
+{
+    for (uint32_t slot = 0; slot < log_header(logs)->slots_used; slot++)
+        unlink_tail(logs, slot, slot_address(logs, slot));
+    vi_file_punch(logs->file, logs->chunks_offset, logs->units * VI_CHUNK_UNIT);
+}
+
+void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot)
+{
+    log->logs = logs;
+    log->slot = slot;
+    log->cursor.word = (uint64_t *)slot_address(logs, slot);
+    log->cursor.first = slot_address(logs, slot) + sizeof(struct vi_slot_header);
+    log->place.index = 0;
+    vi_log_reset(log, *log->cursor.word & ~(uint64_t)VI_STAMP_FINISHING);
+}
+
+/* Makes slot `slot`, the first that was never used. */
+static int make_slot(struct vi_logs *logs, uint32_t slot)
+{
+    struct vi_slot_header *header = (struct vi_slot_header *)slot_address(logs, slot);
+
+    if (vi_file_allocate(logs->file, VI_SLOTS_OFFSET + (uint64_t)slot * VI_SLOT_SIZE,
+                         VI_SLOT_SIZE) != 0)
+        return -1;
+    *header =
+        (struct vi_slot_header){.word = VISTA_STAMP_STEP | (uint64_t)slot << VI_STAMP_SLOT_SHIFT};
+    *(uint64_t *)(header + 1) = 0;
+    vi_flush_fence(logs->persist, header, sizeof *header + sizeof(uint64_t));
+    VISTA_COMPILER_BARRIER();
+    log_header(logs)->slots_used = (uint64_t)slot + 1;
+    vi_flush_fence(logs->persist, log_header(logs), sizeof *log_header(logs));
+    return 0;
+}
+
+int vi_log_take(struct vi_logs *logs, struct vi_log *log)
+{
+    int result = 0;
+
+    pthread_mutex_lock(&logs->lock);
+    if (logs->slots == VI_SLOTS)
+        result = vi_fail(EAGAIN, "%s: %u transactions are open, and no more can be",
+                         logs->file->path, VI_SLOTS);
+    else if (logs->slots >= log_header(logs)->slots_used)
+        result = make_slot(logs, logs->slots);
+    if (result == 0)
+        vi_log_attach(logs, log, logs->slots++);
+    pthread_mutex_unlock(&logs->lock);
+    return result;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Chunks: how a slot's log grows beyond its slot.  Chunks form a chain behind the
+ * slot.  A chunk's header is durable before the link to it is, and a link is
+ * durably gone before the chunk can be anyone else's; so a link to a chunk that
+ * names another owner is never followed.  Chains stay across commits.
+ */
+#ifndef VI_CORE_CHUNKS_H
+#define VI_CORE_CHUNKS_H
+
+#include "core/log.h"
+
+/* The chunk behind `chunk` (slot or chunk header) in the slot's chain, or NULL. */
+struct vi_chunk_header *vi_chunk_next(const struct vi_logs *logs, uint32_t slot, uintptr_t chunk);
+
+/* Links a fresh chunk of at least `size` bytes behind `chunk`, whose old tail is
+ * given back; `index` is the new one's place in the chain.  NULL with ENOSPC. */
+struct vi_chunk_header *vi_chunk_link(struct vi_logs *logs, uint32_t slot, uintptr_t chunk,
+                                      uint64_t index, size_t size);
+
+/* Gives back what the chain has beyond VI_CHUNKS_KEPT bytes. */
+void vi_chunk_trim(struct vi_logs *logs, uint32_t slot, uintptr_t chunk);
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The undo log as a transaction appends to it and as recovery reads it.  Records
+ * are described in vista.h, slots and chunks in media/format.h, the six rules in
+ * libvista/README.md.
+ *
+ * A slot is used by one transaction at a time, which needs no lock for its log;
+ * the lock of struct vi_logs guards what slots share: who has which chunk.
+ */
+#ifndef VI_CORE_LOG_H
+#define VI_CORE_LOG_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "media/file.h"
+#include "media/format.h"
+#include "media/persist.h"
+
+/* A segment's log area. */
+struct vi_logs {
+    unsigned char *meta; /* the file's mapped beginning */
+    const struct vi_file *file;
+    const struct vi_persist *persist;
+    uint32_t seed;          /* CRC32C of the file's UUID */
+    bool checked;           /* records carry a CRC32C: the log's class flushes */
+    uint64_t chunks_offset; /* of the chunk area */
+    uint64_t units;         /* in it */
+    pthread_mutex_t lock;
+    uint64_t *used; /* a bit for each unit: in some slot's chain */
+    uint64_t held;  /* units whose bit is set */
+    uint32_t slots; /* handed out in this mapping */
+};
+
+/* Where in its chain a log stands. */
+struct vi_place {
+    uintptr_t chunk; /* slot header or chunk header */
+    uintptr_t at;    /* where the next record goes */
+    uintptr_t end;   /* of the chunk */
+    uint64_t index;  /* of the chunk; 0: the slot's own */
+};
+
+/* limit1 of an open transaction whose ranges all go out of line. */
+#define VI_GATED 1
+
+/* One slot's log, while a transaction holds it. */
+struct vi_log {
+    struct vista_tx cursor; /* first: the public prefix, moved by the inlined path too */
+    struct vi_logs *logs;
+    uint32_t slot;
+    uint32_t kinds;        /* bit k: a record of kind k was appended out of line */
+    struct vi_place place; /* its `at` is stale: cursor.next counts */
+    uintptr_t flushed;     /* records from here to cursor.next are not yet flushed */
+};
+
+/* What a kind of record means.  A NULL function: nothing to do. */
+struct vi_handler {
+    /* Recovery, before anything is changed: false if the record names what cannot
+     * be (a damaged file). */
+    bool (*valid)(void *context, const struct vista_record1 *record);
+    /* Stored effect, before the commit point, oldest record first. */
+    void (*apply)(void *context, const struct vista_record1 *record);
+    /* Takes back what apply (or, for UNDO, the program) stored; newest first; also
+     * when apply was never called. */
+    void (*undo)(void *context, const struct vista_record1 *record);
+    /* Stored effect after the commit point; may be repeated by recovery. */
+    void (*finish)(void *context, const struct vista_record1 *record);
+    /* The stored word that the above change, for the flush. */
+    uint64_t *(*word)(void *context, const struct vista_record1 *record);
+    /* Data that must be durable before the commit point; false: none. */
+    bool (*extent)(void *context, const struct vista_record1 *record, uint64_t *offset,
+                   uint64_t *length);
+    /* Volatile effect, after the slot is durably idle. */
+    void (*settle)(void *context, const struct vista_record1 *record, bool committed);
+    bool deferred; /* finish has work: the commit goes through the finishing state */
+};
+
+/* Opens the log area; damaged chains are EBADMSG. */
+int vi_logs_open(struct vi_logs *logs, unsigned char *meta, const struct vi_superblock *superblock,
+                 const struct vi_file *file, const struct vi_persist *persist);
+void vi_logs_close(struct vi_logs *logs);
+
+/* Bytes of slots and chunks now in use. */
+uint64_t vi_logs_bytes(struct vi_logs *logs);
+
+/* With every slot idle: unlinks all chunks and gives their disk blocks back. */
+void vi_logs_trim(struct vi_logs *logs);
+
+/* A slot that no one has had in this mapping, ready to be appended to.  EAGAIN,
+ * ENOSPC. */
+int vi_log_take(struct vi_logs *logs, struct vi_log *log);
+
+/* Slot `slot` as it is stored, for recovery. */
+void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot);
+
+/* Makes sure that a record with `payload` bytes fits at `place`, which moves to
+ * the next chunk if it must; that one is linked if there is none.  ENOSPC. */
+int vi_log_plan(struct vi_log *log, struct vi_place *place, size_t payload);
+
+/* Where the log stands now. */
+struct vi_place vi_log_place(const struct vi_log *log);
+
+/*
+ * Appends a record, which is durable after vi_log_flush, and sets the cursor's
+ * end_out_of_line.  `payload` is for kinds that have one.  -1 with ENOSPC: nothing
+ * was appended.
+ */
+int vi_log_append(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32_t length,
+                  const void *payload);
+
+/* The same for VI_KIND_UNDO, which leaves end_out_of_line alone while it can. */
+int vi_log_append_undo(struct vi_log *log, uint64_t offset, uint32_t length, const void *image);
+
+/* Makes the records so far durable. */
+void vi_log_flush(struct vi_log *log);
+
+/* Stores the slot's word, durably.  With vi_log_next_stamp it discards the log. */
+void vi_log_store_word(struct vi_log *log, uint64_t word);
+uint64_t vi_log_next_stamp(const struct vi_log *log);
+
+/* After the discard: begins again, with `stamp`; gives chunks back past a bound. */
+void vi_log_reset(struct vi_log *log, uint64_t stamp);
+
+/* Bytes of payload behind a record's header. */
+size_t vi_record_payload(const struct vista_record1 *record);
+
+/* Walking a log from its oldest record. */
+struct vi_walk {
+    const struct vi_log *log;
+    struct vi_place place; /* `at`: where the next record would be */
+    uintptr_t last;        /* the record before in this chunk, or `at` */
+    uint64_t stamp;
+    bool verify; /* compare checksums: not needed on what this process wrote */
+};
+void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log, uint64_t stamp, bool verify);
+const struct vista_record1 *vi_walk_next(struct vi_walk *walk);
+
+/* Calls `visit` for every record, newest first. */
+void vi_walk_backward(const struct vi_log *log, uint64_t stamp, bool verify,
+                      void (*visit)(void *context, const struct vista_record1 *record),
+                      void *context);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The process's segments: see process.h.
+ */
+#include "core/process.h"
+
+#include <errno.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "core/transaction.h"
+
+/* So many closed segments are kept before the oldest is used again: until then a
+ * handle used after vista_unmap is told so. */
+#define CLOSED_KEPT 64
+
+static struct vi_process *the_process;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&the_process->lock);
+}
+
+static void after_fork_in_parent(void)
+{
+    pthread_mutex_unlock(&the_process->lock);
+}
+
+static void after_fork_in_child(void)
+{
+    for (struct vi_segment *segment = the_process->mapped; segment != NULL;
+         segment = segment->next) {
+        segment->state = VI_SEGMENT_FORKED;
+        segment->handle.number = 0;
+        vi_tx_forget_all(segment);
+        vi_file_forget(&segment->file);
+    }
+    the_process->mapped = NULL;
+    vista_thread_cache = (struct vista_thread_cache){0};
+    pthread_mutex_unlock(&the_process->lock);
+}
+
+static void make_process(void)
+{
+    struct vi_process *process = vi_arena_alloc(sizeof *process);
+
+    if (process == NULL)
+        return;
+    pthread_mutex_init(&process->lock, NULL);
+    process->closed_end = &process->closed;
+    if (pthread_key_create(&process->exit_key, vi_tx_thread_exit) != 0 ||
+        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0)
+        return;
+    the_process = process;
+}
+
+struct vi_process *vi_process(void)
+{
+    pthread_once(&once, make_process);
+    if (the_process == NULL)
+        vi_fail(ENOMEM, "no memory for the library's state");
+    return the_process;
+}
+
+struct vi_segment *vi_process_new_segment(void)
+{
+    struct vi_process *process = vi_process();
+    struct vi_segment *segment = NULL;
+
+    if (process == NULL)
+        return NULL;
+    pthread_mutex_lock(&process->lock);
+    if (process->closed_count > CLOSED_KEPT) {
+        segment = process->closed;
+        process->closed = segment->next;
+        process->closed_count--;
+    }
+    pthread_mutex_unlock(&process->lock);
+    if (segment == NULL)
+        segment = vi_arena_alloc(sizeof *segment);
+    if (segment == NULL)
+        return NULL;
+    memset(segment, 0, sizeof *segment);
+    segment->file.fd = -1;
+    pthread_mutex_init(&segment->lock, NULL);
+    pthread_mutex_init(&segment->backing, NULL);
+    pthread_mutex_init(&segment->root_lock, NULL);
+    return segment;
+}
+
+int vi_process_add(struct vi_segment *segment)
+{
+    struct vi_process *process = vi_process();
+
+    pthread_mutex_lock(&process->lock);
+    segment->handle.number = ++process->last_number;
+    segment->state = VI_SEGMENT_MAPPED;
+    segment->next = process->mapped;
+    process->mapped = segment;
+    pthread_mutex_unlock(&process->lock);
+    return 0;
+}
+
+void vi_process_remove(struct vi_segment *segment)
+{
+    struct vi_process *process = vi_process();
+
+    pthread_mutex_lock(&process->lock);
+    for (struct vi_segment **at = &process->mapped; *at != NULL; at = &(*at)->next)
+        if (*at == segment) {
+            *at = segment->next;
+            break;
+        }
+    segment->state = VI_SEGMENT_CLOSED;
+    segment->handle.number = 0;
+    segment->next = NULL;
+    *process->closed_end = segment;
+    process->closed_end = &segment->next;
+    process->closed_count++;
+    pthread_mutex_unlock(&process->lock);
+}
+
+struct vi_segment *vi_segment_check(const vista_segment *handle)
+{
+    struct vi_segment *segment = (struct vi_segment *)(uintptr_t)handle;
+
+    if (segment == NULL)
+        return vi_fail(EINVAL, "no segment: the handle is NULL"), NULL;
+    if (segment->state == VI_SEGMENT_MAPPED)
+        return segment;
+    if (segment->state == VI_SEGMENT_FORKED)
+        return vi_fail(EPERM, "%s: mapped by the parent process", segment->path), NULL;
+    return vi_fail(EINVAL, "the segment is not mapped any more"), NULL;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What a process has mapped.  The one place for what happens to that in a forked
+ * child: every handle of the parent's ends there, and its files are closed, so
+ * that the child can neither store beside the parent nor hold its locks.
+ */
+#ifndef VI_CORE_PROCESS_H
+#define VI_CORE_PROCESS_H
+
+#include <pthread.h>
+
+#include "media/persist.h"
+
+struct vi_segment;
+struct vi_tx;
+
+/* The process's own state; lives in the arena. */
+struct vi_process {
+    pthread_mutex_t lock;
+    struct vi_segment *mapped;
+    struct vi_segment *closed; /* to be used again, oldest first */
+    struct vi_segment **closed_end;
+    unsigned closed_count;
+    uint64_t last_number;         /* of a segment; never used again */
+    struct vi_tx *spare;          /* handles of no segment */
+    enum vista_class force_class; /* of vista_init */
+    pthread_key_t exit_key;       /* its destructor gives back a thread's cache */
+};
+
+/* NULL with ENOMEM. */
+struct vi_process *vi_process(void);
+
+/* A cleared segment, closed. */
+struct vi_segment *vi_process_new_segment(void);
+
+/* Gives it its number: transactions can begin. */
+int vi_process_add(struct vi_segment *segment);
+
+/* Closed: not used again before many others are. */
+void vi_process_remove(struct vi_segment *segment);
+
+/* The segment behind a handle if it is mapped here, else NULL with EINVAL or EPERM. */
+struct vi_segment *vi_segment_check(const vista_segment *handle);
+
+#endif

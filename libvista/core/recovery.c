@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Rollback and finishing of one log, by abort, by commit and by recovery; and
+ * recovery, which does to every slot what its word says.
+ *
+ * Everything here may die at any instruction and be run again: undo stores what is
+ * in the log, finish what follows from it, and the log is discarded last, by one
+ * store, when all of that is durable.
+ */
+#include <errno.h>
+
+#include "base/error.h"
+#include "core/transaction.h"
+
+static bool undo_valid(void *context, const struct vista_record1 *record)
+{
+    const struct vi_segment *segment = context;
+
+    return record->member == 0 && record->length <= VI_RECORD_MAX &&
+           record->offset <= segment->map.data_size &&
+           record->length <= segment->map.data_size - record->offset;
+}
+
+static void undo_undo(void *context, const struct vista_record1 *record)
+{
+    const struct vi_segment *segment = context;
+
+    memcpy(segment->map.data + record->offset, record + 1, record->length);
+}
+
+static bool undo_extent(void *context, const struct vista_record1 *record, uint64_t *offset,
+                        uint64_t *length)
+{
+    (void)context;
+    *offset = record->offset;
+    *length = record->length;
+    return true;
+}
+
+const struct vi_handler vi_undo_handler = {
+    .valid = undo_valid, .undo = undo_undo, .extent = undo_extent};
+
+static void undo_record(void *context, const struct vista_record1 *record)
+{
+    struct vi_segment *segment = context;
+    const struct vi_handler *handler = segment->kinds[record->kind].handler;
+
+    if (handler->undo != NULL)
+        handler->undo(segment->kinds[record->kind].context, record);
+}
+
+/* Flushes the stored words that records of some kinds change. */
+static void flush_words(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
+                        bool verify, uint32_t kinds, bool extents)
+{
+    const struct vista_record1 *record;
+    struct vi_walk walk;
+
+    vi_walk_begin(&walk, log, log->cursor.stamp, verify);
+    while ((record = vi_walk_next(&walk)) != NULL) {
+        const struct vi_handler *handler = segment->kinds[record->kind].handler;
+        void *handled = segment->kinds[record->kind].context;
+        uint64_t offset, length;
+
+        if (!(kinds >> record->kind & 1))
+            continue;
+        if (extents && handler->extent != NULL &&
+            handler->extent(handled, record, &offset, &length))
+            vi_pages_flush(pages, &segment->persist, segment->map.data + offset, length);
+        if (handler->word != NULL)
+            vi_pages_flush(pages, &segment->persist, handler->word(handled, record),
+                           sizeof(uint64_t));
+    }
+}
+
+void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
+                      bool verify)
+{
+    if (!segment->persist.flushes)
+        return;
+    flush_words(segment, log, pages, verify, ~segment->deferred, true);
+    vi_fence(&segment->persist);
+}
+
+void vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
+                 bool verify)
+{
+    vi_walk_backward(log, log->cursor.stamp, verify, undo_record, segment);
+    vi_flush_effects(segment, log, pages, verify);
+    vi_log_store_word(log, vi_log_next_stamp(log));
+}
+
+void vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages, bool verify)
+{
+    const struct vista_record1 *record;
+    struct vi_walk walk;
+
+    vi_walk_begin(&walk, log, log->cursor.stamp, verify);
+    while ((record = vi_walk_next(&walk)) != NULL)
+        if (segment->deferred >> record->kind & 1)
+            segment->kinds[record->kind].handler->finish(segment->kinds[record->kind].context,
+                                                         record);
+    if (segment->persist.flushes) {
+        vi_pages_clear(pages); /* what was flushed before the commit point may have changed */
+        flush_words(segment, log, pages, verify, segment->deferred, false);
+        vi_fence(&segment->persist);
+    }
+    vi_log_store_word(log, vi_log_next_stamp(log));
+}
+
+/* Looks through slot's log: how many records, or -1 when one cannot be. */
+static int64_t validate(const struct vi_segment *segment, const struct vi_log *log)
+{
+    const struct vista_record1 *record;
+    struct vi_walk walk;
+    int64_t count = 0;
+
+    vi_walk_begin(&walk, log, log->cursor.stamp, true);
+    for (; (record = vi_walk_next(&walk)) != NULL; count++) {
+        const struct vi_handler *handler =
+            record->kind < VI_KINDS ? segment->kinds[record->kind].handler : NULL;
+
+        if (handler == NULL || (handler->valid != NULL &&
+                                !handler->valid(segment->kinds[record->kind].context, record)))
+            return vi_fail(EBADMSG,
+                           "%s: damaged: log slot %u, record %lld (kind %u, offset %llu, length "
+                           "%u) cannot be",
+                           segment->path, log->slot, (long long)count, record->kind,
+                           (unsigned long long)record->offset, record->length);
+    }
+    return count;
+}
+
+static void recover_slot(struct vi_segment *segment, struct vi_log *log)
+{
+    struct vi_pages pages = {0};
+
+    if (*log->cursor.word & VI_STAMP_FINISHING) {
+        vi_finish(segment, log, &pages, true);
+        segment->finished++;
+    } else if (validate(segment, log) > 0) {
+        vi_rollback(segment, log, &pages, true);
+        segment->rolled_back++;
+    }
+    vi_pages_release(&pages);
+}
+
+int vi_recover(struct vi_segment *segment)
+{
+    const struct vi_log_header *header = (const void *)(segment->map.meta + VI_LOG_OFFSET);
+    struct vi_log log = {0};
+
+    for (uint32_t slot = 0; slot < header->slots_used; slot++) {
+        vi_log_attach(&segment->logs, &log, slot);
+        if (validate(segment, &log) < 0)
+            return -1;
+    }
+    for (uint32_t slot = 0; slot < header->slots_used; slot++) {
+        vi_log_attach(&segment->logs, &log, slot);
+        recover_slot(segment, &log);
+    }
+    return 0;
+}

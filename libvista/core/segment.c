@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Opening, creating and closing segments: see segment.h.
+ */
+#include "core/segment.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "core/process.h"
+#include "core/transaction.h"
+
+#define HEAP_MIN (64u << 10) /* the largest small span */
+#define DEFAULT_GROWTH 4u    /* times the size at creation */
+
+static uint64_t round_up(uint64_t value, uint64_t to)
+{
+    return (value + to - 1) / to * to;
+}
+
+/* ---- Creating ---------------------------------------------------------- */
+
+static int new_superblock(struct vi_segment *segment, size_t size, unsigned flags,
+                          const struct vista_map_options *options)
+{
+    struct vi_superblock *s = &segment->superblock;
+    const uint64_t least = flags & VISTA_NO_HEAP ? VI_PAGE : HEAP_MIN;
+
+    if (size > (size_t)1 << 43 || options->max_size > (size_t)1 << 43)
+        return vi_fail(EINVAL, "%s: a segment of %zu bytes, growing to %zu, is larger than 8 TiB",
+                       segment->path, size, options->max_size);
+    *s = (struct vi_superblock){.magic = VI_MAGIC, .version = VI_VERSION};
+    s->features_must =
+        (flags & VISTA_NO_HEAP ? 0 : VI_MUST_HEAP) | (flags & VISTA_SPARSE ? VI_MUST_SPARSE : 0);
+    if (getrandom(s->uuid, sizeof s->uuid, 0) != sizeof s->uuid)
+        return vi_fail_system(errno, "%s: no random numbers for its UUID", segment->path);
+    s->size = round_up(size < least ? least : size, VI_PAGE);
+    s->max_size = round_up(options->max_size, VI_PAGE);
+    if (s->max_size < s->size)
+        s->max_size = s->size;
+    return 0;
+}
+
+/* Allocates what the file must have before anything is stored in it. */
+static int allocate_blocks(struct vi_segment *segment)
+{
+    const struct vi_superblock *s = &segment->superblock;
+    const bool sparse = s->features_must & VI_MUST_SPARSE;
+
+    if (vi_file_allocate(&segment->file, 0, VI_SLOTS_OFFSET) != 0)
+        return -1;
+    if (s->heap_offset != 0 && vi_file_allocate(&segment->file, s->heap_offset, VI_PAGE) != 0)
+        return -1;
+    return sparse ? 0 : vi_segment_allocate(segment, 0, s->size);
+}
+
+/* Reserves address space for growth too, if it can be had. */
+static int reserve_new(struct vi_segment *segment, const struct vista_map_options *options)
+{
+    struct vi_superblock *s = &segment->superblock;
+    const uint64_t address = (uint64_t)options->address;
+
+    if (options->max_size == 0 && s->size <= ((uint64_t)1 << 43) / DEFAULT_GROWTH) {
+        s->max_size = DEFAULT_GROWTH * s->size;
+        if (vi_map_reserve(&segment->map, segment->path, address, s->max_size) == 0)
+            return 0;
+        s->max_size = s->size;
+    }
+    if (vi_map_reserve(&segment->map, segment->path, address, s->max_size) == 0)
+        return 0;
+    if (errno != EADDRINUSE || !(segment->flags & VISTA_ANY_ADDRESS))
+        return -1;
+    return vi_map_reserve_anywhere(&segment->map, segment->path, 0, s->max_size);
+}
+
+static int create(struct vi_segment *segment, size_t size, unsigned flags,
+                  const struct vista_map_options *options)
+{
+    struct vi_superblock *s = &segment->superblock;
+
+    segment->map.writable = true;
+    if (new_superblock(segment, size, flags, options) != 0 || reserve_new(segment, options) != 0)
+        return -1;
+    s->address = (uint64_t)segment->map.data;
+    if (vi_superblock_layout(s) != 0 || vi_file_truncate(&segment->file, 0) != 0 ||
+        vi_file_truncate(&segment->file, s->data_offset + s->size) != 0 ||
+        allocate_blocks(segment) != 0)
+        return -1;
+    return vi_map_file(&segment->map, &segment->file, vi_superblock_meta_size(s), s->data_offset,
+                       s->size);
+}
+
+/* ---- Opening ----------------------------------------------------------- */
+
+/* The segment may be torn if the machine went down while it was open, since the
+ * kernel writes pages in any order, or if it was copied while it was open. */
+static int check_torn(const struct vi_segment *segment, unsigned flags)
+{
+    const struct vi_superblock *s = &segment->superblock;
+    static const uint8_t none[16];
+    uint8_t boot[16];
+    bool restarted, copied;
+
+    if (s->clean || flags & VISTA_ACCEPT_TORN)
+        return 0;
+    vi_boot_id(boot);
+    restarted = memcmp(boot, s->boot_id, sizeof boot) != 0 || memcmp(boot, none, sizeof boot) == 0;
+    copied = s->inode != segment->file.inode || (!restarted && s->device != segment->file.device);
+    if (copied)
+        return vi_fail(ECANCELED, "%s: may be torn: it is a copy, made while the segment was open",
+                       segment->path);
+    if (restarted && s->real_class == VISTA_CLASS_KILL)
+        return vi_fail(ECANCELED,
+                       "%s: may be torn: the machine restarted while the segment was open",
+                       segment->path);
+    return 0;
+}
+
+static int check_flags(const struct vi_segment *segment, unsigned flags)
+{
+    const unsigned has = (segment->superblock.features_must & VI_MUST_HEAP ? 0 : VISTA_NO_HEAP) |
+                         (segment->superblock.features_must & VI_MUST_SPARSE ? VISTA_SPARSE : 0);
+
+    if (flags & ~has & VISTA_NO_HEAP)
+        return vi_fail(EINVAL, "%s: has a heap, VISTA_NO_HEAP was asked for", segment->path);
+    if (flags & ~has & VISTA_SPARSE)
+        return vi_fail(EINVAL, "%s: is not sparse, VISTA_SPARSE was asked for", segment->path);
+    if (flags & VISTA_READ_ONLY && !segment->superblock.clean)
+        return vi_fail(EUCLEAN, "%s: needs recovery: it was not unmapped; map it for writing first",
+                       segment->path);
+    return 0;
+}
+
+static int reserve_old(struct vi_segment *segment, unsigned flags)
+{
+    const struct vi_superblock *s = &segment->superblock;
+
+    if (vi_map_reserve(&segment->map, segment->path, s->address, s->max_size) == 0)
+        return 0;
+    if (errno == ENOMEM && vi_map_reserve(&segment->map, segment->path, s->address, s->size) == 0)
+        return 0; /* it cannot grow while mapped here */
+    if (!(flags & VISTA_ANY_ADDRESS))
+        return -1;
+    if (vi_map_reserve_anywhere(&segment->map, segment->path, s->address, s->size) != 0)
+        return -1;
+    segment->flags |= VISTA_ANY_ADDRESS;
+    return 0;
+}
+
+/* A copy may have holes where blocks were allocated. */
+static int fill_holes(struct vi_segment *segment)
+{
+    const struct vi_superblock *s = &segment->superblock;
+
+    if (s->features_must & VI_MUST_SPARSE || segment->file.blocks >= s->size)
+        return 0;
+    return allocate_blocks(segment);
+}
+
+static int open_existing(struct vi_segment *segment, unsigned flags)
+{
+    const struct vi_superblock *s = &segment->superblock;
+
+    segment->map.writable = !(flags & VISTA_READ_ONLY);
+    if (check_flags(segment, flags) != 0 || check_torn(segment, flags) != 0 ||
+        reserve_old(segment, flags) != 0 ||
+        vi_map_file(&segment->map, &segment->file, vi_superblock_meta_size(s), s->data_offset,
+                    s->size) != 0)
+        return -1;
+    return segment->map.writable ? fill_holes(segment) : 0;
+}
+
+/* ---- Class ------------------------------------------------------------- */
+
+static int choose_class(struct vi_segment *segment, unsigned flags)
+{
+    enum vista_class real = vi_persist_probe(segment->map.map_sync), class;
+
+    if (vi_persist_forced(vi_process()->force_class, &class, &segment->forced) != 0)
+        return -1;
+    if (flags & VISTA_KILL_SAFE) {
+        real = VISTA_CLASS_KILL;
+        class = VISTA_CLASS_KILL;
+        segment->forced = 0;
+    } else if (segment->forced == 0) {
+        class = real;
+    }
+    if (flags & VISTA_POWER_SAFE && (class == VISTA_CLASS_KILL || segment->forced == 2))
+        return vi_fail(ENOTSUP, "%s: cannot be power-safe: %s", segment->path,
+                       segment->forced == 2    ? "the class is forced by the environment"
+                       : segment->map.map_sync ? "PMEM_NO_FLUSH=1 turns cache flushes off"
+                                               : "the file system grants no MAP_SYNC (not DAX)");
+    vi_persist_init(&segment->persist, class);
+    segment->superblock.real_class = real;
+    return 0;
+}
+
+/* ---- The whole --------------------------------------------------------- */
+
+static void keep_flags(struct vi_segment *segment, unsigned flags)
+{
+    segment->flags |= flags & VISTA_READ_ONLY;
+    if (!(segment->superblock.features_must & VI_MUST_HEAP))
+        segment->flags |= VISTA_NO_HEAP;
+    if (segment->superblock.features_must & VI_MUST_SPARSE)
+        segment->flags |= VISTA_SPARSE;
+}
+
+static int reserve_backed(struct vi_segment *segment)
+{
+    const uint64_t groups = segment->superblock.max_size / VI_HUGE_PAGE + 1;
+
+    if (!(segment->flags & VISTA_SPARSE))
+        return 0;
+    segment->backed = vi_reserve((groups + 63) / 64 * sizeof(uint64_t));
+    return segment->backed != NULL ? 0 : vi_fail(ENOMEM, "%s: no memory", segment->path);
+}
+
+static int open_file(struct vi_segment *segment, size_t size, unsigned flags,
+                     const struct vista_map_options *options, bool *fresh)
+{
+    const mode_t mode = options->mode != 0 ? options->mode : 0600;
+    const bool read_only = flags & VISTA_READ_ONLY;
+    int found;
+
+    if (vi_file_open(&segment->file, segment->path, flags, mode, options->lock_wait_ms) != 0)
+        return -1;
+    found = vi_superblock_read(&segment->file, read_only, &segment->superblock);
+    if (found < 0)
+        return -1;
+    if (found == 1 && !(flags & VISTA_CREATE))
+        return vi_fail(EBADMSG, "%s: not a vista segment (empty, or its creation was interrupted)",
+                       segment->path);
+    *fresh = found == 1;
+    if (*fresh && create(segment, size, flags, options) != 0)
+        return -1;
+    if (!*fresh && open_existing(segment, flags) != 0)
+        return -1;
+    if (choose_class(segment, flags) != 0)
+        return -1;
+    if (*fresh)
+        segment->superblock.log_class = segment->persist.class;
+    keep_flags(segment, flags);
+    if (reserve_backed(segment) != 0)
+        return -1;
+    return read_only ? 0
+                     : vi_logs_open(&segment->logs, segment->map.meta, &segment->superblock,
+                                    &segment->file, &segment->persist);
+}
+
+struct vi_segment *vi_segment_open(const char *path, size_t size, unsigned flags,
+                                   const struct vista_map_options *options)
+{
+    struct vi_segment *segment = vi_process_new_segment();
+    bool fresh = false;
+    int error;
+
+    if (segment == NULL)
+        return NULL;
+    memcpy(segment->path, path, strlen(path) + 1); /* shorter than PATH_MAX: checked */
+    if (open_file(segment, size, flags, options, &fresh) == 0)
+        return segment;
+    error = errno;
+    if (segment->file.made) /* only a file that was not there before is removed */
+        unlink(path);
+    else if (fresh)
+        (void)!ftruncate(segment->file.fd, 0);
+    vi_segment_close(segment, false);
+    errno = error;
+    return NULL;
+}
+
+int vi_segment_start(struct vi_segment *segment)
+{
+    struct vi_superblock *s = &segment->superblock;
+
+    if (segment->map.writable) {
+        /* What recovery stored, or an earlier class left unflushed. */
+        if (segment->persist.ops.sync(segment->file.fd) != 0)
+            return vi_fail_system(errno, "%s: cannot sync", segment->path);
+        vi_boot_id(s->boot_id);
+        s->device = segment->file.device;
+        s->inode = segment->file.inode;
+        s->log_class = segment->persist.class;
+        s->clean = 0;
+        if (vi_superblock_write(&segment->file, &segment->persist, segment->map.meta, s) != 0 ||
+            (segment->file.made && vi_file_sync_name(&segment->file) != 0))
+            return -1;
+        segment->logs.checked = segment->persist.flushes;
+    }
+    return vi_process_add(segment);
+}
+
+static int mark_clean(struct vi_segment *segment)
+{
+    vi_logs_trim(&segment->logs);
+    if (segment->persist.ops.sync(segment->file.fd) != 0)
+        return vi_fail_system(errno, "%s: cannot write it back: it stays unclean", segment->path);
+    segment->superblock.clean = 1;
+    return vi_superblock_write(&segment->file, &segment->persist, segment->map.meta,
+                               &segment->superblock);
+}
+
+int vi_segment_close(struct vi_segment *segment, bool clean)
+{
+    const int result = clean && segment->map.writable ? mark_clean(segment) : 0;
+    const int error = errno;
+    const uint64_t groups = segment->superblock.max_size / VI_HUGE_PAGE + 1;
+
+    vi_tx_retire_all(segment);
+    vi_logs_close(&segment->logs);
+    vi_map_undo(&segment->map);
+    vi_file_close(&segment->file);
+    if (segment->backed != NULL)
+        vi_release(segment->backed, (groups + 63) / 64 * sizeof(uint64_t));
+    vi_process_remove(segment);
+    errno = error;
+    return result;
+}
+
+/* ---- Disk blocks ------------------------------------------------------- */
+
+int vi_segment_allocate(struct vi_segment *segment, uint64_t offset, uint64_t length)
+{
+    const struct vi_superblock *s = &segment->superblock;
+    const uint64_t first = offset / VI_UNIT,
+                   units = (offset + length + VI_UNIT - 1) / VI_UNIT - first;
+    const uint64_t descriptors = s->heap_offset + VI_PAGE;
+    const uint64_t bitmaps = descriptors + vi_superblock_units(s) * sizeof(uint64_t);
+
+    if (s->heap_offset != 0 &&
+        (vi_file_allocate(&segment->file, descriptors + first * sizeof(uint64_t),
+                          units * sizeof(uint64_t)) != 0 ||
+         vi_file_allocate(&segment->file, bitmaps + first * (VI_BITS_PER_UNIT / 8),
+                          units * (VI_BITS_PER_UNIT / 8)) != 0))
+        return -1;
+    return vi_file_allocate(&segment->file, s->data_offset + offset, length);
+}
+
+int vi_segment_back(struct vi_segment *segment, uint64_t offset, uint64_t length)
+{
+    const uint64_t end = offset + length;
+    int result = 0;
+
+    if (!(segment->flags & VISTA_SPARSE))
+        return 0;
+    for (uint64_t at = offset / VI_HUGE_PAGE * VI_HUGE_PAGE; at < end && result == 0;
+         at += VI_HUGE_PAGE) {
+        const uint64_t group = at / VI_HUGE_PAGE, bit = (uint64_t)1 << group % 64;
+        const uint64_t left = segment->map.data_size - at;
+
+        if (__atomic_load_n(&segment->backed[group / 64], __ATOMIC_ACQUIRE) & bit)
+            continue;
+        pthread_mutex_lock(&segment->backing);
+        result = vi_segment_allocate(segment, at, left < VI_HUGE_PAGE ? left : VI_HUGE_PAGE);
+        if (result == 0)
+            __atomic_fetch_or(&segment->backed[group / 64], bit, __ATOMIC_RELEASE);
+        pthread_mutex_unlock(&segment->backing);
+    }
+    return result;
+}

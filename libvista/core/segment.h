@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * A mapped segment: what a file is turned into before transactions run on it, and
+ * back again.
+ *
+ * Opening takes three steps, between which the caller puts in what this layer does
+ * not know: vi_segment_open; setting `kinds` (what the heap's records mean);
+ * vi_recover; vi_segment_start.
+ *
+ * Lock order: a segment's root lock, the list of segments, a segment's lock, the
+ * heap's lock, the log area's lock, `backing`.
+ */
+#ifndef VI_CORE_SEGMENT_H
+#define VI_CORE_SEGMENT_H
+
+#include <limits.h>
+#include <pthread.h>
+
+#include "core/log.h"
+#include "media/map.h"
+#include "media/superblock.h"
+
+enum vi_segment_state { VI_SEGMENT_CLOSED, VI_SEGMENT_MAPPED, VI_SEGMENT_FORKED };
+
+struct vi_tx;
+
+struct vi_segment {
+    struct vista_segment handle; /* first: the public prefix */
+    enum vi_segment_state state;
+    unsigned flags;  /* VISTA_READ_ONLY, NO_HEAP, SPARSE, ANY_ADDRESS: what it is */
+    unsigned forced; /* as in struct vista_info */
+    struct vi_file file;
+    struct vi_superblock superblock;
+    struct vi_persist persist;
+    struct vi_map map;
+    struct vi_logs logs;
+    uint64_t rolled_back; /* by this mapping's recovery */
+    uint64_t finished;
+
+    pthread_mutex_t lock; /* of the next two */
+    struct vi_tx *all;    /* every handle made */
+    struct vi_tx *idle;   /* those that no thread has in its cache */
+
+    /* What records mean, and to whom; `deferred`: bit k, kind k has work after the
+     * commit point. */
+    struct {
+        const struct vi_handler *handler;
+        void *context;
+    } kinds[VI_KINDS];
+    uint32_t deferred;
+    void *heap;
+    pthread_mutex_t root_lock;                  /* of the heap's root; before all other locks */
+    void (*settled)(void *heap, uint32_t slot); /* a transaction's records all are */
+    void (*release)(void *heap, uint32_t slot); /* give back what the slot keeps */
+
+    pthread_mutex_t backing; /* sparse: of `backed`, a bit for each 2 MiB with blocks */
+    uint64_t *backed;
+
+    struct vi_segment *next; /* in the list of segments, or of closed ones */
+    char path[PATH_MAX];
+};
+
+/* Opens or creates; arguments are checked by the caller.  Errors as vista_map. */
+struct vi_segment *vi_segment_open(const char *path, size_t size, unsigned flags,
+                                   const struct vista_map_options *options);
+
+/* Marks the segment as open, durably, and lets transactions begin. */
+int vi_segment_start(struct vi_segment *segment);
+
+/* Undoes vi_segment_open and start; the file is marked clean if `clean`.  The handle
+ * is gone, also on failure. */
+int vi_segment_close(struct vi_segment *segment, bool clean);
+
+/* Allocates the disk blocks of a part of the data and of the heap's metadata for it. */
+int vi_segment_allocate(struct vi_segment *segment, uint64_t offset, uint64_t length);
+
+/* The same where the segment is sparse, by 2 MiB and only once. */
+int vi_segment_back(struct vi_segment *segment, uint64_t offset, uint64_t length);
+
+/* Rolls back and finishes what the log says; EBADMSG when the log is damaged, and
+ * then nothing was changed. */
+int vi_recover(struct vi_segment *segment);
+
+/* The handler for VI_KIND_UNDO; its context is the segment. */
+extern const struct vi_handler vi_undo_handler;
+
+#endif

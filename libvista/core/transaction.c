@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Transactions.  The way of the common one is inlined in vista.h; here is the rest.
+ *
+ * A handle is bound to a log slot for as long as its segment is mapped.  Between
+ * transactions it is in the cache of one thread, or in its segment's idle list.
+ * limit1 is 0 between transactions, so that a handle used after its end falls out of
+ * line and is refused there; it is VI_GATED during one where the class flushes or
+ * blocks are allocated at first touch, so that every range comes out of line.
+ */
+#include "core/transaction.h"
+
+#include <errno.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+__thread struct vista_thread_cache vista_thread_cache
+    __attribute__((tls_model("initial-exec"), visibility("default")));
+
+static struct vi_tx *of_handle(vista_tx *handle)
+{
+    return (struct vi_tx *)handle;
+}
+
+static bool is_open(const struct vi_tx *tx)
+{
+    return __atomic_load_n(&tx->log.cursor.limit1, __ATOMIC_RELAXED) != 0;
+}
+
+struct vi_tx *vi_tx_check(vista_tx *handle)
+{
+    struct vi_tx *tx = of_handle(handle);
+
+    if (tx == NULL)
+        return vi_fail(EINVAL, "no transaction: the handle is NULL"), NULL;
+    if (is_open(tx))
+        return tx;
+    if (tx->segment != NULL && tx->segment->state == VI_SEGMENT_FORKED)
+        return vi_fail(EPERM, "the transaction belongs to the parent process"), NULL;
+    return vi_fail(EINVAL, "the transaction has ended"), NULL;
+}
+
+/* ---- Handles ----------------------------------------------------------- */
+
+static bool is_gated(const struct vi_segment *segment)
+{
+    return segment->persist.flushes ||
+           (segment->flags & (VISTA_NO_HEAP | VISTA_SPARSE)) == (VISTA_NO_HEAP | VISTA_SPARSE);
+}
+
+static void set_room(struct vi_tx *tx)
+{
+    const bool gated = is_gated(tx->segment);
+
+    tx->log.cursor.room = gated ? VI_GATED : tx->log.place.end;
+    tx->log.cursor.end_out_of_line = gated;
+}
+
+/* A handle for a slot not yet used in this mapping. */
+static struct vi_tx *make_handle(struct vi_segment *segment)
+{
+    struct vi_process *process = vi_process();
+    struct vi_tx *tx;
+
+    pthread_mutex_lock(&process->lock);
+    tx = process->spare;
+    if (tx != NULL)
+        process->spare = tx->next_idle;
+    pthread_mutex_unlock(&process->lock);
+    if (tx == NULL)
+        tx = vi_arena_alloc(sizeof *tx);
+    if (tx == NULL)
+        return NULL;
+    tx->segment = segment;
+    if (vi_log_take(&segment->logs, &tx->log) != 0) {
+        pthread_mutex_lock(&process->lock);
+        tx->next_idle = process->spare;
+        process->spare = tx;
+        pthread_mutex_unlock(&process->lock);
+        return NULL;
+    }
+    tx->log.cursor.base = (uintptr_t)segment->map.data;
+    tx->log.cursor.size = segment->map.data_size;
+    __atomic_store_n(&tx->log.cursor.number, segment->handle.number, __ATOMIC_RELAXED);
+    set_room(tx);
+    pthread_mutex_lock(&segment->lock);
+    tx->next_all = segment->all;
+    segment->all = tx;
+    pthread_mutex_unlock(&segment->lock);
+    return tx;
+}
+
+static void make_idle(struct vi_tx *tx)
+{
+    struct vi_segment *segment = tx->segment;
+
+    pthread_mutex_lock(&segment->lock);
+    tx->next_idle = segment->idle;
+    segment->idle = tx;
+    pthread_mutex_unlock(&segment->lock);
+}
+
+/* Is what the thread's cache holds still what was put there? */
+static bool is_cached(const struct vista_thread_cache *cache)
+{
+    return cache->tx != NULL &&
+           __atomic_load_n(&cache->tx->number, __ATOMIC_RELAXED) == cache->number;
+}
+
+/* An ended transaction's handle goes into the thread's cache, if that is free. */
+static void put_away(struct vi_tx *tx)
+{
+    struct vista_thread_cache *cache = &vista_thread_cache;
+
+    if (is_cached(cache) || pthread_setspecific(vi_process()->exit_key, cache) != 0) {
+        make_idle(tx);
+        return;
+    }
+    cache->number = tx->log.cursor.number;
+    cache->tx = &tx->log.cursor;
+}
+
+static struct vi_tx *take_idle(struct vi_segment *segment)
+{
+    struct vista_thread_cache *cache = &vista_thread_cache;
+    struct vi_tx *tx;
+
+    if (is_cached(cache) && cache->number == segment->handle.number) {
+        tx = of_handle(cache->tx);
+        cache->tx = NULL;
+        return tx;
+    }
+    pthread_mutex_lock(&segment->lock);
+    tx = segment->idle;
+    if (tx != NULL)
+        segment->idle = tx->next_idle;
+    pthread_mutex_unlock(&segment->lock);
+    return tx != NULL ? tx : make_handle(segment);
+}
+
+struct vi_tx *vi_tx_begin(struct vi_segment *segment, unsigned mode)
+{
+    struct vi_tx *tx = take_idle(segment);
+
+    if (tx == NULL)
+        return NULL;
+    tx->no_restore = mode & VISTA_NO_RESTORE;
+    if (tx->no_restore)
+        tx->log.cursor.end_out_of_line = 1; /* which clears no_restore */
+    __atomic_store_n(&tx->log.cursor.limit1, tx->log.cursor.room, __ATOMIC_RELAXED);
+    return tx;
+}
+
+static void end_handle(struct vi_tx *tx)
+{
+    const uint64_t word = *tx->log.cursor.word;
+
+    vi_pages_clear(&tx->pages);
+    vi_log_reset(&tx->log, word);
+    set_room(tx);
+    tx->no_restore = false;
+    __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)0, __ATOMIC_RELAXED);
+    put_away(tx);
+}
+
+uint64_t vi_tx_count_open(struct vi_segment *segment)
+{
+    uint64_t count = 0;
+
+    pthread_mutex_lock(&segment->lock);
+    for (struct vi_tx *tx = segment->all; tx != NULL; tx = tx->next_all)
+        count += is_open(tx);
+    pthread_mutex_unlock(&segment->lock);
+    return count;
+}
+
+void vi_tx_forget_all(struct vi_segment *segment)
+{
+    for (struct vi_tx *tx = segment->all; tx != NULL; tx = tx->next_all) {
+        __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)0, __ATOMIC_RELAXED);
+        __atomic_store_n(&tx->log.cursor.number, (uint64_t)0, __ATOMIC_RELAXED);
+    }
+}
+
+void vi_tx_retire_all(struct vi_segment *segment)
+{
+    struct vi_process *process = vi_process();
+    struct vi_tx *next;
+
+    vi_tx_forget_all(segment);
+    pthread_mutex_lock(&process->lock);
+    for (struct vi_tx *tx = segment->all; tx != NULL; tx = next) {
+        next = tx->next_all;
+        vi_pages_release(&tx->pages);
+        tx->segment = NULL;
+        tx->next_idle = process->spare;
+        process->spare = tx;
+    }
+    pthread_mutex_unlock(&process->lock);
+    segment->all = NULL;
+    segment->idle = NULL;
+}
+
+void vi_tx_each_idle(struct vi_segment *segment)
+{
+    pthread_mutex_lock(&segment->lock);
+    for (struct vi_tx *tx = segment->idle; tx != NULL; tx = tx->next_idle)
+        segment->release(segment->heap, tx->log.slot);
+    pthread_mutex_unlock(&segment->lock);
+}
+
+void vi_tx_thread_exit(void *cache_of_thread)
+{
+    struct vista_thread_cache *cache = cache_of_thread;
+    struct vi_process *process = vi_process();
+
+    pthread_mutex_lock(&process->lock); /* against an unmapping */
+    if (is_cached(cache))
+        make_idle(of_handle(cache->tx));
+    cache->tx = NULL;
+    pthread_mutex_unlock(&process->lock);
+}
+
+/* ---- Declaring --------------------------------------------------------- */
+
+static int check_range(const struct vi_tx *tx, const struct iovec *range)
+{
+    const uint64_t offset = (uintptr_t)range->iov_base - tx->log.cursor.base;
+    const size_t size = tx->log.cursor.size;
+
+    if (offset <= size && range->iov_len <= size - offset)
+        return 0;
+    return vi_fail(EINVAL, "range %p + %zu is not inside the %zu bytes of %s at %p",
+                   range->iov_base, range->iov_len, size, tx->segment->path,
+                   (void *)tx->log.cursor.base);
+}
+
+/* A range of VISTA_INLINE_LENGTH or more need not be logged again. */
+static bool is_logged(const struct vi_tx *tx, const struct iovec *range)
+{
+    return range->iov_len >= VISTA_INLINE_LENGTH &&
+           vi_pages_declared(&tx->pages, range->iov_base, range->iov_len);
+}
+
+static size_t piece_of(size_t length)
+{
+    return length < VI_RECORD_MAX ? length : VI_RECORD_MAX;
+}
+
+/* Makes room in the log for all, so that logging them cannot fail half-way. */
+static int plan(struct vi_tx *tx, const struct iovec *ranges, int count)
+{
+    struct vi_place place = vi_log_place(&tx->log);
+
+    for (int i = 0; i < count; i++) {
+        if (is_logged(tx, &ranges[i]))
+            continue;
+        for (size_t done = 0; done < ranges[i].iov_len; done += VI_RECORD_MAX)
+            if (vi_log_plan(&tx->log, &place, piece_of(ranges[i].iov_len - done)) != 0)
+                return -1;
+    }
+    return 0;
+}
+
+static void log_range(struct vi_tx *tx, const struct iovec *range)
+{
+    const unsigned char *from = range->iov_base;
+
+    for (size_t done = 0; done < range->iov_len; done += VI_RECORD_MAX)
+        vi_log_append_undo(&tx->log, (uintptr_t)from + done - tx->log.cursor.base,
+                           (uint32_t)piece_of(range->iov_len - done), from + done);
+}
+
+int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
+{
+    struct vi_segment *segment = tx->segment;
+
+    for (int i = 0; i < count; i++)
+        if (check_range(tx, &ranges[i]) != 0)
+            return -1;
+    if (segment->flags & VISTA_SPARSE)
+        for (int i = 0; i < count; i++)
+            if (vi_segment_back(segment, (uintptr_t)ranges[i].iov_base - tx->log.cursor.base,
+                                ranges[i].iov_len) != 0)
+                return -1;
+    if (plan(tx, ranges, count) != 0)
+        return -1;
+    for (int i = 0; i < count; i++)
+        if (!is_logged(tx, &ranges[i]))
+            log_range(tx, &ranges[i]);
+    for (int i = 0; i < count; i++) /* only now: what was planned was logged */
+        if (ranges[i].iov_len >= VISTA_INLINE_LENGTH) {
+            vi_pages_declare(&tx->pages, ranges[i].iov_base, ranges[i].iov_len);
+            tx->log.cursor.end_out_of_line = 1; /* which forgets them */
+        }
+    vi_log_flush(&tx->log);
+    return 0;
+}
+
+/* ---- Ending ------------------------------------------------------------ */
+
+static bool is_empty(const struct vi_log *log)
+{
+    return log->place.index == 0 && log->cursor.next == log->cursor.first;
+}
+
+static void apply(struct vi_segment *segment, struct vi_log *log)
+{
+    const struct vista_record1 *record;
+    struct vi_walk walk;
+
+    vi_walk_begin(&walk, log, log->cursor.stamp, false);
+    while ((record = vi_walk_next(&walk)) != NULL)
+        if (segment->kinds[record->kind].handler->apply != NULL)
+            segment->kinds[record->kind].handler->apply(segment->kinds[record->kind].context,
+                                                        record);
+}
+
+/* Volatile effects; the records outlive the discard until the slot is used again. */
+static void settle(struct vi_tx *tx, bool committed)
+{
+    struct vi_segment *segment = tx->segment;
+    const struct vista_record1 *record;
+    struct vi_walk walk;
+
+    vi_walk_begin(&walk, &tx->log, tx->log.cursor.stamp, false);
+    while ((record = vi_walk_next(&walk)) != NULL)
+        if (segment->kinds[record->kind].handler->settle != NULL)
+            segment->kinds[record->kind].handler->settle(segment->kinds[record->kind].context,
+                                                         record, committed);
+    if (segment->settled != NULL)
+        segment->settled(segment->heap, tx->log.slot);
+}
+
+void vi_tx_commit(struct vi_tx *tx)
+{
+    struct vi_segment *segment = tx->segment;
+    struct vi_log *log = &tx->log;
+    const uint32_t kinds = log->kinds;
+
+    if (!is_empty(log)) {
+        vi_log_flush(log);
+        if (kinds != 0)
+            apply(segment, log);
+        vi_flush_effects(segment, log, &tx->pages, false);
+        if (kinds & segment->deferred) {
+            vi_log_store_word(log, log->cursor.stamp | VI_STAMP_FINISHING);
+            vi_finish(segment, log, &tx->pages, false);
+        } else {
+            vi_log_store_word(log, vi_log_next_stamp(log));
+        }
+        if (kinds != 0)
+            settle(tx, true);
+    }
+    end_handle(tx);
+}
+
+void vi_tx_abort(struct vi_tx *tx)
+{
+    struct vi_log *log = &tx->log;
+
+    if (!is_empty(log)) {
+        vi_log_flush(log); /* nothing of this stamp is to reach the file later */
+        vi_rollback(tx->segment, log, &tx->pages, false);
+        if (log->kinds != 0)
+            settle(tx, false);
+    }
+    end_handle(tx);
+}

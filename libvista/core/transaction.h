@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Transactions: handles, and the commit and rollback of one slot's log.
+ */
+#ifndef VI_CORE_TRANSACTION_H
+#define VI_CORE_TRANSACTION_H
+
+#include "core/pages.h"
+#include "core/process.h"
+#include "core/segment.h"
+
+/* A handle; bound to one slot while its segment is mapped; memory never freed. */
+struct vi_tx {
+    struct vi_log log; /* first: begins with the public prefix */
+    struct vi_segment *segment;
+    bool no_restore;
+    struct vi_pages pages;
+    struct vi_tx *next_all;
+    struct vi_tx *next_idle;
+};
+
+struct vi_tx *vi_tx_begin(struct vi_segment *segment, unsigned mode);
+
+/* The open transaction behind a handle, else NULL with EINVAL or EPERM. */
+struct vi_tx *vi_tx_check(vista_tx *handle);
+
+/* vista_set_ranges; the address and length of each are checked here. */
+int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count);
+
+void vi_tx_commit(struct vi_tx *tx);
+void vi_tx_abort(struct vi_tx *tx);
+
+/* How many are open. */
+uint64_t vi_tx_count_open(struct vi_segment *segment);
+
+/* The segment is going: its handles end, and serve other segments. */
+void vi_tx_retire_all(struct vi_segment *segment);
+
+/* In a forked child: the same, touching nothing that another thread may hold. */
+void vi_tx_forget_all(struct vi_segment *segment);
+
+/* Gives the exiting thread's cached handle back: the destructor of exit_key. */
+void vi_tx_thread_exit(void *cache);
+
+/* Calls `release` for each slot that no thread holds. */
+void vi_tx_each_idle(struct vi_segment *segment);
+
+/* Commit's and recovery's shared parts, on a log whose transaction has `stamp`. */
+
+/* Flushes what must be durable before the discard. */
+void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
+                      bool verify);
+/* Undoes newest first, durably, then discards: abort and recovery alike. */
+void vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
+                 bool verify);
+/* Does what was deferred, durably, then discards. */
+void vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages, bool verify);
+
+#endif

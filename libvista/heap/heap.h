@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The persistent heap, as the public calls and the log use it.
+ *
+ * Everything is told by its stored descriptors and bitmaps (media/format.h); what
+ * is kept beside them in memory is built lazily and lost with the mapping.  A slot
+ * of the log has a cache of spans of its own, from which it allocates without a
+ * lock.  Blocks become allocated in the file when their transaction commits, and
+ * free for others when its slot is durably idle.
+ */
+#ifndef VI_HEAP_HEAP_H
+#define VI_HEAP_HEAP_H
+
+#include "core/log.h"
+
+struct vi_heap;
+
+/* Where a heap lies, and what it needs of its segment. */
+struct vi_heap_place {
+    struct vi_heap_header *header;
+    uint64_t *descriptors;
+    uint64_t *bitmaps;
+    unsigned char *base; /* of the data */
+    uint64_t size;
+    uint64_t max_size;
+    const struct vi_persist *persist;
+    const char *path;
+    /* Sparse: allocates the disk blocks behind a part of the data; else NULL. */
+    int (*back)(void *context, uint64_t offset, uint64_t length);
+    /* Memory is short: calls vi_heap_release for slots that no thread holds. */
+    void (*reclaim)(void *context);
+    void *context;
+};
+
+/* Reads next to nothing.  NULL with ENOMEM. */
+struct vi_heap *vi_heap_open(const struct vi_heap_place *place);
+void vi_heap_close(struct vi_heap *heap);
+
+/* What the heap's records mean; the context is the heap. */
+extern const struct vi_handler vi_heap_handlers[VI_KINDS];
+
+/* As vista_malloc and vista_free, in the transaction that has `log`. */
+void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size);
+int vi_heap_free(struct vi_heap *heap, struct vi_log *log, const void *address);
+
+/* Bytes of the block that starts at `address`, live or of an open transaction; 0
+ * with EINVAL if there is none, it is being freed, or (unless `log` is NULL) it
+ * belongs to another transaction than that of `log`. */
+size_t vi_heap_usable_size(struct vi_heap *heap, const struct vi_log *log, const void *address);
+
+struct vi_root vi_heap_root(const struct vi_heap *heap);
+int vi_heap_set_root(struct vi_heap *heap, struct vi_log *log, struct vi_root root);
+
+/* The slot's transaction has ended and its records are settled. */
+void vi_heap_end(struct vi_heap *heap, uint32_t slot);
+
+/* Gives back the spans of a slot that has no open transaction. */
+void vi_heap_release(struct vi_heap *heap, uint32_t slot);
+
+#endif

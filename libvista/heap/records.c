@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What the heap's records mean: the stored and the volatile effect of each.  How a
+ * record names its block is told in heap.c.
+ */
+#include "heap/spans.h"
+
+static uint64_t head_of(const struct vista_record1 *record)
+{
+    return record->offset / VI_UNIT - (record->length >> 16);
+}
+
+static uint32_t index_of(const struct vista_record1 *record)
+{
+    return record->length & 0xffffu;
+}
+
+static uint64_t bit_of(const struct vista_record1 *record)
+{
+    return (uint64_t)1 << index_of(record) % 64;
+}
+
+/* ---- Small blocks ------------------------------------------------------ */
+
+static bool small_valid(void *context, const struct vista_record1 *record)
+{
+    struct vi_heap *heap = context;
+    const uint64_t head = head_of(record);
+    uint64_t d;
+
+    if (record->offset / VI_UNIT >= heap->units || head >= heap->units)
+        return false;
+    d = vi_descriptor(heap, head);
+    return VI_SPAN_KIND(d) == VI_SPAN_SMALL && vi_descriptor_valid(heap, head, d) &&
+           (index_of(record) + 1) * vi_classes[VI_SPAN_CLASS(d)].size <=
+               VI_SPAN_UNITS(d) * VI_UNIT &&
+           head * VI_UNIT + (uint64_t)index_of(record) * vi_classes[VI_SPAN_CLASS(d)].size ==
+               record->offset;
+}
+
+static uint64_t *small_word(void *context, const struct vista_record1 *record)
+{
+    return vi_span_bits(context, head_of(record), index_of(record));
+}
+
+static void set_bit(void *context, const struct vista_record1 *record)
+{
+    vi_heap_store(small_word(context, record), 0, bit_of(record));
+}
+
+static void clear_bit(void *context, const struct vista_record1 *record)
+{
+    vi_heap_store(small_word(context, record), bit_of(record), 0);
+}
+
+static bool small_extent(void *context, const struct vista_record1 *record, uint64_t *offset,
+                         uint64_t *length)
+{
+    *offset = record->offset;
+    *length = vi_classes[VI_SPAN_CLASS(vi_descriptor(context, head_of(record)))].size;
+    return true;
+}
+
+static void alloc_settle(void *context, const struct vista_record1 *record, bool committed)
+{
+    struct vi_heap *heap = context;
+    struct vi_word *word = vi_span_word(heap, head_of(record), index_of(record));
+
+    if (committed)
+        return;
+    __atomic_store_n(&word->avail, word->avail | bit_of(record), __ATOMIC_RELEASE);
+    heap->unit[head_of(record)].word = 0;
+}
+
+static void free_settle(void *context, const struct vista_record1 *record, bool committed)
+{
+    struct vi_heap *heap = context;
+    const uint64_t head = head_of(record), bit = bit_of(record);
+    struct vi_word *word = vi_span_word(heap, head, index_of(record));
+    struct vi_unit *u = &heap->unit[head];
+    uint64_t taken;
+
+    __atomic_fetch_and(&word->freeing, ~bit, __ATOMIC_ACQ_REL);
+    if (!committed)
+        return;
+    taken = __atomic_and_fetch(&word->taken, ~bit, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&u->owner, __ATOMIC_SEQ_CST) != 0 ||
+        (taken != 0 && __atomic_load_n(&u->listed, __ATOMIC_SEQ_CST)))
+        return;
+    pthread_mutex_lock(&heap->lock);
+    vi_span_review(heap, head);
+    pthread_mutex_unlock(&heap->lock);
+}
+
+/* ---- Large blocks ------------------------------------------------------ */
+
+static bool run_valid(void *context, const struct vista_record1 *record)
+{
+    struct vi_heap *heap = context;
+    const uint64_t unit = record->offset / VI_UNIT,
+                   span = VI_SPAN(VI_SPAN_LARGE, record->length, 0);
+
+    return record->offset % VI_UNIT == 0 && vi_descriptor_valid(heap, unit, span) &&
+           (vi_descriptor(heap, unit) == 0 || vi_descriptor(heap, unit) == span);
+}
+
+static uint64_t *run_word(void *context, const struct vista_record1 *record)
+{
+    return &((struct vi_heap *)context)->place.descriptors[record->offset / VI_UNIT];
+}
+
+static void set_run(void *context, const struct vista_record1 *record)
+{
+    vi_heap_store(run_word(context, record), ~(uint64_t)0,
+                  VI_SPAN(VI_SPAN_LARGE, record->length, 0));
+}
+
+static void clear_run(void *context, const struct vista_record1 *record)
+{
+    vi_heap_store(run_word(context, record), ~(uint64_t)0, 0);
+}
+
+static bool run_extent(void *context, const struct vista_record1 *record, uint64_t *offset,
+                       uint64_t *length)
+{
+    (void)context;
+    *offset = record->offset;
+    *length = (uint64_t)record->length * VI_UNIT;
+    return true;
+}
+
+/* The block is at rest, or its units are free. */
+static void settle_run(void *context, const struct vista_record1 *record, bool is_free)
+{
+    struct vi_heap *heap = context;
+    const uint64_t unit = record->offset / VI_UNIT;
+
+    pthread_mutex_lock(&heap->lock);
+    __atomic_store_n(&heap->unit[unit].state, VI_UNIT_UNSEEN, __ATOMIC_RELEASE);
+    if (is_free && unit < heap->frontier)
+        vi_runs_put(heap, unit, record->length);
+    pthread_mutex_unlock(&heap->lock);
+}
+
+static void run_alloc_settle(void *context, const struct vista_record1 *record, bool committed)
+{
+    const struct vi_heap *heap = context;
+
+    /* A cancelled one that commits is settled by its cancellation. */
+    if (!committed || heap->unit[record->offset / VI_UNIT].state == VI_UNIT_PENDING)
+        settle_run(context, record, !committed);
+}
+
+static void run_cancel_settle(void *context, const struct vista_record1 *record, bool committed)
+{
+    if (committed)
+        settle_run(context, record, true);
+}
+
+/* ---- The root ---------------------------------------------------------- */
+
+static bool root_valid(void *context, const struct vista_record1 *record)
+{
+    const struct vi_heap *heap = context;
+    const struct vi_root *both = (const struct vi_root *)(record + 1);
+    const uint64_t size = heap->units * VI_UNIT;
+
+    for (int i = 0; i < 2; i++)
+        if (both[i].offset > size || both[i].size > size - both[i].offset)
+            return false;
+    return true;
+}
+
+static uint64_t *root_word(void *context, const struct vista_record1 *record)
+{
+    (void)record;
+    return &((struct vi_heap *)context)->place.header->root.offset;
+}
+
+static void store_root(void *context, const struct vi_root *root)
+{
+    struct vi_root *stored = &((struct vi_heap *)context)->place.header->root;
+
+    vi_heap_store(&stored->offset, ~(uint64_t)0, root->offset);
+    vi_heap_store(&stored->size, ~(uint64_t)0, root->size);
+}
+
+static void new_root(void *context, const struct vista_record1 *record)
+{
+    store_root(context, (const struct vi_root *)(record + 1) + 1);
+}
+
+static void old_root(void *context, const struct vista_record1 *record)
+{
+    store_root(context, (const struct vi_root *)(record + 1));
+}
+
+const struct vi_handler vi_heap_handlers[VI_KINDS] = {
+    [VI_KIND_ALLOC] = {.valid = small_valid,
+                       .apply = set_bit,
+                       .undo = clear_bit,
+                       .word = small_word,
+                       .extent = small_extent,
+                       .settle = alloc_settle},
+    [VI_KIND_CANCEL] = {.valid = small_valid, .apply = clear_bit, .word = small_word},
+    [VI_KIND_FREE] = {.valid = small_valid,
+                      .finish = clear_bit,
+                      .word = small_word,
+                      .settle = free_settle,
+                      .deferred = true},
+    [VI_KIND_RUN_ALLOC] = {.valid = run_valid,
+                           .apply = set_run,
+                           .undo = clear_run,
+                           .word = run_word,
+                           .extent = run_extent,
+                           .settle = run_alloc_settle},
+    [VI_KIND_RUN_CANCEL] = {.valid = run_valid,
+                            .apply = clear_run,
+                            .word = run_word,
+                            .settle = run_cancel_settle},
+    [VI_KIND_RUN_FREE] = {.valid = run_valid,
+                          .finish = clear_run,
+                          .word = run_word,
+                          .settle = settle_run,
+                          .deferred = true},
+    [VI_KIND_ROOT] = {.valid = root_valid, .apply = new_root, .undo = old_root, .word = root_word},
+};

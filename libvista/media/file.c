@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Files: see file.h.  The lock is an open-file-description lock (fcntl(2)): it
+ * belongs to our descriptor, so that two mappings in one process exclude each
+ * other too, and closing some other descriptor of the file does not drop it.
+ */
+#include "media/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "vista.h"
+
+#define ZFS_MAGIC 0x2fc12fc1
+#define BCACHEFS_MAGIC 0xca451a4e
+
+static int lock(const struct vi_file *file, bool shared, unsigned wait_ms)
+{
+    struct flock whole = {.l_type = (short)(shared ? F_RDLCK : F_WRLCK), .l_whence = SEEK_SET};
+    const struct timespec pause = {.tv_nsec = 1000000};
+    struct timespec start, now;
+
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    while (fcntl(file->fd, F_OFD_SETLK, &whole) != 0) {
+        if (errno != EAGAIN && errno != EACCES && errno != EINTR)
+            return vi_fail_system(errno, "%s: cannot lock", file->path);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 >= wait_ms)
+            return vi_fail(EBUSY, "%s: mapped already, %s", file->path,
+                           shared ? "for writing" : "in this process or another");
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
+/* Refuses what is not a regular file, before opening it could have effects. */
+static int check_type(const char *path, const struct stat *st)
+{
+    if (S_ISREG(st->st_mode))
+        return 0;
+    if (S_ISDIR(st->st_mode))
+        return vi_fail(EISDIR, "%s: is a directory", path);
+    if (S_ISCHR(st->st_mode))
+        return vi_fail(ENODEV,
+                       "%s: is a character device; device DAX is not supported, "
+                       "use a DAX file system",
+                       path);
+    return vi_fail(ENODEV, "%s: is not a regular file", path);
+}
+
+static int identify(struct vi_file *file)
+{
+    struct statfs fs;
+    struct stat st;
+
+    if (fstat(file->fd, &st) != 0 || fstatfs(file->fd, &fs) != 0)
+        return vi_fail_system(errno, "%s: cannot stat", file->path);
+    if (check_type(file->path, &st) != 0)
+        return -1;
+    file->size = (uint64_t)st.st_size;
+    file->blocks = (uint64_t)st.st_blocks * 512;
+    file->device = st.st_dev;
+    file->inode = st.st_ino;
+    file->copy_on_write = (unsigned long)fs.f_type == BTRFS_SUPER_MAGIC ||
+                          (unsigned long)fs.f_type == ZFS_MAGIC ||
+                          (unsigned long)fs.f_type == BCACHEFS_MAGIC;
+    return 0;
+}
+
+static int open_or_make(struct vi_file *file, unsigned flags, mode_t mode)
+{
+    const int access = (flags & VISTA_READ_ONLY ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK;
+    struct stat st;
+
+    for (int tries = 0; tries < 100; tries++) {
+        if (stat(file->path, &st) == 0 && check_type(file->path, &st) != 0)
+            return -1;
+        if (!(flags & VISTA_EXCLUSIVE)) {
+            file->fd = open(file->path, access);
+            if (file->fd >= 0)
+                return 0;
+        }
+        if (flags & VISTA_CREATE && (flags & VISTA_EXCLUSIVE || errno == ENOENT)) {
+            file->fd = open(file->path, access | O_CREAT | O_EXCL, mode);
+            file->made = file->fd >= 0;
+            if (file->made || flags & VISTA_EXCLUSIVE)
+                break;
+        }
+        if (errno != EINTR && !(flags & VISTA_CREATE && errno == EEXIST))
+            break;
+    }
+    return file->fd >= 0 ? 0 : vi_fail_system(errno, "%s: cannot open", file->path);
+}
+
+/* Is the name still that of the file we locked?  Its maker may have given up and
+ * removed it while we waited. */
+static bool is_named(const struct vi_file *file)
+{
+    struct stat st;
+
+    return stat(file->path, &st) == 0 && st.st_dev == file->device && st.st_ino == file->inode;
+}
+
+int vi_file_open(struct vi_file *file, const char *path, unsigned flags, mode_t mode,
+                 unsigned wait_ms)
+{
+    for (int tries = 0; tries < 100; tries++) {
+        *file = (struct vi_file){.path = path, .fd = -1};
+        if (open_or_make(file, flags, mode) != 0)
+            return -1;
+        if (identify(file) != 0 || lock(file, flags & VISTA_READ_ONLY, wait_ms) != 0 ||
+            identify(file) != 0) { /* again: its last user may have resized it */
+            vi_file_close(file);
+            file->made = false; /* it is whose lock it is */
+            return -1;
+        }
+        if (is_named(file))
+            return 0;
+        vi_file_close(file);
+    }
+    return vi_fail(EBUSY, "%s: is being replaced again and again", path);
+}
+
+void vi_file_forget(struct vi_file *file)
+{
+    if (file->fd >= 0)
+        close(file->fd);
+    file->fd = -1;
+}
+
+void vi_file_close(struct vi_file *file)
+{
+    struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+    if (file->fd >= 0) /* a child just forked may not have closed its duplicate yet */
+        (void)fcntl(file->fd, F_OFD_SETLK, &whole);
+    vi_file_forget(file);
+}
+
+int vi_file_truncate(const struct vi_file *file, uint64_t size)
+{
+    while (ftruncate(file->fd, (off_t)size) != 0)
+        if (errno != EINTR)
+            return vi_fail_system(errno, "%s: cannot make it %llu bytes long", file->path,
+                                  (unsigned long long)size);
+    return 0;
+}
+
+int vi_file_allocate(const struct vi_file *file, uint64_t offset, uint64_t length)
+{
+    int error;
+
+    do
+        error = posix_fallocate(file->fd, (off_t)offset, (off_t)length);
+    while (error == EINTR);
+    if (error == 0)
+        return 0;
+    return vi_fail_system(error, "%s: cannot allocate %llu bytes on the disk", file->path,
+                          (unsigned long long)length);
+}
+
+void vi_file_punch(const struct vi_file *file, uint64_t offset, uint64_t length)
+{
+    /* Nothing is lost where this is refused. */
+    (void)fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                    (off_t)length);
+}
+
+int vi_file_sync_name(const struct vi_file *file)
+{
+    const char *slash = strrchr(file->path, '/');
+    char directory[4096];
+    int fd, error;
+
+    if (slash == NULL)
+        strcpy(directory, ".");
+    else
+        snprintf(directory, sizeof directory, "%.*s", (int)(slash - file->path + 1), file->path);
+    fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return vi_fail_system(errno, "%s: cannot open", directory);
+    error = fsync(fd) == 0 || errno == EINVAL ? 0 : errno;
+    close(fd);
+    return error == 0 ? 0 : vi_fail_system(error, "%s: cannot sync", directory);
+}
+
+void vi_boot_id(uint8_t id[16])
+{
+    char text[64] = "";
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    int digits = 0;
+
+    memset(id, 0, 16);
+    if (fd < 0)
+        return;
+    if (read(fd, text, sizeof text - 1) < 32)
+        text[0] = '\0';
+    close(fd);
+    for (const char *p = text; *p != '\0' && digits < 32; p++) {
+        const char *hex = "0123456789abcdef", *at = strchr(hex, *p);
+
+        if (at != NULL) {
+            id[digits / 2] = (uint8_t)(id[digits / 2] << 4 | (at - hex));
+            digits++;
+        }
+    }
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Files: open, lock, allocate, identify.  All functions return -1 with errno and
+ * a message that names the path.
+ */
+#ifndef VI_MEDIA_FILE_H
+#define VI_MEDIA_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct vi_file {
+    const char *path; /* the caller's */
+    int fd;           /* -1: not open */
+    bool made;        /* it was not there before */
+    bool copy_on_write;
+    uint64_t size;   /* when it was opened */
+    uint64_t blocks; /* bytes allocated, when it was opened */
+    uint64_t device;
+    uint64_t inode;
+};
+
+/* Opens a regular file and takes its lock, shared when VISTA_READ_ONLY is in
+ * `flags`; VISTA_CREATE and VISTA_EXCLUSIVE as in vista_map. */
+int vi_file_open(struct vi_file *file, const char *path, unsigned flags, mode_t mode,
+                 unsigned wait_ms);
+/* Unlocks and closes.  In a forked child, which has only a duplicate of the parent's
+ * descriptor and no say about its lock: closes. */
+void vi_file_close(struct vi_file *file);
+void vi_file_forget(struct vi_file *file);
+
+/* Makes the file `size` bytes long. */
+int vi_file_truncate(const struct vi_file *file, uint64_t size);
+
+/* Allocates disk blocks, so that no store can find the disk full. */
+int vi_file_allocate(const struct vi_file *file, uint64_t offset, uint64_t length);
+
+/* Gives disk blocks back where the file system can; the bytes then read as zero. */
+void vi_file_punch(const struct vi_file *file, uint64_t offset, uint64_t length);
+
+/* Makes the file's name durable. */
+int vi_file_sync_name(const struct vi_file *file);
+
+/* This boot of the machine: 16 bytes, zero when it cannot be told. */
+void vi_boot_id(uint8_t id[16]);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The stored format, version 1: everything that is in a segment's file, and no
+ * code.  Numbers are little-endian; offsets of areas are from the file's
+ * beginning, offsets of data from the data's.
+ *
+ *        0 +--------------------+
+ *          | superblock, copy 0 |  4 KiB; the sound copy with the higher sequence counts
+ *     4096 +--------------------+
+ *          | superblock, copy 1 |
+ *     8192 +--------------------+
+ *          | log header         |  how many slots were ever used
+ *    16384 +--------------------+
+ *          | slots              |  VI_SLOTS of 16 KiB: slot header, then records
+ *          +--------------------+  chunks_offset
+ *          | chunks             |  runs of 64 KiB: chunk header, then records
+ *          +--------------------+  heap_offset (absent without a heap)
+ *          | heap header        |  4 KiB: the root
+ *          | descriptors        |  8 bytes a unit (4 KiB of data)
+ *          | bitmaps            |  32 bytes a unit
+ *          +--------------------+  data_offset, congruent to the address modulo 2 MiB
+ *          | data               |  size now, max_size at most
+ *          +--------------------+
+ *
+ * All but the data is laid out for max_size and sparse; it is mapped apart from
+ * the data.  The areas' offsets follow from max_size, the address and the
+ * features; they are stored all the same, and must agree.
+ */
+#ifndef VI_MEDIA_FORMAT_H
+#define VI_MEDIA_FORMAT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vista.h"
+
+#define VI_MAGIC 0x3147455341545356u         /* "VSTASEG1" read as a little-endian number */
+#define VI_MAGIC_SWAPPED 0x5653544153454731u /* the same from a big-endian machine */
+#define VI_VERSION 1u
+
+#define VI_PAGE 4096u
+#define VI_HUGE_PAGE (2u << 20)
+#define VI_LINE 64u
+
+/* ---- Superblock -------------------------------------------------------- */
+
+#define VI_SUPERBLOCK_SIZE VI_PAGE
+#define VI_SUPERBLOCKS 2
+
+/* Features: unknown ones in `may` are ignored, in `read_only` allow reading only,
+ * in `must` refuse the file. */
+#define VI_MUST_HEAP 0x1u   /* there is a heap; else the data is flat */
+#define VI_MUST_SPARSE 0x2u /* data blocks are allocated with use */
+#define VI_MUST_KNOWN 0x3u
+#define VI_READ_ONLY_KNOWN 0x0u
+
+struct vi_superblock {
+    uint64_t magic;              /*   0 */
+    uint32_t version;            /*   8 */
+    uint32_t reserved0;          /*  12: zero */
+    uint64_t features_may;       /*  16 */
+    uint64_t features_read_only; /*  24 */
+    uint64_t features_must;      /*  32 */
+    uint64_t sequence;           /*  40: of this update; copy sequence % 2 */
+    uint8_t uuid[16];            /*  48 */
+    uint64_t address;            /*  64: of the data */
+    uint64_t size;               /*  72: of the data */
+    uint64_t max_size;           /*  80 */
+    uint64_t chunks_offset;      /*  88 */
+    uint64_t chunks_size;        /*  96 */
+    uint64_t heap_offset;        /* 104: 0 without a heap */
+    uint64_t data_offset;        /* 112 */
+    uint64_t device;             /* 120: of the file when last mapped for writing */
+    uint64_t inode;              /* 128 */
+    uint8_t boot_id[16];         /* 136: zero when it could not be read */
+    uint32_t clean;              /* 152: 1 unmapped, 0 open or left open */
+    uint32_t log_class;          /* 156: enum vista_class the log is written in */
+    uint32_t real_class;         /* 160: the class that the file gave, forced or not */
+    uint32_t reserved1;          /* 164: zero */
+    uint64_t reserved2[10];      /* 168: zero; for a shared log's home and members */
+    uint32_t reserved3;          /* 248: zero */
+    uint32_t check;              /* 252: CRC32C of the 252 bytes before */
+};
+_Static_assert(sizeof(struct vi_superblock) == 256, "superblock size");
+_Static_assert(offsetof(struct vi_superblock, uuid) == 48, "superblock layout");
+_Static_assert(offsetof(struct vi_superblock, data_offset) == 112, "superblock layout");
+_Static_assert(offsetof(struct vi_superblock, clean) == 152, "superblock layout");
+_Static_assert(offsetof(struct vi_superblock, check) == 252, "superblock layout");
+
+/* ---- Undo log ---------------------------------------------------------- */
+
+#define VI_LOG_OFFSET 8192u
+#define VI_SLOTS_OFFSET 16384u
+#define VI_SLOTS 4096u       /* transactions open at once */
+#define VI_SLOT_SIZE 16384u  /* the first chunk: 130 ranges of order-entry's delivery fit */
+#define VI_CHUNK_UNIT 65536u /* further chunks are runs of this */
+#define VI_CHUNKS_OFFSET (VI_SLOTS_OFFSET + VI_SLOTS * VI_SLOT_SIZE)
+
+struct vi_log_header {
+    uint64_t slots_used; /* 0: slots from this one on were never used */
+};
+
+/*
+ * A stamp names one transaction for the file's life:
+ *
+ *     63                          13 12            1   0
+ *    +------------------------------+---------------+---+
+ *    | count of this slot, from 1   | slot          | F |
+ *    +------------------------------+---------------+---+
+ *
+ * F is 0 in records.  In a slot's word it is 1 while the transaction is committed
+ * with work to finish.  At 10 million transactions a second through one slot the
+ * 51 bits last 7 years.
+ *
+ * The slot's states, all told from its word W:
+ *   idle       no record begins the log that has the stamp W
+ *   open       one does; the transaction's records are it and those that follow
+ *   finishing  F set; the records are those with stamp W - 1
+ */
+#define VI_STAMP_FINISHING 1u
+#define VI_STAMP_SLOT_SHIFT 1
+
+struct vi_slot_header {
+    uint64_t word;        /*  0: the commit point; 0: never used */
+    uint64_t next;        /*  8: offset of the second chunk, 0 if none */
+    uint64_t reserved[6]; /* 16: zero */
+};
+_Static_assert(sizeof(struct vi_slot_header) == VI_LINE, "slot header is one line");
+
+struct vi_chunk_header {
+    uint64_t owner;       /*  0: slot + 1; a link to a chunk counts only if this agrees */
+    uint64_t next;        /*  8: offset of the next chunk, 0 if none; as in the slot header */
+    uint64_t index;       /* 16: place in its slot's chain, from 1: no cycle */
+    uint64_t size;        /* 24: bytes, header included, a multiple of VI_CHUNK_UNIT */
+    uint64_t reserved[4]; /* 32: zero */
+};
+_Static_assert(sizeof(struct vi_chunk_header) == VI_LINE, "chunk header is one line");
+_Static_assert(offsetof(struct vi_chunk_header, next) == offsetof(struct vi_slot_header, next),
+               "links are found alike");
+
+/* A record: see vista.h, where the inlined path needs it.  A range longer than
+ * VI_RECORD_MAX becomes several. */
+_Static_assert(sizeof(struct vista_record1) == 32, "record header");
+_Static_assert(offsetof(struct vista_record1, check) == 28, "record header");
+#define VI_RECORD_MAX (1u << 30)
+
+/* Kinds.  `offset` is of data; `length` in bytes, of runs in units. */
+enum vi_kind {
+    VI_KIND_UNDO = VISTA_RECORD_UNDO, /* payload: the bytes as they were */
+    VI_KIND_ALLOC = 2,                /* a block of a small span was allocated */
+    VI_KIND_CANCEL = 3,               /* one allocated in this transaction was freed */
+    VI_KIND_FREE = 4,                 /* a block of a small span is to be freed at commit */
+    VI_KIND_RUN_ALLOC = 5,            /* the same three for large blocks */
+    VI_KIND_RUN_CANCEL = 6,
+    VI_KIND_RUN_FREE = 7,
+    VI_KIND_ROOT = 8, /* payload: two struct vi_root, as it was and as it is to be */
+    VI_KINDS = 9
+};
+
+/* ---- Heap -------------------------------------------------------------- */
+
+#define VI_UNIT 4096u         /* of data */
+#define VI_BITS_PER_UNIT 256u /* one for each 16 bytes */
+#define VI_WORDS_PER_UNIT 4u
+#define VI_GROUP_UNITS 512u /* units whose descriptors fill a page: 2 MiB of data */
+
+struct vi_root {
+    uint64_t offset; /* of data */
+    uint64_t size;   /* as asked for; 0: there is no root */
+};
+
+struct vi_heap_header {
+    struct vi_root root; /* 0 */
+};
+
+/*
+ * A span is a run of units.  The descriptor of its first unit says what it is;
+ * those of its other units are zero, as are those of free units, so that making
+ * or unmaking a span is one store:
+ *
+ *     63          48 47          40 39                               8 7     0
+ *    +--------------+--------------+---------------------------------+-------+
+ *    | zero         | size class   | units                           | kind  |
+ *    +--------------+--------------+---------------------------------+-------+
+ *
+ * In a small span block i is allocated if bit i % 64 of word i / 64 from the
+ * first unit's bitmap words on is set; bits past its last block, and those of all
+ * units outside small spans, are zero.  A small span without a set bit is as
+ * good as free.  A large span is one allocated block.
+ */
+#define VI_SPAN_FREE 0u
+#define VI_SPAN_SMALL 1u
+#define VI_SPAN_LARGE 2u
+#define VI_SPAN_KIND(d) ((unsigned)((d)&0xffu))
+#define VI_SPAN_UNITS(d) ((uint64_t)((d) >> 8 & 0xffffffffu))
+#define VI_SPAN_CLASS(d) ((unsigned)((d) >> 40 & 0xffu))
+#define VI_SPAN(kind, units, size_class) \
+    ((uint64_t)(kind) | (uint64_t)(units) << 8 | (uint64_t)(size_class) << 40)
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Mapping: see map.h.
+ */
+#include "media/map.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include "base/error.h"
+#include "media/format.h"
+
+#define GUARD 65536u
+
+/* Of the windows probed, only the first is free under AddressSanitizer,
+ * ThreadSanitizer, Valgrind and legacy layouts alike; it ends below the lowest
+ * address of a position-independent program.  Reservations too large to find a
+ * place there go to the second. */
+#define SMALL_WINDOW 0x550000000000u
+#define SMALL_WINDOW_END 0x555500000000u
+#define LARGE_WINDOW 0x300000000000u
+#define LARGE_WINDOW_END 0x4f0000000000u
+#define SMALL_MAX ((uint64_t)4 << 30)
+
+/* Names in `text` what /proc/self/maps shows within a range. */
+static void describe(uint64_t from, uint64_t to, char *text, size_t length)
+{
+    char line[512];
+    FILE *maps = fopen("/proc/self/maps", "re");
+
+    snprintf(text, length, "something");
+    while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+        unsigned long long low, high;
+        int name = 0;
+
+        if (sscanf(line, "%llx-%llx %*s %*s %*s %*s %n", &low, &high, &name) < 2 || high <= from ||
+            low >= to)
+            continue;
+        line[strcspn(line, "\n")] = '\0';
+        snprintf(text, length, "%s (%llx-%llx)",
+                 name > 0 && line[name] != '\0' ? line + name : "unnamed memory", low, high);
+        break;
+    }
+    if (maps != NULL)
+        fclose(maps);
+}
+
+/* mmap, kept from children: they must not store beside us, and may map the segment
+ * themselves when we have unmapped it. */
+static void *map_own(uint64_t address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    void *got = mmap((void *)address, size, protection, flags, fd, offset);
+
+    if (got == MAP_FAILED || madvise(got, size, MADV_DONTFORK) == 0)
+        return got;
+    munmap(got, size);
+    return MAP_FAILED;
+}
+
+static void *reserve_at(uint64_t address, size_t size)
+{
+    const int fixed = address != 0 ? MAP_FIXED_NOREPLACE : 0;
+    void *got = map_own(address, size, PROT_NONE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
+
+    if (got == MAP_FAILED || address == 0 || (uint64_t)got == address)
+        return got;
+    munmap(got, size); /* an old kernel, or Valgrind, took the address as a hint */
+    errno = EEXIST;
+    return MAP_FAILED;
+}
+
+static int reserve_in_window(struct vi_map *map, const char *path, size_t size)
+{
+    const uint64_t low = size <= SMALL_MAX ? SMALL_WINDOW : LARGE_WINDOW;
+    const uint64_t high = size <= SMALL_MAX ? SMALL_WINDOW_END : LARGE_WINDOW_END;
+    uint64_t random;
+
+    if (size >= high - low)
+        return vi_fail(ENOMEM, "%s: %zu bytes are more than the address window holds", path, size);
+    for (int tries = 0; tries < 64; tries++) {
+        if (getrandom(&random, sizeof random, 0) != sizeof random)
+            random = (uint64_t)tries * 0x9e3779b97f4a7c15u;
+        random = low + random % ((high - low - size) / VI_HUGE_PAGE) * VI_HUGE_PAGE;
+        map->data = reserve_at(random, size);
+        if (map->data != MAP_FAILED)
+            return 0;
+        if (errno != EEXIST)
+            break;
+    }
+    map->data = NULL;
+    return vi_fail_system(ENOMEM, "%s: cannot reserve %zu bytes of address space", path, size);
+}
+
+int vi_map_reserve(struct vi_map *map, const char *path, uint64_t address, size_t size)
+{
+    char what[300];
+
+    map->reserved = size;
+    if (address == 0)
+        return reserve_in_window(map, path, size);
+    map->data = reserve_at(address, size);
+    if (map->data != MAP_FAILED)
+        return 0;
+    map->data = NULL;
+    if (errno != EEXIST)
+        return vi_fail_system(errno == EPERM || errno == EINVAL ? EINVAL : ENOMEM,
+                              "%s: cannot reserve %zu bytes at address 0x%llx", path, size,
+                              (unsigned long long)address);
+    describe(address, address + size, what, sizeof what);
+    return vi_fail(EADDRINUSE, "%s: belongs at address 0x%llx, where %s is mapped", path,
+                   (unsigned long long)address, what);
+}
+
+int vi_map_reserve_anywhere(struct vi_map *map, const char *path, uint64_t address, size_t size)
+{
+    unsigned char *got, *start;
+    const size_t slack = VI_HUGE_PAGE;
+
+    got = reserve_at(0, size + slack);
+    if (got == MAP_FAILED)
+        return vi_fail_system(ENOMEM, "%s: cannot reserve %zu bytes of address space", path, size);
+    start = got + (address - (uint64_t)got) % VI_HUGE_PAGE;
+    if (start > got)
+        munmap(got, (size_t)(start - got));
+    if (start + size < got + size + slack)
+        munmap(start + size, slack - (size_t)(start - got));
+    map->data = start;
+    map->reserved = size;
+    return 0;
+}
+
+/* Maps over a reservation, with MAP_SYNC where the file system grants it. */
+static int map_over(struct vi_map *map, const struct vi_file *file, void *at, size_t size,
+                    uint64_t offset)
+{
+    const int protection = map->writable ? PROT_READ | PROT_WRITE : PROT_READ;
+
+    if (map->map_sync &&
+        map_own((uint64_t)at, size, protection, MAP_SHARED_VALIDATE | MAP_SYNC | MAP_FIXED,
+                file->fd, (off_t)offset) == at)
+        return 0;
+    map->map_sync = false;
+    if (map_own((uint64_t)at, size, protection, MAP_SHARED | MAP_FIXED, file->fd, (off_t)offset) ==
+        at)
+        return 0;
+    return vi_fail_system(errno, "%s: cannot map %zu bytes", file->path, size);
+}
+
+int vi_map_file(struct vi_map *map, const struct vi_file *file, size_t meta_size,
+                uint64_t data_offset, size_t data_size)
+{
+    unsigned char *space = reserve_at(0, meta_size + 2 * GUARD);
+
+    if (space == MAP_FAILED)
+        return vi_fail_system(ENOMEM, "%s: cannot reserve %zu bytes of address space for metadata",
+                              file->path, meta_size);
+    map->meta = space + GUARD;
+    map->meta_size = meta_size;
+    map->data_size = data_size;
+    map->map_sync = true;
+    if (map_over(map, file, map->meta, meta_size, 0) != 0 ||
+        map_over(map, file, map->data, data_size, data_offset) != 0)
+        return -1;
+    return 0;
+}
+
+void vi_map_undo(struct vi_map *map)
+{
+    if (map->meta != NULL)
+        munmap(map->meta - GUARD, map->meta_size + 2 * GUARD);
+    if (map->data != NULL)
+        munmap(map->data, map->reserved);
+    map->meta = NULL;
+    map->data = NULL;
+}

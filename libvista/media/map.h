@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * A segment in memory: its data at the address it has for life, its metadata
+ * elsewhere between guard pages, so that a store that runs off the data cannot
+ * reach it.
+ */
+#ifndef VI_MEDIA_MAP_H
+#define VI_MEDIA_MAP_H
+
+#include <stdbool.h>
+
+#include "media/file.h"
+
+struct vi_map {
+    unsigned char *meta;
+    size_t meta_size;
+    unsigned char *data;
+    size_t data_size;
+    size_t reserved; /* address space held from data on, for growth */
+    bool map_sync;   /* granted for both mappings */
+    bool writable;
+};
+
+/* Reserves `size` bytes of address space at `address`, or, when that is 0, at a
+ * random address from the window that suits the size.  -1 with EADDRINUSE (the
+ * message says what is there) or ENOMEM. */
+int vi_map_reserve(struct vi_map *map, const char *path, uint64_t address, size_t size);
+
+/* The same at any address that is congruent to `address` modulo 2 MiB. */
+int vi_map_reserve_anywhere(struct vi_map *map, const char *path, uint64_t address, size_t size);
+
+/* Maps the file: `meta_size` bytes from its beginning, `data_size` from
+ * `data_offset` into the reservation. */
+int vi_map_file(struct vi_map *map, const struct vi_file *file, size_t meta_size,
+                uint64_t data_offset, size_t data_size);
+
+/* Undoes all that was done so far of the above. */
+void vi_map_undo(struct vi_map *map);
+
+#endif

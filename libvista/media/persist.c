@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Flush and fence by class, through libpmem, which picks CLWB, CLFLUSHOPT or
+ * CLFLUSH by what the processor has.
+ */
+#include "media/persist.h"
+
+#include <errno.h>
+#include <immintrin.h>
+#include <libpmem.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+const struct vi_persist_ops *vi_persist_test_ops;
+
+static void flush_nothing(const void *address, size_t length)
+{
+    (void)address;
+    (void)length;
+}
+
+static void fence_stores(void)
+{
+    _mm_sfence(); /* pmem_drain may be empty where flushes order themselves */
+}
+
+static void fence_nothing(void)
+{
+}
+
+static const struct vi_persist_ops class_ops[] = {
+    [VISTA_CLASS_KILL] = {flush_nothing, fence_nothing, fsync},
+    [VISTA_CLASS_LINE] = {pmem_flush, pmem_drain, fsync},
+    [VISTA_CLASS_EADR] = {flush_nothing, fence_stores, fsync},
+};
+
+void vi_persist_init(struct vi_persist *persist, enum vista_class class)
+{
+    persist->ops = vi_persist_test_ops != NULL ? *vi_persist_test_ops : class_ops[class];
+    persist->class = class;
+    persist->flushes = class != VISTA_CLASS_KILL;
+}
+
+static bool is_one(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value != NULL && strcmp(value, "1") == 0;
+}
+
+int vi_persist_forced(enum vista_class option, enum vista_class *class, unsigned *forced)
+{
+    static const char *const names[] = {NULL, "kill", "line", "eadr"};
+    const char *value = getenv("VISTA_CLASS");
+
+    *class = option;
+    *forced = option != VISTA_CLASS_PROBE;
+    if (*forced)
+        return 0;
+    if (value == NULL || *value == '\0') {
+        if (is_one("PMEM_IS_PMEM_FORCE")) {
+            *class = VISTA_CLASS_LINE;
+            *forced = 2;
+        }
+        return 0;
+    }
+    for (unsigned i = VISTA_CLASS_KILL; i <= VISTA_CLASS_EADR; i++)
+        if (strcmp(value, names[i]) == 0) {
+            *class = (enum vista_class)i;
+            *forced = 2;
+            return 0;
+        }
+    return vi_fail(EINVAL, "VISTA_CLASS is \"%s\": it must be kill, line or eadr", value);
+}
+
+enum vista_class vi_persist_probe(bool map_sync)
+{
+    if (!map_sync || is_one("PMEM_NO_FLUSH"))
+        return VISTA_CLASS_KILL;
+    return pmem_has_auto_flush() == 1 ? VISTA_CLASS_EADR : VISTA_CLASS_LINE;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * vista info: what there is to know of a segment, without mapping it or recovering
+ * it.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "check/check.h"
+#include "tool/tool.h"
+
+static void line(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void line(const char *name, const char *format, ...)
+{
+    va_list arguments;
+
+    printf("%-14s", name);
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    putchar('\n');
+}
+
+/* The number, and in words what it is about: "67108864 bytes (64.0 MiB)". */
+static void bytes(const char *name, uint64_t value)
+{
+    static const char units[] = "KMGTPE";
+    double scaled = (double)value / 1024;
+    size_t unit = 0;
+
+    if (value < 1024) {
+        line(name, "%llu bytes", (unsigned long long)value);
+        return;
+    }
+    for (; scaled >= 1024; unit++)
+        scaled /= 1024;
+    line(name, "%llu bytes (%.1f %ciB)", (unsigned long long)value, scaled, units[unit]);
+}
+
+static void print_uuid(const uint8_t uuid[16])
+{
+    char text[37];
+    size_t at = 0;
+
+    for (int i = 0; i < 16; i++)
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s%02x",
+                               i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
+    line("uuid", "%s", text);
+}
+
+static const char *durability(const struct vi_superblock *superblock)
+{
+    if (superblock->real_class == VISTA_CLASS_KILL)
+        return "kill-safe: commits survive the death of the process";
+    if (superblock->log_class == VISTA_CLASS_KILL)
+        return "kill-safe by choice, on persistent memory";
+    return "power-safe: commits survive power loss";
+}
+
+static void print_state(const struct vi_check_totals *totals, bool damaged)
+{
+    const char *torn = totals->may_be_torn ? "may be torn; " : "";
+
+    if (damaged)
+        line("state", "damaged: `vista check` tells where");
+    else if (totals->superblock.clean)
+        line("state", "clean");
+    else
+        line("state", "%sneeds recovery: %llu to roll back, %llu to finish", torn,
+             (unsigned long long)totals->open, (unsigned long long)totals->finishing);
+}
+
+static void print_heap(const struct vi_check_totals *totals)
+{
+    if (totals->superblock.heap_offset == 0) {
+        line("heap", "none, the data is flat");
+        return;
+    }
+    line("heap blocks", "%llu", (unsigned long long)totals->blocks);
+    bytes("heap used", totals->block_bytes);
+    bytes("heap free", totals->free_units * VI_UNIT);
+    bytes("largest free", totals->largest_free * VI_UNIT);
+    if (totals->root.size == 0)
+        line("root", "none");
+    else
+        line("root", "%llu bytes at 0x%llx", (unsigned long long)totals->root.size,
+             (unsigned long long)(totals->superblock.address + totals->root.offset));
+}
+
+static void print_info(const struct vi_file *file, const struct vi_check_totals *totals,
+                       bool damaged)
+{
+    const struct vi_superblock *superblock = &totals->superblock;
+
+    line("file", "%s", file->path);
+    print_uuid(superblock->uuid);
+    line("format", "version %u%s", superblock->version,
+         superblock->features_must & VI_MUST_SPARSE ? ", sparse" : "");
+    print_state(totals, damaged);
+    line("last used as", "%s", durability(superblock));
+    line("address", "0x%llx", (unsigned long long)superblock->address);
+    bytes("size", superblock->size);
+    bytes("may grow to", superblock->max_size);
+    bytes("on the disk", file->blocks);
+    line("data offset", "%llu", (unsigned long long)superblock->data_offset);
+    line("log slots", "%llu", (unsigned long long)totals->slots);
+    bytes("log", totals->log_bytes);
+    print_heap(totals);
+}
+
+static enum tool_status inspect(const char *path)
+{
+    struct vi_check_totals totals;
+    struct vi_file file;
+    int result, error;
+
+    if (vi_file_open(&file, path, VISTA_READ_ONLY, 0, 0) != 0)
+        return tool_failed(errno);
+    result = vi_check_file(&file, NULL, NULL, &totals);
+    error = errno;
+    if (totals.superblock.magic != 0)
+        print_info(&file, &totals, result != 0);
+    vi_file_close(&file);
+    if (result != 0)
+        return tool_failed(error);
+    return totals.superblock.clean ? TOOL_DONE : TOOL_BAD;
+}
+
+static enum tool_status run_info(int argc, char **argv)
+{
+    const struct tool_option none[] = {{0}};
+    enum tool_status status;
+    const char *path;
+
+    if (!tool_arguments(&tool_info, argc, argv, none, &path, &status))
+        return status;
+    return inspect(path);
+}
+
+const struct tool_command tool_info = {
+    .name = "info",
+    .summary = "tells what a segment is and in what state",
+    .run = run_info,
+    .help = "usage: vista info FILE\n"
+            "\n"
+            "Tells a segment's identity, size, address, state, log and heap.  It is neither\n"
+            "mapped nor recovered; the numbers are those that are stored.  The file must not\n"
+            "be mapped for writing meanwhile.\n"
+            "\n"
+            "Exit status: 0 clean; 1 it needs recovery, or is damaged or not a segment; 2 the\n"
+            "command line makes no sense; 3 the file cannot be opened, is in use, or has\n"
+            "another version.\n",
+};

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * examples/: each does what it says in its head, a kill in the middle included.
+ */
+#include <signal.h>
+
+#include "command.h"
+
+/* Whole lines, in order. */
+static void expect_output(const char *lines)
+{
+    ck_assert_str_eq(output, lines);
+}
+
+START_TEST(test_counter)
+{
+    const char *path = test_path("counter");
+
+    EXPECT(2, "usage", "examples/example_01_counter");
+    EXPECT(0, "1\n", "examples/example_01_counter %s", path);
+    EXPECT(0, "2\n", "examples/example_01_counter %s", path);
+    EXPECT(KILLED, "", "examples/example_01_counter %s kill", path);
+    EXPECT(0, "3\n", "examples/example_01_counter %s", path);
+    expect_output("recovered: rolled back what a killed run had not committed\n3\n");
+    test_sound(path);
+    EXPECT(1, "cannot open", "examples/example_01_counter /no/such/directory/file");
+}
+END_TEST
+
+START_TEST(test_list)
+{
+    const char *path = test_path("list");
+
+    EXPECT(2, "usage", "examples/example_02_list %s sing", path);
+    EXPECT(0, "", "examples/example_02_list %s add one two", path);
+    EXPECT(KILLED, "", "examples/example_02_list %s add three kill four", path);
+    EXPECT(0, "", "examples/example_02_list %s show", path);
+    expect_output("recovered: rolled back what a killed run had not committed\ntwo\none\n");
+    EXPECT(0, "none is added", "examples/example_02_list %s add three '' four", path);
+    EXPECT(0, "", "examples/example_02_list %s remove one", path);
+    EXPECT(0, "not there", "examples/example_02_list %s remove one", path);
+    EXPECT(0, "", "examples/example_02_list %s show", path);
+    expect_output("two\n");
+    test_sound(path);
+    ck_assert_uint_eq(test_live_blocks(path), 2); /* the root and a word */
+}
+END_TEST
+
+START_TEST(test_hashmap)
+{
+    const char *path = test_path("hashmap");
+
+    EXPECT(2, "usage", "examples/example_03_hashmap %s put colour", path);
+    EXPECT(1, "not there", "examples/example_03_hashmap %s get colour", path);
+    EXPECT(0, "", "examples/example_03_hashmap %s put colour green", path);
+    EXPECT(KILLED, "", "examples/example_03_hashmap %s kill put colour red", path);
+    EXPECT(0, "1 transactions rolled back", "examples/example_03_hashmap %s get colour", path);
+    ck_assert_ptr_ne(strstr(output, "green\n"), NULL);
+    EXPECT(0, "", "examples/example_03_hashmap %s put colour blue", path);
+    EXPECT(0, "", "examples/example_03_hashmap %s list", path);
+    expect_output("colour\tblue\n");
+    EXPECT(KILLED, "", "examples/example_03_hashmap %s kill del colour", path);
+    EXPECT(0, "blue\n", "examples/example_03_hashmap %s get colour", path);
+    EXPECT(0, "", "examples/example_03_hashmap %s fill 5000", path);
+    EXPECT(0, "", "examples/example_03_hashmap %s count", path);
+    expect_output("5001 pairs in 8192 buckets\n");
+    EXPECT(0, "value 4999\n", "examples/example_03_hashmap %s get key4999", path);
+    EXPECT(0, "", "examples/example_03_hashmap %s del key4999", path);
+    EXPECT(1, "not there", "examples/example_03_hashmap %s get key4999", path);
+    test_sound(path);
+    ck_assert_uint_eq(test_live_blocks(path), 5000 + 2); /* the root, the table */
+}
+END_TEST
+
+static void kill_fill(const char *path, uint64_t microseconds)
+{
+    char program[PATH_MAX];
+    int status;
+    pid_t child;
+
+    snprintf(program, sizeof program, "%s/examples/example_03_hashmap", build_directory());
+    child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        execl(program, program, path, "fill", "1000000000", (char *)NULL);
+        _exit(99);
+    }
+    test_sleep_us(microseconds);
+    kill(child, SIGKILL);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* Killed at any moment: each pair is a block, and none is lost or there twice. */
+START_TEST(test_killed_fill)
+{
+    const char *path = test_path("filled");
+    struct test_random random = test_random_new(0);
+
+    for (unsigned i = 0; i < test_times(10); i++) {
+        uint64_t pairs;
+        char *last;
+
+        kill_fill(path, test_below(&random, 150000));
+        EXPECT(0, " pairs in ", "examples/example_03_hashmap %s count", path);
+        last = strrchr(output, '\n'); /* what was recovered is told in a line before */
+        *last = '\0';
+        last = strrchr(output, '\n');
+        pairs = strtoull(last == NULL ? output : last + 1, NULL, 10);
+        test_sound(path);
+        ck_assert_uint_eq(test_live_blocks(path), pairs == 0 ? 1 : pairs + 2);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("examples");
+    TCase *examples = test_case(suite, "examples", 60);
+
+    tcase_add_test(examples, test_counter);
+    tcase_add_test(examples, test_list);
+    tcase_add_test(examples, test_hashmap);
+    tcase_add_test(examples, test_killed_fill);
+    return test_run(suite);
+}

@@ -1,0 +1,808 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Killed after any instruction, a segment holds what was committed.
+ *
+ * A traced child executes one operation an instruction at a time.  Whenever the
+ * file has changed, the file as it is - what SIGKILL would have left there - is
+ * copied, recovered and compared with how it was before the operation and how it is
+ * after it: it must be the one or the other, and once the latter never again the
+ * former.  "How it is" means the root, the blocks that it points to, their contents
+ * and the number of blocks in the heap.
+ *
+ * Operations: commits of ranges in a used and in a new slot, aborts, allocations,
+ * frees and reallocations of small and large blocks, a log that grows, the root
+ * made and moved, two transactions open at once, mapping, unmapping, creation, and
+ * recoveries of what a death in these leaves, each instruction of them, too.
+ */
+#include "support.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "media/superblock.h"
+
+#define KIB ((size_t)1024)
+#define SIZE (192 * KIB)
+#define ADDRESS ((void *)0x2a0000000000)
+#define SLOTS_SEEN 4
+#define CHUNKS_SEEN 3
+
+static vista_segment *segment;
+static const char *path, *copy;
+
+struct top {
+    uint64_t values[64];
+    struct {
+        unsigned char *at;
+        uint64_t size;
+    } blocks[8];
+};
+
+static struct top *top;
+
+/* ---- What a segment holds ---------------------------------------------- */
+
+static uint64_t mix(uint64_t hash, const void *bytes, size_t length)
+{
+    const unsigned char *at = bytes;
+
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ at[i]) * 0x100000001b3u;
+    return hash;
+}
+
+static struct vi_root stored_root(const char *of)
+{
+    const struct vi_superblock s = test_superblock(of, test_superblock_current(of));
+    struct vi_root root;
+    int fd = open(of, O_RDONLY | O_CLOEXEC);
+
+    ck_assert_int_eq(pread(fd, &root, sizeof root, (off_t)s.heap_offset), sizeof root);
+    close(fd);
+    return root;
+}
+
+static uint64_t view(vista_segment *mapped, const char *of)
+{
+    const struct vi_root root = stored_root(of);
+    const uint64_t live = test_live_blocks(of);
+    const struct top *at = vista_root(mapped, 0);
+    uint64_t hash = mix(mix(0xcbf29ce484222325u, &root, sizeof root), &live, sizeof live);
+
+    if (root.size == 0) {
+        ck_assert_ptr_null(at);
+        return hash;
+    }
+    SOME(at);
+    hash = mix(hash, at, root.size);
+    if (root.size < sizeof *at)
+        return hash;
+    for (size_t i = 0; i < 8; i++)
+        if (at->blocks[i].at != NULL) {
+            ck_assert_uint_ge(vista_usable_size(mapped, at->blocks[i].at), at->blocks[i].size);
+            hash = mix(hash, at->blocks[i].at, at->blocks[i].size);
+        }
+    return hash;
+}
+
+/* The segment goes on working. */
+static void exercise(vista_segment *mapped)
+{
+    vista_tx *tx = vista_begin_transaction(mapped, 0);
+    unsigned char *base = vista_base(mapped);
+    void *small, *large;
+
+    SOME(tx);
+    OK(vista_set_range(tx, base + 100, 3000));
+    memset(base + 100, 0x5a, 3000);
+    OK(vista_abort_transaction(tx));
+    tx = vista_begin_transaction(mapped, 0);
+    small = vista_malloc(tx, 40);
+    large = vista_malloc(tx, 9000);
+    SOME(small);
+    SOME(large);
+    OK(vista_end_transaction(tx, 0));
+    tx = vista_begin_transaction(mapped, 0);
+    OK(vista_free(tx, small));
+    OK(vista_free(tx, large));
+    OK(vista_end_transaction(tx, 0));
+}
+
+/* What a kill now would leave, recovered. */
+static uint64_t recovered_view(uint64_t number)
+{
+    vista_segment *mapped;
+    uint64_t hash;
+
+    test_copy(path, copy);
+    test_adopt(copy);
+    test_sound(copy);
+    mapped = vista_map(copy, 0, 0, NULL);
+    SOME(mapped);
+    hash = view(mapped, copy);
+    if (number % 16 == 0) {
+        exercise(mapped);
+        ck_assert_uint_eq(view(mapped, copy), hash);
+    }
+    OK(vista_unmap(mapped));
+    return hash;
+}
+
+/* ---- Watching the file ------------------------------------------------- */
+
+#define PAGES 160
+#define STATES 65536
+
+static struct {
+    const unsigned char *file;
+    size_t length;
+    size_t pages;
+    size_t page[PAGES];
+    unsigned char seen[PAGES][VI_PAGE];
+    uint64_t hash[PAGES];
+    uint64_t states[STATES]; /* a set of hashes; 0: empty */
+    uint64_t distinct;
+} watch;
+
+static void watch_area(uint64_t offset, size_t length)
+{
+    for (size_t i = 0; i < length; i += VI_PAGE) {
+        ck_assert_uint_lt(watch.pages, PAGES);
+        watch.page[watch.pages++] = offset + i;
+    }
+}
+
+static void watch_file(void)
+{
+    struct vi_superblock s = {.address = (uint64_t)ADDRESS, .size = SIZE, .max_size = SIZE,
+                              .features_must = VI_MUST_HEAP};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    ck_assert_int_eq(vi_superblock_layout(&s), 0);
+    memset(&watch, 0, sizeof watch);
+    watch.length = s.data_offset + s.size;
+    watch.file = mmap(NULL, watch.length, PROT_READ, MAP_SHARED, fd, 0);
+    ck_assert_ptr_ne(watch.file, MAP_FAILED);
+    close(fd);
+    watch_area(0, VI_SLOTS_OFFSET);
+    watch_area(VI_SLOTS_OFFSET, SLOTS_SEEN * VI_SLOT_SIZE);
+    watch_area(s.chunks_offset, CHUNKS_SEEN * VI_CHUNK_UNIT);
+    watch_area(s.heap_offset, 2 * VI_PAGE);
+    watch_area(s.heap_offset + VI_PAGE + 8 * VI_GROUP_UNITS, VI_PAGE);
+    watch_area(s.data_offset, s.size);
+}
+
+/* Nothing was stored where no one looked. */
+static void expect_all_watched(void)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    off_t at = 0;
+
+    while ((at = lseek(fd, at, SEEK_DATA)) >= 0) {
+        bool watched = false, zero = true;
+
+        for (size_t i = 0; i < watch.pages; i++)
+            watched |= watch.page[i] == (size_t)at / VI_PAGE * VI_PAGE;
+        for (size_t i = 0; i < VI_PAGE; i++)
+            zero &= watch.file[(size_t)at / VI_PAGE * VI_PAGE + i] == 0;
+        ck_assert_msg(watched || zero, "offset %lld was stored to and not watched",
+                      (long long)at);
+        at = at / (off_t)VI_PAGE * (off_t)VI_PAGE + (off_t)VI_PAGE;
+    }
+    close(fd);
+}
+
+static bool add_state(void)
+{
+    uint64_t hash = 1;
+
+    for (size_t i = 0; i < watch.pages; i++)
+        hash += watch.hash[i] * (2 * i + 0x9e3779b97f4a7c15u);
+    hash |= 1;
+    for (uint64_t i = hash >> 40; watch.states[i % STATES] != hash; i++)
+        if (watch.states[i % STATES] == 0) {
+            watch.states[i % STATES] = hash;
+            watch.distinct++;
+            ck_assert_uint_lt(watch.distinct, STATES / 2);
+            return true;
+        }
+    return false;
+}
+
+/* Whether the file is as it never was before. */
+static bool has_changed(void)
+{
+    bool changed = false;
+
+    for (size_t i = 0; i < watch.pages; i++) {
+        const unsigned char *now = watch.file + watch.page[i];
+
+        if (memcmp(watch.seen[i], now, VI_PAGE) == 0)
+            continue;
+        memcpy(watch.seen[i], now, VI_PAGE);
+        watch.hash[i] = mix(i, now, VI_PAGE);
+        changed = true;
+    }
+    return changed && add_state();
+}
+
+/* ---- Stepping ---------------------------------------------------------- */
+
+static void (*prepare)(void), (*act)(void);
+
+static void run_child(void *argument)
+{
+    (void)argument;
+    prepare();
+    test_stop();
+    act();
+    test_stop();
+}
+
+enum outcome { CHANGES, KEEPS };
+
+static struct {
+    bool wanted, taken;
+    char path[512];
+} finishing;
+
+/* Keeps the first state in which a transaction is committed with frees to do. */
+static void keep_finishing(void)
+{
+    for (size_t slot = 0; slot < SLOTS_SEEN && finishing.wanted && !finishing.taken; slot++) {
+        const struct vi_slot_header *header =
+            (const void *)(watch.file + VI_SLOTS_OFFSET + slot * VI_SLOT_SIZE);
+
+        if (header->word & VI_STAMP_FINISHING) {
+            test_copy(path, finishing.path);
+            finishing.taken = true;
+        }
+    }
+}
+
+/* Steps through `act` in a child that mapped nothing yet. */
+static void step_through(const char *name, enum outcome outcome)
+{
+    const uint64_t every = test_scale() < 1 ? (uint64_t)(1 / test_scale()) : 1;
+    uint64_t steps = 0, before, after, now;
+    pid_t child = test_trace(run_child, NULL);
+    bool done = false;
+
+    if (child < 0) {
+        test_skip(name, "tracing is not allowed here");
+        return;
+    }
+    before = recovered_view(0);
+    watch_file();
+    has_changed();
+    uint64_t *seen = calloc(STATES, sizeof *seen), count = 0;
+    while (test_step(child)) {
+        steps++;
+        if (!has_changed())
+            continue;
+        keep_finishing();
+        if (watch.distinct % every == 0)
+            seen[count++] = recovered_view(watch.distinct);
+    }
+    after = recovered_view(1);
+    expect_all_watched();
+    test_trace_end(child);
+    munmap((void *)watch.file, watch.length);
+    for (uint64_t i = 0; i < count; i++) {
+        now = seen[i];
+        ck_assert_msg(now == before || now == after,
+                      "%s: state %llu of %llu is neither that before nor that after", name,
+                      (unsigned long long)i, (unsigned long long)count);
+        ck_assert_msg(!done || now == after, "%s: state %llu went back", name,
+                      (unsigned long long)i);
+        done = now == after;
+    }
+    free(seen);
+    printf("%s: %llu instructions, %llu states, %llu recovered\n", name,
+           (unsigned long long)steps, (unsigned long long)watch.distinct,
+           (unsigned long long)count);
+    ck_assert_uint_gt(watch.distinct, 1);
+    ck_assert_uint_gt(count, 0);
+    if (outcome == CHANGES)
+        ck_assert_msg(before != after, "%s changed nothing", name);
+    else
+        ck_assert_msg(before == after, "%s changed something", name);
+}
+
+/* ---- The operations ---------------------------------------------------- */
+
+static vista_tx *tx;
+
+static void begin(void)
+{
+    tx = vista_begin_transaction(segment, 0);
+    REQUIRE(tx != NULL);
+}
+
+static void end(void)
+{
+    REQUIRE(vista_end_transaction(tx, 0) == 0);
+}
+
+static void set(size_t first, size_t count)
+{
+    REQUIRE(vista_set_range(tx, &top->values[first], count * 8) == 0);
+    for (size_t i = first; i < first + count; i++)
+        top->values[i] += 0x0101010101010101u * (i + 1);
+}
+
+static void allocate(size_t which, size_t size)
+{
+    REQUIRE(vista_set_range(tx, &top->blocks[which], sizeof top->blocks[which]) == 0);
+    top->blocks[which].at = vista_malloc(tx, size);
+    REQUIRE(top->blocks[which].at != NULL);
+    top->blocks[which].size = size;
+    memset(top->blocks[which].at, (int)(which + 1), size < 64 ? size : 64);
+    memset(top->blocks[which].at + size - 1, 0x77, 1);
+}
+
+static void release(size_t which)
+{
+    REQUIRE(vista_free(tx, top->blocks[which].at) == 0);
+    REQUIRE(vista_set_range(tx, &top->blocks[which], sizeof top->blocks[which]) == 0);
+    top->blocks[which].at = NULL;
+    top->blocks[which].size = 0;
+}
+
+static void reallocate(size_t which, size_t size)
+{
+    unsigned char *block = vista_realloc(tx, top->blocks[which].at, size);
+
+    REQUIRE(block != NULL);
+    REQUIRE(vista_set_range(tx, &top->blocks[which], sizeof top->blocks[which]) == 0);
+    top->blocks[which].at = block;
+    top->blocks[which].size = size;
+}
+
+static void map_it(void)
+{
+    segment = vista_map(path, 0, 0, NULL);
+    REQUIRE(segment != NULL);
+}
+
+/* A segment with a root and a few blocks, a slot that was used. */
+static void used(void)
+{
+    map_it();
+    top = vista_root(segment, sizeof *top);
+    REQUIRE(top != NULL);
+    begin();
+    set(0, 64);
+    allocate(0, 24);
+    allocate(1, 24);
+    allocate(2, 12000);
+    allocate(3, 700);
+    end();
+    begin();
+    set(5, 1);
+    allocate(4, 24);
+    end();
+}
+
+static void used_and_clean(void)
+{
+    used();
+    REQUIRE(vista_unmap(segment) == 0);
+}
+
+static void used_and_mapped_anew(void)
+{
+    used_and_clean();
+    map_it();
+    top = vista_root(segment, 0);
+}
+
+static void act_ranges(void)
+{
+    begin();
+    set(1, 1);
+    set(10, 20);
+    set(63, 1);
+    end();
+}
+
+static void act_batch(void)
+{
+    struct iovec ranges[] = {{&top->values[3], 8}, {&top->values[20], 80}, {&top->values[50], 8}};
+
+    begin();
+    REQUIRE(vista_set_ranges(tx, ranges, 3) == 0);
+    top->values[3]++;
+    top->values[25]++;
+    top->values[50]++;
+    end();
+}
+
+static void act_overlapping(void)
+{
+    begin();
+    set(1, 10);
+    set(5, 10);
+    set(1, 10);
+    set(9, 1);
+    end();
+}
+
+static void act_abort(void)
+{
+    begin();
+    set(1, 10);
+    set(5, 10);
+    set(30, 33);
+    REQUIRE(vista_abort_transaction(tx) == 0);
+}
+
+static void act_allocate(void)
+{
+    begin();
+    allocate(5, 24);
+    allocate(6, 100);
+    end();
+}
+
+static void act_allocate_large(void)
+{
+    begin();
+    allocate(5, 9000);
+    end();
+}
+
+static void act_allocate_abort(void)
+{
+    begin();
+    allocate(5, 24);
+    allocate(6, 9000);
+    release(1);
+    release(2);
+    set(4, 4);
+    REQUIRE(vista_abort_transaction(tx) == 0);
+}
+
+static void act_free(void)
+{
+    begin();
+    release(0);
+    release(3);
+    end();
+}
+
+static void act_free_large(void)
+{
+    begin();
+    release(2);
+    end();
+}
+
+static void act_free_all(void)
+{
+    begin();
+    for (size_t i = 0; i < 5; i++)
+        release(i);
+    set(0, 2);
+    end();
+}
+
+static void act_mixed(void)
+{
+    begin();
+    release(0);
+    allocate(0, 24);
+    allocate(5, 24);
+    release(5);
+    allocate(5, 24);
+    release(2);
+    allocate(2, 5000);
+    release(2);
+    allocate(2, 5000);
+    set(7, 7);
+    end();
+}
+
+static void act_reallocate(void)
+{
+    begin();
+    reallocate(0, 30);
+    reallocate(1, 500);
+    reallocate(2, 20000);
+    reallocate(3, 10);
+    end();
+}
+
+static void act_growth(void)
+{
+    begin();
+    for (size_t i = 0; i < 45; i++) {
+        REQUIRE(vista_set_range(tx, top->values + i % 2, 62 * 8) == 0);
+        top->values[2 + i % 60] += 3;
+    }
+    end();
+}
+
+static void act_growth_abort(void)
+{
+    begin();
+    for (size_t i = 0; i < 45; i++) {
+        REQUIRE(vista_set_range(tx, top->values + i % 2, 62 * 8) == 0);
+        top->values[2 + i % 60] += 3;
+    }
+    REQUIRE(vista_abort_transaction(tx) == 0);
+}
+
+static void act_root(void)
+{
+    REQUIRE(vista_root(segment, 200) != NULL);
+}
+
+static void act_larger_root(void)
+{
+    REQUIRE(vista_root(segment, 3000) != NULL);
+}
+
+static void act_two_open(void)
+{
+    vista_tx *one, *other;
+
+    begin();
+    other = tx;
+    set(1, 10);
+    begin();
+    one = tx;
+    set(40, 5);
+    allocate(5, 24);
+    tx = other;
+    allocate(6, 24); /* rolled back at the end, with its ranges */
+    tx = one;
+    end();
+    tx = other;
+    set(11, 10);
+}
+
+static void act_unmap(void)
+{
+    REQUIRE(vista_unmap(segment) == 0);
+}
+
+static const struct operation {
+    const char *name;
+    void (*prepare)(void), (*act)(void);
+    enum outcome outcome;
+} operations[] = {
+    {"ranges", used, act_ranges, CHANGES},
+    {"ranges in a new slot", used_and_mapped_anew, act_ranges, CHANGES},
+    {"a batch of ranges", used, act_batch, CHANGES},
+    {"overlapping ranges", used, act_overlapping, CHANGES},
+    {"abort", used, act_abort, KEEPS},
+    {"allocation", used, act_allocate, CHANGES},
+    {"allocation in a heap mapped anew", used_and_mapped_anew, act_allocate, CHANGES},
+    {"large allocation", used, act_allocate_large, CHANGES},
+    {"allocations and frees aborted", used, act_allocate_abort, KEEPS},
+    {"free", used, act_free, CHANGES},
+    {"free in a heap mapped anew", used_and_mapped_anew, act_free, CHANGES},
+    {"large free", used, act_free_large, CHANGES},
+    {"free of all", used, act_free_all, CHANGES},
+    {"allocations and frees", used, act_mixed, CHANGES},
+    {"reallocation", used, act_reallocate, CHANGES},
+    {"growth of the log", used, act_growth, CHANGES},
+    {"growth of the log and abort", used, act_growth_abort, KEEPS},
+    {"the root", map_it, act_root, CHANGES},
+    {"a larger root", used, act_larger_root, CHANGES},
+    {"two transactions open", used, act_two_open, CHANGES},
+    {"unmap", used, act_unmap, KEEPS},
+    {"map", used_and_clean, map_it, KEEPS},
+};
+
+#define OPERATIONS ((int)(sizeof operations / sizeof operations[0]))
+
+/* The loop index counts operations, then the same in the next class. */
+static enum vista_class class_of(int index)
+{
+    return VISTA_CLASS_KILL + (unsigned)(index / OPERATIONS);
+}
+
+static void make_segment(void)
+{
+    const struct vista_map_options options = {.address = ADDRESS, .max_size = SIZE};
+
+    path = test_path("stepped");
+    copy = test_path("copy");
+    segment = vista_map(path, SIZE, VISTA_CREATE, &options);
+    SOME(segment);
+    OK(vista_unmap(segment));
+}
+
+static void set_up(enum vista_class class)
+{
+    if (test_scale() >= 1)
+        setvbuf(stdout, NULL, _IOLBF, 0);
+    OK(vista_init(&(struct vista_options){.force_class = class}));
+    make_segment();
+}
+
+START_TEST(every_instruction)
+{
+    const struct operation *operation = &operations[_i % OPERATIONS];
+    char name[100];
+
+    set_up(class_of(_i));
+    snprintf(name, sizeof name, "%s, class %d", operation->name, (int)class_of(_i));
+    prepare = operation->prepare;
+    act = operation->act;
+    step_through(name, operation->outcome);
+}
+END_TEST
+
+/* ---- Recovery ---------------------------------------------------------- */
+
+static void nothing(void)
+{
+}
+
+static void leave_open(void)
+{
+    vista_tx *other;
+
+    used();
+    begin();
+    other = tx;
+    set(1, 3);
+    set(2, 3);
+    allocate(5, 24);
+    begin();
+    set(10, 3);
+    release(0);
+    tx = other;
+    set(20, 1);
+    allocate(6, 9000);
+}
+
+static void leave_grown(void)
+{
+    used();
+    begin();
+    for (size_t i = 0; i < 45; i++) {
+        REQUIRE(vista_set_range(tx, top->values + i % 2, 62 * 8) == 0);
+        top->values[2 + i % 60] += 3;
+    }
+}
+
+static void run_and_die(void *argument)
+{
+    void (*leave)(void) = *(void (**)(void))argument;
+
+    leave();
+}
+
+static void recover_step_by_step(const char *name, void (*leave)(void), enum vista_class class)
+{
+    char text[100];
+
+    set_up(class);
+    ck_assert_int_eq(test_in_child(run_and_die, &leave), 0);
+    prepare = nothing;
+    act = map_it;
+    snprintf(text, sizeof text, "%s, class %d", name, (int)class);
+    step_through(text, KEEPS);
+}
+
+START_TEST(every_instruction_of_a_rollback)
+{
+    recover_step_by_step("rollback of two", leave_open, VISTA_CLASS_KILL + (unsigned)_i);
+}
+END_TEST
+
+START_TEST(every_instruction_of_a_long_rollback)
+{
+    recover_step_by_step("rollback of a long log", leave_grown, VISTA_CLASS_KILL + (unsigned)_i);
+}
+END_TEST
+
+/* What a commit with frees leaves between its commit point and its end. */
+START_TEST(every_instruction_of_a_finish)
+{
+    set_up(VISTA_CLASS_KILL + (unsigned)_i);
+    snprintf(finishing.path, sizeof finishing.path, "%s", test_path("finishing"));
+    finishing.wanted = true;
+    prepare = used;
+    act = act_free_all;
+    step_through("free of all", CHANGES);
+    ck_assert(finishing.taken);
+    test_copy(finishing.path, path);
+    test_adopt(path);
+    prepare = nothing;
+    act = map_it;
+    step_through("finish", KEEPS);
+}
+END_TEST
+
+/* ---- Creation ---------------------------------------------------------- */
+
+static void create_it(void)
+{
+    const struct vista_map_options options = {.address = ADDRESS, .max_size = SIZE};
+
+    segment = vista_map(path, SIZE, VISTA_CREATE, &options);
+    REQUIRE(segment != NULL);
+}
+
+/* Killed, it is taken as new, or it is there. */
+static void expect_creatable(void)
+{
+    vista_segment *mapped;
+
+    test_copy(path, copy);
+    test_adopt(copy);
+    mapped = vista_map(copy, SIZE, VISTA_CREATE, NULL);
+    SOME(mapped);
+    ck_assert_uint_eq(vista_size(mapped), SIZE);
+    SOME(vista_root(mapped, 100));
+    exercise(mapped);
+    OK(vista_unmap(mapped));
+    test_sound(copy);
+}
+
+START_TEST(every_instruction_of_creation)
+{
+    off_t length = 0;
+    struct stat st;
+    pid_t child;
+
+    set_up(VISTA_CLASS_KILL + (unsigned)_i);
+    ck_assert_int_eq(truncate(path, 0), 0);
+    prepare = nothing;
+    act = create_it;
+    child = test_trace(run_child, NULL);
+    if (child < 0) {
+        test_skip("creation", "tracing is not allowed here");
+        return;
+    }
+    watch_file();
+    while (test_step(child)) {
+        ck_assert_int_eq(stat(path, &st), 0);
+        if (st.st_size != length) {
+            length = st.st_size;
+            expect_creatable();
+        }
+        if ((size_t)length == watch.length && has_changed())
+            expect_creatable();
+    }
+    test_trace_end(child);
+    printf("creation: %llu states\n", (unsigned long long)watch.distinct);
+    ck_assert_uint_gt(watch.distinct, 2);
+    ck_assert_uint_eq((size_t)length, watch.length);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *suite = suite_create("step");
+    TCase *tests = test_case(suite, "operations", 60);
+
+    tcase_add_loop_test(tests, every_instruction, 0, 2 * OPERATIONS);
+    tests = test_case(suite, "recovery", 60);
+    tcase_add_loop_test(tests, every_instruction_of_a_rollback, 0, 2);
+    tcase_add_loop_test(tests, every_instruction_of_a_long_rollback, 0, 2);
+    tcase_add_loop_test(tests, every_instruction_of_a_finish, 0, 2);
+    tests = test_case(suite, "creation", 60);
+    tcase_add_loop_test(tests, every_instruction_of_creation, 0, 2);
+    return suite;
+}
+
+int main(void)
+{
+    if (test_is_valgrind()) {
+        test_skip("single steps", "Valgrind cannot be stepped through");
+        return 77;
+    }
+#if defined __SANITIZE_THREAD__
+    test_skip("single steps", "too slow under ThreadSanitizer, and of one thread");
+    return 77;
+#endif
+    return test_run(suite());
+}
