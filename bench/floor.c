@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The workloads on floor.
+ */
+#include "peer_floor.h"
+
+#include "debit_credit.h"
+#include "order_entry.h"
+#include "order_entry_check.h"
+#include "order_entry_load.h"

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * libvista, used as a program would: in the kill-safe class each range is declared
+ * by the inlined vista_set_range, where lines are flushed the ranges declared
+ * together go into one vista_set_ranges, which is its header's advice.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "peer.h"
+
+#define PEER_NAME "vista"
+#define PEER_SYMBOL(workload) workload##_vista
+#define PEER_CLASSES CLASSES_MEMORY
+#define PEER_ABORTS 1
+#define PEER_ONE_THREAD 0
+
+#define VISTA_BATCH 256 /* a delivery declares at most 10 * (4 + 15) ranges */
+
+typedef void *peer_ref;
+
+struct peer {
+    vista_segment *segment;
+};
+
+/* Apart from the ranges, so that the compiler keeps it in registers. */
+struct peer_tx {
+    vista_tx *tx;
+    enum durability class;
+    int count;
+};
+
+static __thread struct iovec vista_ranges[VISTA_BATCH];
+
+__attribute__((noreturn, cold)) static void vista_fail(const char *call)
+{
+    bench_fail("%s: %s", call, vista_errormsg());
+}
+
+UNUSED static void peer_open(struct peer *peer, const struct session *session, size_t size)
+{
+    const struct vista_options options = {.force_class = session->class};
+    const struct vista_map_options map = {.lock_wait_ms = 10000};
+
+    if (vista_init(session->existing ? NULL : &options) != 0)
+        vista_fail("vista_init");
+    /* A file whose making was killed is made again, and found to be empty. */
+    peer->segment = vista_map(session->path, size, VISTA_CREATE, &map);
+    if (peer->segment == NULL)
+        vista_fail("vista_map");
+    if (!session->existing)
+        bench_prefault(vista_base(peer->segment), vista_size(peer->segment));
+}
+
+UNUSED static void peer_close(struct peer *peer)
+{
+    if (vista_unmap(peer->segment) != 0)
+        vista_fail("vista_unmap");
+}
+
+UNUSED static void *peer_root(struct peer *peer, size_t size)
+{
+    void *root = vista_root(peer->segment, size);
+
+    if (root == NULL)
+        vista_fail("vista_root");
+    return root;
+}
+
+HOT void peer_begin(struct peer *peer, struct peer_tx *tx, enum durability class)
+{
+    tx->class = class;
+    tx->count = 0;
+    tx->tx = vista_begin_transaction(peer->segment, 0);
+    if (__builtin_expect(tx->tx == NULL, 0))
+        vista_fail("vista_begin_transaction");
+}
+
+HOT void peer_declare(struct peer_tx *tx, void *address, size_t length)
+{
+    if (tx->class == CLASS_KILL) {
+        if (__builtin_expect(vista_set_range(tx->tx, address, length) != 0, 0))
+            vista_fail("vista_set_range");
+        return;
+    }
+    if (__builtin_expect(tx->count == VISTA_BATCH, 0))
+        bench_fail("vista: more than %d ranges at once", VISTA_BATCH);
+    vista_ranges[tx->count++] = (struct iovec){address, length};
+}
+
+HOT void peer_ready(struct peer_tx *tx)
+{
+    if (tx->class == CLASS_KILL || tx->count == 0)
+        return;
+    if (__builtin_expect(vista_set_ranges(tx->tx, vista_ranges, tx->count) != 0, 0))
+        vista_fail("vista_set_ranges");
+    tx->count = 0;
+}
+
+HOT void peer_end(struct peer_tx *tx)
+{
+    if (__builtin_expect(vista_end_transaction(tx->tx, 0) != 0, 0))
+        vista_fail("vista_end_transaction");
+}
+
+HOT void peer_abort(struct peer_tx *tx)
+{
+    if (vista_abort_transaction(tx->tx) != 0)
+        vista_fail("vista_abort_transaction");
+}
+
+HOT void *peer_malloc(struct peer_tx *tx, size_t size)
+{
+    void *block = vista_malloc(tx->tx, size);
+
+    if (__builtin_expect(block == NULL, 0))
+        vista_fail("vista_malloc");
+    return block;
+}
+
+HOT void peer_free(struct peer_tx *tx, void *address, size_t size)
+{
+    (void)size;
+    if (__builtin_expect(vista_free(tx->tx, address) != 0, 0))
+        vista_fail("vista_free");
+}
+
+HOT void *peer_at(struct peer *peer, peer_ref ref)
+{
+    (void)peer;
+    return ref;
+}
+
+HOT peer_ref peer_to(struct peer *peer, void *address)
+{
+    (void)peer;
+    return address;
+}

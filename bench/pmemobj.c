@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The workloads on libpmemobj.
+ */
+#ifdef HAVE_LIBPMEMOBJ
+#include "peer_pmemobj.h"
+
+#include "debit_credit.h"
+#include "order_entry.h"
+#include "order_entry_check.h"
+#include "order_entry_load.h"
+#else
+typedef int bench_nothing_here; /* a translation unit is never empty */
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Runs the rows of a table in turns (A B C A B C ...), each run a process of its
+ * own, and takes each row's medians.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal)
+{
+    (void)signal;
+    interrupted = 1;
+}
+
+/* Where the row's file goes; true if it is to be removed afterwards. */
+static bool file_path(const struct config *config, char *path, size_t size)
+{
+    const char *base = config->path != NULL ? config->path : "/dev/shm";
+    struct stat status;
+
+    if (stat(base, &status) == 0 && S_ISDIR(status.st_mode)) {
+        snprintf(path, size, "%s/vista-bench-%d", base, (int)getpid());
+        return true;
+    }
+    snprintf(path, size, "%s", base);
+    return false;
+}
+
+/* libpmem looks at these when it is loaded, and libvista at the first. */
+static void set_environment(const struct row *row)
+{
+    unsetenv("VISTA_CLASS");
+    unsetenv("PMEM_IS_PMEM_FORCE");
+    unsetenv("PMEM_NO_FLUSH");
+    if (strcmp(row->peer, "libpmemobj") != 0 || row->class == CLASS_SYNC)
+        return;
+    setenv("PMEM_IS_PMEM_FORCE", "1", 1);
+    if (row->class != CLASS_LINE)
+        setenv("PMEM_NO_FLUSH", "1", 1);
+}
+
+static void execute(const struct config *config, const struct row *row, unsigned run,
+                    const char *path, int out)
+{
+    char text[8][48];
+    const char *arguments[32] = {"vista-bench", row->workload, "--worker"};
+    unsigned n = 3;
+
+    snprintf(text[0], sizeof text[0], "%.6f", config->seconds);
+    snprintf(text[1], sizeof text[1], "%u", row->threads);
+    snprintf(text[2], sizeof text[2], "%llu", (unsigned long long)config->seed + run);
+    snprintf(text[3], sizeof text[3], "%zu", row->size);
+    snprintf(text[4], sizeof text[4], "%zu", row->range);
+    const char *pairs[] = {"--peer", row->peer, "--seconds", text[0], "--threads", text[1],
+                           "--seed", text[2],   "--size",    text[3], "--path",    path};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+        arguments[n++] = pairs[i];
+    if (row->class != CLASS_NONE) {
+        arguments[n++] = "--class";
+        arguments[n++] = bench_class_name(row->class);
+    }
+    if (row->range != 0) {
+        arguments[n++] = "--range";
+        arguments[n++] = text[4];
+    }
+    if (config->acks != NULL) {
+        arguments[n++] = "--acks";
+        arguments[n++] = config->acks;
+    }
+    if (row->shared)
+        arguments[n++] = "--shared";
+    if (config->resume)
+        arguments[n++] = "--resume";
+    arguments[n] = NULL;
+    set_environment(row);
+    dup2(out, STDOUT_FILENO);
+    execv("/proc/self/exe", (char *const *)(uintptr_t)arguments);
+    _exit(127);
+}
+
+static bool parse(const char *line, struct result *result)
+{
+    unsigned long long transactions;
+    int checked, at = 0;
+
+    if (sscanf(line, "%llu %lf %lf %lf %lf %lf %d %n", &transactions, &result->ns, &result->rate,
+               &result->p50, &result->p99, &result->p999, &checked, &at) != 7)
+        return false;
+    result->transactions = transactions;
+    result->checked = checked != 0;
+    snprintf(result->verdict, sizeof result->verdict, "%.*s", (int)strcspn(line + at, "\n"),
+             line + at);
+    return true;
+}
+
+/* One run of a row; false if it failed. */
+static bool run_once(const struct config *config, const struct row *row, unsigned run,
+                     struct result *result)
+{
+    char path[PATH_MAX], line[1024] = "";
+    const bool temporary = file_path(config, path, sizeof path);
+    int pipes[2], status = 0;
+    pid_t child;
+    FILE *in;
+
+    fflush(NULL);
+    if (pipe(pipes) != 0 || (child = fork()) < 0)
+        bench_fail("cannot start a process: %s", strerror(errno));
+    if (child == 0) {
+        close(pipes[0]);
+        execute(config, row, run, path, pipes[1]);
+    }
+    close(pipes[1]);
+    in = fdopen(pipes[0], "r");
+    if (in == NULL || fgets(line, sizeof line, in) == NULL)
+        line[0] = '\0';
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (in != NULL)
+        fclose(in);
+    if (temporary)
+        unlink(path);
+    if (!parse(line, result))
+        snprintf(result->verdict, sizeof result->verdict, "the run ended with status %#x", status);
+    return status == 0 && result->checked;
+}
+
+static double median(double *values, unsigned count)
+{
+    qsort(values, count, sizeof *values, bench_compare_double);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+static double median_of(const struct result *results, unsigned count, size_t field)
+{
+    double values[MAX_RUNS];
+
+    for (unsigned i = 0; i < count; i++)
+        memcpy(&values[i], (const char *)&results[i] + field, sizeof values[i]);
+    return median(values, count);
+}
+
+static void summarise(struct row *row, const struct result *results, unsigned count)
+{
+    struct result *m = &row->median;
+
+    for (unsigned i = 0; i < count; i++)
+        row->ns[i] = results[i].ns;
+    row->runs = count;
+    m->ns = median(row->ns, count);
+    row->ns_low = row->ns[0];
+    row->ns_high = row->ns[count - 1];
+    m->rate = median_of(results, count, offsetof(struct result, rate));
+    m->p50 = median_of(results, count, offsetof(struct result, p50));
+    m->p99 = median_of(results, count, offsetof(struct result, p99));
+    m->p999 = median_of(results, count, offsetof(struct result, p999));
+    m->transactions = results[count - 1].transactions;
+    m->checked = results[count - 1].checked;
+    memcpy(m->verdict, results[count - 1].verdict, sizeof m->verdict);
+}
+
+static void progress(const struct row *row, unsigned done, unsigned total)
+{
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r\033[K%3u/%u  %s, %s, %s", done + 1, total, row->workload, row->peer,
+                bench_class_name(row->class));
+}
+
+void bench_turns(struct table *table)
+{
+    const struct config *config = table->config;
+    const struct sigaction action = {.sa_handler = interrupt};
+    struct result *results = calloc((size_t)table->count * config->runs, sizeof *results);
+
+    if (results == NULL)
+        bench_fail("out of memory");
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    for (unsigned run = 0; run < config->runs; run++) {
+        for (unsigned i = 0; i < table->count; i++) {
+            struct row *row = &table->rows[i];
+            struct result *result = &results[i * config->runs + run];
+
+            if (row->failed)
+                continue;
+            progress(row, run * table->count + i, config->runs * table->count);
+            row->failed = !run_once(config, row, run, result);
+            if (row->failed)
+                row->median = *result;
+            if (interrupted) {
+                fputs("\nvista-bench: interrupted\n", stderr);
+                exit(1);
+            }
+        }
+    }
+    if (isatty(STDERR_FILENO))
+        fputs("\r\033[K", stderr);
+    for (unsigned i = 0; i < table->count; i++) {
+        if (!table->rows[i].failed)
+            summarise(&table->rows[i], &results[i * config->runs], config->runs);
+    }
+    free(results);
+}
