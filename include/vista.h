@@ -302,46 +302,44 @@ int vista_check(const char *path, unsigned flags, vista_report_fn report, void *
  * costs no function call.  What is below is frozen: a program compiled with it
  * works with every later library.
  *
- * A record of the undo log, format 1: this header, then the bytes as they were,
- * padded to 8, then eight zero bytes or the next record.  In the kill-safe class
- * a record counts once its stamp, stored last, is that of its slot.
+ * What bounds a loop of small transactions is how many of them the processor
+ * overlaps, and that is bounded by its windows of instructions and of stores: so
+ * the path has few of both.  Two checks are made less exact than they could be,
+ * and what they miss goes out of line.
+ *
+ * A short record of the undo log, format 1: this header, then the bytes as they
+ * were, padded to 8, then eight zero bytes or the next record.  It is written in the
+ * kill-safe class, where it counts once its stamp, stored last, is that of its slot.
  */
 struct vista_record1 {
-    uint64_t stamp;    /*  0: the transaction's, unique in the file's life */
-    uint64_t offset;   /*  8: of the range, from the data's beginning */
-    uint16_t kind;     /* 16: VISTA_RECORD_UNDO here */
-    uint16_t member;   /* 18: which segment of several that share the log */
-    uint32_t length;   /* 20: of the range, in bytes */
-    uint32_t previous; /* 24: bytes back to the record before; 0: first in its chunk */
-    uint32_t check;    /* 28: CRC32C where flushes can be lost, else 0 */
+    uint64_t stamp; /* 0: the transaction's, unique in the file's life */
+    uint64_t where; /* 8: the range: offset in the data | length << VISTA_LENGTH_SHIFT */
 };
-#define VISTA_RECORD_UNDO 1
+#define VISTA_LENGTH_SHIFT 44
 #define VISTA_STAMP_STEP 0x2000u /* from one transaction's stamp to the slot's next */
 #define VISTA_INLINE_LENGTH 256  /* longer ranges go out of line */
 
 /* The beginning of a transaction's handle. */
 struct vista_tx {
-    uintptr_t next;           /* where the next record goes */
-    uintptr_t limit1;         /* end of the space for records of format 1; 0: not open; 1: open,
-                                 but its ranges go out of line */
-    uintptr_t base;           /* the data that ranges may lie in */
-    size_t size;              /* its bytes */
-    uint64_t stamp;           /* of the open transaction */
-    uintptr_t last;           /* the record before; `next` when there is none */
-    uint64_t *word;           /* the slot's stored stamp: the commit point */
-    uintptr_t first;          /* where the log begins */
-    uintptr_t room;           /* what limit1 becomes when a transaction begins */
-    uint64_t number;          /* the segment's, never used again */
-    uint32_t member;          /* goes into records */
-    uint32_t end_out_of_line; /* not 0: commit takes more than the discard of the log */
+    uintptr_t next;   /* where the next record goes */
+    uintptr_t limit1; /* VISTA_CLOSED; or, open, the last place for an inlined record of
+                         format 1.  Odd: commit takes more than to discard the log. */
+    uintptr_t first;  /* where the log begins: what `next` becomes at the end, as */
+    uintptr_t closed; /* limit1 becomes this: VISTA_CLOSED */
+    uintptr_t base;   /* the data that ranges may lie in */
+    size_t inner;     /* the last offset in it where an inlined range may begin */
+    uint64_t *word;   /* the slot's stored stamp: the commit point */
+    uintptr_t room;   /* what limit1 becomes when a transaction begins */
+    uint64_t number;  /* the segment's, never used again */
 };
+#define VISTA_CLOSED 1u
 
 /* The beginning of a segment's handle. */
 struct vista_segment {
     uint64_t number; /* 0: not mapped here (unmapped, or in a forked child) */
 };
 
-/* A thread's last ended transaction, ready to begin again: a cache that may be
+/* A handle that this thread may begin when it is not open: a cache that may be
  * emptied at any time. */
 struct vista_thread_cache {
     uint64_t number; /* of the segment that tx belongs to */
@@ -354,16 +352,41 @@ vista_tx *vista_begin_out_of_line(vista_segment *segment, unsigned mode);
 int vista_set_range_out_of_line(vista_tx *tx, void *address, size_t length);
 int vista_end_out_of_line(vista_tx *tx, unsigned mode);
 
+typedef uint64_t vista_pair __attribute__((vector_size(16), aligned(8), may_alias));
+typedef uint64_t vista_word __attribute__((may_alias));
+
+#define VISTA_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define VISTA_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+
+/* The compiler must not move a store over this. */
 #define VISTA_COMPILER_BARRIER() __asm__ __volatile__("" ::: "memory")
+
+/* The same for one object alone, so that what else it holds in registers stays there. */
+#define VISTA_BYTES(address, length) (*(char(*)[length])(address))
+
+/* Stores a record's header.  A process dies between two instructions, so
+ * one instruction can do it.  (Sanitizers see only what the compiler stores.) */
+static inline void vista_stamp_record(struct vista_record1 *record, uint64_t stamp, uint64_t where)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    const vista_pair both = {stamp, where};
+
+    __asm__ __volatile__("movups %1, %0" : "=m"(*(vista_pair *)record) : "x"(both));
+#else
+    record->where = where;
+    VISTA_COMPILER_BARRIER();
+    record->stamp = stamp;
+#endif
+}
 
 VISTA_INLINE vista_tx *vista_begin_transaction(vista_segment *segment, unsigned mode)
 {
     struct vista_thread_cache *cache = &vista_thread_cache;
     vista_tx *tx = cache->tx;
 
-    if (tx == NULL || segment == NULL || cache->number != segment->number || mode != 0)
+    if (VISTA_UNLIKELY(tx == NULL || segment == NULL || cache->number != segment->number ||
+                       mode != 0 || __atomic_load_n(&tx->limit1, __ATOMIC_ACQUIRE) != VISTA_CLOSED))
         return vista_begin_out_of_line(segment, mode);
-    cache->tx = NULL;
     __atomic_store_n(&tx->limit1, tx->room, __ATOMIC_RELAXED);
     return tx;
 }
@@ -371,30 +394,24 @@ VISTA_INLINE vista_tx *vista_begin_transaction(vista_segment *segment, unsigned 
 VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length)
 {
     if (__builtin_constant_p(length) && length > 0 && length <= VISTA_INLINE_LENGTH && tx != NULL) {
-        const size_t need = sizeof(struct vista_record1) + ((length + 7) & ~(size_t)7);
         const uintptr_t next = tx->next;
-        const uintptr_t limit = __atomic_load_n(&tx->limit1, __ATOMIC_RELAXED);
         const uint64_t offset = (uintptr_t)address - tx->base;
 
-        /* The range inside the data, the record and eight zero bytes inside the log:
-         * three differences, none negative. */
-        if ((int64_t)(offset | (tx->size - length - offset) |
-                      (limit - next - need - sizeof(uint64_t))) >= 0) {
+        if (VISTA_LIKELY(offset <= tx->inner && next <= tx->limit1)) {
             struct vista_record1 *record = (struct vista_record1 *)next;
+            const size_t need = sizeof *record + ((length + 7) & ~(size_t)7);
+            const size_t whole = (length - 1) & ~(size_t)7; /* all but the last word */
+            uint64_t last = 0;
 
-            *(uint64_t *)(next + need) = 0;
-            record->offset = offset;
-            record->kind = VISTA_RECORD_UNDO;
-            record->member = (uint16_t)tx->member;
-            record->length = (uint32_t)length;
-            record->previous = (uint32_t)(next - tx->last);
-            record->check = 0;
-            VISTA_COMPILER_BARRIER(); /* the before-image is read here, not earlier */
-            memcpy(record + 1, address, length);
-            VISTA_COMPILER_BARRIER();
-            record->stamp = tx->stamp; /* now the record counts */
-            VISTA_COMPILER_BARRIER();  /* and now the program may store */
-            tx->last = next;
+            __asm__ __volatile__("" : "+m"(VISTA_BYTES(address, length)));
+            memcpy(record + 1, address, whole);
+            memcpy(&last, (const char *)address + whole, length - whole);
+            *(vista_pair *)((char *)(record + 1) + whole) = (vista_pair){last, 0};
+            __asm__ __volatile__("" : "+m"(VISTA_BYTES(record, need + sizeof(uint64_t))));
+            vista_stamp_record(record, *tx->word, offset | (uint64_t)length << VISTA_LENGTH_SHIFT);
+            __asm__ __volatile__("" /* now it counts, and the program may store */
+                                 : "+m"(VISTA_BYTES(address, length))
+                                 : "m"(VISTA_BYTES(record, sizeof *record)));
             tx->next = next + need;
             return 0;
         }
@@ -404,21 +421,18 @@ VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length)
 
 VISTA_INLINE int vista_end_transaction(vista_tx *tx, unsigned mode)
 {
-    struct vista_thread_cache *cache = &vista_thread_cache;
-    uint64_t stamp;
-
-    if (tx == NULL || mode != 0 || __atomic_load_n(&tx->limit1, __ATOMIC_RELAXED) == 0 ||
-        tx->end_out_of_line != 0 || cache->tx != NULL || cache->number != tx->number)
+    if (VISTA_UNLIKELY(tx == NULL || vista_thread_cache.tx != tx || mode != 0 ||
+                       tx->limit1 % 2 != 0))
         return vista_end_out_of_line(tx, mode);
-    stamp = tx->stamp + VISTA_STAMP_STEP;
     VISTA_COMPILER_BARRIER();
-    *tx->word = stamp; /* the commit point: every record of the log is void */
+    *tx->word += VISTA_STAMP_STEP; /* the commit point: every record of the log is void */
     VISTA_COMPILER_BARRIER();
-    tx->stamp = stamp;
+#if defined(__SANITIZE_THREAD__)
     tx->next = tx->first;
-    tx->last = tx->first;
-    __atomic_store_n(&tx->limit1, (uintptr_t)0, __ATOMIC_RELAXED);
-    cache->tx = tx;
+    __atomic_store_n(&tx->limit1, VISTA_CLOSED, __ATOMIC_RELEASE);
+#else
+    *(vista_pair *)&tx->next = *(const vista_pair *)&tx->first;
+#endif
     return 0;
 }
 

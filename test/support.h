@@ -40,6 +40,7 @@ void test_skip(const char *what, const char *why);
 
 /* Built with a sanitizer, without optimization, or running under Valgrind. */
 bool test_is_sanitized(void);
+bool test_is_thread_sanitized(void);
 bool test_is_optimized(void);
 bool test_is_valgrind(void);
 

@@ -10,13 +10,12 @@
 static void append(unsigned kind, uint64_t offset, uint32_t length, const void *payload,
                    size_t payload_size)
 {
-    struct vista_record1 *record = (struct vista_record1 *)(image.meta + image.next);
+    struct vi_record_header *record = (struct vi_record_header *)(image.meta + image.next);
 
-    *record = (struct vista_record1){.stamp = image.stamp,
+    *record = (struct vi_record_header){.stamp = image.stamp | VI_STAMP_LONG,
                                      .offset = offset,
                                      .kind = (uint16_t)kind,
-                                     .length = length,
-                                     .previous = (uint32_t)(image.next - image.last)};
+                                     .length = length};
     if (payload_size != 0)
         memcpy(record + 1, payload, payload_size);
     image.last = image.next;
@@ -74,8 +73,8 @@ START_TEST(test_finishing)
     make_unclean();
     *word_at(bitmap_at(SMALL_UNIT)) = 0xb;
     *word_at(descriptor_at(LARGE_UNIT)) = 0;
-    expect_damage("a record of kind 4 (free) for data offset 32");
-    ck_assert_ptr_ne(strstr(said.text, "a record of kind 7 (run free)"), NULL);
+    expect_damage("a record of kind 3 (free) for data offset 32");
+    ck_assert_ptr_ne(strstr(said.text, "a record of kind 6 (run free)"), NULL);
     finish_slot();
     expect_sound("committed ones to finish: 1");
 }
@@ -89,12 +88,11 @@ START_TEST(test_finishing_nothing)
 }
 END_TEST
 
-static const struct vista_record1 bad_records[] = {
+static const struct vi_record_header bad_records[] = {
     {.kind = VI_KIND_UNDO, .offset = UNITS * VI_UNIT + 1},
     {.kind = VI_KIND_UNDO, .offset = UNITS * VI_UNIT - 7, .length = 8},
     {.kind = VI_KIND_UNDO, .offset = ~(uint64_t)0 - 3, .length = 8},
     {.kind = VI_KIND_UNDO, .member = 1},
-    {.kind = 0},
     {.kind = VI_KINDS},
     {.kind = 0xffff},
     {.kind = VI_KIND_ALLOC, .offset = 8},
@@ -121,12 +119,12 @@ static const struct vista_record1 bad_records[] = {
 
 START_TEST(test_bad_record)
 {
-    const struct vista_record1 *bad = &bad_records[_i];
+    const struct vi_record_header *bad = &bad_records[_i];
     char part[64];
 
     append(VI_KIND_UNDO, 100, 4, "good", 4);
     append(bad->kind, bad->offset, bad->length, NULL, 0);
-    ((struct vista_record1 *)(image.meta + image.last))->member = bad->member;
+    ((struct vi_record_header *)(image.meta + image.last))->member = bad->member;
     make_unclean();
     snprintf(part, sizeof part, "a record of kind %u (", bad->kind);
     expect_damage(part);
@@ -139,11 +137,9 @@ START_TEST(test_records_in_chunks)
     static const unsigned char payload[VI_SLOT_SIZE];
 
     image.next = slot_at(1) + sizeof(struct vi_slot_header);
-    image.last = image.next;
     image.stamp = *word_at(slot_at(1));
     append(VI_KIND_UNDO, 0, 16000, payload, 16000);
     image.next = chunk_at(0) + sizeof(struct vi_chunk_header);
-    image.last = image.next;
     append(VI_KIND_UNDO, 0, 16000, payload, 16000);
     append(99, 0, 0, NULL, 0);
     make_unclean();

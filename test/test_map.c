@@ -164,8 +164,7 @@ END_TEST
 START_TEST(options_are_taken)
 {
     const char *path = test_path("options");
-    /* Where the library itself chooses none. */
-    void *address = (void *)0x2a0000003000;
+    void *address = (void *)0x550123403000;
     const struct vista_map_options options = {.address = address, .max_size = 8 * MIB + 1,
                                               .mode = 0640};
     struct vista_info info;

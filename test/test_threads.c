@@ -304,6 +304,92 @@ START_TEST(handles_move)
 }
 END_TEST
 
+/* No handle is given out while it is open, wherever it was begun and ended. */
+static pthread_mutex_t mill_lock = PTHREAD_MUTEX_INITIALIZER;
+static vista_tx *mill[64]; /* open, by lane; NULL: none */
+static bool lane_busy[64];
+
+static bool note_begun(vista_tx *tx, size_t lane)
+{
+    bool alone = true;
+
+    pthread_mutex_lock(&mill_lock);
+    for (size_t i = 0; i < 64; i++)
+        alone &= mill[i] != tx;
+    mill[lane] = tx;
+    pthread_mutex_unlock(&mill_lock);
+    return alone;
+}
+
+/* A lane that is free, or one with an open transaction that no one works on. */
+static size_t take_lane(struct test_random *random)
+{
+    size_t lane = test_below(random, 64);
+
+    pthread_mutex_lock(&mill_lock);
+    while (lane_busy[lane])
+        lane = (lane + 1) % 64;
+    lane_busy[lane] = true;
+    pthread_mutex_unlock(&mill_lock);
+    return lane;
+}
+
+static vista_tx *take_open(size_t lane)
+{
+    pthread_mutex_lock(&mill_lock);
+    vista_tx *tx = mill[lane];
+    mill[lane] = NULL;
+    pthread_mutex_unlock(&mill_lock);
+    return tx;
+}
+
+static void leave_lane(size_t lane)
+{
+    pthread_mutex_lock(&mill_lock);
+    lane_busy[lane] = false;
+    pthread_mutex_unlock(&mill_lock);
+}
+
+static void *mill_around(void *argument)
+{
+    struct test_random random = test_random_new(300 + (size_t)argument);
+
+    for (unsigned i = 0; i < test_times(30000); i++) {
+        const size_t lane = take_lane(&random);
+        unsigned char *bytes = base + lane * LANE;
+        vista_tx *tx = take_open(lane);
+
+        if (tx == NULL) {
+            tx = vista_begin_transaction(segment, test_below(&random, 16) ? 0 : VISTA_NO_RESTORE);
+            REQUIRE(tx != NULL);
+            REQUIRE(vista_set_range(tx, bytes, 200) == 0);
+            memset(bytes, (int)i, 200);
+            REQUIRE(note_begun(tx, lane));
+        } else {
+            REQUIRE(vista_set_range(tx, bytes + 100, 300) == 0);
+            memset(bytes + 100, (int)i, 300);
+            if (test_below(&random, 3) != 0 || vista_abort_transaction(tx) != 0)
+                REQUIRE(vista_end_transaction(tx, 0) == 0);
+        }
+        leave_lane(lane);
+    }
+    return NULL;
+}
+
+START_TEST(handles_are_never_given_out_twice)
+{
+    OK(vista_init(&(struct vista_options){.force_class = (unsigned)_i}));
+    make(MIB, VISTA_NO_HEAP);
+    memset(mill, 0, sizeof mill);
+    memset(lane_busy, 0, sizeof lane_busy);
+    run_threads(THREADS, mill_around);
+    for (size_t i = 0; i < 64; i++)
+        if (mill[i] != NULL)
+            OK(vista_end_transaction(mill[i], 0));
+    finish();
+}
+END_TEST
+
 /* ---- Threads that end -------------------------------------------------- */
 
 static vista_tx *left[1000];
@@ -513,10 +599,10 @@ START_TEST(forks_beside_threads)
     const char *own = test_path("child");
     pthread_t threads[4];
 
-#if defined __SANITIZE_THREAD__
-    test_skip("forks beside threads", "ThreadSanitizer does not support them");
-    return;
-#endif
+    if (test_is_thread_sanitized()) {
+        test_skip("forks beside threads", "ThreadSanitizer does not support them");
+        return;
+    }
     make(4 * MIB, 0);
     stop_working = false;
     for (size_t i = 0; i < 4; i++)
@@ -560,6 +646,8 @@ static Suite *suite(void)
     tcase_add_test(tests, full_heap_of_many_threads);
     tcase_add_test(tests, sparse_heap_of_many_threads);
     tcase_add_loop_test(tests, handles_move, VISTA_CLASS_KILL, VISTA_CLASS_LINE + 1);
+    tcase_add_loop_test(tests, handles_are_never_given_out_twice, VISTA_CLASS_KILL,
+                        VISTA_CLASS_LINE + 1);
     tcase_add_test(tests, threads_end_with_transactions_open);
     tcase_add_test(tests, slots_come_back);
     tcase_add_test(tests, segments_of_many_threads);

@@ -440,6 +440,34 @@ static void leave_after_ended(void)
     memset(base + 3000, 0x99, 8);
 }
 
+/* A log of more than the 4 MiB that a slot keeps. */
+static void fill_log(vista_tx *tx, size_t area)
+{
+    for (size_t i = 0; i < 20000; i++)
+        REQUIRE(vista_set_range(tx, base + area + i % 1000, 255) == 0);
+    memset(base + area, 0x88, 1200);
+}
+
+/* Chunks go from the first slot to the second, old records in them; then the first
+ * grows anew. */
+static void leave_moved_chunks(void)
+{
+    vista_tx *one = vista_begin_transaction(segment, 0);
+    vista_tx *two = vista_begin_transaction(segment, 0);
+
+    fill_log(one, 100000);
+    REQUIRE(vista_abort_transaction(one) == 0);
+    fill_log(two, 200000);
+    one = vista_begin_transaction(segment, 0);
+    REQUIRE(vista_set_range(one, base + 300000, 8) == 0);
+    base[300000] ^= 1;
+    fill_log(one, 400000);
+    REQUIRE(vista_abort_transaction(two) == 0);
+    two = vista_begin_transaction(segment, 0);
+    REQUIRE(vista_set_range(two, base + 200000, 1200) == 0);
+    memset(base + 200000, 0x66, 1200);
+}
+
 START_TEST(recovery)
 {
     struct test_random random = test_random_new(5);
@@ -456,6 +484,7 @@ START_TEST(recovery)
         recover_from(leave_large, class, 1);
         recover_from(leave_nothing, class, 0);
         recover_from(leave_after_ended, class, 1);
+        recover_from(leave_moved_chunks, class, 2);
     }
 }
 END_TEST
@@ -464,13 +493,17 @@ END_TEST
  * yet to come. */
 static void write_false_records(unsigned char *at, size_t length, uint64_t stamp)
 {
-    struct vista_record1 record = {.stamp = stamp, .offset = 512 * 1024,
-                                   .kind = VISTA_RECORD_UNDO, .length = 64};
+    const struct vi_record_header long_one = {
+        .stamp = stamp | VI_STAMP_LONG, .offset = 512 * 1024, .length = 64};
+    const struct vista_record1 short_one = {
+        .stamp = stamp, .where = 512 * 1024 | (uint64_t)8 << VISTA_LENGTH_SHIFT};
 
-    for (size_t i = 0; i + sizeof record <= length; i += 8)
+    for (size_t i = 0; i + 8 <= length; i += 8)
         memcpy(at + i, &stamp, 8);
-    for (size_t i = 0; i + sizeof record <= length; i += 40)
-        memcpy(at + i, &record, sizeof record);
+    for (size_t i = 0; i + 56 <= length; i += 56) {
+        memcpy(at + i, &long_one, sizeof long_one);
+        memcpy(at + i + 32, &short_one, sizeof short_one);
+    }
 }
 
 static size_t false_length, false_ranges;
@@ -481,7 +514,7 @@ static unsigned char *shared_model; /* in memory that a child shares with its pa
 static void leave_false_records(void)
 {
     vista_tx *tx = vista_begin_transaction(segment, 0);
-    const uint64_t stamp = tx->stamp;
+    const uint64_t stamp = *tx->word;
 
     /* Its own stamp in its own payload, and the next one's. */
     REQUIRE(vista_set_range(tx, base, 8192) == 0);
@@ -493,7 +526,7 @@ static void leave_false_records(void)
     memset(base, 0, 8192);
     REQUIRE(vista_end_transaction(tx, 0) == 0);
     tx = vista_begin_transaction(segment, 0);
-    write_false_records(base + 16384, 2048, tx->stamp); /* not declared, then payload */
+    write_false_records(base + 16384, 2048, *tx->word); /* not declared, then payload */
     memcpy(shared_model, base + 16384, 2048);
     for (size_t i = 0; i < false_ranges; i++) {
         REQUIRE(set_known(tx, base + 16384 + 8 * i, false_length) == 0);

@@ -173,6 +173,12 @@ static int change_root(struct vi_segment *segment, size_t size)
     return -1;
 }
 
+static bool is_block(struct vi_segment *segment, struct vi_root root)
+{
+    return root.offset < segment->map.data_size &&
+           vi_heap_usable_size(segment->heap, NULL, segment->map.data + root.offset) >= root.size;
+}
+
 void *vista_root(vista_segment *handle, size_t size)
 {
     struct vi_segment *segment = check_heap(handle);
@@ -183,10 +189,10 @@ void *vista_root(vista_segment *handle, size_t size)
         return NULL;
     pthread_mutex_lock(&segment->root_lock);
     root = vi_heap_root(segment->heap);
-    if (root.offset > segment->map.data_size || root.size > segment->map.data_size - root.offset)
+    if (root.size != 0 && !is_block(segment, root))
         result =
-            vi_fail(EBADMSG, "%s: damaged: its root of %llu bytes at %llu cannot be", segment->path,
-                    (unsigned long long)root.size, (unsigned long long)root.offset);
+            vi_fail(EBADMSG, "%s: damaged: its root, %llu bytes at %llu, is no block",
+                    segment->path, (unsigned long long)root.size, (unsigned long long)root.offset);
     else if (root.size == 0 && size == 0)
         result = vi_fail(ENOENT, "%s: has no root yet", segment->path);
     else if (root.size < size)

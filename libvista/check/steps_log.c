@@ -10,8 +10,6 @@
 #include "check/steps.h"
 #include "core/log.h"
 
-#define CHUNK_MAX ((uint64_t)2 << 30) /* distances in records have 32 bits */
-
 static uint64_t slot_offset(uint64_t slot)
 {
     return VI_SLOTS_OFFSET + slot * VI_SLOT_SIZE;
@@ -58,7 +56,7 @@ static const char *why_not(const struct vi_check *check, uint64_t slot, uint64_t
         return "has another owner";
     if (chunk->index != index)
         return "has another place in the chain";
-    if (chunk->size == 0 || chunk->size % VI_CHUNK_UNIT != 0 || chunk->size > CHUNK_MAX ||
+    if (chunk->size == 0 || chunk->size % VI_CHUNK_UNIT != 0 || chunk->size > VI_CHUNK_MAX ||
         chunk->size > area - at)
         return "has an impossible size";
     if (!take_units(map, at / VI_CHUNK_UNIT, chunk->size / VI_CHUNK_UNIT))
@@ -162,7 +160,7 @@ static const char *const kind_names[VI_KINDS] = {
 /* The record names a block of a small span in both ways alike: by its place in the
  * data and, in `length`, by its distance in units from the span's first and its
  * number.  One that is to be freed at commit is allocated until then. */
-static bool small_record_good(const struct vi_check *check, const struct vista_record1 *record,
+static bool small_record_good(const struct vi_check *check, const struct vi_record *record,
                               bool finishing)
 {
     const uint64_t unit = record->offset / VI_UNIT, block = record->length & 0xffffu;
@@ -175,7 +173,7 @@ static bool small_record_good(const struct vi_check *check, const struct vista_r
 }
 
 /* The span is there, or is not yet or no longer, as the kind allows. */
-static bool run_record_good(const struct vi_check *check, const struct vista_record1 *record,
+static bool run_record_good(const struct vi_check *check, const struct vi_record *record,
                             bool finishing)
 {
     const uint64_t unit = record->offset / VI_UNIT, units = record->length;
@@ -188,12 +186,12 @@ static bool run_record_good(const struct vi_check *check, const struct vista_rec
     return (record->kind != VI_KIND_RUN_FREE || finishing) && vi_check_no_span(check, unit, units);
 }
 
-static bool record_good(const struct vi_check *check, const struct vista_record1 *record,
+static bool record_good(const struct vi_check *check, const struct vi_record *record,
                         bool finishing)
 {
     const uint64_t size = check->superblock->size;
 
-    if (record->member != 0 || record->kind == 0 || record->kind >= VI_KINDS)
+    if (record->member != 0 || record->kind >= VI_KINDS)
         return false;
     if (record->kind == VI_KIND_UNDO)
         return record->offset <= size && record->length <= size - record->offset;
@@ -207,12 +205,12 @@ static bool record_good(const struct vi_check *check, const struct vista_record1
 
 /* A record of the root holds the old one and the new one; the oldest record of an
  * open transaction says what it will be after the rollback. */
-static void note_root(struct vi_check *check, const struct vista_record1 *record, bool finishing)
+static void note_root(struct vi_check *check, const struct vi_record *record, bool finishing)
 {
     if (check->root_pending && !finishing)
         return;
     memcpy(&check->totals->root,
-           (const unsigned char *)(record + 1) + (finishing ? sizeof(struct vi_root) : 0),
+           (const unsigned char *)record->payload + (finishing ? sizeof(struct vi_root) : 0),
            sizeof check->totals->root);
     check->root_pending = true;
 }
@@ -221,7 +219,7 @@ static void check_log(struct vi_check *check, struct vi_logs *logs, uint32_t slo
 {
     const uint64_t word = vi_check_word(check, slot_offset(slot));
     const bool finishing = word & VI_STAMP_FINISHING;
-    const struct vista_record1 *record;
+    const struct vi_record *record;
     struct vi_log log = {0};
     struct vi_walk walk;
     uint64_t count = 0;
@@ -236,9 +234,9 @@ static void check_log(struct vi_check *check, struct vi_logs *logs, uint32_t slo
                 check, VI_CHECK_DAMAGE,
                 "slot %u, file offset %llu: a record of kind %u (%s) for data offset %llu, "
                 "length %u, makes no sense",
-                slot, (unsigned long long)((const unsigned char *)record - check->meta), kind,
-                kind > 0 && kind < VI_KINDS ? kind_names[kind] : "unknown",
-                (unsigned long long)record->offset, record->length);
+                slot, (unsigned long long)(record->at - (uintptr_t)check->meta), kind,
+                kind < VI_KINDS ? kind_names[kind] : "unknown", (unsigned long long)record->offset,
+                record->length);
         else if (kind == VI_KIND_ROOT)
             note_root(check, record, finishing);
     }

@@ -14,7 +14,6 @@
  * is better shared.  A chunk from PUNCHED bytes on also gives its disk blocks back. */
 #define KEPT ((uint64_t)4 << 20)
 #define PUNCHED ((uint64_t)64 << 20)
-#define CHUNK_MAX ((uint64_t)2 << 30) /* distances in records have 32 bits */
 
 static uintptr_t slot_address(const struct vi_logs *logs, uint32_t slot)
 {
@@ -42,7 +41,8 @@ struct vi_chunk_header *vi_chunk_next(const struct vi_logs *logs, uint32_t slot,
         return NULL;
     next = (struct vi_chunk_header *)(logs->meta + logs->chunks_offset + offset);
     if (next->owner != (uint64_t)slot + 1 || next->size == 0 || next->size % VI_CHUNK_UNIT != 0 ||
-        next->size > CHUNK_MAX || next->size / VI_CHUNK_UNIT > logs->units - offset / VI_CHUNK_UNIT)
+        next->size > VI_CHUNK_MAX ||
+        next->size / VI_CHUNK_UNIT > logs->units - offset / VI_CHUNK_UNIT)
         return NULL;
     return next;
 }
@@ -114,7 +114,7 @@ static bool take_space(struct vi_logs *logs, uint64_t chain, uint64_t *count, ui
 {
     const uint64_t wanted = *count;
 
-    *count = chain > CHUNK_MAX / VI_CHUNK_UNIT ? CHUNK_MAX / VI_CHUNK_UNIT : chain;
+    *count = chain > VI_CHUNK_MAX / VI_CHUNK_UNIT ? VI_CHUNK_MAX / VI_CHUNK_UNIT : chain;
     if (*count > wanted && take_run(logs, *count, unit)) {
         if (vi_file_allocate(logs->file, logs->chunks_offset + *unit * VI_CHUNK_UNIT,
                              *count * VI_CHUNK_UNIT) == 0)
@@ -270,7 +270,9 @@ void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot)
     log->cursor.word = (uint64_t *)slot_address(logs, slot);
     log->cursor.first = slot_address(logs, slot) + sizeof(struct vi_slot_header);
     log->place.index = 0;
-    vi_log_reset(log, *log->cursor.word & ~(uint64_t)VI_STAMP_FINISHING);
+    log->cursor.closed = VISTA_CLOSED;
+    log->stamp = vi_log_stamp(log);
+    vi_log_reset(log);
 }
 
 /* Makes slot `slot`, the first that was never used. */

@@ -23,26 +23,30 @@ static uintptr_t line_up(uintptr_t at)
     return (at + VI_LINE - 1) & ~(uintptr_t)(VI_LINE - 1);
 }
 
-size_t vi_record_payload(const struct vista_record1 *record)
+static size_t payload_size(unsigned kind, uint32_t length)
 {
-    if (record->kind == VI_KIND_UNDO)
-        return record->length;
-    return record->kind == VI_KIND_ROOT ? 2 * sizeof(struct vi_root) : 0;
+    if (kind == VI_KIND_UNDO)
+        return length;
+    return kind == VI_KIND_ROOT ? 2 * sizeof(struct vi_root) : 0;
+}
+
+static size_t padded(size_t payload)
+{
+    return (payload + 7) & ~(size_t)7;
 }
 
 static size_t record_size(size_t payload)
 {
-    return sizeof(struct vista_record1) + ((payload + 7) & ~(size_t)7);
+    return sizeof(struct vi_record_header) + padded(payload);
 }
 
-static uint32_t record_check(const struct vi_log *log, const struct vista_record1 *record,
-                             size_t payload)
+static uint32_t record_check(const struct vi_log *log, const struct vi_record_header *header)
 {
-    const uint64_t position[2] = {log->slot, (uintptr_t)record - (uintptr_t)log->logs->meta};
+    const uint64_t position[2] = {log->slot, (uintptr_t)header - (uintptr_t)log->logs->meta};
     uint32_t crc = vi_crc32c(log->logs->seed, position, sizeof position);
 
-    crc = vi_crc32c(crc, record, offsetof(struct vista_record1, check));
-    return vi_crc32c(crc, record + 1, payload);
+    crc = vi_crc32c(crc, header, offsetof(struct vi_record_header, check));
+    return vi_crc32c(crc, header + 1, payload_size(header->kind, header->length));
 }
 
 struct vi_place vi_log_place(const struct vi_log *log)
@@ -83,65 +87,62 @@ static void move(struct vi_log *log, const struct vi_place *place, uintptr_t at)
     if (place->chunk != log->place.chunk) {
         if (log->flushed != log->cursor.next)
             vi_flush(log->logs->persist, (void *)log->flushed, log->cursor.next - log->flushed);
-        log->cursor.last = at;
         log->flushed = at;
         log->place = *place;
-        log->cursor.end_out_of_line = 1;
         if (log->cursor.limit1 != VI_GATED)
-            __atomic_store_n(&log->cursor.limit1, place->end, __ATOMIC_RELAXED);
+            __atomic_store_n(&log->cursor.limit1, vi_log_limit(place->end) | 1u, __ATOMIC_RELAXED);
     } else if (log->flushed == log->cursor.next) {
         log->flushed = at;
     }
-    if (log->cursor.last == log->cursor.next)
-        log->cursor.last = at;
     log->cursor.next = at;
 }
 
-/* Sees to it that what is stored behind a record cannot be taken for the next. */
+/* Sees to it that what is stored behind a record cannot be taken for the next: before
+ * the record can count.  The next one begins at its end or on a new line. */
 static void terminate(const struct vi_log *log, uintptr_t end)
 {
-    uint64_t *next = (uint64_t *)end;
+    const uintptr_t places[2] = {end, line_up(end)};
 
     if (!log->logs->checked) {
-        *next = 0;
+        *(uint64_t *)end = 0;
         return;
     }
-    if (end % VI_LINE != 0)
-        *next = 0; /* in the record's last line */
-    next = (uint64_t *)line_up(end);
-    if ((uintptr_t)next < log->place.end && *next == log->cursor.stamp) {
-        *next = 0;
-        vi_flush(log->logs->persist, next, sizeof *next);
+    for (int i = 0; i < 2; i++) {
+        uint64_t *next = (uint64_t *)places[i];
+
+        if (places[i] < log->place.end && *next == (vi_log_stamp(log) | VI_STAMP_LONG)) {
+            *next = 0;
+            vi_flush_fence(log->logs->persist, next, sizeof *next);
+        }
     }
 }
 
 static int append(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32_t length,
-                  const void *payload, size_t payload_size)
+                  const void *payload)
 {
-    const size_t size = record_size(payload_size);
+    const size_t bytes = payload_size(kind, length);
     struct vi_place place = vi_log_place(log);
-    struct vista_record1 *record;
+    struct vi_record_header *header;
 
-    if (vi_log_plan(log, &place, payload_size) != 0)
+    if (vi_log_plan(log, &place, bytes) != 0)
         return -1;
-    move(log, &place, place.at - size);
-    record = (struct vista_record1 *)log->cursor.next;
+    move(log, &place, place.at - record_size(bytes));
+    header = (struct vi_record_header *)log->cursor.next;
     terminate(log, place.at);
-    record->offset = offset;
-    record->kind = (uint16_t)kind;
-    record->member = (uint16_t)log->cursor.member;
-    record->length = length;
-    record->previous = (uint32_t)(log->cursor.next - log->cursor.last);
-    record->check = 0;
+    header->offset = offset;
+    header->length = length;
+    header->kind = (uint16_t)kind;
+    header->member = 0;
+    header->check = 0;
+    header->reserved = 0;
     VISTA_COMPILER_BARRIER();
-    if (payload_size != 0)
-        memcpy(record + 1, payload, payload_size);
+    if (bytes != 0)
+        memcpy(header + 1, payload, bytes);
     VISTA_COMPILER_BARRIER();
-    record->stamp = log->cursor.stamp;
+    header->stamp = vi_log_stamp(log) | VI_STAMP_LONG;
     if (log->logs->checked)
-        record->check = record_check(log, record, payload_size);
+        header->check = record_check(log, header);
     VISTA_COMPILER_BARRIER();
-    log->cursor.last = log->cursor.next;
     log->cursor.next = place.at;
     return 0;
 }
@@ -149,17 +150,16 @@ static int append(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32
 int vi_log_append(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32_t length,
                   const void *payload)
 {
-    if (append(log, kind, offset, length, payload,
-               kind == VI_KIND_ROOT ? 2 * sizeof(struct vi_root) : 0) != 0)
+    if (append(log, kind, offset, length, payload) != 0)
         return -1;
     log->kinds |= 1u << kind;
-    log->cursor.end_out_of_line = 1;
+    vi_log_end_out_of_line(log);
     return 0;
 }
 
 int vi_log_append_undo(struct vi_log *log, uint64_t offset, uint32_t length, const void *image)
 {
-    return append(log, VI_KIND_UNDO, offset, length, image, length);
+    return append(log, VI_KIND_UNDO, offset, length, image);
 }
 
 void vi_log_flush(struct vi_log *log)
@@ -170,11 +170,6 @@ void vi_log_flush(struct vi_log *log)
     log->flushed = log->cursor.next;
 }
 
-uint64_t vi_log_next_stamp(const struct vi_log *log)
-{
-    return log->cursor.stamp + VISTA_STAMP_STEP;
-}
-
 void vi_log_store_word(struct vi_log *log, uint64_t word)
 {
     VISTA_COMPILER_BARRIER();
@@ -183,16 +178,19 @@ void vi_log_store_word(struct vi_log *log, uint64_t word)
     vi_flush_fence(log->logs->persist, log->cursor.word, sizeof word);
 }
 
-void vi_log_reset(struct vi_log *log, uint64_t stamp)
+void vi_log_discard(struct vi_log *log)
+{
+    vi_log_store_word(log, log->stamp + VISTA_STAMP_STEP);
+}
+
+void vi_log_reset(struct vi_log *log)
 {
     const uintptr_t slot = (uintptr_t)log->cursor.word;
 
     if (log->place.index != 0)
         vi_chunk_trim(log->logs, log->slot, slot);
     log->place = (struct vi_place){.chunk = slot, .end = slot + VI_SLOT_SIZE};
-    log->cursor.stamp = stamp;
     log->cursor.next = log->cursor.first;
-    log->cursor.last = log->cursor.first;
     log->flushed = log->cursor.first;
     log->kinds = 0;
 }
@@ -206,37 +204,46 @@ void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log, uint64_t stam
     walk->log = log;
     walk->place = (struct vi_place){
         .chunk = slot, .at = slot + sizeof(struct vi_slot_header), .end = slot + VI_SLOT_SIZE};
-    walk->last = walk->place.at;
     walk->stamp = stamp;
     walk->verify = verify && log->logs->checked;
 }
 
-/* The transaction's record at `at`, or NULL. */
-static const struct vista_record1 *record_at(const struct vi_walk *walk, uintptr_t at)
+/* Reads the transaction's record at `at`, if there is one. */
+static bool read_at(struct vi_walk *walk, uintptr_t at)
 {
-    const struct vista_record1 *record = (const struct vista_record1 *)at;
-    const uintptr_t end = walk->place.end;
+    const struct vista_record1 *brief = (const struct vista_record1 *)at;
+    const struct vi_record_header *header = (const struct vi_record_header *)at;
+    const uintptr_t end = walk->place.end - TERMINATOR;
+    size_t bytes;
 
-    if (at > end || end - at < sizeof *record + TERMINATOR || record->stamp != walk->stamp ||
-        record->previous != at - walk->last ||
-        end - at - sizeof *record - TERMINATOR < vi_record_payload(record))
-        return NULL;
-    if (walk->verify && record->check != record_check(walk->log, record, vi_record_payload(record)))
-        return NULL;
-    return record;
+    if (at > end || end - at < sizeof *brief)
+        return false;
+    if (brief->stamp == walk->stamp && !walk->log->logs->checked) {
+        bytes = brief->where >> VISTA_LENGTH_SHIFT;
+        walk->record =
+            (struct vi_record){.offset = brief->where & (((uint64_t)1 << VISTA_LENGTH_SHIFT) - 1),
+                               .length = (uint32_t)bytes,
+                               .payload = brief + 1,
+                               .at = at};
+    } else {
+        if (end - at < sizeof *header || header->stamp != (walk->stamp | VI_STAMP_LONG))
+            return false;
+        bytes = payload_size(header->kind, header->length);
+        walk->record = (struct vi_record){header->offset, header->length, header->kind,
+                                          header->member, header + 1,     at};
+    }
+    at = (uintptr_t)walk->record.payload;
+    if (end < at || end - at < padded(bytes) ||
+        (walk->verify && header->check != record_check(walk->log, header)))
+        return false;
+    walk->place.at = at + padded(bytes);
+    return true;
 }
 
-static const struct vista_record1 *next_in_chunk(struct vi_walk *walk)
+static bool next_in_chunk(struct vi_walk *walk)
 {
-    const struct vista_record1 *record = record_at(walk, walk->place.at);
-
-    if (record == NULL && walk->log->logs->checked)
-        record = record_at(walk, line_up(walk->place.at));
-    if (record != NULL) {
-        walk->last = (uintptr_t)record;
-        walk->place.at = walk->last + record_size(vi_record_payload(record));
-    }
-    return record;
+    return read_at(walk, walk->place.at) ||
+           (walk->log->logs->checked && read_at(walk, line_up(walk->place.at)));
 }
 
 /* Moves to the chunk behind this one, if it is in the chain. */
@@ -251,42 +258,52 @@ static bool enter_next_chunk(struct vi_walk *walk)
                                     .at = (uintptr_t)(chunk + 1),
                                     .end = (uintptr_t)chunk + chunk->size,
                                     .index = walk->place.index + 1};
-    walk->last = walk->place.at;
     return true;
 }
 
-const struct vista_record1 *vi_walk_next(struct vi_walk *walk)
+const struct vi_record *vi_walk_next(struct vi_walk *walk)
 {
-    const struct vista_record1 *record = next_in_chunk(walk);
+    if (next_in_chunk(walk) || (enter_next_chunk(walk) && next_in_chunk(walk)))
+        return &walk->record;
+    return NULL;
+}
 
-    if (record == NULL && enter_next_chunk(walk))
-        record = next_in_chunk(walk);
-    return record;
+/* Visits the `count` records that `walk` stands before, newest first: a few at once
+ * from a list, more as two halves.  So it needs no memory and no links. */
+static void visit_backward(struct vi_walk walk, uint64_t count,
+                           void (*visit)(void *context, const struct vi_record *record),
+                           void *context)
+{
+    struct vi_record list[64];
+    uint64_t done;
+
+    if (count > sizeof list / sizeof list[0]) {
+        struct vi_walk later = walk;
+
+        for (done = 0; done < count / 2; done++)
+            vi_walk_next(&later);
+        visit_backward(later, count - count / 2, visit, context);
+        count /= 2;
+    }
+    if (count > sizeof list / sizeof list[0]) {
+        visit_backward(walk, count, visit, context);
+        return;
+    }
+    for (done = 0; done < count && vi_walk_next(&walk) != NULL; done++)
+        list[done] = walk.record;
+    while (done-- > 0)
+        visit(context, &list[done]);
 }
 
 void vi_walk_backward(const struct vi_log *log, uint64_t stamp, bool verify,
-                      void (*visit)(void *context, const struct vista_record1 *record),
-                      void *context)
+                      void (*visit)(void *context, const struct vi_record *record), void *context)
 {
     struct vi_walk walk;
-    uint64_t chunks = 0;
+    uint64_t count = 0;
 
     vi_walk_begin(&walk, log, stamp, verify);
     while (vi_walk_next(&walk) != NULL)
-        chunks = walk.place.index + 1;
-    while (chunks-- > 0) {
-        const struct vista_record1 *last = NULL;
-        const struct vista_record1 *record;
-
-        vi_walk_begin(&walk, log, stamp, verify);
-        while (walk.place.index < chunks && enter_next_chunk(&walk))
-            ;
-        while ((record = next_in_chunk(&walk)) != NULL)
-            last = record;
-        for (record = last; record != NULL;
-             record = record->previous == 0
-                          ? NULL
-                          : (const void *)((const char *)record - record->previous))
-            visit(context, record);
-    }
+        count++;
+    vi_walk_begin(&walk, log, stamp, false);
+    visit_backward(walk, count, visit, context);
 }

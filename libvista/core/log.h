@@ -41,12 +41,19 @@ struct vi_place {
     uint64_t index;  /* of the chunk; 0: the slot's own */
 };
 
-/* limit1 of an open transaction whose ranges all go out of line. */
-#define VI_GATED 1
+/* limit1 of an open transaction whose ranges all go out of line; odd, too. */
+#define VI_GATED 3u
+
+/* limit1 of one whose log's space ends at `end`: an inlined record fits. */
+static inline uintptr_t vi_log_limit(uintptr_t end)
+{
+    return end - sizeof(struct vista_record1) - VISTA_INLINE_LENGTH - sizeof(uint64_t);
+}
 
 /* One slot's log, while a transaction holds it. */
 struct vi_log {
     struct vista_tx cursor; /* first: the public prefix, moved by the inlined path too */
+    uint64_t stamp;         /* of the transaction being ended or recovered */
     struct vi_logs *logs;
     uint32_t slot;
     uint32_t kinds;        /* bit k: a record of kind k was appended out of line */
@@ -54,25 +61,35 @@ struct vi_log {
     uintptr_t flushed;     /* records from here to cursor.next are not yet flushed */
 };
 
+/* A record as it is read, short or long. */
+struct vi_record {
+    uint64_t offset;
+    uint32_t length;
+    uint16_t kind;
+    uint16_t member;
+    const void *payload;
+    uintptr_t at; /* where it begins */
+};
+
 /* What a kind of record means.  A NULL function: nothing to do. */
 struct vi_handler {
     /* Recovery, before anything is changed: false if the record names what cannot
      * be (a damaged file). */
-    bool (*valid)(void *context, const struct vista_record1 *record);
+    bool (*valid)(void *context, const struct vi_record *record);
     /* Stored effect, before the commit point, oldest record first. */
-    void (*apply)(void *context, const struct vista_record1 *record);
+    void (*apply)(void *context, const struct vi_record *record);
     /* Takes back what apply (or, for UNDO, the program) stored; newest first; also
      * when apply was never called. */
-    void (*undo)(void *context, const struct vista_record1 *record);
+    void (*undo)(void *context, const struct vi_record *record);
     /* Stored effect after the commit point; may be repeated by recovery. */
-    void (*finish)(void *context, const struct vista_record1 *record);
+    void (*finish)(void *context, const struct vi_record *record);
     /* The stored word that the above change, for the flush. */
-    uint64_t *(*word)(void *context, const struct vista_record1 *record);
+    uint64_t *(*word)(void *context, const struct vi_record *record);
     /* Data that must be durable before the commit point; false: none. */
-    bool (*extent)(void *context, const struct vista_record1 *record, uint64_t *offset,
+    bool (*extent)(void *context, const struct vi_record *record, uint64_t *offset,
                    uint64_t *length);
     /* Volatile effect, after the slot is durably idle. */
-    void (*settle)(void *context, const struct vista_record1 *record, bool committed);
+    void (*settle)(void *context, const struct vi_record *record, bool committed);
     bool deferred; /* finish has work: the commit goes through the finishing state */
 };
 
@@ -102,43 +119,53 @@ int vi_log_plan(struct vi_log *log, struct vi_place *place, size_t payload);
 struct vi_place vi_log_place(const struct vi_log *log);
 
 /*
- * Appends a record, which is durable after vi_log_flush, and sets the cursor's
- * end_out_of_line.  `payload` is for kinds that have one.  -1 with ENOSPC: nothing
+ * Appends a record, which is durable after vi_log_flush, and makes the commit go
+ * out of line.  `payload` is for kinds that have one.  -1 with ENOSPC: nothing
  * was appended.
  */
 int vi_log_append(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32_t length,
                   const void *payload);
 
-/* The same for VI_KIND_UNDO, which leaves end_out_of_line alone while it can. */
+/* The same for VI_KIND_UNDO, whose commit stays inlined while it can. */
 int vi_log_append_undo(struct vi_log *log, uint64_t offset, uint32_t length, const void *image);
+
+/* The commit goes out of line. */
+static inline void vi_log_end_out_of_line(struct vi_log *log)
+{
+    __atomic_store_n(&log->cursor.limit1, log->cursor.limit1 | 1u, __ATOMIC_RELAXED);
+}
 
 /* Makes the records so far durable. */
 void vi_log_flush(struct vi_log *log);
 
-/* Stores the slot's word, durably.  With vi_log_next_stamp it discards the log. */
+/* The open transaction's stamp. */
+static inline uint64_t vi_log_stamp(const struct vi_log *log)
+{
+    return *log->cursor.word & ~(uint64_t)VI_STAMP_FINISHING;
+}
+
+/* Stores the slot's word, durably.  */
 void vi_log_store_word(struct vi_log *log, uint64_t word);
-uint64_t vi_log_next_stamp(const struct vi_log *log);
 
-/* After the discard: begins again, with `stamp`; gives chunks back past a bound. */
-void vi_log_reset(struct vi_log *log, uint64_t stamp);
+/* The same with the next stamp: the log is void. */
+void vi_log_discard(struct vi_log *log);
 
-/* Bytes of payload behind a record's header. */
-size_t vi_record_payload(const struct vista_record1 *record);
+/* After the discard: begins again; gives chunks back past a bound. */
+void vi_log_reset(struct vi_log *log);
 
 /* Walking a log from its oldest record. */
 struct vi_walk {
     const struct vi_log *log;
     struct vi_place place; /* `at`: where the next record would be */
-    uintptr_t last;        /* the record before in this chunk, or `at` */
     uint64_t stamp;
-    bool verify; /* compare checksums: not needed on what this process wrote */
+    struct vi_record record; /* what vi_walk_next returned */
+    bool verify;             /* compare checksums: not needed on what this process wrote */
 };
 void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log, uint64_t stamp, bool verify);
-const struct vista_record1 *vi_walk_next(struct vi_walk *walk);
+const struct vi_record *vi_walk_next(struct vi_walk *walk);
 
 /* Calls `visit` for every record, newest first. */
 void vi_walk_backward(const struct vi_log *log, uint64_t stamp, bool verify,
-                      void (*visit)(void *context, const struct vista_record1 *record),
-                      void *context);
+                      void (*visit)(void *context, const struct vi_record *record), void *context);
 
 #endif

@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "core/transaction.h"
 
-static bool undo_valid(void *context, const struct vista_record1 *record)
+static bool undo_valid(void *context, const struct vi_record *record)
 {
     const struct vi_segment *segment = context;
 
@@ -21,14 +21,14 @@ static bool undo_valid(void *context, const struct vista_record1 *record)
            record->length <= segment->map.data_size - record->offset;
 }
 
-static void undo_undo(void *context, const struct vista_record1 *record)
+static void undo_undo(void *context, const struct vi_record *record)
 {
     const struct vi_segment *segment = context;
 
-    memcpy(segment->map.data + record->offset, record + 1, record->length);
+    memcpy(segment->map.data + record->offset, record->payload, record->length);
 }
 
-static bool undo_extent(void *context, const struct vista_record1 *record, uint64_t *offset,
+static bool undo_extent(void *context, const struct vi_record *record, uint64_t *offset,
                         uint64_t *length)
 {
     (void)context;
@@ -40,7 +40,7 @@ static bool undo_extent(void *context, const struct vista_record1 *record, uint6
 const struct vi_handler vi_undo_handler = {
     .valid = undo_valid, .undo = undo_undo, .extent = undo_extent};
 
-static void undo_record(void *context, const struct vista_record1 *record)
+static void undo_record(void *context, const struct vi_record *record)
 {
     struct vi_segment *segment = context;
     const struct vi_handler *handler = segment->kinds[record->kind].handler;
@@ -53,10 +53,10 @@ static void undo_record(void *context, const struct vista_record1 *record)
 static void flush_words(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
                         bool verify, uint32_t kinds, bool extents)
 {
-    const struct vista_record1 *record;
+    const struct vi_record *record;
     struct vi_walk walk;
 
-    vi_walk_begin(&walk, log, log->cursor.stamp, verify);
+    vi_walk_begin(&walk, log, log->stamp, verify);
     while ((record = vi_walk_next(&walk)) != NULL) {
         const struct vi_handler *handler = segment->kinds[record->kind].handler;
         void *handled = segment->kinds[record->kind].context;
@@ -85,17 +85,17 @@ void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_
 void vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
                  bool verify)
 {
-    vi_walk_backward(log, log->cursor.stamp, verify, undo_record, segment);
+    vi_walk_backward(log, log->stamp, verify, undo_record, segment);
     vi_flush_effects(segment, log, pages, verify);
-    vi_log_store_word(log, vi_log_next_stamp(log));
+    vi_log_discard(log);
 }
 
 void vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages, bool verify)
 {
-    const struct vista_record1 *record;
+    const struct vi_record *record;
     struct vi_walk walk;
 
-    vi_walk_begin(&walk, log, log->cursor.stamp, verify);
+    vi_walk_begin(&walk, log, log->stamp, verify);
     while ((record = vi_walk_next(&walk)) != NULL)
         if (segment->deferred >> record->kind & 1)
             segment->kinds[record->kind].handler->finish(segment->kinds[record->kind].context,
@@ -105,17 +105,17 @@ void vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *
         flush_words(segment, log, pages, verify, segment->deferred, false);
         vi_fence(&segment->persist);
     }
-    vi_log_store_word(log, vi_log_next_stamp(log));
+    vi_log_discard(log);
 }
 
 /* Looks through slot's log: how many records, or -1 when one cannot be. */
 static int64_t validate(const struct vi_segment *segment, const struct vi_log *log)
 {
-    const struct vista_record1 *record;
+    const struct vi_record *record;
     struct vi_walk walk;
     int64_t count = 0;
 
-    vi_walk_begin(&walk, log, log->cursor.stamp, true);
+    vi_walk_begin(&walk, log, log->stamp, true);
     for (; (record = vi_walk_next(&walk)) != NULL; count++) {
         const struct vi_handler *handler =
             record->kind < VI_KINDS ? segment->kinds[record->kind].handler : NULL;

@@ -2,9 +2,11 @@
  *
  * Transactions.  The way of the common one is inlined in vista.h; here is the rest.
  *
- * A handle is bound to a log slot for as long as its segment is mapped.  Between
- * transactions it is in the cache of one thread, or in its segment's idle list.
- * limit1 is 0 between transactions, so that a handle used after its end falls out of
+ * A handle is bound to a log slot for as long as its segment is mapped.  It is in the
+ * cache of one thread, which alone may begin it there, or it is open, or in its
+ * segment's idle list.  In a cache it stays while it is open: whoever ends it then
+ * stores VISTA_CLOSED to limit1 last, and touches it no more.
+ * limit1 is VISTA_CLOSED between transactions, so that a handle used after its end falls out of
  * line and is refused there; it is VI_GATED during one where the class flushes or
  * blocks are allocated at first touch, so that every range comes out of line.
  */
@@ -25,7 +27,7 @@ static struct vi_tx *of_handle(vista_tx *handle)
 
 static bool is_open(const struct vi_tx *tx)
 {
-    return __atomic_load_n(&tx->log.cursor.limit1, __ATOMIC_RELAXED) != 0;
+    return __atomic_load_n(&tx->log.cursor.limit1, __ATOMIC_RELAXED) != VISTA_CLOSED;
 }
 
 struct vi_tx *vi_tx_check(vista_tx *handle)
@@ -49,12 +51,9 @@ static bool is_gated(const struct vi_segment *segment)
            (segment->flags & (VISTA_NO_HEAP | VISTA_SPARSE)) == (VISTA_NO_HEAP | VISTA_SPARSE);
 }
 
-static void set_room(struct vi_tx *tx)
+static uintptr_t room(const struct vi_tx *tx)
 {
-    const bool gated = is_gated(tx->segment);
-
-    tx->log.cursor.room = gated ? VI_GATED : tx->log.place.end;
-    tx->log.cursor.end_out_of_line = gated;
+    return is_gated(tx->segment) ? VI_GATED : vi_log_limit(tx->log.place.end);
 }
 
 /* A handle for a slot not yet used in this mapping. */
@@ -81,9 +80,10 @@ static struct vi_tx *make_handle(struct vi_segment *segment)
         return NULL;
     }
     tx->log.cursor.base = (uintptr_t)segment->map.data;
-    tx->log.cursor.size = segment->map.data_size;
+    tx->log.cursor.inner = segment->map.data_size - VISTA_INLINE_LENGTH;
     __atomic_store_n(&tx->log.cursor.number, segment->handle.number, __ATOMIC_RELAXED);
-    set_room(tx);
+    tx->log.cursor.room = room(tx);
+    tx->log.cursor.limit1 = VISTA_CLOSED;
     pthread_mutex_lock(&segment->lock);
     tx->next_all = segment->all;
     segment->all = tx;
@@ -91,14 +91,12 @@ static struct vi_tx *make_handle(struct vi_segment *segment)
     return tx;
 }
 
+/* Called with the segment's lock. */
 static void make_idle(struct vi_tx *tx)
 {
-    struct vi_segment *segment = tx->segment;
-
-    pthread_mutex_lock(&segment->lock);
-    tx->next_idle = segment->idle;
-    segment->idle = tx;
-    pthread_mutex_unlock(&segment->lock);
+    tx->cached = false;
+    tx->next_idle = tx->segment->idle;
+    tx->segment->idle = tx;
 }
 
 /* Is what the thread's cache holds still what was put there? */
@@ -108,29 +106,14 @@ static bool is_cached(const struct vista_thread_cache *cache)
            __atomic_load_n(&cache->tx->number, __ATOMIC_RELAXED) == cache->number;
 }
 
-/* An ended transaction's handle goes into the thread's cache, if that is free. */
-static void put_away(struct vi_tx *tx)
-{
-    struct vista_thread_cache *cache = &vista_thread_cache;
-
-    if (is_cached(cache) || pthread_setspecific(vi_process()->exit_key, cache) != 0) {
-        make_idle(tx);
-        return;
-    }
-    cache->number = tx->log.cursor.number;
-    cache->tx = &tx->log.cursor;
-}
-
 static struct vi_tx *take_idle(struct vi_segment *segment)
 {
     struct vista_thread_cache *cache = &vista_thread_cache;
     struct vi_tx *tx;
 
-    if (is_cached(cache) && cache->number == segment->handle.number) {
-        tx = of_handle(cache->tx);
-        cache->tx = NULL;
-        return tx;
-    }
+    if (is_cached(cache) && cache->number == segment->handle.number &&
+        !is_open(of_handle(cache->tx)))
+        return of_handle(cache->tx);
     pthread_mutex_lock(&segment->lock);
     tx = segment->idle;
     if (tx != NULL)
@@ -141,27 +124,38 @@ static struct vi_tx *take_idle(struct vi_segment *segment)
 
 struct vi_tx *vi_tx_begin(struct vi_segment *segment, unsigned mode)
 {
+    struct vista_thread_cache *cache = &vista_thread_cache;
     struct vi_tx *tx = take_idle(segment);
 
     if (tx == NULL)
         return NULL;
+    if (!is_cached(cache) && pthread_setspecific(vi_process()->exit_key, cache) == 0) {
+        tx->cached = true;
+        *cache = (struct vista_thread_cache){tx->log.cursor.number, &tx->log.cursor};
+    }
     tx->no_restore = mode & VISTA_NO_RESTORE;
-    if (tx->no_restore)
-        tx->log.cursor.end_out_of_line = 1; /* which clears no_restore */
     __atomic_store_n(&tx->log.cursor.limit1, tx->log.cursor.room, __ATOMIC_RELAXED);
+    if (tx->no_restore)
+        vi_log_end_out_of_line(&tx->log); /* which clears no_restore */
     return tx;
 }
 
 static void end_handle(struct vi_tx *tx)
 {
-    const uint64_t word = *tx->log.cursor.word;
+    struct vi_segment *segment = tx->segment;
 
     vi_pages_clear(&tx->pages);
-    vi_log_reset(&tx->log, word);
-    set_room(tx);
+    vi_log_reset(&tx->log);
     tx->no_restore = false;
-    __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)0, __ATOMIC_RELAXED);
-    put_away(tx);
+    if (vista_thread_cache.tx == &tx->log.cursor) {
+        __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_CLOSED, __ATOMIC_RELAXED);
+        return;
+    }
+    pthread_mutex_lock(&segment->lock); /* against the exit of the thread that has it */
+    if (!tx->cached)
+        make_idle(tx);
+    __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_CLOSED, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&segment->lock);
 }
 
 uint64_t vi_tx_count_open(struct vi_segment *segment)
@@ -178,7 +172,7 @@ uint64_t vi_tx_count_open(struct vi_segment *segment)
 void vi_tx_forget_all(struct vi_segment *segment)
 {
     for (struct vi_tx *tx = segment->all; tx != NULL; tx = tx->next_all) {
-        __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)0, __ATOMIC_RELAXED);
+        __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_CLOSED, __ATOMIC_RELAXED);
         __atomic_store_n(&tx->log.cursor.number, (uint64_t)0, __ATOMIC_RELAXED);
     }
 }
@@ -216,8 +210,15 @@ void vi_tx_thread_exit(void *cache_of_thread)
     struct vi_process *process = vi_process();
 
     pthread_mutex_lock(&process->lock); /* against an unmapping */
-    if (is_cached(cache))
-        make_idle(of_handle(cache->tx));
+    if (is_cached(cache)) {
+        struct vi_tx *tx = of_handle(cache->tx);
+
+        pthread_mutex_lock(&tx->segment->lock);
+        tx->cached = false;
+        if (!is_open(tx)) /* else it becomes idle when it ends */
+            make_idle(tx);
+        pthread_mutex_unlock(&tx->segment->lock);
+    }
     cache->tx = NULL;
     pthread_mutex_unlock(&process->lock);
 }
@@ -227,7 +228,7 @@ void vi_tx_thread_exit(void *cache_of_thread)
 static int check_range(const struct vi_tx *tx, const struct iovec *range)
 {
     const uint64_t offset = (uintptr_t)range->iov_base - tx->log.cursor.base;
-    const size_t size = tx->log.cursor.size;
+    const size_t size = tx->segment->map.data_size;
 
     if (offset <= size && range->iov_len <= size - offset)
         return 0;
@@ -292,7 +293,7 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
     for (int i = 0; i < count; i++) /* only now: what was planned was logged */
         if (ranges[i].iov_len >= VISTA_INLINE_LENGTH) {
             vi_pages_declare(&tx->pages, ranges[i].iov_base, ranges[i].iov_len);
-            tx->log.cursor.end_out_of_line = 1; /* which forgets them */
+            vi_log_end_out_of_line(&tx->log); /* which forgets them */
         }
     vi_log_flush(&tx->log);
     return 0;
@@ -307,10 +308,10 @@ static bool is_empty(const struct vi_log *log)
 
 static void apply(struct vi_segment *segment, struct vi_log *log)
 {
-    const struct vista_record1 *record;
+    const struct vi_record *record;
     struct vi_walk walk;
 
-    vi_walk_begin(&walk, log, log->cursor.stamp, false);
+    vi_walk_begin(&walk, log, log->stamp, false);
     while ((record = vi_walk_next(&walk)) != NULL)
         if (segment->kinds[record->kind].handler->apply != NULL)
             segment->kinds[record->kind].handler->apply(segment->kinds[record->kind].context,
@@ -321,10 +322,10 @@ static void apply(struct vi_segment *segment, struct vi_log *log)
 static void settle(struct vi_tx *tx, bool committed)
 {
     struct vi_segment *segment = tx->segment;
-    const struct vista_record1 *record;
+    const struct vi_record *record;
     struct vi_walk walk;
 
-    vi_walk_begin(&walk, &tx->log, tx->log.cursor.stamp, false);
+    vi_walk_begin(&walk, &tx->log, tx->log.stamp, false);
     while ((record = vi_walk_next(&walk)) != NULL)
         if (segment->kinds[record->kind].handler->settle != NULL)
             segment->kinds[record->kind].handler->settle(segment->kinds[record->kind].context,
@@ -340,15 +341,16 @@ void vi_tx_commit(struct vi_tx *tx)
     const uint32_t kinds = log->kinds;
 
     if (!is_empty(log)) {
+        log->stamp = vi_log_stamp(log);
         vi_log_flush(log);
         if (kinds != 0)
             apply(segment, log);
         vi_flush_effects(segment, log, &tx->pages, false);
         if (kinds & segment->deferred) {
-            vi_log_store_word(log, log->cursor.stamp | VI_STAMP_FINISHING);
+            vi_log_store_word(log, log->stamp | VI_STAMP_FINISHING);
             vi_finish(segment, log, &tx->pages, false);
         } else {
-            vi_log_store_word(log, vi_log_next_stamp(log));
+            vi_log_discard(log);
         }
         if (kinds != 0)
             settle(tx, true);
@@ -361,6 +363,7 @@ void vi_tx_abort(struct vi_tx *tx)
     struct vi_log *log = &tx->log;
 
     if (!is_empty(log)) {
+        log->stamp = vi_log_stamp(log);
         vi_log_flush(log); /* nothing of this stamp is to reach the file later */
         vi_rollback(tx->segment, log, &tx->pages, false);
         if (log->kinds != 0)

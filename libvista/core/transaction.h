@@ -14,6 +14,7 @@ struct vi_tx {
     struct vi_log log; /* first: begins with the public prefix */
     struct vi_segment *segment;
     bool no_restore;
+    bool cached; /* in some thread's cache */
     struct vi_pages pages;
     struct vi_tx *next_all;
     struct vi_tx *next_idle;

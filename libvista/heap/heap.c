@@ -78,8 +78,7 @@ static struct block find(struct vi_heap *heap, const void *address)
     b.index = (uint32_t)(in_span * vi_classes[b.class].reciprocal >> 32);
     if ((uint64_t)b.index * vi_classes[b.class].size != in_span)
         return b;
-    vi_span_load(heap, head);
-    if (b.index >= heap->unit[head].blocks)
+    if (!vi_span_load(heap, head) || b.index >= heap->unit[head].blocks)
         return b;
     b.head = head;
     b.word = vi_span_word(heap, head, b.index);
@@ -139,6 +138,7 @@ static int32_t pop(struct vi_heap *heap, uint64_t head)
 
         if (avail != 0) {
             u->word = (uint8_t)i;
+            word->mine |= avail & -avail;
             __atomic_store_n(&word->avail, avail & (avail - 1), __ATOMIC_RELEASE);
             return (int32_t)(i * 64 + (uint32_t)__builtin_ctzll(avail));
         }
@@ -151,6 +151,7 @@ static void push(struct vi_heap *heap, uint64_t head, uint32_t index)
 {
     struct vi_word *word = vi_span_word(heap, head, index);
 
+    word->mine &= ~((uint64_t)1 << index % 64);
     __atomic_store_n(&word->avail, word->avail | (uint64_t)1 << index % 64, __ATOMIC_RELEASE);
     if (heap->unit[head].word > index / 64)
         heap->unit[head].word = (uint8_t)(index / 64);
@@ -210,9 +211,11 @@ static uint64_t allocate_small(struct vi_heap *heap, struct vi_log *log, unsigne
         if (head == VI_NONE)
             return VI_NONE;
         index = pop(heap, head);
+        if (index < 0) /* a damaged file: bits are set in units that were free */
+            return VI_NONE;
     }
     offset = head * VI_UNIT + (uint64_t)(uint32_t)index * vi_classes[class].size;
-    heap->unit[head].stamp = log->cursor.stamp;
+    heap->unit[head].stamp = vi_log_stamp(log);
     if (vi_log_append(log, VI_KIND_ALLOC, offset, place_of(offset, head, (uint32_t)index), NULL) ==
         0)
         return offset;
@@ -267,7 +270,7 @@ void vi_heap_release(struct vi_heap *heap, uint32_t slot)
  * slot's open transaction has taken from stays: its log may name free blocks. */
 static void gather(struct vi_heap *heap, const struct vi_log *log)
 {
-    release(heap, &heap->cache[log->slot], log->cursor.stamp);
+    release(heap, &heap->cache[log->slot], vi_log_stamp(log));
     heap->place.reclaim(heap->place.context);
 }
 
@@ -315,17 +318,15 @@ static int free_small(struct vi_heap *heap, struct vi_log *log, const struct blo
     if (is_stored(heap, b)) {
         if (__atomic_fetch_or(&b->word->freeing, b->bit, __ATOMIC_ACQ_REL) & b->bit)
             return refuse(heap, address, "the block is being freed already");
-        if (vi_log_append(log, VI_KIND_FREE, b->offset, where, NULL) == 0)
+        /* Looked at again: another thread may have freed it meanwhile. */
+        if (is_stored(heap, b) && vi_log_append(log, VI_KIND_FREE, b->offset, where, NULL) == 0)
             return 0;
         __atomic_fetch_and(&b->word->freeing, ~b->bit, __ATOMIC_ACQ_REL);
-        return -1;
+        return is_stored(heap, b) ? -1 : refuse(heap, address, "the block is free");
     }
-    if (is_set(&b->word->freeing, b->bit) || !is_set(&b->word->taken, b->bit))
-        return refuse(heap, address, "the block is free");
-    if (__atomic_load_n(&heap->unit[b->head].owner, __ATOMIC_ACQUIRE) != log->slot + 1)
+    if (__atomic_load_n(&heap->unit[b->head].owner, __ATOMIC_ACQUIRE) != log->slot + 1 ||
+        !(b->word->mine & b->bit))
         return refuse(heap, address, "the block is free, or of another open transaction");
-    if (is_set(&b->word->avail, b->bit))
-        return refuse(heap, address, "the block is free");
     if (vi_log_append(log, VI_KIND_CANCEL, b->offset, where, NULL) != 0)
         return -1;
     push(heap, b->head, b->index);
@@ -352,6 +353,9 @@ static int free_run(struct vi_heap *heap, struct vi_log *log, const struct block
     }
     if (VI_SPAN_KIND(d) != VI_SPAN_LARGE)
         return refuse(heap, address, "the block is free");
+    if (!vi_span_alone(heap, b->head, VI_SPAN_UNITS(d)))
+        return vi_fail(EBADMSG, "%s: damaged: the block at %p overlaps another", heap->place.path,
+                       address);
     if (vi_log_append(log, VI_KIND_RUN_FREE, b->offset, (uint32_t)VI_SPAN_UNITS(d), NULL) != 0)
         return -1;
     u->length = (uint32_t)VI_SPAN_UNITS(d);
@@ -395,12 +399,15 @@ void vi_heap_end(struct vi_heap *heap, uint32_t slot)
 
 struct vi_root vi_heap_root(const struct vi_heap *heap)
 {
-    return heap->place.header->root;
+    const struct vi_root *root = &heap->place.header->root;
+
+    return (struct vi_root){__atomic_load_n(&root->offset, __ATOMIC_ACQUIRE),
+                            __atomic_load_n(&root->size, __ATOMIC_ACQUIRE)};
 }
 
 int vi_heap_set_root(struct vi_heap *heap, struct vi_log *log, struct vi_root root)
 {
-    const struct vi_root both[2] = {heap->place.header->root, root};
+    const struct vi_root both[2] = {vi_heap_root(heap), root};
 
     return vi_log_append(log, VI_KIND_ROOT, root.offset, 0, both);
 }

@@ -5,24 +5,24 @@
  */
 #include "heap/spans.h"
 
-static uint64_t head_of(const struct vista_record1 *record)
+static uint64_t head_of(const struct vi_record *record)
 {
     return record->offset / VI_UNIT - (record->length >> 16);
 }
 
-static uint32_t index_of(const struct vista_record1 *record)
+static uint32_t index_of(const struct vi_record *record)
 {
     return record->length & 0xffffu;
 }
 
-static uint64_t bit_of(const struct vista_record1 *record)
+static uint64_t bit_of(const struct vi_record *record)
 {
     return (uint64_t)1 << index_of(record) % 64;
 }
 
 /* ---- Small blocks ------------------------------------------------------ */
 
-static bool small_valid(void *context, const struct vista_record1 *record)
+static bool small_valid(void *context, const struct vi_record *record)
 {
     struct vi_heap *heap = context;
     const uint64_t head = head_of(record);
@@ -38,22 +38,22 @@ static bool small_valid(void *context, const struct vista_record1 *record)
                record->offset;
 }
 
-static uint64_t *small_word(void *context, const struct vista_record1 *record)
+static uint64_t *small_word(void *context, const struct vi_record *record)
 {
     return vi_span_bits(context, head_of(record), index_of(record));
 }
 
-static void set_bit(void *context, const struct vista_record1 *record)
+static void set_bit(void *context, const struct vi_record *record)
 {
     vi_heap_store(small_word(context, record), 0, bit_of(record));
 }
 
-static void clear_bit(void *context, const struct vista_record1 *record)
+static void clear_bit(void *context, const struct vi_record *record)
 {
     vi_heap_store(small_word(context, record), bit_of(record), 0);
 }
 
-static bool small_extent(void *context, const struct vista_record1 *record, uint64_t *offset,
+static bool small_extent(void *context, const struct vi_record *record, uint64_t *offset,
                          uint64_t *length)
 {
     *offset = record->offset;
@@ -61,18 +61,19 @@ static bool small_extent(void *context, const struct vista_record1 *record, uint
     return true;
 }
 
-static void alloc_settle(void *context, const struct vista_record1 *record, bool committed)
+static void alloc_settle(void *context, const struct vi_record *record, bool committed)
 {
     struct vi_heap *heap = context;
     struct vi_word *word = vi_span_word(heap, head_of(record), index_of(record));
 
+    word->mine &= ~bit_of(record);
     if (committed)
         return;
     __atomic_store_n(&word->avail, word->avail | bit_of(record), __ATOMIC_RELEASE);
     heap->unit[head_of(record)].word = 0;
 }
 
-static void free_settle(void *context, const struct vista_record1 *record, bool committed)
+static void free_settle(void *context, const struct vi_record *record, bool committed)
 {
     struct vi_heap *heap = context;
     const uint64_t head = head_of(record), bit = bit_of(record);
@@ -94,7 +95,7 @@ static void free_settle(void *context, const struct vista_record1 *record, bool 
 
 /* ---- Large blocks ------------------------------------------------------ */
 
-static bool run_valid(void *context, const struct vista_record1 *record)
+static bool run_valid(void *context, const struct vi_record *record)
 {
     struct vi_heap *heap = context;
     const uint64_t unit = record->offset / VI_UNIT,
@@ -104,23 +105,23 @@ static bool run_valid(void *context, const struct vista_record1 *record)
            (vi_descriptor(heap, unit) == 0 || vi_descriptor(heap, unit) == span);
 }
 
-static uint64_t *run_word(void *context, const struct vista_record1 *record)
+static uint64_t *run_word(void *context, const struct vi_record *record)
 {
     return &((struct vi_heap *)context)->place.descriptors[record->offset / VI_UNIT];
 }
 
-static void set_run(void *context, const struct vista_record1 *record)
+static void set_run(void *context, const struct vi_record *record)
 {
     vi_heap_store(run_word(context, record), ~(uint64_t)0,
                   VI_SPAN(VI_SPAN_LARGE, record->length, 0));
 }
 
-static void clear_run(void *context, const struct vista_record1 *record)
+static void clear_run(void *context, const struct vi_record *record)
 {
     vi_heap_store(run_word(context, record), ~(uint64_t)0, 0);
 }
 
-static bool run_extent(void *context, const struct vista_record1 *record, uint64_t *offset,
+static bool run_extent(void *context, const struct vi_record *record, uint64_t *offset,
                        uint64_t *length)
 {
     (void)context;
@@ -130,7 +131,7 @@ static bool run_extent(void *context, const struct vista_record1 *record, uint64
 }
 
 /* The block is at rest, or its units are free. */
-static void settle_run(void *context, const struct vista_record1 *record, bool is_free)
+static void settle_run(void *context, const struct vi_record *record, bool is_free)
 {
     struct vi_heap *heap = context;
     const uint64_t unit = record->offset / VI_UNIT;
@@ -142,7 +143,7 @@ static void settle_run(void *context, const struct vista_record1 *record, bool i
     pthread_mutex_unlock(&heap->lock);
 }
 
-static void run_alloc_settle(void *context, const struct vista_record1 *record, bool committed)
+static void run_alloc_settle(void *context, const struct vi_record *record, bool committed)
 {
     const struct vi_heap *heap = context;
 
@@ -151,7 +152,7 @@ static void run_alloc_settle(void *context, const struct vista_record1 *record, 
         settle_run(context, record, !committed);
 }
 
-static void run_cancel_settle(void *context, const struct vista_record1 *record, bool committed)
+static void run_cancel_settle(void *context, const struct vi_record *record, bool committed)
 {
     if (committed)
         settle_run(context, record, true);
@@ -159,10 +160,10 @@ static void run_cancel_settle(void *context, const struct vista_record1 *record,
 
 /* ---- The root ---------------------------------------------------------- */
 
-static bool root_valid(void *context, const struct vista_record1 *record)
+static bool root_valid(void *context, const struct vi_record *record)
 {
     const struct vi_heap *heap = context;
-    const struct vi_root *both = (const struct vi_root *)(record + 1);
+    const struct vi_root *both = (const struct vi_root *)record->payload;
     const uint64_t size = heap->units * VI_UNIT;
 
     for (int i = 0; i < 2; i++)
@@ -171,7 +172,7 @@ static bool root_valid(void *context, const struct vista_record1 *record)
     return true;
 }
 
-static uint64_t *root_word(void *context, const struct vista_record1 *record)
+static uint64_t *root_word(void *context, const struct vi_record *record)
 {
     (void)record;
     return &((struct vi_heap *)context)->place.header->root.offset;
@@ -185,14 +186,14 @@ static void store_root(void *context, const struct vi_root *root)
     vi_heap_store(&stored->size, ~(uint64_t)0, root->size);
 }
 
-static void new_root(void *context, const struct vista_record1 *record)
+static void new_root(void *context, const struct vi_record *record)
 {
-    store_root(context, (const struct vi_root *)(record + 1) + 1);
+    store_root(context, (const struct vi_root *)record->payload + 1);
 }
 
-static void old_root(void *context, const struct vista_record1 *record)
+static void old_root(void *context, const struct vi_record *record)
 {
-    store_root(context, (const struct vi_root *)(record + 1));
+    store_root(context, (const struct vi_root *)record->payload);
 }
 
 const struct vi_handler vi_heap_handlers[VI_KINDS] = {

@@ -123,20 +123,35 @@ static void load(struct vi_heap *heap, uint64_t head, uint64_t descriptor)
 
         word->freeing = 0;
         word->avail = 0;
+        word->mine = 0;
         __atomic_store_n(&word->taken, stored & block_mask(u, i), __ATOMIC_RELAXED);
     }
     __atomic_store_n(&u->owner, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&u->state, VI_UNIT_SMALL, __ATOMIC_RELEASE);
 }
 
-void vi_span_load(struct vi_heap *heap, uint64_t head)
+bool vi_span_alone(const struct vi_heap *heap, uint64_t head, uint64_t units)
 {
-    if (__atomic_load_n(&heap->unit[head].state, __ATOMIC_ACQUIRE) == VI_UNIT_SMALL)
-        return;
+    for (uint64_t unit = head + 1; unit < head + units; unit++)
+        if (vi_descriptor(heap, unit) != 0)
+            return false;
+    return true;
+}
+
+bool vi_span_load(struct vi_heap *heap, uint64_t head)
+{
+    const uint8_t *state = &heap->unit[head].state;
+    uint64_t d;
+
+    if (__atomic_load_n(state, __ATOMIC_ACQUIRE) == VI_UNIT_SMALL)
+        return true;
     pthread_mutex_lock(&heap->lock);
-    if (heap->unit[head].state != VI_UNIT_SMALL)
-        load(heap, head, vi_descriptor(heap, head));
+    d = vi_descriptor(heap, head);
+    if (*state == VI_UNIT_UNSEEN && VI_SPAN_KIND(d) == VI_SPAN_SMALL &&
+        vi_descriptor_valid(heap, head, d) && vi_span_alone(heap, head, VI_SPAN_UNITS(d)))
+        load(heap, head, d);
     pthread_mutex_unlock(&heap->lock);
+    return __atomic_load_n(state, __ATOMIC_ACQUIRE) == VI_UNIT_SMALL;
 }
 
 /* Durable at once: a span outlives the transaction that it was made for. */
@@ -291,7 +306,8 @@ bool vi_runs_scan(struct vi_heap *heap)
 
             heap->frontier += units;
             vi_runs_put(heap, head, units);
-        } else if (!vi_descriptor_valid(heap, head, d)) {
+        } else if (!vi_descriptor_valid(heap, head, d) ||
+                   !vi_span_alone(heap, head, VI_SPAN_UNITS(d))) {
             heap->damaged = true;
         } else {
             heap->frontier += VI_SPAN_UNITS(d);

@@ -2,18 +2,18 @@
  *
  * Inside the heap: size classes, the volatile state of units and spans, free runs.
  *
- * Volatile state of a block of a small span, told by three bits:
+ * Volatile state of a block of a small span, told by four bits:
  *
- *     taken avail freeing
- *       0     0     0     free
- *       1     1     0     free, but only the span's owner may hand it out
- *       1     0     0     allocated, or (stored bit clear) about to be by the owner
- *       1     0     1     allocated, and freed by a transaction that is still open
+ *     taken avail mine freeing
+ *       0     0     0     0     free
+ *       1     1     0     0     free, but only the span's owner may hand it out
+ *       1     0     1     0     allocated by the owner's open transaction
+ *       1     0     0     0     allocated
+ *       1     0     0     1     allocated, and freed by a transaction that is still open
  *
- * `taken` and `freeing` are changed by any thread, atomically; `avail` only by the
- * slot that owns the span.  A span stays its owner's until the transaction that took
- * blocks from it has ended.  So a block that is taken, not available and not stored
- * belongs to the owner's transaction.
+ * `taken` and `freeing` are changed by any thread, atomically; `avail` and `mine` only
+ * by the slot that owns the span.  A span stays its owner's until the transaction that
+ * took blocks from it has ended.
  */
 #ifndef VI_HEAP_SPANS_H
 #define VI_HEAP_SPANS_H
@@ -64,7 +64,7 @@ struct vi_word {
     uint64_t taken;
     uint64_t freeing;
     uint64_t avail;
-    uint64_t reserved;
+    uint64_t mine;
 };
 
 /* A slot's spans: unit + 1. */
@@ -123,8 +123,11 @@ bool vi_descriptor_valid(const struct vi_heap *heap, uint64_t unit, uint64_t des
 /* The head of the small span that `unit` is in, or VI_NONE. */
 uint64_t vi_span_head(const struct vi_heap *heap, uint64_t unit);
 
-/* Makes sure that a small span's words are loaded. */
-void vi_span_load(struct vi_heap *heap, uint64_t head);
+/* Makes sure that a small span's words are loaded; false: it is not a sound one. */
+bool vi_span_load(struct vi_heap *heap, uint64_t head);
+
+/* Are the descriptors behind a span's first zero, so that it overlaps no other? */
+bool vi_span_alone(const struct vi_heap *heap, uint64_t head, uint64_t units);
 
 /* All of the following are called with the lock. */
 

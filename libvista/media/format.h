@@ -108,16 +108,17 @@ struct vi_log_header {
  *    | count of this slot, from 1   | slot          | F |
  *    +------------------------------+---------------+---+
  *
- * F is 0 in records.  In a slot's word it is 1 while the transaction is committed
- * with work to finish.  At 10 million transactions a second through one slot the
+ * F in a slot's word is 1 while the transaction is committed with work to finish; in
+ * a record it says that the record is long.  At 10 million transactions a second through one slot the
  * 51 bits last 7 years.
  *
  * The slot's states, all told from its word W:
  *   idle       no record begins the log that has the stamp W
  *   open       one does; the transaction's records are it and those that follow
- *   finishing  F set; the records are those with stamp W - 1
+ *   finishing  F set; the records are those of stamp W - 1
  */
-#define VI_STAMP_FINISHING 1u
+#define VI_STAMP_FINISHING 1u /* in a slot's word */
+#define VI_STAMP_LONG 1u      /* in a record */
 #define VI_STAMP_SLOT_SHIFT 1
 
 struct vi_slot_header {
@@ -138,23 +139,39 @@ _Static_assert(sizeof(struct vi_chunk_header) == VI_LINE, "chunk header is one l
 _Static_assert(offsetof(struct vi_chunk_header, next) == offsetof(struct vi_slot_header, next),
                "links are found alike");
 
-/* A record: see vista.h, where the inlined path needs it.  A range longer than
- * VI_RECORD_MAX becomes several. */
-_Static_assert(sizeof(struct vista_record1) == 32, "record header");
-_Static_assert(offsetof(struct vista_record1, check) == 28, "record header");
+/*
+ * Records are short (see vista.h, where the inlined path needs them: undo records of
+ * the home segment in the kill-safe class) or long.  A range longer than VI_RECORD_MAX
+ * becomes several.
+ */
+struct vi_record_header {
+    uint64_t stamp;    /*  0: the transaction's, with VI_STAMP_LONG */
+    uint64_t offset;   /*  8: of data */
+    uint32_t length;   /* 16: see below */
+    uint16_t kind;     /* 20: enum vi_kind */
+    uint16_t member;   /* 22: zero; which segment of several that share the log */
+    uint32_t check;    /* 24: CRC32C where flushes can be lost, else zero */
+    uint32_t reserved; /* 28: zero */
+};
+_Static_assert(sizeof(struct vi_record_header) == 32, "record header");
+_Static_assert(offsetof(struct vi_record_header, check) == 24, "record header");
+_Static_assert(sizeof(struct vista_record1) == 16, "short record header");
 #define VI_RECORD_MAX (1u << 30)
+#define VI_CHUNK_MAX ((uint64_t)2 << 30) /* a record of that length fits */
 
-/* Kinds.  `offset` is of data; `length` in bytes, of runs in units. */
+/* Kinds.  `offset` is of data.  `length`: of UNDO, in bytes; of a small block's
+ * record, units back to its span's head << 16 | number of the block in it; of a
+ * large one's, in units. */
 enum vi_kind {
-    VI_KIND_UNDO = VISTA_RECORD_UNDO, /* payload: the bytes as they were */
-    VI_KIND_ALLOC = 2,                /* a block of a small span was allocated */
-    VI_KIND_CANCEL = 3,               /* one allocated in this transaction was freed */
-    VI_KIND_FREE = 4,                 /* a block of a small span is to be freed at commit */
-    VI_KIND_RUN_ALLOC = 5,            /* the same three for large blocks */
-    VI_KIND_RUN_CANCEL = 6,
-    VI_KIND_RUN_FREE = 7,
-    VI_KIND_ROOT = 8, /* payload: two struct vi_root, as it was and as it is to be */
-    VI_KINDS = 9
+    VI_KIND_UNDO = 0,      /* payload: the bytes as they were */
+    VI_KIND_ALLOC = 1,     /* a block of a small span was allocated */
+    VI_KIND_CANCEL = 2,    /* one allocated in this transaction was freed */
+    VI_KIND_FREE = 3,      /* a block of a small span is to be freed at commit */
+    VI_KIND_RUN_ALLOC = 4, /* the same three for large blocks */
+    VI_KIND_RUN_CANCEL = 5,
+    VI_KIND_RUN_FREE = 6,
+    VI_KIND_ROOT = 7, /* payload: two struct vi_root, as it was and as it is to be */
+    VI_KINDS = 8
 };
 
 /* ---- Heap -------------------------------------------------------------- */

@@ -4,6 +4,7 @@
  * it.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -14,13 +15,13 @@ static void line(const char *name, const char *format, ...) __attribute__((forma
 
 static void line(const char *name, const char *format, ...)
 {
+    char text[PATH_MAX]; /* the longest thing told */
     va_list arguments;
 
-    printf("%-14s", name);
     va_start(arguments, format);
-    vprintf(format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    putchar('\n');
+    printf("%-14s%s\n", name, text);
 }
 
 /* The number, and in words what it is about: "67108864 bytes (64.0 MiB)". */
