@@ -328,7 +328,8 @@ struct vista_tx {
     uintptr_t closed; /* limit1 becomes this: VISTA_CLOSED */
     uintptr_t base;   /* the data that ranges may lie in */
     size_t inner;     /* the last offset in it where an inlined range may begin */
-    uint64_t *word;   /* the slot's stored stamp: the commit point */
+    uint64_t stamp;   /* of the open transaction, or of the next */
+    uint64_t *word;   /* the same as it is stored in the slot: the commit point */
     uintptr_t room;   /* what limit1 becomes when a transaction begins */
     uint64_t number;  /* the segment's, never used again */
 };
@@ -408,7 +409,7 @@ VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length)
             memcpy(&last, (const char *)address + whole, length - whole);
             *(vista_pair *)((char *)(record + 1) + whole) = (vista_pair){last, 0};
             __asm__ __volatile__("" : "+m"(VISTA_BYTES(record, need + sizeof(uint64_t))));
-            vista_stamp_record(record, *tx->word, offset | (uint64_t)length << VISTA_LENGTH_SHIFT);
+            vista_stamp_record(record, tx->stamp, offset | (uint64_t)length << VISTA_LENGTH_SHIFT);
             __asm__ __volatile__("" /* now it counts, and the program may store */
                                  : "+m"(VISTA_BYTES(address, length))
                                  : "m"(VISTA_BYTES(record, sizeof *record)));
@@ -424,8 +425,9 @@ VISTA_INLINE int vista_end_transaction(vista_tx *tx, unsigned mode)
     if (VISTA_UNLIKELY(tx == NULL || vista_thread_cache.tx != tx || mode != 0 ||
                        tx->limit1 % 2 != 0))
         return vista_end_out_of_line(tx, mode);
+    tx->stamp += VISTA_STAMP_STEP;
     VISTA_COMPILER_BARRIER();
-    *tx->word += VISTA_STAMP_STEP; /* the commit point: every record of the log is void */
+    *tx->word = tx->stamp; /* the commit point: every record of the log is void */
     VISTA_COMPILER_BARRIER();
 #if defined(__SANITIZE_THREAD__)
     tx->next = tx->first;

@@ -381,8 +381,8 @@ static uint64_t count_bits(int fd, uint64_t offset, uint64_t units)
 uint64_t test_live_blocks(const char *path)
 {
     const struct vi_superblock sb = test_superblock(path, test_superblock_current(path));
-    const uint64_t all = (sb.max_size / VI_UNIT + VI_GROUP_UNITS - 1) / VI_GROUP_UNITS *
-                         VI_GROUP_UNITS;
+    const uint64_t all =
+        (sb.max_size / VI_UNIT + VI_GROUP_UNITS - 1) / VI_GROUP_UNITS * VI_GROUP_UNITS;
     const off_t from = (off_t)sb.heap_offset + (off_t)VI_PAGE;
     const uint64_t bitmaps = (uint64_t)from + 8 * all;
     uint64_t descriptors[VI_GROUP_UNITS], blocks = 0;

@@ -94,44 +94,44 @@ void test_sound(const char *path);
 /* That vista_errormsg() has `part` in it. */
 bool test_says(const char *part);
 
-#define OK(call)                                                                                   \
-    do {                                                                                           \
-        int result_ = (call);                                                                      \
-        ck_assert_msg(result_ == 0, "%s gave %d, errno %d (%s), \"%s\"", #call, result_, errno,    \
-                      strerror(errno), vista_errormsg());                                          \
+#define OK(call) \
+    do { \
+        int result_ = (call); \
+        ck_assert_msg(result_ == 0, "%s gave %d, errno %d (%s), \"%s\"", #call, result_, errno, \
+                      strerror(errno), vista_errormsg()); \
     } while (0)
 
-#define SOME(pointer)                                                                              \
-    ck_assert_msg((pointer) != NULL, "%s is NULL, errno %d (%s), \"%s\"", #pointer, errno,         \
+#define SOME(pointer) \
+    ck_assert_msg((pointer) != NULL, "%s is NULL, errno %d (%s), \"%s\"", #pointer, errno, \
                   strerror(errno), vista_errormsg())
 
 /* The call fails with this errno and a message that has `part` in it. */
-#define FAILS(call, error, part)                                                                   \
-    do {                                                                                           \
-        errno = 0;                                                                                 \
-        int result_ = (call), errno_ = errno;                                                      \
-        ck_assert_msg(result_ == -1 && errno_ == (error) && test_says(part),                       \
+#define FAILS(call, error, part) \
+    do { \
+        errno = 0; \
+        int result_ = (call), errno_ = errno; \
+        ck_assert_msg(result_ == -1 && errno_ == (error) && test_says(part), \
                       "%s gave %d, errno %d (%s), \"%s\"; expected %s and \"%s\"", #call, result_, \
-                      errno_, strerror(errno_), vista_errormsg(), #error, part);                   \
+                      errno_, strerror(errno_), vista_errormsg(), #error, part); \
     } while (0)
 
-#define NULLS(call, error, part)                                                                   \
-    do {                                                                                           \
-        errno = 0;                                                                                 \
-        const void *result_ = (call);                                                              \
-        int errno_ = errno;                                                                        \
-        ck_assert_msg(result_ == NULL && errno_ == (error) && test_says(part),                     \
+#define NULLS(call, error, part) \
+    do { \
+        errno = 0; \
+        const void *result_ = (call); \
+        int errno_ = errno; \
+        ck_assert_msg(result_ == NULL && errno_ == (error) && test_says(part), \
                       "%s gave %p, errno %d (%s), \"%s\"; expected %s and \"%s\"", #call, result_, \
-                      errno_, strerror(errno_), vista_errormsg(), #error, part);                   \
+                      errno_, strerror(errno_), vista_errormsg(), #error, part); \
     } while (0)
 
 /* ---- Children ---------------------------------------------------------- */
 
 /* In a child: as an assertion, by exit status 99 and a line on stderr. */
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            test_child_failed(__FILE__, __LINE__, #condition);                                     \
+#define REQUIRE(condition) \
+    do { \
+        if (!(condition)) \
+            test_child_failed(__FILE__, __LINE__, #condition); \
     } while (0)
 __attribute__((noreturn)) void test_child_failed(const char *file, int line, const char *what);
 

@@ -140,9 +140,8 @@ START_TEST(every_combination_of_flags)
     const char *path = make_file("flags", 0), *missing = test_path("missing");
 
     for (unsigned flags = 0; flags < 0x400; flags++) {
-        const uint64_t digest = verdict(flags, flags & VISTA_CREATE ? MIB : 0, true) == 0
-                                    ? 0
-                                    : test_digest(path);
+        const uint64_t digest =
+            verdict(flags, flags & VISTA_CREATE ? MIB : 0, true) == 0 ? 0 : test_digest(path);
 
         try_flags(path, flags, 0, true, digest);
         try_flags(path, flags, MIB, true, digest);
@@ -163,8 +162,7 @@ START_TEST(messages_of_flags)
 
     NULLS(vista_map(path, 0, VISTA_EXCLUSIVE, NULL), EINVAL, "VISTA_EXCLUSIVE");
     NULLS(vista_map(path, MIB, VISTA_CREATE | VISTA_READ_ONLY, NULL), EINVAL, "VISTA_READ_ONLY");
-    NULLS(vista_map(path, 0, VISTA_POWER_SAFE | VISTA_KILL_SAFE, NULL), EINVAL,
-          "VISTA_POWER_SAFE");
+    NULLS(vista_map(path, 0, VISTA_POWER_SAFE | VISTA_KILL_SAFE, NULL), EINVAL, "VISTA_POWER_SAFE");
     NULLS(vista_map(path, 0, VISTA_AUTO_RANGE, NULL), ENOTSUP, "VISTA_AUTO_RANGE");
     NULLS(vista_map(path, 0, VISTA_CREATE, NULL), EINVAL, "size");
     NULLS(vista_map(path, 4096, 0, NULL), EINVAL, "VISTA_CREATE");
@@ -331,10 +329,24 @@ START_TEST(truncated)
     const char *path = make_file("whole", 0), *cut = test_path("cut");
     const struct vi_superblock superblock = test_superblock(path, 0);
     const uint64_t end = superblock.data_offset + superblock.size;
-    const uint64_t lengths[] = {1, 100, 255, 256, 4095, 4096, 5000, 8191, 8192, 16384, 20000,
-                                superblock.chunks_offset, superblock.heap_offset,
-                                superblock.data_offset - 1, superblock.data_offset,
-                                superblock.data_offset + 4096, end - 4096, end - 1};
+    const uint64_t lengths[] = {1,
+                                100,
+                                255,
+                                256,
+                                4095,
+                                4096,
+                                5000,
+                                8191,
+                                8192,
+                                16384,
+                                20000,
+                                superblock.chunks_offset,
+                                superblock.heap_offset,
+                                superblock.data_offset - 1,
+                                superblock.data_offset,
+                                superblock.data_offset + 4096,
+                                end - 4096,
+                                end - 1};
     char text[32];
 
     snprintf(text, sizeof text, "%llu", (unsigned long long)end);
@@ -371,8 +383,8 @@ END_TEST
 
 /* ---- The superblock ---------------------------------------------------- */
 
-#define FIELD(name) #name, offsetof(struct vi_superblock, name),                                   \
-        sizeof(((struct vi_superblock *)0)->name)
+#define FIELD(name) \
+#name, offsetof(struct vi_superblock, name), sizeof(((struct vi_superblock *)0)->name)
 
 /* A field, a value for it, and what becomes of a file whose superblock holds it and
  * a good checksum.  0: it may be mapped. */
@@ -503,9 +515,7 @@ START_TEST(superblock_with_a_bad_checksum)
             test_superblock_put(bad, copy, superblock, false);
         }
         NULLS(vista_map(bad, 0, 0, NULL), of_version ? ENOTSUP : EBADMSG, bad);
-        ck_assert(test_says(of_magic     ? "not a vista segment"
-                            : of_version ? "version"
-                                         : "damaged"));
+        ck_assert(test_says(of_magic ? "not a vista segment" : of_version ? "version" : "damaged"));
     }
     const uint64_t digest = test_digest(bad);
     FAILS(vista_check(bad, 0, NULL, NULL), EBADMSG, "damaged");
@@ -635,9 +645,12 @@ START_TEST(random_damage)
     const char *path = make_file_of("whole", 2 * MIB, 0), *bad = test_path("damaged");
     const struct vi_superblock s = test_superblock(path, 0);
     const uint64_t areas[][2] = {
-        {VI_LOG_OFFSET, 64},           {VI_SLOTS_OFFSET, 512},
-        {VI_SLOTS_OFFSET, 6 * 16384},  {s.chunks_offset, 512},
-        {s.heap_offset, 64},           {s.heap_offset + VI_PAGE, 8 * s.size / VI_UNIT},
+        {VI_LOG_OFFSET, 64},
+        {VI_SLOTS_OFFSET, 512},
+        {VI_SLOTS_OFFSET, 6 * 16384},
+        {s.chunks_offset, 512},
+        {s.heap_offset, 64},
+        {s.heap_offset + VI_PAGE, 8 * s.size / VI_UNIT},
         {s.heap_offset + VI_PAGE + 8 * VI_GROUP_UNITS, 32 * s.size / VI_UNIT},
         {s.heap_offset, s.data_offset - s.heap_offset},
     };
@@ -673,8 +686,7 @@ static void second_process(void *argument)
 
 static void forked_child(void *argument)
 {
-    REQUIRE(vista_begin_transaction(argument, 0) == NULL && errno == EPERM &&
-            test_says("parent"));
+    REQUIRE(vista_begin_transaction(argument, 0) == NULL && errno == EPERM && test_says("parent"));
     REQUIRE(vista_unmap(argument) == -1 && errno == EPERM);
 }
 
@@ -753,7 +765,7 @@ static void wrong_ranges(unsigned flags)
 
 START_TEST(ranges_outside)
 {
-    for (unsigned class = VISTA_CLASS_KILL; class <= VISTA_CLASS_LINE; class++) {
+    for (unsigned class = VISTA_CLASS_KILL; class <= VISTA_CLASS_LINE; class ++) {
         OK(vista_init(&(struct vista_options){.force_class = class}));
         wrong_ranges(VISTA_NO_HEAP);
         wrong_ranges(0);
@@ -882,7 +894,7 @@ static void refuse_handle(vista_tx *tx, void *inside)
 
 START_TEST(handles_that_ended)
 {
-    for (unsigned class = VISTA_CLASS_KILL; class <= VISTA_CLASS_LINE; class++)
+    for (unsigned class = VISTA_CLASS_KILL; class <= VISTA_CLASS_LINE; class ++)
         for (int way = 0; way < 4; way++) {
             OK(vista_init(&(struct vista_options){.force_class = class}));
             vista_segment *segment = make("handles", MIB, 0);
@@ -1015,7 +1027,7 @@ static void many_open(unsigned class)
 
 START_TEST(a_thousand_open)
 {
-    for (unsigned class = VISTA_CLASS_KILL; class <= VISTA_CLASS_LINE; class++) {
+    for (unsigned class = VISTA_CLASS_KILL; class <= VISTA_CLASS_LINE; class ++) {
         OK(vista_init(&(struct vista_options){.force_class = class}));
         many_open(class);
     }
@@ -1179,7 +1191,7 @@ START_TEST(no_space_for_the_log)
 {
     if (!mount_small_disk())
         return;
-    for (unsigned class = VISTA_CLASS_KILL; class <= VISTA_CLASS_LINE; class++) {
+    for (unsigned class = VISTA_CLASS_KILL; class <= VISTA_CLASS_LINE; class ++) {
         log_cannot_grow(true, class);
         log_cannot_grow(false, class);
     }

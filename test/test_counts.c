@@ -85,7 +85,10 @@ static inline void change(struct choice c)
     c.teller->balance += c.delta;
     bank->branch.balance += c.delta;
     *c.row = (struct history){(uint32_t)(c.account - bank->accounts),
-                              (uint32_t)(c.teller - bank->tellers), 0, c.delta, {0}};
+                              (uint32_t)(c.teller - bank->tellers),
+                              0,
+                              c.delta,
+                              {0}};
     bank->rows++;
 }
 
@@ -227,7 +230,7 @@ static uint64_t count(void (*what)(void))
 
 static bool can_count(void)
 {
-    const char *why = test_is_sanitized()   ? "built with a sanitizer"
+    const char *why = test_is_sanitized()    ? "built with a sanitizer"
                       : !test_is_optimized() ? "built without optimization"
                       : test_is_valgrind()   ? "under Valgrind"
                                              : NULL;
@@ -346,7 +349,7 @@ static void each_page(int fd, void (*take)(off_t at, const unsigned char *page))
     while ((at = lseek(fd, at, SEEK_DATA)) >= 0) {
         end = lseek(fd, at, SEEK_HOLE);
         for (; at < end; at += VI_PAGE) {
-                if (pread(fd, page, VI_PAGE, at) != VI_PAGE)
+            if (pread(fd, page, VI_PAGE, at) != VI_PAGE)
                 ck_abort_msg("cannot read the file");
             take(at, page);
         }
@@ -413,8 +416,8 @@ static void expect_cost(const char *name, void (*what)(void), uint64_t fences, s
         ck_assert_msg(cost.repeated <= repeated, "%s: %zu lines flushed more than once", name,
                       cost.repeated);
     }
-    printf("%s: %llu fences, %zu lines, %zu of them twice\n", name,
-           (unsigned long long)cost.fences, cost.lines, cost.repeated);
+    printf("%s: %llu fences, %zu lines, %zu of them twice\n", name, (unsigned long long)cost.fences,
+           cost.lines, cost.repeated);
 }
 
 static void five_calls(void)

@@ -106,8 +106,7 @@ static void write_bytes(vista_tx *tx, struct area *area, struct model *model,
         area->bytes[i] = model->bytes[i] = (unsigned char)test_next(random);
 }
 
-static void insert(vista_tx *tx, struct area *area, struct model *model,
-                   struct test_random *random)
+static void insert(vista_tx *tx, struct area *area, struct model *model, struct test_random *random)
 {
     const size_t index = test_below(random, model->nodes + 1), size = random_body(random);
     struct node **link = link_at(area, index), *node;
@@ -123,8 +122,8 @@ static void insert(vista_tx *tx, struct area *area, struct model *model,
     memmove(model->node + index + 1, model->node + index,
             (model->nodes - index) * sizeof model->node[0]);
     model->nodes++;
-    model->node[index] = (struct node_model){.size = (uint32_t)size,
-                                             .a = (unsigned char)test_next(random)};
+    model->node[index] =
+        (struct node_model){.size = (uint32_t)size, .a = (unsigned char)test_next(random)};
     node->next = *link;
     node->size = size;
     memset(node->body, model->node[index].a, size);
@@ -293,8 +292,7 @@ static uint64_t expect_list(const struct area *area, const struct model *model, 
                 ck_abort_msg("thread %zu, node %zu of %u: byte %zu of %u is %u", which, i,
                              model->nodes, j, of->size, node->body[j]);
     }
-    ck_assert_msg(node == NULL, "thread %zu: the list goes on after %u nodes", which,
-                  model->nodes);
+    ck_assert_msg(node == NULL, "thread %zu: the list goes on after %u nodes", which, model->nodes);
     return model->nodes;
 }
 

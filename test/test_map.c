@@ -165,8 +165,8 @@ START_TEST(options_are_taken)
 {
     const char *path = test_path("options");
     void *address = (void *)0x550123403000;
-    const struct vista_map_options options = {.address = address, .max_size = 8 * MIB + 1,
-                                              .mode = 0640};
+    const struct vista_map_options options = {
+        .address = address, .max_size = 8 * MIB + 1, .mode = 0640};
     struct vista_info info;
     struct stat st;
     vista_segment *segment;
@@ -322,9 +322,9 @@ START_TEST(address_in_use)
     struct vista_info info;
 
     OK(vista_unmap(segment));
-    ck_assert_ptr_eq(mmap(base, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
-                          -1, 0),
-                     base);
+    ck_assert_ptr_eq(
+        mmap(base, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
+        base);
     snprintf(text, sizeof text, "%llx", (unsigned long long)(uintptr_t)base);
     const uint64_t digest = test_digest(path);
     NULLS(vista_map(path, 0, 0, NULL), EADDRINUSE, text);
@@ -469,7 +469,8 @@ START_TEST(lock_is_waited_for)
     make_file(path, 13);
     child = test_fork(hold_for_a_while, (void *)path);
     test_sleep_us(50000);
-    vista_segment *segment = vista_map(path, 0, 0, &(struct vista_map_options){.lock_wait_ms = 60000});
+    vista_segment *segment =
+        vista_map(path, 0, 0, &(struct vista_map_options){.lock_wait_ms = 60000});
     SOME(segment);
     expect_counter(segment, 13);
     OK(vista_unmap(segment));
@@ -841,7 +842,7 @@ START_TEST(class_forced_by_options)
 {
     const char *path = test_path("forced");
 
-    for (unsigned class = VISTA_CLASS_KILL; class <= VISTA_CLASS_EADR; class++) {
+    for (unsigned class = VISTA_CLASS_KILL; class <= VISTA_CLASS_EADR; class ++) {
         OK(vista_init(&(struct vista_options){.force_class = class}));
         expect_class(vista_map(path, MIB, VISTA_CREATE, NULL), class, 1);
         OK(vista_init(NULL));
@@ -858,7 +859,7 @@ START_TEST(class_forced_by_environment)
     static const char *const names[] = {NULL, "kill", "line", "eadr"};
     const char *path = test_path("environment"), *unmade = test_path("not-made");
 
-    for (unsigned class = VISTA_CLASS_KILL; class <= VISTA_CLASS_EADR; class++) {
+    for (unsigned class = VISTA_CLASS_KILL; class <= VISTA_CLASS_EADR; class ++) {
         setenv("VISTA_CLASS", names[class], 1);
         expect_class(vista_map(path, MIB, VISTA_CREATE, NULL), class, 2);
         NULLS(vista_map(path, 0, VISTA_POWER_SAFE, NULL), ENOTSUP, path);

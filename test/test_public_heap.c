@@ -814,8 +814,8 @@ START_TEST(death_gives_back)
         struct vista_info info;
 
         OK(vista_unmap(segment));
-        OK(vista_init(&(struct vista_options){
-            .force_class = VISTA_CLASS_KILL + deaths->stream % 3}));
+        OK(vista_init(
+            &(struct vista_options){.force_class = VISTA_CLASS_KILL + deaths->stream % 3}));
         ck_assert_int_eq(test_in_child(die_with_blocks, deaths), 0);
         test_sound(path);
         segment = vista_map(path, 0, 0, NULL);

@@ -156,7 +156,9 @@ static void watch_area(uint64_t offset, size_t length)
 
 static void watch_file(void)
 {
-    struct vi_superblock s = {.address = (uint64_t)ADDRESS, .size = SIZE, .max_size = SIZE,
+    struct vi_superblock s = {.address = (uint64_t)ADDRESS,
+                              .size = SIZE,
+                              .max_size = SIZE,
                               .features_must = VI_MUST_HEAP};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
@@ -187,8 +189,7 @@ static void expect_all_watched(void)
             watched |= watch.page[i] == (size_t)at / VI_PAGE * VI_PAGE;
         for (size_t i = 0; i < VI_PAGE; i++)
             zero &= watch.file[(size_t)at / VI_PAGE * VI_PAGE + i] == 0;
-        ck_assert_msg(watched || zero, "offset %lld was stored to and not watched",
-                      (long long)at);
+        ck_assert_msg(watched || zero, "offset %lld was stored to and not watched", (long long)at);
         at = at / (off_t)VI_PAGE * (off_t)VI_PAGE + (off_t)VI_PAGE;
     }
     close(fd);
@@ -266,7 +267,7 @@ static void keep_finishing(void)
 static void step_through(const char *name, enum outcome outcome)
 {
     const uint64_t every = test_scale() < 1 ? (uint64_t)(1 / test_scale()) : 1;
-    uint64_t steps = 0, before, after, now;
+    uint64_t steps = 0, changes = 0, before, after, now;
     pid_t child = test_trace(run_child, NULL);
     bool done = false;
 
@@ -283,7 +284,7 @@ static void step_through(const char *name, enum outcome outcome)
         if (!has_changed())
             continue;
         keep_finishing();
-        if (watch.distinct % every == 2 % every) /* the second state is the first new one */
+        if (changes++ % every == 0)
             seen[count++] = recovered_view(watch.distinct);
     }
     after = recovered_view(1);
@@ -300,9 +301,8 @@ static void step_through(const char *name, enum outcome outcome)
         done = now == after;
     }
     free(seen);
-    printf("%s: %llu instructions, %llu states, %llu recovered\n", name,
-           (unsigned long long)steps, (unsigned long long)watch.distinct,
-           (unsigned long long)count);
+    printf("%s: %llu instructions, %llu states, %llu recovered\n", name, (unsigned long long)steps,
+           (unsigned long long)watch.distinct, (unsigned long long)count);
     ck_assert_uint_gt(watch.distinct, 1);
     ck_assert_uint_gt(count, 0);
     if (outcome == CHANGES)

@@ -271,7 +271,8 @@ void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot)
     log->cursor.first = slot_address(logs, slot) + sizeof(struct vi_slot_header);
     log->place.index = 0;
     log->cursor.closed = VISTA_CLOSED;
-    log->stamp = vi_log_stamp(log);
+    log->stamp = *log->cursor.word & ~(uint64_t)VI_STAMP_FINISHING;
+    log->cursor.stamp = log->stamp;
     vi_log_reset(log);
 }
 

@@ -110,7 +110,7 @@ static void terminate(const struct vi_log *log, uintptr_t end)
     for (int i = 0; i < 2; i++) {
         uint64_t *next = (uint64_t *)places[i];
 
-        if (places[i] < log->place.end && *next == (vi_log_stamp(log) | VI_STAMP_LONG)) {
+        if (places[i] < log->place.end && *next == (log->cursor.stamp | VI_STAMP_LONG)) {
             *next = 0;
             vi_flush_fence(log->logs->persist, next, sizeof *next);
         }
@@ -139,7 +139,7 @@ static int append(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32
     if (bytes != 0)
         memcpy(header + 1, payload, bytes);
     VISTA_COMPILER_BARRIER();
-    header->stamp = vi_log_stamp(log) | VI_STAMP_LONG;
+    header->stamp = log->cursor.stamp | VI_STAMP_LONG;
     if (log->logs->checked)
         header->check = record_check(log, header);
     VISTA_COMPILER_BARRIER();
@@ -180,7 +180,8 @@ void vi_log_store_word(struct vi_log *log, uint64_t word)
 
 void vi_log_discard(struct vi_log *log)
 {
-    vi_log_store_word(log, log->stamp + VISTA_STAMP_STEP);
+    log->cursor.stamp = log->stamp + VISTA_STAMP_STEP;
+    vi_log_store_word(log, log->cursor.stamp);
 }
 
 void vi_log_reset(struct vi_log *log)

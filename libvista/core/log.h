@@ -53,7 +53,7 @@ static inline uintptr_t vi_log_limit(uintptr_t end)
 /* One slot's log, while a transaction holds it. */
 struct vi_log {
     struct vista_tx cursor; /* first: the public prefix, moved by the inlined path too */
-    uint64_t stamp;         /* of the transaction being ended or recovered */
+    uint64_t stamp;         /* of the transaction being ended or recovered, to the last */
     struct vi_logs *logs;
     uint32_t slot;
     uint32_t kinds;        /* bit k: a record of kind k was appended out of line */
@@ -138,16 +138,10 @@ static inline void vi_log_end_out_of_line(struct vi_log *log)
 /* Makes the records so far durable. */
 void vi_log_flush(struct vi_log *log);
 
-/* The open transaction's stamp. */
-static inline uint64_t vi_log_stamp(const struct vi_log *log)
-{
-    return *log->cursor.word & ~(uint64_t)VI_STAMP_FINISHING;
-}
-
 /* Stores the slot's word, durably.  */
 void vi_log_store_word(struct vi_log *log, uint64_t word);
 
-/* The same with the next stamp: the log is void. */
+/* The same with the next stamp, which is the cursor's from then on: the log is void. */
 void vi_log_discard(struct vi_log *log);
 
 /* After the discard: begins again; gives chunks back past a bound. */

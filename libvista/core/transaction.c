@@ -147,6 +147,7 @@ static void end_handle(struct vi_tx *tx)
     vi_pages_clear(&tx->pages);
     vi_log_reset(&tx->log);
     tx->no_restore = false;
+    tx->range_count = 0;
     if (vista_thread_cache.tx == &tx->log.cursor) {
         __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_CLOSED, __ATOMIC_RELAXED);
         return;
@@ -288,8 +289,12 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
     if (plan(tx, ranges, count) != 0)
         return -1;
     for (int i = 0; i < count; i++)
-        if (!is_logged(tx, &ranges[i]))
+        if (!is_logged(tx, &ranges[i])) {
             log_range(tx, &ranges[i]);
+            if (tx->range_count < VI_RANGES_KEPT)
+                tx->ranges[tx->range_count] = ranges[i];
+            tx->range_count++;
+        }
     for (int i = 0; i < count; i++) /* only now: what was planned was logged */
         if (ranges[i].iov_len >= VISTA_INLINE_LENGTH) {
             vi_pages_declare(&tx->pages, ranges[i].iov_base, ranges[i].iov_len);
@@ -334,6 +339,19 @@ static void settle(struct vi_tx *tx, bool committed)
         segment->settled(segment->heap, tx->log.slot);
 }
 
+static void flush_effects(struct vi_tx *tx)
+{
+    const struct vi_persist *persist = &tx->segment->persist;
+
+    if (tx->log.kinds != 0 || tx->range_count > VI_RANGES_KEPT) {
+        vi_flush_effects(tx->segment, &tx->log, &tx->pages, false);
+    } else if (persist->flushes) {
+        for (unsigned i = 0; i < tx->range_count; i++)
+            vi_pages_flush(&tx->pages, persist, tx->ranges[i].iov_base, tx->ranges[i].iov_len);
+        vi_fence(persist);
+    }
+}
+
 void vi_tx_commit(struct vi_tx *tx)
 {
     struct vi_segment *segment = tx->segment;
@@ -341,11 +359,11 @@ void vi_tx_commit(struct vi_tx *tx)
     const uint32_t kinds = log->kinds;
 
     if (!is_empty(log)) {
-        log->stamp = vi_log_stamp(log);
+        log->stamp = log->cursor.stamp;
         vi_log_flush(log);
         if (kinds != 0)
             apply(segment, log);
-        vi_flush_effects(segment, log, &tx->pages, false);
+        flush_effects(tx);
         if (kinds & segment->deferred) {
             vi_log_store_word(log, log->stamp | VI_STAMP_FINISHING);
             vi_finish(segment, log, &tx->pages, false);
@@ -363,7 +381,7 @@ void vi_tx_abort(struct vi_tx *tx)
     struct vi_log *log = &tx->log;
 
     if (!is_empty(log)) {
-        log->stamp = vi_log_stamp(log);
+        log->stamp = log->cursor.stamp;
         vi_log_flush(log); /* nothing of this stamp is to reach the file later */
         vi_rollback(tx->segment, log, &tx->pages, false);
         if (log->kinds != 0)

@@ -215,7 +215,7 @@ static uint64_t allocate_small(struct vi_heap *heap, struct vi_log *log, unsigne
             return VI_NONE;
     }
     offset = head * VI_UNIT + (uint64_t)(uint32_t)index * vi_classes[class].size;
-    heap->unit[head].stamp = vi_log_stamp(log);
+    heap->unit[head].stamp = log->cursor.stamp;
     if (vi_log_append(log, VI_KIND_ALLOC, offset, place_of(offset, head, (uint32_t)index), NULL) ==
         0)
         return offset;
@@ -270,7 +270,7 @@ void vi_heap_release(struct vi_heap *heap, uint32_t slot)
  * slot's open transaction has taken from stays: its log may name free blocks. */
 static void gather(struct vi_heap *heap, const struct vi_log *log)
 {
-    release(heap, &heap->cache[log->slot], vi_log_stamp(log));
+    release(heap, &heap->cache[log->slot], log->cursor.stamp);
     heap->place.reclaim(heap->place.context);
 }
 
