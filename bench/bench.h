@@ -75,21 +75,6 @@ struct session {
     void *state; /* the workload's */
 };
 
-/* One workload on one peer. */
-struct driver {
-    const char *workload;
-    const char *peer;
-    unsigned classes; /* bit 1 << class for each that the peer has */
-    bool one_thread;
-    /* Creates and loads the store, or opens it.  Exits by bench_fail on errors. */
-    void (*open)(struct session *session);
-    /* Runs `count` transactions of one thread; fewer, as it returns, if the store is full. */
-    unsigned (*batch)(struct session *session, unsigned lane, unsigned count);
-    /* Checks the workload's invariants, telling in `text` what was found. */
-    bool (*check)(struct session *session, char *text, size_t size);
-    void (*close)(struct session *session);
-};
-
 #define CLASSES_MEMORY (1u << CLASS_KILL | 1u << CLASS_LINE | 1u << CLASS_EADR)
 #define VERDICT_SIZE 160
 
@@ -101,6 +86,24 @@ struct result {
     double p50, p99, p999; /* ns, from a pass of its own */
     bool checked;
     char verdict[VERDICT_SIZE];
+};
+
+/* One workload on one peer. */
+struct driver {
+    const char *workload;
+    const char *peer;
+    unsigned classes; /* bit 1 << class for each that the peer has */
+    bool one_thread;
+    bool verifies; /* --verify has something to check */
+    /* Creates and loads the store, or opens it.  Exits by bench_fail on errors. */
+    void (*open)(struct session *session);
+    /* Runs `count` transactions of one thread; fewer, as it returns, if the store is full. */
+    unsigned (*batch)(struct session *session, unsigned lane, unsigned count);
+    /* Checks the workload's invariants, telling in `text` what was found. */
+    bool (*check)(struct session *session, char *text, size_t size);
+    void (*close)(struct session *session);
+    /* Not NULL: takes the place of all of these, and fills in ns, checked and verdict. */
+    void (*measure)(struct session *session, struct result *result);
 };
 
 #define MAX_RUNS 100
@@ -128,6 +131,11 @@ struct table {
 /* commands.c: each returns the exit status */
 int bench_one(struct config *config);
 int bench_main_table(struct config *config);
+int bench_synthetic(struct config *config);
+int bench_heap(struct config *config);
+int bench_recovery(struct config *config);
+int bench_threads(struct config *config);
+int bench_all(struct config *config);
 
 /* main.c */
 const struct driver *bench_driver(const char *workload, const char *peer);

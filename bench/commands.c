@@ -2,6 +2,7 @@
  *
  * The commands: which rows each one runs.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -134,11 +135,117 @@ int bench_main_table(struct config *config)
 {
     struct table table = {config, NULL, 0};
 
-    if (config->verify != NULL)
-        bench_usage_error("--verify wants debit-credit or order-entry");
     set_defaults(config, 0.5, "kill,line", MAIN_PEERS);
     tell_skipped(config, "debit-credit");
     add_rows(&table, "debit-credit", (struct row){0});
     add_rows(&table, "order-entry", (struct row){0});
     return finish(&table);
+}
+
+int bench_synthetic(struct config *config)
+{
+    static const size_t sizes[] = {8, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576};
+    struct table table = {config, NULL, 0};
+
+    set_defaults(config, 0.2, "kill", MAIN_PEERS);
+    tell_skipped(config, "synthetic");
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        if (config->range == 0 || i == 0)
+            add_rows(&table, "synthetic",
+                     (struct row){.range = config->range != 0 ? config->range : sizes[i]});
+    }
+    return finish(&table);
+}
+
+int bench_heap(struct config *config)
+{
+    static const char *const workloads[] = {"heap-64", "heap-mixed", "heap-map"};
+    struct table table = {config, NULL, 0};
+
+    set_defaults(config, 0.3, "kill", "vista,plain,libpmemobj");
+    tell_skipped(config, "heap-64");
+    for (size_t i = 0; i < sizeof workloads / sizeof workloads[0]; i++)
+        add_rows(&table, workloads[i], (struct row){0});
+    return finish(&table);
+}
+
+/* 1, 2, 4, ... threads and as many as there are processors, each with branches of its
+ * own and then with all. */
+int bench_threads(struct config *config)
+{
+    struct table table = {config, NULL, 0};
+    const unsigned most = config->threads > 1 ? config->threads : bench_processors();
+
+    set_defaults(config, 0.5, "kill", "vista,plain,libpmemobj");
+    tell_skipped(config, "debit-credit");
+    for (int shared = 0; shared <= 1; shared++) {
+        for (unsigned threads = 1; threads <= most;
+             threads = threads < most && threads * 2 > most ? most : threads * 2) {
+            config->threads = threads;
+            config->shared = shared != 0;
+            add_rows(&table, "debit-credit", (struct row){0});
+        }
+    }
+    return finish(&table);
+}
+
+/* Against the size of the log, and against the size of the heap. */
+int bench_recovery(struct config *config)
+{
+    static const size_t logs[] = {4096, 65536, 1u << 20, 16u << 20, 256u << 20, 1u << 30};
+    static const size_t heaps[] = {(size_t)64 << 20, (size_t)1 << 30, (size_t)4 << 30};
+    struct table table = {config, NULL, 0};
+
+    set_defaults(config, 1, "kill", "vista");
+    for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
+        config->size = logs[i] + logs[i] / 4 + (1u << 20);
+        add_rows(&table, "recovery", (struct row){.range = logs[i]});
+    }
+    for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++) {
+        config->size = heaps[i];
+        add_rows(&table, "recovery", (struct row){0});
+    }
+    return finish(&table);
+}
+
+/* Each part with a CSV file of its own, for bench/plot. */
+int bench_all(struct config *config)
+{
+    static const struct {
+        const char *name;
+        int (*run)(struct config *config);
+        const char *command, *peers, *classes;
+        size_t size;
+        double seconds;
+    } parts[] = {
+        {"main", bench_main_table, "main", NULL, NULL, 0, 0.5},
+        {"peers", bench_one, "debit-credit", "vista,floor,plain,libpmemobj,lmdb,sqlite", "kill", 0, 0.5},
+        {"synthetic", bench_synthetic, "synthetic", NULL, "kill,line", 0, 0.2},
+        {"size-10M", bench_one, "debit-credit", MAIN_PEERS, "kill,line", 10u << 20, 0.3},
+        {"size-100M", bench_one, "debit-credit", MAIN_PEERS, "kill,line", 100u << 20, 0.3},
+        {"size-400M", bench_one, "debit-credit", MAIN_PEERS, "kill,line", 400u << 20, 0.3},
+        {"heap", bench_heap, "heap", NULL, "kill,line", 0, 0.3},
+        {"threads", bench_threads, "threads", NULL, NULL, 0, 0.5},
+        {"recovery", bench_recovery, "recovery", NULL, NULL, 0, 1},
+    };
+    const char *out = config->out != NULL ? config->out : "bench/results";
+    char csv[4096];
+    int status = 0;
+
+    if (mkdir(out, 0777) != 0 && errno != EEXIST)
+        bench_fail("%s: %s", out, strerror(errno));
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        struct config part = *config;
+
+        snprintf(csv, sizeof csv, "%s/%s.csv", out, parts[i].name);
+        part.command = parts[i].command;
+        part.csv = csv;
+        part.peers = config->peers != NULL ? config->peers : parts[i].peers;
+        part.classes = config->classes != NULL ? config->classes : parts[i].classes;
+        part.size = config->size != 0 ? config->size : parts[i].size;
+        part.seconds = config->seconds != 0 ? config->seconds : parts[i].seconds;
+        printf("\n==== %s\n", parts[i].name);
+        status |= parts[i].run(&part);
+    }
+    return status;
 }

@@ -6,17 +6,42 @@
 
 #include "bench.h"
 
-extern const struct driver debit_credit_plain, debit_credit_floor, debit_credit_vista;
-extern const struct driver order_entry_plain, order_entry_floor, order_entry_vista;
+#define MEMORY_WORKLOADS(peer) \
+    extern const struct driver debit_credit_##peer, order_entry_##peer, synthetic_##peer;
+#define HEAP_WORKLOADS(peer) \
+    extern const struct driver heap_64_##peer, heap_mixed_##peer, heap_map_##peer;
+
+MEMORY_WORKLOADS(vista)
+MEMORY_WORKLOADS(floor)
+MEMORY_WORKLOADS(plain)
+HEAP_WORKLOADS(vista)
+HEAP_WORKLOADS(plain)
+extern const struct driver recovery_vista;
 #ifdef HAVE_LIBPMEMOBJ
-extern const struct driver debit_credit_pmemobj, order_entry_pmemobj;
+MEMORY_WORKLOADS(pmemobj)
+HEAP_WORKLOADS(pmemobj)
+#endif
+#ifdef HAVE_LMDB
+extern const struct driver debit_credit_lmdb;
+#endif
+#ifdef HAVE_SQLITE
+extern const struct driver debit_credit_sqlite;
 #endif
 
 static const struct driver *const drivers[] = {
-    &debit_credit_vista, &debit_credit_plain, &debit_credit_floor,
-    &order_entry_vista,  &order_entry_plain,  &order_entry_floor,
+    &debit_credit_vista,   &order_entry_vista,   &synthetic_vista, &heap_64_vista,
+    &heap_mixed_vista,     &heap_map_vista,      &recovery_vista,  &debit_credit_floor,
+    &order_entry_floor,    &synthetic_floor,     &debit_credit_plain, &order_entry_plain,
+    &synthetic_plain,      &heap_64_plain,       &heap_mixed_plain, &heap_map_plain,
 #ifdef HAVE_LIBPMEMOBJ
-    &debit_credit_pmemobj, &order_entry_pmemobj,
+    &debit_credit_pmemobj, &order_entry_pmemobj, &synthetic_pmemobj, &heap_64_pmemobj,
+    &heap_mixed_pmemobj,   &heap_map_pmemobj,
+#endif
+#ifdef HAVE_LMDB
+    &debit_credit_lmdb,
+#endif
+#ifdef HAVE_SQLITE
+    &debit_credit_sqlite,
 #endif
 };
 
@@ -33,9 +58,9 @@ static const struct {
     const char *name;
     int (*run)(struct config *config);
 } commands[] = {
-    {"main", bench_main_table},
-    {"debit-credit", bench_one},
-    {"order-entry", bench_one},
+    {"main", bench_main_table},  {"debit-credit", bench_one}, {"order-entry", bench_one},
+    {"synthetic", bench_synthetic}, {"heap", bench_heap},     {"recovery", bench_recovery},
+    {"threads", bench_threads},  {"all", bench_all},
 };
 
 int main(int argc, char **argv)
@@ -45,8 +70,11 @@ int main(int argc, char **argv)
     if (config.worker)
         return bench_worker(&config);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        if (strcmp(commands[i].name, config.command) == 0)
-            return commands[i].run(&config);
+        if (strcmp(commands[i].name, config.command) != 0)
+            continue;
+        if (config.verify != NULL && commands[i].run != bench_one)
+            bench_usage_error("--verify wants debit-credit or order-entry");
+        return commands[i].run(&config);
     }
     bench_usage_error("no command '%s'", config.command);
 }

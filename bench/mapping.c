@@ -26,7 +26,7 @@ struct mapping mapping_open(const struct session *session, size_t size)
         bench_fail("%s: %s", session->path, strerror(errno));
     if (status.st_size > MAPPING_HEADER)
         mapping.size = (size_t)status.st_size;
-    else /* new, or its making was killed */
+    else /* new, or killed while it was made */
         error = posix_fallocate(fd, 0, (off_t)size);
     if (error != 0)
         bench_fail("%s: no room for %zu bytes: %s", session->path, size, strerror(error));
@@ -40,12 +40,17 @@ struct mapping mapping_open(const struct session *session, size_t size)
     return mapping;
 }
 
+void mapping_check(const struct pool *pool)
+{
+    if (pool->magic != 0 && pool->magic != POOL_MAGIC)
+        bench_fail("not a file of vista-bench, or of another peer");
+}
+
 void mapping_start(const struct mapping *mapping, struct pool *pool)
 {
+    mapping_check(pool);
     if (pool->magic == POOL_MAGIC)
         return;
-    if (pool->magic != 0)
-        bench_fail("not a file of vista-bench");
     pool->next = MAPPING_HEADER;
     pool->end = mapping->size;
     __atomic_store_n(&pool->magic, POOL_MAGIC, __ATOMIC_RELEASE);

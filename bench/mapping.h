@@ -38,6 +38,8 @@ struct pool {
     uint64_t lists[POOL_LISTS]; /* offsets; 0: empty */
 };
 
+void mapping_check(const struct pool *pool);
+
 /* Makes the pool of a file just made; of one made before nothing is changed. */
 void mapping_start(const struct mapping *mapping, struct pool *pool);
 

@@ -321,6 +321,7 @@ const struct driver PEER_SYMBOL(order_entry) = {.workload = "order-entry",
                                                 .peer = PEER_NAME,
                                                 .classes = PEER_CLASSES,
                                                 .one_thread = true, /* serial by definition */
+                                                .verifies = true,
                                                 .open = oe_open,
                                                 .batch = oe_batch,
                                                 .check = oe_check,

@@ -305,6 +305,7 @@ UNUSED static void peer_open(struct peer *peer, const struct session *session, s
         floor_rollback(peer);
         return;
     }
+    mapping_check(&peer->header->pool);
     peer->header->class = session->class;
     peer->header->stamp = 1;
     mapping_start(&peer->mapping, &peer->header->pool);

@@ -8,3 +8,5 @@
 #include "order_entry.h"
 #include "order_entry_check.h"
 #include "order_entry_load.h"
+#include "synthetic.h"
+#include "heap.h"

@@ -103,6 +103,18 @@ static bool parse(const char *line, struct result *result)
     return true;
 }
 
+/* The file and what SQLite keeps beside it. */
+static void remove_files(const char *path)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+    char name[PATH_MAX + 16];
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        snprintf(name, sizeof name, "%s%s", path, suffixes[i]);
+        unlink(name);
+    }
+}
+
 /* One run of a row; false if it failed. */
 static bool run_once(const struct config *config, const struct row *row, unsigned run,
                      struct result *result)
@@ -129,7 +141,7 @@ static bool run_once(const struct config *config, const struct row *row, unsigne
     if (in != NULL)
         fclose(in);
     if (temporary)
-        unlink(path);
+        remove_files(path);
     if (!parse(line, result))
         snprintf(result->verdict, sizeof result->verdict, "the run ended with status %#x", status);
     return status == 0 && result->checked;

@@ -248,6 +248,20 @@ static struct session make_session(const struct config *config, const char *path
     return session;
 }
 
+static void whole_run(const struct driver *driver, struct session *session,
+                      struct result *result)
+{
+    const double seconds = session->config->seconds;
+
+    driver->open(session);
+    run(driver, session, seconds / 5, result);
+    result->rate = run(driver, session, seconds, result);
+    result->ns = 1e9 * session->threads / result->rate;
+    sample(driver, session, seconds / 5, result);
+    result->checked = driver->check(session, result->verdict, sizeof result->verdict);
+    driver->close(session);
+}
+
 int bench_worker(const struct config *config)
 {
     const struct driver *driver = bench_driver(config->command, config->peers);
@@ -261,13 +275,12 @@ int bench_worker(const struct config *config)
     session = make_session(config, config->path);
     if (!session.existing)
         unlink(config->path);
-    driver->open(&session);
-    run(driver, &session, config->seconds / 5, &result);
-    result.rate = run(driver, &session, config->seconds, &result);
-    result.ns = 1e9 * session.threads / result.rate;
-    sample(driver, &session, config->seconds / 5, &result);
-    result.checked = driver->check(&session, result.verdict, sizeof result.verdict);
-    driver->close(&session);
+    if (driver->measure != NULL) {
+        driver->measure(&session, &result);
+        result.rate = 1e9 / result.ns;
+    } else {
+        whole_run(driver, &session, &result);
+    }
     printf("%llu %.17g %.17g %.17g %.17g %.17g %d %s\n", (unsigned long long)result.transactions,
            result.ns, result.rate, result.p50, result.p99, result.p999, result.checked,
            result.verdict);
@@ -282,7 +295,7 @@ int bench_verify(const struct config *config)
     struct session session;
     bool sound;
 
-    if (driver == NULL || driver->check == NULL)
+    if (driver == NULL || !driver->verifies)
         bench_usage_error("--verify: nothing to check for %s on %s", config->command, peer);
     if (access(config->verify, R_OK | W_OK) != 0)
         bench_fail("%s: %s", config->verify, strerror(errno));
