@@ -305,6 +305,6 @@ void vi_walk_backward(const struct vi_log *log, uint64_t stamp, bool verify,
     vi_walk_begin(&walk, log, stamp, verify);
     while (vi_walk_next(&walk) != NULL)
         count++;
-    vi_walk_begin(&walk, log, stamp, false);
+    vi_walk_begin(&walk, log, stamp, verify); /* the same records, not others */
     visit_backward(walk, count, visit, context);
 }
