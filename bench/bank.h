@@ -10,11 +10,11 @@
 
 #include "random.h"
 
-#define BANK_TELLERS 10u       /* a branch */
-#define BANK_ACCOUNTS 100000u  /* a branch */
-#define BANK_HISTORY 2097152u  /* bytes of each thread's circular buffer, as Vista's */
-#define BANK_DELTA 999999u     /* greatest amount moved */
-#define BANK_SIZE (50u << 20)  /* five branches */
+#define BANK_TELLERS 10u      /* a branch */
+#define BANK_ACCOUNTS 100000u /* a branch */
+#define BANK_HISTORY 2097152u /* bytes of each thread's circular buffer, as Vista's */
+#define BANK_DELTA 999999u    /* greatest amount moved */
+#define BANK_SIZE (50u << 20) /* five branches */
 
 /* An account, a teller or a branch. */
 struct bank_record {

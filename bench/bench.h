@@ -42,7 +42,7 @@ struct config {
     const char *acks;   /* file that counts what was acknowledged */
     double seconds;
     uint64_t seed;
-    size_t size; /* of the database, in bytes; 0: the workload's own */
+    size_t size;  /* of the database, in bytes; 0: the workload's own */
     size_t range; /* bytes that a synthetic transaction changes */
     unsigned runs;
     unsigned threads;
@@ -81,8 +81,8 @@ struct session {
 /* What one run found. */
 struct result {
     uint64_t transactions;
-    double ns;      /* per transaction, wall time, of one thread */
-    double rate;    /* transactions a second, of all threads */
+    double ns;             /* per transaction, wall time, of one thread */
+    double rate;           /* transactions a second, of all threads */
     double p50, p99, p999; /* ns, from a pass of its own */
     bool checked;
     char verdict[VERDICT_SIZE];
@@ -147,8 +147,7 @@ void bench_usage(FILE *out);
 bool bench_list_has(const char *list, const char *name);
 const char *bench_class_name(enum durability class);
 enum durability bench_class(const char *name, size_t length);
-void bench_usage_error(const char *format, ...)
-    __attribute__((noreturn, format(printf, 1, 2)));
+void bench_usage_error(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /* worker.c */
 int bench_worker(const struct config *config);

@@ -49,8 +49,8 @@ static void add_rows(struct table *table, const char *workload, struct row row)
     row.size = config->size != 0 ? config->size : default_size(workload);
     row.threads = config->threads;
     row.shared = config->shared;
-    for (int class = CLASS_KILL; class < CLASSES; class++) {
-        if (!bench_list_has(config->classes, bench_class_name((enum durability)class)))
+    for (int class = CLASS_KILL; class < CLASSES; class ++) {
+        if (!bench_list_has(config->classes, bench_class_name((enum durability) class)))
             continue;
         for (size_t i = 0; i < PEERS; i++) {
             const struct driver *driver = bench_driver(workload, peers[i]);
@@ -62,7 +62,7 @@ static void add_rows(struct table *table, const char *workload, struct row row)
                 continue;
             plain_done |= plain;
             row.peer = peers[i];
-            row.class = plain ? CLASS_NONE : (enum durability)class;
+            row.class = plain ? CLASS_NONE : (enum durability) class;
             add_row(table, &row);
         }
     }
@@ -90,8 +90,8 @@ static void check_path(const struct table *table)
 {
     const struct config *config = table->config;
     struct stat status;
-    const bool directory = config->path == NULL ||
-                           (stat(config->path, &status) == 0 && S_ISDIR(status.st_mode));
+    const bool directory =
+        config->path == NULL || (stat(config->path, &status) == 0 && S_ISDIR(status.st_mode));
 
     if (!directory && table->count > 1)
         bench_usage_error("a file as --path wants one --peer and one --class");
@@ -219,7 +219,8 @@ int bench_all(struct config *config)
         double seconds;
     } parts[] = {
         {"main", bench_main_table, "main", NULL, NULL, 0, 0.5},
-        {"peers", bench_one, "debit-credit", "vista,floor,plain,libpmemobj,lmdb,sqlite", "kill", 0, 0.5},
+        {"peers", bench_one, "debit-credit", "vista,floor,plain,libpmemobj,lmdb,sqlite", "kill", 0,
+         0.5},
         {"synthetic", bench_synthetic, "synthetic", NULL, "kill,line", 0, 0.2},
         {"size-10M", bench_one, "debit-credit", MAIN_PEERS, "kill,line", 10u << 20, 0.3},
         {"size-100M", bench_one, "debit-credit", MAIN_PEERS, "kill,line", 100u << 20, 0.3},

@@ -182,19 +182,19 @@ HOT unsigned heap_loop(struct session *session, unsigned count, heap_step *step)
     return i;
 }
 
-#define HEAP_DRIVER(variant, text, checks)                                                  \
+#define HEAP_DRIVER(variant, text, checks) \
     static unsigned heap_batch_##variant(struct session *session, unsigned lane, unsigned count) \
-    {                                                                                       \
-        (void)lane;                                                                         \
-        return heap_loop(session, count, heap_one_##variant);                               \
-    }                                                                                       \
-    const struct driver PEER_SYMBOL(heap_##variant) = {.workload = text,                    \
-                                                       .peer = PEER_NAME,                   \
-                                                       .classes = PEER_CLASSES,             \
-                                                       .one_thread = true,                  \
-                                                       .open = heap_open,                   \
-                                                       .batch = heap_batch_##variant,       \
-                                                       .check = checks,                     \
+    { \
+        (void)lane; \
+        return heap_loop(session, count, heap_one_##variant); \
+    } \
+    const struct driver PEER_SYMBOL(heap_##variant) = {.workload = text, \
+                                                       .peer = PEER_NAME, \
+                                                       .classes = PEER_CLASSES, \
+                                                       .one_thread = true, \
+                                                       .open = heap_open, \
+                                                       .batch = heap_batch_##variant, \
+                                                       .check = checks, \
                                                        .close = heap_close};
 HEAP_DRIVER(64, "heap-64", heap_check_live)
 HEAP_DRIVER(mixed, "heap-mixed", heap_check_live)

@@ -64,9 +64,9 @@ const char *bench_file_system(const char *path)
     static const struct {
         long magic;
         const char *name;
-    } known[] = {{0x01021994, "tmpfs"},    {0xef53, "ext4"},        {0x58465342, "xfs"},
-                 {0x9123683e, "btrfs"},    {0x794c7630, "overlay"}, {0x6969, "nfs"},
-                 {0x858458f6, "ramfs"},    {0x65735546, "fuse"}};
+    } known[] = {{0x01021994, "tmpfs"}, {0xef53, "ext4"},        {0x58465342, "xfs"},
+                 {0x9123683e, "btrfs"}, {0x794c7630, "overlay"}, {0x6969, "nfs"},
+                 {0x858458f6, "ramfs"}, {0x65735546, "fuse"}};
     struct statfs info;
     char directory[PATH_MAX];
     char *slash;

@@ -29,12 +29,12 @@ extern const struct driver debit_credit_sqlite;
 #endif
 
 static const struct driver *const drivers[] = {
-    &debit_credit_vista,   &order_entry_vista,   &synthetic_vista, &heap_64_vista,
-    &heap_mixed_vista,     &heap_map_vista,      &recovery_vista,  &debit_credit_floor,
+    &debit_credit_vista,   &order_entry_vista,   &synthetic_vista,    &heap_64_vista,
+    &heap_mixed_vista,     &heap_map_vista,      &recovery_vista,     &debit_credit_floor,
     &order_entry_floor,    &synthetic_floor,     &debit_credit_plain, &order_entry_plain,
-    &synthetic_plain,      &heap_64_plain,       &heap_mixed_plain, &heap_map_plain,
+    &synthetic_plain,      &heap_64_plain,       &heap_mixed_plain,   &heap_map_plain,
 #ifdef HAVE_LIBPMEMOBJ
-    &debit_credit_pmemobj, &order_entry_pmemobj, &synthetic_pmemobj, &heap_64_pmemobj,
+    &debit_credit_pmemobj, &order_entry_pmemobj, &synthetic_pmemobj,  &heap_64_pmemobj,
     &heap_mixed_pmemobj,   &heap_map_pmemobj,
 #endif
 #ifdef HAVE_LMDB
@@ -58,9 +58,9 @@ static const struct {
     const char *name;
     int (*run)(struct config *config);
 } commands[] = {
-    {"main", bench_main_table},  {"debit-credit", bench_one}, {"order-entry", bench_one},
-    {"synthetic", bench_synthetic}, {"heap", bench_heap},     {"recovery", bench_recovery},
-    {"threads", bench_threads},  {"all", bench_all},
+    {"main", bench_main_table},     {"debit-credit", bench_one}, {"order-entry", bench_one},
+    {"synthetic", bench_synthetic}, {"heap", bench_heap},        {"recovery", bench_recovery},
+    {"threads", bench_threads},     {"all", bench_all},
 };
 
 int main(int argc, char **argv)

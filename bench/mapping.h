@@ -32,7 +32,7 @@ void mapping_close(struct mapping *mapping);
 
 struct pool {
     uint64_t magic; /* stored last: the file counts as made */
-    uint64_t next; /* offset of what was never used */
+    uint64_t next;  /* offset of what was never used */
     uint64_t end;
     uint64_t root;
     uint64_t lists[POOL_LISTS]; /* offsets; 0: empty */

@@ -12,41 +12,40 @@
 
 void bench_usage(FILE *out)
 {
-    fputs(
-        "usage: vista-bench COMMAND [OPTION...]\n"
-        "\n"
-        "commands:\n"
-        "  main          the main table: debit-credit and order-entry, each peer, both classes\n"
-        "  debit-credit  TPC-B's transaction: five ranges, 50 MB\n"
-        "  order-entry   TPC-C's new-order, payment and delivery, in the heap\n"
-        "  synthetic     one range of a given size, at random places of 50 MB\n"
-        "  heap          allocation and free: 64 B, mixed sizes, a hash map\n"
-        "  recovery      time to map a segment after a kill\n"
-        "  threads       debit-credit on 1, 2, ... threads\n"
-        "  all           everything, with CSV files for bench/plot\n"
-        "\n"
-        "options:\n"
-        "  --peer LIST      of vista, plain, floor, libpmemobj, lmdb, sqlite (commas between)\n"
-        "  --class LIST     of kill, line, eadr; sync for peers that sync a file (default kill)\n"
-        "  --seconds S      length of a run (default 1; main 0.5)\n"
-        "  --runs N         runs of each row, in turns; the median counts (default 5)\n"
-        "  --threads N      threads, each with branches of its own (default 1, pinned)\n"
-        "  --shared         threads share the branches, under locks\n"
-        "  --size BYTES     of the database (K, M, G allowed)\n"
-        "  --range BYTES    synthetic: what a transaction changes (default: 8 B to 1 MB)\n"
-        "  --seed N         of the random numbers (default 1)\n"
-        "  --path PATH      a directory for the files (default /dev/shm), or, with one peer and\n"
-        "                   one class, a file, which is kept\n"
-        "  --resume         with a file as --path: go on with what is there\n"
-        "  --acks FILE      count in FILE what was acknowledged, for --verify after a kill\n"
-        "  --verify PATH    debit-credit, order-entry: recover and check a file instead\n"
-        "  --json           one JSON object a row instead of the table\n"
-        "  --csv FILE       write the rows to FILE too\n"
-        "  --out DIR        all: where the CSV files go (default bench/results)\n"
-        "  --help           this text\n"
-        "\n"
-        "exit status: 0 done and every check passed; 1 a check or a run failed; 2 usage.\n",
-        out);
+    fputs("usage: vista-bench COMMAND [OPTION...]\n"
+          "\n"
+          "commands:\n"
+          "  main          the main table: debit-credit and order-entry, each peer, both classes\n"
+          "  debit-credit  TPC-B's transaction: five ranges, 50 MB\n"
+          "  order-entry   TPC-C's new-order, payment and delivery, in the heap\n"
+          "  synthetic     one range of a given size, at random places of 50 MB\n"
+          "  heap          allocation and free: 64 B, mixed sizes, a hash map\n"
+          "  recovery      time to map a segment after a kill\n"
+          "  threads       debit-credit on 1, 2, ... threads\n"
+          "  all           everything, with CSV files for bench/plot\n"
+          "\n"
+          "options:\n"
+          "  --peer LIST      of vista, plain, floor, libpmemobj, lmdb, sqlite (commas between)\n"
+          "  --class LIST     of kill, line, eadr; sync for peers that sync a file (default kill)\n"
+          "  --seconds S      length of a run (default 1; main 0.5)\n"
+          "  --runs N         runs of each row, in turns; the median counts (default 5)\n"
+          "  --threads N      threads, each with branches of its own (default 1, pinned)\n"
+          "  --shared         threads share the branches, under locks\n"
+          "  --size BYTES     of the database (K, M, G allowed)\n"
+          "  --range BYTES    synthetic: what a transaction changes (default: 8 B to 1 MB)\n"
+          "  --seed N         of the random numbers (default 1)\n"
+          "  --path PATH      a directory for the files (default /dev/shm), or, with one peer and\n"
+          "                   one class, a file, which is kept\n"
+          "  --resume         with a file as --path: go on with what is there\n"
+          "  --acks FILE      count in FILE what was acknowledged, for --verify after a kill\n"
+          "  --verify PATH    debit-credit, order-entry: recover and check a file instead\n"
+          "  --json           one JSON object a row instead of the table\n"
+          "  --csv FILE       write the rows to FILE too\n"
+          "  --out DIR        all: where the CSV files go (default bench/results)\n"
+          "  --help           this text\n"
+          "\n"
+          "exit status: 0 done and every check passed; 1 a check or a run failed; 2 usage.\n",
+          out);
 }
 
 void bench_usage_error(const char *format, ...)
@@ -157,43 +156,106 @@ static void check_lists(const struct config *config)
         bench_usage_error("an empty list");
 }
 
-enum option_code { PEER = 256, CLASS, SECONDS, RUNS, THREADS, SHARED, SIZE, RANGE, SEED, PATH,
-                   RESUME, ACKS, VERIFY, JSON, CSV, OUT, HELP, WORKER };
+enum option_code {
+    PEER = 256,
+    CLASS,
+    SECONDS,
+    RUNS,
+    THREADS,
+    SHARED,
+    SIZE,
+    RANGE,
+    SEED,
+    PATH,
+    RESUME,
+    ACKS,
+    VERIFY,
+    JSON,
+    CSV,
+    OUT,
+    HELP,
+    WORKER
+};
 
-static const struct option options[] = {
-    {"peer", required_argument, NULL, PEER},       {"class", required_argument, NULL, CLASS},
-    {"seconds", required_argument, NULL, SECONDS}, {"runs", required_argument, NULL, RUNS},
-    {"threads", required_argument, NULL, THREADS}, {"shared", no_argument, NULL, SHARED},
-    {"size", required_argument, NULL, SIZE},       {"range", required_argument, NULL, RANGE},
-    {"seed", required_argument, NULL, SEED},       {"path", required_argument, NULL, PATH},
-    {"resume", no_argument, NULL, RESUME},         {"acks", required_argument, NULL, ACKS},
-    {"verify", required_argument, NULL, VERIFY},   {"json", no_argument, NULL, JSON},
-    {"csv", required_argument, NULL, CSV},         {"out", required_argument, NULL, OUT},
-    {"help", no_argument, NULL, HELP},             {"worker", no_argument, NULL, WORKER},
-    {NULL, 0, NULL, 0}};
+static const struct option options[] = {{"peer", required_argument, NULL, PEER},
+                                        {"class", required_argument, NULL, CLASS},
+                                        {"seconds", required_argument, NULL, SECONDS},
+                                        {"runs", required_argument, NULL, RUNS},
+                                        {"threads", required_argument, NULL, THREADS},
+                                        {"shared", no_argument, NULL, SHARED},
+                                        {"size", required_argument, NULL, SIZE},
+                                        {"range", required_argument, NULL, RANGE},
+                                        {"seed", required_argument, NULL, SEED},
+                                        {"path", required_argument, NULL, PATH},
+                                        {"resume", no_argument, NULL, RESUME},
+                                        {"acks", required_argument, NULL, ACKS},
+                                        {"verify", required_argument, NULL, VERIFY},
+                                        {"json", no_argument, NULL, JSON},
+                                        {"csv", required_argument, NULL, CSV},
+                                        {"out", required_argument, NULL, OUT},
+                                        {"help", no_argument, NULL, HELP},
+                                        {"worker", no_argument, NULL, WORKER},
+                                        {NULL, 0, NULL, 0}};
 
 static void take(struct config *config, int code, const char *value)
 {
     switch (code) {
-    case PEER: config->peers = value; break;
-    case CLASS: config->classes = value; break;
-    case SECONDS: config->seconds = number("--seconds", value, 0.001, 86400); break;
-    case RUNS: config->runs = (unsigned)integer("--runs", value, 1, MAX_RUNS); break;
-    case THREADS: config->threads = (unsigned)integer("--threads", value, 1, 256); break;
-    case SHARED: config->shared = true; break;
-    case SIZE: config->size = bytes("--size", value); break;
-    case RANGE: config->range = bytes("--range", value); break;
-    case SEED: config->seed = integer("--seed", value, 0, UINT64_MAX); break;
-    case PATH: config->path = value; break;
-    case RESUME: config->resume = true; break;
-    case ACKS: config->acks = value; break;
-    case VERIFY: config->verify = value; break;
-    case JSON: config->json = true; break;
-    case CSV: config->csv = value; break;
-    case OUT: config->out = value; break;
-    case WORKER: config->worker = true; break;
-    case HELP: bench_usage(stdout); exit(0);
-    default: bench_usage_error("what is wrong stands above");
+    case PEER:
+        config->peers = value;
+        break;
+    case CLASS:
+        config->classes = value;
+        break;
+    case SECONDS:
+        config->seconds = number("--seconds", value, 0.001, 86400);
+        break;
+    case RUNS:
+        config->runs = (unsigned)integer("--runs", value, 1, MAX_RUNS);
+        break;
+    case THREADS:
+        config->threads = (unsigned)integer("--threads", value, 1, 256);
+        break;
+    case SHARED:
+        config->shared = true;
+        break;
+    case SIZE:
+        config->size = bytes("--size", value);
+        break;
+    case RANGE:
+        config->range = bytes("--range", value);
+        break;
+    case SEED:
+        config->seed = integer("--seed", value, 0, UINT64_MAX);
+        break;
+    case PATH:
+        config->path = value;
+        break;
+    case RESUME:
+        config->resume = true;
+        break;
+    case ACKS:
+        config->acks = value;
+        break;
+    case VERIFY:
+        config->verify = value;
+        break;
+    case JSON:
+        config->json = true;
+        break;
+    case CSV:
+        config->csv = value;
+        break;
+    case OUT:
+        config->out = value;
+        break;
+    case WORKER:
+        config->worker = true;
+        break;
+    case HELP:
+        bench_usage(stdout);
+        exit(0);
+    default:
+        bench_usage_error("what is wrong stands above");
     }
 }
 

@@ -52,10 +52,10 @@ struct oe {
     struct oe_root *root;
     uint32_t warehouses;
     struct oe_warehouse *warehouse;
-    struct oe_place *places;        /* by warehouse and district */
-    struct oe_customer *customers;  /* by place */
-    struct oe_names *names;         /* by place */
-    struct oe_stock *stock;         /* by warehouse and item */
+    struct oe_place *places;       /* by warehouse and district */
+    struct oe_customer *customers; /* by place */
+    struct oe_names *names;        /* by place */
+    struct oe_stock *stock;        /* by warehouse and item */
     struct oe_item *items;
     struct oe_draw draw;
     uint32_t date;
@@ -163,8 +163,8 @@ HOT void oe_link_order(struct oe *oe, struct oe_place *place, struct oe_order *o
     place->orders = peer_to(peer, order);
     entry->next = peer_to(peer, NULL);
     entry->order = peer_to(peer, order);
-    entry->row = (struct oe_new_order_row){order->row.id, order->row.warehouse,
-                                           order->row.district, 0};
+    entry->row =
+        (struct oe_new_order_row){order->row.id, order->row.warehouse, order->row.district, 0};
     if (last != NULL)
         last->next = peer_to(peer, entry);
     else
@@ -240,9 +240,9 @@ static uint32_t oe_by_name(const struct oe_names *names, const char last[16])
 HOT void oe_note(struct oe_customer *customer, const struct oe_history_row *row)
 {
     char note[64];
-    const int length = snprintf(note, sizeof note, "%u %u %u %u %u %lld|", row->customer,
-                                row->customer_district, row->customer_warehouse, row->district,
-                                row->warehouse, (long long)row->amount);
+    const int length =
+        snprintf(note, sizeof note, "%u %u %u %u %u %lld|", row->customer, row->customer_district,
+                 row->customer_warehouse, row->district, row->warehouse, (long long)row->amount);
 
     memmove(customer->data + length, customer->data, OE_DATA - (size_t)length);
     memcpy(customer->data, note, (size_t)length);

@@ -32,8 +32,7 @@ static bool oe_check_lines(struct oe *oe, size_t number, const struct oe_order *
 
     for (unsigned i = 0; i < order->row.lines; i++) {
         if (lines[i].order != order->row.id || lines[i].number != i + 1 ||
-            lines[i].warehouse != order->row.warehouse ||
-            lines[i].district != order->row.district)
+            lines[i].warehouse != order->row.warehouse || lines[i].district != order->row.district)
             return oe_wrong(found, 6, number, "a line is not its order's");
         if ((lines[i].delivered == 0) != (order->row.carrier == 0))
             return oe_wrong(found, 7, number, "a line's date and its order's carrier differ");
@@ -110,8 +109,8 @@ static bool oe_check_history(struct oe *oe, size_t number, struct oe_found *foun
         const size_t at = row->customer_warehouse * OE_DISTRICTS + row->customer_district;
 
         if (row->warehouse * OE_DISTRICTS + row->district != number ||
-            row->customer_district >= OE_DISTRICTS ||
-            row->customer_warehouse >= oe->warehouses || row->customer >= OE_CUSTOMERS)
+            row->customer_district >= OE_DISTRICTS || row->customer_warehouse >= oe->warehouses ||
+            row->customer >= OE_CUSTOMERS)
             return oe_wrong(found, 9, number, "a payment is not this district's");
         found->paid[at * OE_CUSTOMERS + row->customer] += row->amount;
         found->place_paid[number] += row->amount;

@@ -12,8 +12,8 @@
 
 #include "random.h"
 
-#define OE_DISTRICTS 10u      /* a warehouse */
-#define OE_CUSTOMERS 3000u    /* a district */
+#define OE_DISTRICTS 10u   /* a warehouse */
+#define OE_CUSTOMERS 3000u /* a district */
 #define OE_ITEMS 100000u
 #define OE_LOADED_ORDERS 3000u /* a district */
 #define OE_DELIVERED 2100u     /* of those */
@@ -169,7 +169,7 @@ static inline uint32_t oe_draw_name(struct oe_draw *draw)
 /* TPC-C 4.3.2.3: three syllables, padded with zeros. */
 static inline void oe_name(uint32_t number, char name[16])
 {
-    static const char *const syllables[] = {"BAR", "OUGHT", "ABLE", "PRI",   "PRES",
+    static const char *const syllables[] = {"BAR", "OUGHT", "ABLE",  "PRI",   "PRES",
                                             "ESE", "ANTI",  "CALLY", "ATION", "EING"};
     const uint32_t digits[] = {number / 100, number / 10 % 10, number % 10};
     size_t at = 0;

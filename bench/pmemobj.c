@@ -6,11 +6,11 @@
 #include "peer_pmemobj.h"
 
 #include "debit_credit.h"
+#include "heap.h"
 #include "order_entry.h"
 #include "order_entry_check.h"
 #include "order_entry_load.h"
 #include "synthetic.h"
-#include "heap.h"
 #else
 typedef int bench_nothing_here; /* a translation unit is never empty */
 #endif

@@ -100,9 +100,11 @@ static void print_table(const struct table *table)
         print_row(table, &table->rows[i]);
         failed |= table->rows[i].failed;
     }
-    printf("\nclass: kill = survives the process, nothing flushed; line = cache lines written back;\n"
-           "eadr = fences alone; sync = a file synced; - = no transactions.\n"
-           "Invariants after each run: %s\n", failed ? "NOT all held" : "all held");
+    printf(
+        "\nclass: kill = survives the process, nothing flushed; line = cache lines written back;\n"
+        "eadr = fences alone; sync = a file synced; - = no transactions.\n"
+        "Invariants after each run: %s\n",
+        failed ? "NOT all held" : "all held");
 }
 
 static void print_json(const struct table *table, const struct row *row)
@@ -136,14 +138,16 @@ static bool write_csv(const struct table *table)
         return false;
     }
     fputs("workload,peer,class,threads,shared,size,range,ns,ns_low,ns_high,per_second,p50,p99,"
-          "p999,runs,seconds,seed,file_system,processor,kernel,compiler\n", out);
+          "p999,runs,seconds,seed,file_system,processor,kernel,compiler\n",
+          out);
     for (unsigned i = 0; i < table->count; i++) {
         const struct row *row = &table->rows[i];
         const struct result *m = &row->median;
 
         if (row->failed)
             continue;
-        fprintf(out, "%s,%s,%s,%u,%d,%zu,%zu,%.2f,%.2f,%.2f,%.0f,%.1f,%.1f,%.1f,%u,%g,%llu,%s,"
+        fprintf(out,
+                "%s,%s,%s,%u,%d,%zu,%zu,%.2f,%.2f,%.2f,%.0f,%.1f,%.1f,%.1f,%u,%g,%llu,%s,"
                 "\"%s\",\"%s\",\"%s\"\n",
                 row->workload, row->peer, bench_class_name(row->class), row->threads, row->shared,
                 row->size, row->range, m->ns, row->ns_low, row->ns_high, m->rate, m->p50, m->p99,

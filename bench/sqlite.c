@@ -46,12 +46,15 @@ static void load(struct sqlite_bank *bank)
 
     execute(bank, "BEGIN");
     for (int i = 0; i < 3; i++) {
-        snprintf(sql, sizeof sql, "CREATE TABLE %s (id INTEGER PRIMARY KEY, balance INTEGER, "
-                                  "filler BLOB)", tables[i]);
+        snprintf(sql, sizeof sql,
+                 "CREATE TABLE %s (id INTEGER PRIMARY KEY, balance INTEGER, "
+                 "filler BLOB)",
+                 tables[i]);
         execute(bank, sql);
         snprintf(sql, sizeof sql,
                  "INSERT INTO %s WITH RECURSIVE n(i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n "
-                 "WHERE i < %u) SELECT i, 0, zeroblob(92) FROM n", tables[i], counts[i] - 1);
+                 "WHERE i < %u) SELECT i, 0, zeroblob(92) FROM n",
+                 tables[i], counts[i] - 1);
         execute(bank, sql);
     }
     execute(bank, "CREATE TABLE history (id INTEGER PRIMARY KEY, number INTEGER, delta INTEGER, "
@@ -83,8 +86,10 @@ static void sqlite_open(struct session *session)
                                                : "PRAGMA synchronous = OFF");
     load(bank);
     for (int i = 0; i < STATEMENTS; i++)
-        must(bank, sqlite3_prepare_v3(bank->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
-                                      &bank->statements[i], NULL), SQLITE_OK, texts[i]);
+        must(bank,
+             sqlite3_prepare_v3(bank->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                &bank->statements[i], NULL),
+             SQLITE_OK, texts[i]);
 }
 
 static void add(struct sqlite_bank *bank, int which, uint32_t id, int64_t delta)
@@ -145,8 +150,7 @@ static bool sqlite_check(struct session *session, char *text, size_t size)
 
     snprintf(text, size, "sums %lld, %lld, %lld, %lld history rows", (long long)accounts,
              (long long)tellers, (long long)branches, (long long)count);
-    return accounts == tellers && tellers == branches &&
-           (uint64_t)count == *session->lanes[0].done;
+    return accounts == tellers && tellers == branches && (uint64_t)count == *session->lanes[0].done;
 }
 
 static void sqlite_close(struct session *session)

@@ -5,8 +5,8 @@
 #include "peer_vista.h"
 
 #include "debit_credit.h"
+#include "heap.h"
 #include "order_entry.h"
 #include "order_entry_check.h"
 #include "order_entry_load.h"
 #include "synthetic.h"
-#include "heap.h"

@@ -119,8 +119,9 @@ static double run(const struct driver *driver, struct session *session, double s
 
     pthread_barrier_init(&start, NULL, session->threads);
     for (unsigned i = 0; i < session->threads; i++) {
-        runners[i] = (struct runner){driver, session, i, (uint64_t)(seconds * 1e9),
-                                     session->threads > 1 ? &start : NULL, 0, 0};
+        runners[i] = (struct runner){
+            driver, session, i, (uint64_t)(seconds * 1e9), session->threads > 1 ? &start : NULL,
+            0,      0};
         if (i > 0 && pthread_create(&threads[i], NULL, measure, &runners[i]) != 0)
             bench_fail("a thread could not be started");
     }
@@ -204,8 +205,8 @@ static void sample(const struct driver *driver, struct session *session, double 
  * finds them when this process is no more. */
 static uint64_t *map_acks(const struct config *config, bool create)
 {
-    const int fd = open(config->acks, create ? O_RDWR | O_CREAT | O_CLOEXEC : O_RDWR | O_CLOEXEC,
-                        0600);
+    const int fd =
+        open(config->acks, create ? O_RDWR | O_CREAT | O_CLOEXEC : O_RDWR | O_CLOEXEC, 0600);
     void *map;
 
     if (fd < 0 || (create && ftruncate(fd, ACKS_SIZE) != 0))
@@ -228,9 +229,8 @@ static struct session make_session(const struct config *config, const char *path
     uint64_t *acks = NULL;
 
     session.existing = session.killed || resume;
-    session.class = config->classes == NULL
-                        ? CLASS_NONE
-                        : bench_class(config->classes, strlen(config->classes));
+    session.class = config->classes == NULL ? CLASS_NONE
+                                            : bench_class(config->classes, strlen(config->classes));
     session.lanes = aligned_alloc(128, config->threads * sizeof *session.lanes);
     if (session.lanes == NULL)
         bench_fail("out of memory");
@@ -248,8 +248,7 @@ static struct session make_session(const struct config *config, const char *path
     return session;
 }
 
-static void whole_run(const struct driver *driver, struct session *session,
-                      struct result *result)
+static void whole_run(const struct driver *driver, struct session *session, struct result *result)
 {
     const double seconds = session->config->seconds;
 

@@ -356,29 +356,26 @@ int vista_end_out_of_line(vista_tx *tx, unsigned mode);
 typedef uint64_t vista_pair __attribute__((vector_size(16), aligned(8), may_alias));
 typedef uint64_t vista_word __attribute__((may_alias));
 
+#if defined(__SANITIZE_THREAD__)
+#define VISTA_THREAD_SANITIZER 1 /* it sees only what the compiler stores */
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define VISTA_THREAD_SANITIZER 1
+#endif
+#endif
+
 #define VISTA_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define VISTA_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
 /* The compiler must not move a store over this. */
 #define VISTA_COMPILER_BARRIER() __asm__ __volatile__("" ::: "memory")
 
-/* The same for one object alone, so that what else it holds in registers stays there. */
-#define VISTA_BYTES(address, length) (*(char(*)[length])(address))
-
-/* Stores a record's header.  A process dies between two instructions, so
- * one instruction can do it.  (Sanitizers see only what the compiler stores.) */
-static inline void vista_stamp_record(struct vista_record1 *record, uint64_t stamp, uint64_t where)
-{
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-    const vista_pair both = {stamp, where};
-
-    __asm__ __volatile__("movups %1, %0" : "=m"(*(vista_pair *)record) : "x"(both));
-#else
-    record->where = where;
-    VISTA_COMPILER_BARRIER();
-    record->stamp = stamp;
-#endif
-}
+/* The same for the bytes of one range or record alone, so that what else the compiler
+ * holds in registers stays there. */
+struct vista_bytes {
+    char byte[VISTA_INLINE_LENGTH + 24];
+};
+#define VISTA_BYTES(address) (*(struct vista_bytes *)(address))
 
 VISTA_INLINE vista_tx *vista_begin_transaction(vista_segment *segment, unsigned mode)
 {
@@ -403,16 +400,29 @@ VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length)
             const size_t need = sizeof *record + ((length + 7) & ~(size_t)7);
             const size_t whole = (length - 1) & ~(size_t)7; /* all but the last word */
             uint64_t last = 0;
+            vista_pair both;
+            void *range = address;
 
-            __asm__ __volatile__("" : "+m"(VISTA_BYTES(address, length)));
-            memcpy(record + 1, address, whole);
-            memcpy(&last, (const char *)address + whole, length - whole);
-            *(vista_pair *)((char *)(record + 1) + whole) = (vista_pair){last, 0};
-            __asm__ __volatile__("" : "+m"(VISTA_BYTES(record, need + sizeof(uint64_t))));
-            vista_stamp_record(record, tx->stamp, offset | (uint64_t)length << VISTA_LENGTH_SHIFT);
-            __asm__ __volatile__("" /* now it counts, and the program may store */
-                                 : "+m"(VISTA_BYTES(address, length))
-                                 : "m"(VISTA_BYTES(record, sizeof *record)));
+            __asm__("" : "+r"(range)); /* what it points to is not for warnings to guess */
+            __asm__ __volatile__("" : "+m"(VISTA_BYTES(range)));
+            memcpy(record + 1, range, whole);
+            memcpy(&last, (const char *)range + whole, length - whole);
+            both[0] = last; /* with eight zero bytes */
+            both[1] = 0;
+            *(vista_pair *)((char *)(record + 1) + whole) = both;
+            __asm__ __volatile__("" : "+m"(VISTA_BYTES(record)));
+            both[0] = tx->stamp;
+            both[1] = offset | (uint64_t)length << VISTA_LENGTH_SHIFT;
+            /* A process dies between two instructions, so one can store the header. */
+#if defined(__x86_64__) && !defined(VISTA_THREAD_SANITIZER)
+            __asm__ __volatile__("movups %1, %0" : "=m"(*(vista_pair *)record) : "x"(both));
+#else
+            record->where = both[1];
+            VISTA_COMPILER_BARRIER();
+            record->stamp = both[0];
+#endif
+            /* Now it counts, and the program may store. */
+            __asm__ __volatile__("" : "+m"(VISTA_BYTES(range)) : "m"(*record));
             tx->next = next + need;
             return 0;
         }
@@ -429,7 +439,7 @@ VISTA_INLINE int vista_end_transaction(vista_tx *tx, unsigned mode)
     VISTA_COMPILER_BARRIER();
     *tx->word = tx->stamp; /* the commit point: every record of the log is void */
     VISTA_COMPILER_BARRIER();
-#if defined(__SANITIZE_THREAD__)
+#if defined(VISTA_THREAD_SANITIZER)
     tx->next = tx->first;
     __atomic_store_n(&tx->limit1, VISTA_CLOSED, __ATOMIC_RELEASE);
 #else

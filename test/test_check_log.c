@@ -13,9 +13,9 @@ static void append(unsigned kind, uint64_t offset, uint32_t length, const void *
     struct vi_record_header *record = (struct vi_record_header *)(image.meta + image.next);
 
     *record = (struct vi_record_header){.stamp = image.stamp | VI_STAMP_LONG,
-                                     .offset = offset,
-                                     .kind = (uint16_t)kind,
-                                     .length = length};
+                                        .offset = offset,
+                                        .kind = (uint16_t)kind,
+                                        .length = length};
     if (payload_size != 0)
         memcpy(record + 1, payload, payload_size);
     image.last = image.next;
