@@ -270,7 +270,8 @@ const struct vi_record *vi_walk_next(struct vi_walk *walk)
 }
 
 /* Visits the `count` records that `walk` stands before, newest first: a few at once
- * from a list, more as two halves.  So it needs no memory and no links. */
+ * from a list, more as two halves.  So it needs no memory and no links, and a stack as
+ * deep as the count has bits.  NOLINTNEXTLINE(misc-no-recursion) */
 static void visit_backward(struct vi_walk walk, uint64_t count,
                            void (*visit)(void *context, const struct vi_record *record),
                            void *context)
