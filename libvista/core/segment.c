@@ -151,12 +151,17 @@ static int reserve_old(struct vi_segment *segment, unsigned flags)
     return 0;
 }
 
-/* A copy may have holes where blocks were allocated. */
+/* A copy may have holes where blocks were allocated.  It was made of a clean segment,
+ * whose log holds no more than its slots, or it may be torn. */
 static int fill_holes(struct vi_segment *segment)
 {
     const struct vi_superblock *s = &segment->superblock;
+    const struct vi_log_header *log = (const void *)(segment->map.meta + VI_LOG_OFFSET);
+    const uint64_t metadata = s->heap_offset != 0 ? s->size / VI_UNIT * VI_BITS_PER_UNIT / 8 : 0;
 
-    if (s->features_must & VI_MUST_SPARSE || segment->file.blocks >= s->size)
+    if (s->features_must & VI_MUST_SPARSE ||
+        (segment->file.blocks >= s->size + metadata + log->slots_used * VI_SLOT_SIZE &&
+         s->inode == segment->file.inode))
         return 0;
     return allocate_blocks(segment);
 }
