@@ -14,40 +14,17 @@
 
 static __thread char message[MESSAGE_SIZE];
 
-static int fail(int error, const char *reason, const char *format, va_list arguments)
-{
-    char text[MESSAGE_SIZE];
-    int length = vsnprintf(text, sizeof text, format, arguments);
-
-    if (length < 0) {
-        length = 0;
-        text[0] = '\0';
-    }
-    if (reason != NULL && (size_t)length < sizeof text)
-        snprintf(text + length, sizeof text - (size_t)length, ": %s", reason);
-    memcpy(message, text, sizeof message);
-    errno = error;
-    return -1;
-}
-
 int vi_fail(int error, const char *format, ...)
 {
+    char text[MESSAGE_SIZE] = "";
     va_list arguments;
 
+    errno = error; /* for %m */
     va_start(arguments, format);
-    fail(error, NULL, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    return -1;
-}
-
-int vi_fail_system(int error, const char *format, ...)
-{
-    char buffer[128];
-    va_list arguments;
-
-    va_start(arguments, format);
-    fail(error, strerror_r(error, buffer, sizeof buffer), format, arguments);
-    va_end(arguments);
+    memcpy(message, text, sizeof message);
+    errno = error;
     return -1;
 }
 

@@ -9,8 +9,8 @@
  * functions say `return vi_fail(...), NULL`. */
 int vi_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same, with ": " and what the system says of `error` added. */
-int vi_fail_system(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same, with ": " and what the system says of `error` added.  `format` is a literal. */
+#define vi_fail_system(error, format, ...) vi_fail(error, format ": %m", ##__VA_ARGS__)
 
 const char *vi_error_message(void);
 
