@@ -29,10 +29,8 @@ void *vi_reserve(size_t size)
     void *address = mmap(NULL, size, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    if (address == MAP_FAILED) {
-        vi_fail(ENOMEM, "no memory: cannot map %zu bytes", size);
-        return NULL;
-    }
+    if (address == MAP_FAILED)
+        return vi_fail(ENOMEM, "no memory: cannot map %zu bytes", size), NULL;
     return address;
 }
 
@@ -42,30 +40,24 @@ void vi_release(void *address, size_t size)
         munmap(address, size);
 }
 
-static void *take_from_new_block(struct block *full, size_t size)
-{
-    struct block *block = vi_reserve(BLOCK_SIZE);
-
-    if (block == NULL)
-        return NULL;
-    atomic_init(&block->used, LINE + size);
-    /* Should another thread have been first, this block serves one allocation only. */
-    atomic_compare_exchange_strong(&current, &full, block);
-    return (char *)block + LINE;
-}
-
 void *vi_arena_alloc(size_t size)
 {
-    struct block *block = atomic_load(&current);
+    struct block *full = atomic_load(&current), *fresh;
 
     if (size >= LARGE)
         return vi_reserve(size);
     size = size == 0 ? LINE : (size + LINE - 1) & ~(LINE - 1);
-    if (block != NULL) {
-        size_t at = atomic_fetch_add(&block->used, size);
+    if (full != NULL) {
+        size_t at = atomic_fetch_add(&full->used, size);
 
         if (at <= BLOCK_SIZE - size)
-            return (char *)block + at;
+            return (char *)full + at;
     }
-    return take_from_new_block(block, size);
+    fresh = vi_reserve(BLOCK_SIZE);
+    if (fresh == NULL)
+        return NULL;
+    atomic_init(&fresh->used, LINE + size);
+    /* Should another thread have been first, this block serves one allocation only. */
+    atomic_compare_exchange_strong(&current, &full, fresh);
+    return (char *)fresh + LINE;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * CRC32C (reflected polynomial 0x82f63b78, as in RFC 3720): by the processor's
- * instruction where there is one, else four bits at a time from a table.
+ * CRC32C (reflected polynomial 0x82f63b78, as in RFC 3720): by the instruction where
+ * the processor has it (SSE 4.2), else four bits at a time from a table.
  */
 #include "base/crc32c.h"
 
+#include <nmmintrin.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -24,9 +25,6 @@ static uint32_t by_table(uint32_t crc, const unsigned char *data, size_t length)
     return crc;
 }
 
-#ifdef __x86_64__
-#include <nmmintrin.h>
-
 static bool has_instruction(void)
 {
     return __builtin_cpu_supports("sse4.2");
@@ -35,28 +33,17 @@ static bool has_instruction(void)
 __attribute__((target("sse4.2"))) static uint32_t
 by_instruction(uint32_t crc, const unsigned char *data, size_t length)
 {
-    uint64_t wide = crc;
+    uint64_t wide = crc, word;
 
-    for (; length >= sizeof(uint64_t); length -= sizeof(uint64_t)) {
-        uint64_t word;
-
+    for (; length >= sizeof word; data += sizeof word, length -= sizeof word) {
         memcpy(&word, data, sizeof word);
         wide = _mm_crc32_u64(wide, word);
-        data += sizeof word;
     }
     crc = (uint32_t)wide;
     for (; length > 0; length--)
         crc = _mm_crc32_u8(crc, *data++);
     return crc;
 }
-#else
-static bool has_instruction(void)
-{
-    return false;
-}
-
-#define by_instruction by_table
-#endif
 
 uint32_t vi_crc32c(uint32_t crc, const void *data, size_t length)
 {
