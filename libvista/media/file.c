@@ -44,16 +44,15 @@ static int lock(const struct vi_file *file, bool shared, unsigned wait_ms)
 /* Refuses what is not a regular file, before opening it could have effects. */
 static int check_type(const char *path, const struct stat *st)
 {
+    const char *what = "not a regular file";
+
     if (S_ISREG(st->st_mode))
         return 0;
     if (S_ISDIR(st->st_mode))
         return vi_fail(EISDIR, "%s: is a directory", path);
     if (S_ISCHR(st->st_mode))
-        return vi_fail(ENODEV,
-                       "%s: is a character device; device DAX is not supported, "
-                       "use a DAX file system",
-                       path);
-    return vi_fail(ENODEV, "%s: is not a regular file", path);
+        what = "a character device; device DAX is not supported, use a DAX file system";
+    return vi_fail(ENODEV, "%s: is %s", path, what);
 }
 
 static int identify(struct vi_file *file)
@@ -63,8 +62,6 @@ static int identify(struct vi_file *file)
 
     if (fstat(file->fd, &st) != 0 || fstatfs(file->fd, &fs) != 0)
         return vi_fail_system(errno, "%s: cannot stat", file->path);
-    if (check_type(file->path, &st) != 0)
-        return -1;
     file->size = (uint64_t)st.st_size;
     file->blocks = (uint64_t)st.st_blocks * 512;
     file->device = st.st_dev;
@@ -72,7 +69,7 @@ static int identify(struct vi_file *file)
     file->copy_on_write = (unsigned long)fs.f_type == BTRFS_SUPER_MAGIC ||
                           (unsigned long)fs.f_type == ZFS_MAGIC ||
                           (unsigned long)fs.f_type == BCACHEFS_MAGIC;
-    return 0;
+    return check_type(file->path, &st);
 }
 
 static int open_or_make(struct vi_file *file, unsigned flags, mode_t mode)
@@ -81,48 +78,36 @@ static int open_or_make(struct vi_file *file, unsigned flags, mode_t mode)
     struct stat st;
 
     for (int tries = 0; tries < 100; tries++) {
-        if (stat(file->path, &st) == 0 && check_type(file->path, &st) != 0)
+        const bool there = stat(file->path, &st) == 0, missing = !there && errno == ENOENT;
+
+        if (there && check_type(file->path, &st) != 0)
             return -1;
-        if (!(flags & VISTA_EXCLUSIVE)) {
-            file->fd = open(file->path, access);
-            if (file->fd >= 0)
-                return 0;
-        }
-        if (flags & VISTA_CREATE && (flags & VISTA_EXCLUSIVE || errno == ENOENT)) {
-            file->fd = open(file->path, access | O_CREAT | O_EXCL, mode);
-            file->made = file->fd >= 0;
-            if (file->made || flags & VISTA_EXCLUSIVE)
-                break;
-        }
-        if (errno != EINTR && !(flags & VISTA_CREATE && errno == EEXIST))
+        file->made = flags & VISTA_CREATE && (missing || flags & VISTA_EXCLUSIVE);
+        file->fd = open(file->path, access | (file->made ? O_CREAT | O_EXCL : 0), mode);
+        if (file->fd >= 0)
+            return 0;
+        if (errno != EINTR && errno != (missing ? EEXIST : ENOENT)) /* neither came nor went */
             break;
     }
-    return file->fd >= 0 ? 0 : vi_fail_system(errno, "%s: cannot open", file->path);
-}
-
-/* Is the name still that of the file we locked?  Its maker may have given up and
- * removed it while we waited. */
-static bool is_named(const struct vi_file *file)
-{
-    struct stat st;
-
-    return stat(file->path, &st) == 0 && st.st_dev == file->device && st.st_ino == file->inode;
+    return vi_fail_system(errno, "%s: cannot open", file->path);
 }
 
 int vi_file_open(struct vi_file *file, const char *path, unsigned flags, mode_t mode,
                  unsigned wait_ms)
 {
+    struct stat st;
+
     for (int tries = 0; tries < 100; tries++) {
         *file = (struct vi_file){.path = path, .fd = -1};
-        if (open_or_make(file, flags, mode) != 0)
-            return -1;
-        if (identify(file) != 0 || lock(file, flags & VISTA_READ_ONLY, wait_ms) != 0 ||
-            identify(file) != 0) { /* again: its last user may have resized it */
+        if (open_or_make(file, flags, mode) != 0 ||
+            lock(file, flags & VISTA_READ_ONLY, wait_ms) != 0 ||
+            identify(file) != 0) { /* only now: its last user may have resized it */
             vi_file_close(file);
             file->made = false; /* it is whose lock it is */
             return -1;
         }
-        if (is_named(file))
+        /* Its maker may have given up and removed it while we waited. */
+        if (stat(path, &st) == 0 && st.st_dev == file->device && st.st_ino == file->inode)
             return 0;
         vi_file_close(file);
     }
@@ -161,10 +146,9 @@ int vi_file_allocate(const struct vi_file *file, uint64_t offset, uint64_t lengt
     do
         error = posix_fallocate(file->fd, (off_t)offset, (off_t)length);
     while (error == EINTR);
-    if (error == 0)
-        return 0;
-    return vi_fail_system(error, "%s: cannot allocate %llu bytes on the disk", file->path,
-                          (unsigned long long)length);
+    return error == 0 ? 0
+                      : vi_fail_system(error, "%s: cannot allocate %llu bytes on the disk",
+                                       file->path, (unsigned long long)length);
 }
 
 void vi_file_punch(const struct vi_file *file, uint64_t offset, uint64_t length)
@@ -180,10 +164,8 @@ int vi_file_sync_name(const struct vi_file *file)
     char directory[4096];
     int fd, error;
 
-    if (slash == NULL)
-        strcpy(directory, ".");
-    else
-        snprintf(directory, sizeof directory, "%.*s", (int)(slash - file->path + 1), file->path);
+    snprintf(directory, sizeof directory, "%.*s.",
+             slash != NULL ? (int)(slash - file->path + 1) : 0, file->path);
     fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return vi_fail_system(errno, "%s: cannot open", directory);
@@ -194,22 +176,15 @@ int vi_file_sync_name(const struct vi_file *file)
 
 void vi_boot_id(uint8_t id[16])
 {
+    const int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     char text[64] = "";
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    int digits = 0;
+    const char *at = text;
 
     memset(id, 0, 16);
     if (fd < 0)
         return;
-    if (read(fd, text, sizeof text - 1) < 32)
-        text[0] = '\0';
+    if (read(fd, text, sizeof text - 1) >= 36) /* as of a UUID */
+        for (int i = 0; i < 16 && sscanf(at, "%2hhx", &id[i]) == 1; i++)
+            at += at[2] == '-' ? 3 : 2;
     close(fd);
-    for (const char *p = text; *p != '\0' && digits < 32; p++) {
-        const char *hex = "0123456789abcdef", *at = strchr(hex, *p);
-
-        if (at != NULL) {
-            id[digits / 2] = (uint8_t)(id[digits / 2] << 4 | (at - hex));
-            digits++;
-        }
-    }
 }
