@@ -49,28 +49,30 @@ static void describe(uint64_t from, uint64_t to, char *text, size_t length)
 }
 
 /* mmap, kept from children: they must not store beside us, and may map the segment
- * themselves when we have unmapped it. */
-static void *map_own(uint64_t address, size_t size, int protection, int flags, int fd, off_t offset)
+ * themselves when we have unmapped it.  NULL on failure. */
+static void *map_own(void *at, size_t size, int protection, int flags, int fd, uint64_t offset)
 {
-    void *got = mmap((void *)address, size, protection, flags, fd, offset);
+    void *got = mmap(at, size, protection, flags, fd, (off_t)offset);
 
-    if (got == MAP_FAILED || madvise(got, size, MADV_DONTFORK) == 0)
+    if (got == MAP_FAILED)
+        return NULL;
+    if (madvise(got, size, MADV_DONTFORK) == 0)
         return got;
     munmap(got, size);
-    return MAP_FAILED;
+    return NULL;
 }
 
 static void *reserve_at(uint64_t address, size_t size)
 {
     const int fixed = address != 0 ? MAP_FIXED_NOREPLACE : 0;
-    void *got = map_own(address, size, PROT_NONE,
+    void *got = map_own((void *)address, size, PROT_NONE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
 
-    if (got == MAP_FAILED || address == 0 || (uint64_t)got == address)
+    if (got == NULL || address == 0 || (uint64_t)got == address)
         return got;
     munmap(got, size); /* an old kernel, or Valgrind, took the address as a hint */
     errno = EEXIST;
-    return MAP_FAILED;
+    return NULL;
 }
 
 static int reserve_in_window(struct vi_map *map, const char *path, size_t size)
@@ -86,12 +88,11 @@ static int reserve_in_window(struct vi_map *map, const char *path, size_t size)
             random = (uint64_t)tries * 0x9e3779b97f4a7c15u;
         random = low + random % ((high - low - size) / VI_HUGE_PAGE) * VI_HUGE_PAGE;
         map->data = reserve_at(random, size);
-        if (map->data != MAP_FAILED)
+        if (map->data != NULL)
             return 0;
         if (errno != EEXIST)
             break;
     }
-    map->data = NULL;
     return vi_fail_system(ENOMEM, "%s: cannot reserve %zu bytes of address space", path, size);
 }
 
@@ -103,9 +104,8 @@ int vi_map_reserve(struct vi_map *map, const char *path, uint64_t address, size_
     if (address == 0)
         return reserve_in_window(map, path, size);
     map->data = reserve_at(address, size);
-    if (map->data != MAP_FAILED)
+    if (map->data != NULL)
         return 0;
-    map->data = NULL;
     if (errno != EEXIST)
         return vi_fail_system(errno == EPERM || errno == EINVAL ? EINVAL : ENOMEM,
                               "%s: cannot reserve %zu bytes at address 0x%llx", path, size,
@@ -117,19 +117,15 @@ int vi_map_reserve(struct vi_map *map, const char *path, uint64_t address, size_
 
 int vi_map_reserve_anywhere(struct vi_map *map, const char *path, uint64_t address, size_t size)
 {
-    unsigned char *got, *start;
-    const size_t slack = VI_HUGE_PAGE;
+    unsigned char *got = reserve_at(0, size + VI_HUGE_PAGE);
+    const size_t skipped = (address - (uint64_t)got) % VI_HUGE_PAGE;
 
-    got = reserve_at(0, size + slack);
-    if (got == MAP_FAILED)
+    if (got == NULL)
         return vi_fail_system(ENOMEM, "%s: cannot reserve %zu bytes of address space", path, size);
-    start = got + (address - (uint64_t)got) % VI_HUGE_PAGE;
-    if (start > got)
-        munmap(got, (size_t)(start - got));
-    if (start + size < got + size + slack)
-        munmap(start + size, slack - (size_t)(start - got));
-    map->data = start;
-    map->reserved = size;
+    if (skipped != 0)
+        munmap(got, skipped);
+    map->data = got + skipped;
+    map->reserved = size + VI_HUGE_PAGE - skipped;
     return 0;
 }
 
@@ -139,13 +135,11 @@ static int map_over(struct vi_map *map, const struct vi_file *file, void *at, si
 {
     const int protection = map->writable ? PROT_READ | PROT_WRITE : PROT_READ;
 
-    if (map->map_sync &&
-        map_own((uint64_t)at, size, protection, MAP_SHARED_VALIDATE | MAP_SYNC | MAP_FIXED,
-                file->fd, (off_t)offset) == at)
-        return 0;
-    map->map_sync = false;
-    if (map_own((uint64_t)at, size, protection, MAP_SHARED | MAP_FIXED, file->fd, (off_t)offset) ==
-        at)
+    if (map->map_sync)
+        map->map_sync = map_own(at, size, protection, MAP_SHARED_VALIDATE | MAP_SYNC | MAP_FIXED,
+                                file->fd, offset) != NULL;
+    if (map->map_sync ||
+        map_own(at, size, protection, MAP_SHARED | MAP_FIXED, file->fd, offset) != NULL)
         return 0;
     return vi_fail_system(errno, "%s: cannot map %zu bytes", file->path, size);
 }
@@ -155,17 +149,16 @@ int vi_map_file(struct vi_map *map, const struct vi_file *file, size_t meta_size
 {
     unsigned char *space = reserve_at(0, meta_size + 2 * GUARD);
 
-    if (space == MAP_FAILED)
+    if (space == NULL)
         return vi_fail_system(ENOMEM, "%s: cannot reserve %zu bytes of address space for metadata",
                               file->path, meta_size);
     map->meta = space + GUARD;
     map->meta_size = meta_size;
     map->data_size = data_size;
     map->map_sync = true;
-    if (map_over(map, file, map->meta, meta_size, 0) != 0 ||
-        map_over(map, file, map->data, data_size, data_offset) != 0)
+    if (map_over(map, file, map->meta, meta_size, 0) != 0)
         return -1;
-    return 0;
+    return map_over(map, file, map->data, data_size, data_offset);
 }
 
 void vi_map_undo(struct vi_map *map)
@@ -174,6 +167,4 @@ void vi_map_undo(struct vi_map *map)
         munmap(map->meta - GUARD, map->meta_size + 2 * GUARD);
     if (map->data != NULL)
         munmap(map->data, map->reserved);
-    map->meta = NULL;
-    map->data = NULL;
 }

@@ -34,7 +34,7 @@ int vi_map_reserve_anywhere(struct vi_map *map, const char *path, uint64_t addre
 int vi_map_file(struct vi_map *map, const struct vi_file *file, size_t meta_size,
                 uint64_t data_offset, size_t data_size);
 
-/* Undoes all that was done so far of the above. */
+/* Undoes what was done so far of the above.  The last call on it. */
 void vi_map_undo(struct vi_map *map);
 
 #endif
