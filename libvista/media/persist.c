@@ -26,12 +26,8 @@ static void fence_stores(void)
     _mm_sfence(); /* pmem_drain may be empty where flushes order themselves */
 }
 
-static void fence_nothing(void)
-{
-}
-
 static const struct vi_persist_ops class_ops[] = {
-    [VISTA_CLASS_KILL] = {flush_nothing, fence_nothing, fsync},
+    [VISTA_CLASS_KILL] = {.sync = fsync}, /* the others are not called */
     [VISTA_CLASS_LINE] = {pmem_flush, pmem_drain, fsync},
     [VISTA_CLASS_EADR] = {flush_nothing, fence_stores, fsync},
 };
@@ -52,27 +48,20 @@ static bool is_one(const char *name)
 
 int vi_persist_forced(enum vista_class option, enum vista_class *class, unsigned *forced)
 {
-    static const char *const names[] = {NULL, "kill", "line", "eadr"};
+    static const char *const names[] = {"", "kill", "line", "eadr"};
     const char *value = getenv("VISTA_CLASS");
 
     *class = option;
     *forced = option != VISTA_CLASS_PROBE;
     if (*forced)
         return 0;
-    if (value == NULL || *value == '\0') {
-        if (is_one("PMEM_IS_PMEM_FORCE")) {
-            *class = VISTA_CLASS_LINE;
-            *forced = 2;
-        }
-        return 0;
-    }
-    for (unsigned i = VISTA_CLASS_KILL; i <= VISTA_CLASS_EADR; i++)
-        if (strcmp(value, names[i]) == 0) {
-            *class = (enum vista_class)i;
-            *forced = 2;
-            return 0;
-        }
-    return vi_fail(EINVAL, "VISTA_CLASS is \"%s\": it must be kill, line or eadr", value);
+    while (value != NULL && strcmp(value, names[*class]) != 0)
+        if (++*class > VISTA_CLASS_EADR)
+            return vi_fail(EINVAL, "VISTA_CLASS is \"%s\": it must be kill, line or eadr", value);
+    if (*class == VISTA_CLASS_PROBE && is_one("PMEM_IS_PMEM_FORCE"))
+        *class = VISTA_CLASS_LINE;
+    *forced = *class != VISTA_CLASS_PROBE ? 2 : 0;
+    return 0;
 }
 
 enum vista_class vi_persist_probe(bool map_sync)

@@ -33,8 +33,7 @@ int vi_superblock_layout(struct vi_superblock *superblock)
     const uint64_t max = superblock->max_size;
 
     if (max > (uint64_t)1 << 43)
-        return vi_fail(EINVAL, "a segment of %llu bytes is larger than 8 TiB",
-                       (unsigned long long)max);
+        return vi_fail(EINVAL, "a segment can grow to 8 TiB at most");
     superblock->chunks_offset = VI_CHUNKS_OFFSET;
     /* All of the data can be declared at once, and an eighth more for headers. */
     superblock->chunks_size = align_up(max + max / 8 + (64u << 20), VI_CHUNK_UNIT);
@@ -46,32 +45,23 @@ int vi_superblock_layout(struct vi_superblock *superblock)
     return 0;
 }
 
-static bool all_zero(const void *from, size_t length)
+/* The first byte is zero, and each that follows equals the one before. */
+static bool all_zero(const void *bytes, size_t length)
 {
-    const unsigned char *bytes = from;
-
-    for (size_t i = 0; i < length; i++)
-        if (bytes[i] != 0)
-            return false;
-    return true;
-}
-
-static bool layout_agrees(const struct vi_superblock *superblock)
-{
-    struct vi_superblock computed = *superblock;
-
-    return vi_superblock_layout(&computed) == 0 &&
-           memcmp(&computed, superblock, sizeof computed) == 0;
+    return *(const char *)bytes == 0 && memcmp(bytes, (const char *)bytes + 1, length - 1) == 0;
 }
 
 static bool numbers_agree(const struct vi_superblock *s)
 {
-    return s->address % VI_PAGE == 0 && s->address != 0 && s->address < (uint64_t)1 << 47 &&
+    struct vi_superblock computed = *s;
+
+    return vi_superblock_layout(&computed) == 0 && memcmp(&computed, s, sizeof *s) == 0 &&
+           s->address % VI_PAGE == 0 && s->address != 0 && s->address < (uint64_t)1 << 47 &&
            s->size % VI_PAGE == 0 && s->size > 0 && s->size <= s->max_size &&
            s->max_size % VI_PAGE == 0 && s->clean <= 1 && s->log_class >= VISTA_CLASS_KILL &&
            s->log_class <= VISTA_CLASS_EADR && s->real_class >= VISTA_CLASS_KILL &&
            s->real_class <= VISTA_CLASS_EADR && s->reserved0 == 0 && s->reserved1 == 0 &&
-           all_zero(s->reserved2, sizeof s->reserved2) && s->reserved3 == 0 && layout_agrees(s);
+           all_zero(s->reserved2, sizeof s->reserved2) && s->reserved3 == 0;
 }
 
 int vi_superblock_check(const struct vi_file *file, const struct vi_superblock *s, bool read_only)
@@ -105,11 +95,10 @@ int vi_superblock_check(const struct vi_file *file, const struct vi_superblock *
  * superblock: in copy 1, its magic number last. */
 static bool is_blank(const unsigned char *pages)
 {
-    const unsigned char *second = pages + VI_SUPERBLOCK_SIZE;
+    const size_t end = VI_SUPERBLOCK_SIZE + sizeof(struct vi_superblock);
 
-    return all_zero(pages, VI_SUPERBLOCK_SIZE) && all_zero(second, sizeof(uint64_t)) &&
-           all_zero(second + sizeof(struct vi_superblock),
-                    VI_SUPERBLOCK_SIZE - sizeof(struct vi_superblock));
+    return all_zero(pages, VI_SUPERBLOCK_SIZE + sizeof(uint64_t)) &&
+           all_zero(pages + end, VI_SUPERBLOCKS * VI_SUPERBLOCK_SIZE - end);
 }
 
 int vi_superblock_read(const struct vi_file *file, bool read_only, struct vi_superblock *out)
@@ -117,7 +106,6 @@ int vi_superblock_read(const struct vi_file *file, bool read_only, struct vi_sup
     unsigned char pages[VI_SUPERBLOCKS * VI_SUPERBLOCK_SIZE] = {0};
     const ssize_t got = pread(file->fd, pages, sizeof pages, 0);
     struct vi_superblock copy;
-    bool found = false;
 
     memset(out, 0, sizeof *out);
     if (got < 0)
@@ -127,12 +115,10 @@ int vi_superblock_read(const struct vi_file *file, bool read_only, struct vi_sup
     for (int i = VI_SUPERBLOCKS - 1; i >= 0; i--) { /* copy 0 last: its message stays */
         memcpy(&copy, pages + (size_t)i * VI_SUPERBLOCK_SIZE, sizeof copy);
         if (vi_superblock_check(file, &copy, read_only) == 0 &&
-            (!found || copy.sequence > out->sequence)) {
+            (out->magic == 0 || copy.sequence > out->sequence))
             *out = copy;
-            found = true;
-        }
     }
-    return found ? 0 : -1;
+    return out->magic != 0 ? 0 : -1;
 }
 
 int vi_superblock_write(const struct vi_file *file, const struct vi_persist *persist,
