@@ -19,16 +19,6 @@ static struct vi_tx *check(vista_tx *handle)
     return tx;
 }
 
-static void *allocate(struct vi_tx *tx, size_t size)
-{
-    return vi_heap_malloc(tx->segment->heap, &tx->log, size);
-}
-
-static int release(struct vi_tx *tx, void *address)
-{
-    return vi_heap_free(tx->segment->heap, &tx->log, address);
-}
-
 /* The root is not the program's to free. */
 static int check_not_root(const struct vi_tx *tx, const void *address)
 {
@@ -43,7 +33,7 @@ void *vista_malloc(vista_tx *handle, size_t size)
 {
     struct vi_tx *tx = check(handle);
 
-    return tx != NULL ? allocate(tx, size) : NULL;
+    return tx != NULL ? vi_heap_malloc(tx->segment->heap, &tx->log, size) : NULL;
 }
 
 void *vista_calloc(vista_tx *handle, size_t count, size_t size)
@@ -56,32 +46,33 @@ void *vista_calloc(vista_tx *handle, size_t count, size_t size)
         return NULL;
     if (__builtin_mul_overflow(count, size, &bytes))
         return vi_fail(ENOMEM, "vista_calloc: %zu times %zu bytes overflows", count, size), NULL;
-    block = allocate(tx, bytes);
+    block = vi_heap_malloc(tx->segment->heap, &tx->log, bytes);
     return block != NULL ? memset(block, 0, bytes) : NULL;
 }
 
 void *vista_realloc(vista_tx *handle, void *address, size_t size)
 {
     struct vi_tx *tx = check(handle);
+    struct vi_heap *heap = tx != NULL ? tx->segment->heap : NULL;
     size_t old;
     void *block;
 
     if (tx == NULL)
         return NULL;
     if (address == NULL)
-        return allocate(tx, size);
+        return vi_heap_malloc(heap, &tx->log, size);
     if (check_not_root(tx, address) != 0)
         return NULL;
-    old = vi_heap_usable_size(tx->segment->heap, &tx->log, address);
+    old = vi_heap_usable_size(heap, &tx->log, address);
     if (old == 0 || (size <= old && size >= old / 2))
         return old == 0 ? NULL : address;
-    block = allocate(tx, size);
+    block = vi_heap_malloc(heap, &tx->log, size);
     if (block == NULL)
         return NULL;
-    if (release(tx, address) != 0) {
+    if (vi_heap_free(heap, &tx->log, address) != 0) {
         const int error = errno;
 
-        release(tx, block); /* allocated by us just now: it can always go back */
+        vi_heap_free(heap, &tx->log, block); /* allocated just now: it can always go back */
         errno = error;
         return NULL;
     }
@@ -96,7 +87,9 @@ int vista_free(vista_tx *handle, void *address)
         return -1;
     if (address == NULL)
         return 0;
-    return check_not_root(tx, address) == 0 ? release(tx, address) : -1;
+    if (check_not_root(tx, address) != 0)
+        return -1;
+    return vi_heap_free(tx->segment->heap, &tx->log, address);
 }
 
 static struct vi_segment *check_heap(vista_segment *handle)
@@ -117,18 +110,25 @@ size_t vista_usable_size(vista_segment *handle, const void *address)
 
 /* ---- The root ---------------------------------------------------------- */
 
-/* In a transaction of its own: the root becomes `size` bytes, in place if it can. */
-static int grow_root(struct vi_segment *segment, struct vi_tx *tx, size_t size)
+/* Bytes of the root's block; 0 if there is none. */
+static size_t room_of(const struct vi_segment *segment, struct vi_root root)
 {
-    const struct vi_root old = vi_heap_root(segment->heap);
-    unsigned char *base = segment->map.data, *block = base + old.offset;
-    size_t room = old.size != 0 ? vi_heap_usable_size(segment->heap, NULL, block) : 0;
+    if (root.size == 0 || root.offset >= segment->map.data_size)
+        return 0;
+    return vi_heap_usable_size(segment->heap, NULL, segment->map.data + root.offset);
+}
+
+/* In a transaction of its own: the root becomes `size` bytes, in place if it can. */
+static int grow_root(struct vi_tx *tx, struct vi_root old, size_t room, size_t size)
+{
+    struct vi_heap *heap = tx->segment->heap;
+    unsigned char *base = tx->segment->map.data, *from = base + old.offset, *block = from;
 
     if (room < size) {
-        block = allocate(tx, size);
+        block = vi_heap_malloc(heap, &tx->log, size);
         if (block == NULL)
             return -1;
-        memcpy(block, base + old.offset, old.size);
+        memcpy(block, from, old.size);
     } else {
         const struct iovec fresh = {block + old.size, size - old.size};
 
@@ -136,26 +136,19 @@ static int grow_root(struct vi_segment *segment, struct vi_tx *tx, size_t size)
             return -1;
     }
     memset(block + old.size, 0, size - old.size);
-    if (vi_heap_set_root(segment->heap, &tx->log,
-                         (struct vi_root){(uint64_t)(block - base), size}) != 0)
+    if (vi_heap_set_root(heap, &tx->log, (struct vi_root){(uint64_t)(block - base), size}) != 0)
         return -1;
-    if (room < size && old.size != 0)
-        return release(tx, base + old.offset);
-    return 0;
+    return room < size && old.size != 0 ? vi_heap_free(heap, &tx->log, from) : 0;
 }
 
-/* Called with the root's lock. */
-static int change_root(struct vi_segment *segment, size_t size)
+static int change_root(struct vi_segment *segment, struct vi_root old, size_t room, size_t size)
 {
-    const struct vi_root old = vi_heap_root(segment->heap);
     struct vi_tx *tx;
-    int error;
 
     if (segment->flags & VISTA_READ_ONLY)
         return vi_fail(EROFS, "%s: is mapped read-only, its root has %llu bytes", segment->path,
                        (unsigned long long)old.size);
-    if (old.size != 0 && vi_tx_count_open(segment) != 0 &&
-        vi_heap_usable_size(segment->heap, NULL, segment->map.data + old.offset) < size)
+    if (old.size != 0 && room < size && vi_tx_count_open(segment) != 0)
         return vi_fail(EBUSY,
                        "%s: its root of %llu bytes would have to move to grow to %zu, and "
                        "transactions are open",
@@ -163,20 +156,15 @@ static int change_root(struct vi_segment *segment, size_t size)
     tx = vi_tx_begin(segment, 0);
     if (tx == NULL)
         return -1;
-    if (grow_root(segment, tx, size) == 0) {
-        vi_tx_commit(tx);
-        return 0;
-    }
-    error = errno;
-    vi_tx_abort(tx);
-    errno = error;
-    return -1;
-}
+    if (grow_root(tx, old, room, size) != 0) {
+        const int error = errno;
 
-static bool is_block(struct vi_segment *segment, struct vi_root root)
-{
-    return root.offset < segment->map.data_size &&
-           vi_heap_usable_size(segment->heap, NULL, segment->map.data + root.offset) >= root.size;
+        vi_tx_abort(tx);
+        errno = error;
+        return -1;
+    }
+    vi_tx_commit(tx);
+    return 0;
 }
 
 void *vista_root(vista_segment *handle, size_t size)
@@ -184,19 +172,21 @@ void *vista_root(vista_segment *handle, size_t size)
     struct vi_segment *segment = check_heap(handle);
     int result = 0;
     struct vi_root root;
+    size_t room;
 
     if (segment == NULL)
         return NULL;
     pthread_mutex_lock(&segment->root_lock);
     root = vi_heap_root(segment->heap);
-    if (root.size != 0 && !is_block(segment, root))
+    room = room_of(segment, root);
+    if (room < root.size)
         result =
             vi_fail(EBADMSG, "%s: damaged: its root, %llu bytes at %llu, is no block",
                     segment->path, (unsigned long long)root.size, (unsigned long long)root.offset);
     else if (root.size == 0 && size == 0)
         result = vi_fail(ENOENT, "%s: has no root yet", segment->path);
     else if (root.size < size)
-        result = change_root(segment, size);
+        result = change_root(segment, root, room, size);
     root = vi_heap_root(segment->heap);
     pthread_mutex_unlock(&segment->root_lock);
     return result == 0 ? segment->map.data + root.offset : NULL;

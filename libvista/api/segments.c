@@ -28,6 +28,8 @@ static const struct {
     {VISTA_EXCLUSIVE | VISTA_ACCEPT_TORN, "what VISTA_EXCLUSIVE creates cannot be torn"},
 };
 
+static const struct vista_map_options default_options;
+
 static int check_flags(const char *path, size_t size, unsigned flags)
 {
     if (flags & ~ALL_FLAGS)
@@ -49,12 +51,10 @@ static int check_flags(const char *path, size_t size, unsigned flags)
 static int check_options(const char *path, size_t size, unsigned flags,
                          const struct vista_map_options *options)
 {
-    static const uint64_t zero[sizeof options->reserved / sizeof(uint64_t)];
-
     if (options->log != NULL || options->auto_pages != 0)
         return vi_fail(ENOTSUP, "%s: a shared log and auto_pages are not built into this version",
                        path);
-    if (memcmp(options->reserved, zero, sizeof zero) != 0)
+    if (memcmp(options->reserved, default_options.reserved, sizeof options->reserved) != 0)
         return vi_fail(EINVAL, "%s: reserved options must be zero", path);
     if ((options->address != NULL || options->max_size != 0 || options->mode != 0) &&
         !(flags & VISTA_CREATE))
@@ -131,23 +131,19 @@ static int check_torn(const struct vi_segment *segment)
                    segment->path);
 }
 
-static void close_segment(struct vi_segment *segment)
+static int close_segment(struct vi_segment *segment, bool clean)
 {
-    const int error = errno;
-
     if (segment->heap != NULL)
         vi_heap_close(segment->heap);
-    vi_segment_close(segment, false);
-    errno = error;
+    return vi_segment_close(segment, clean);
 }
 
 vista_segment *vista_map(const char *path, size_t size, unsigned flags,
                          const struct vista_map_options *options)
 {
-    static const struct vista_map_options defaults;
     struct vi_segment *segment;
 
-    options = options != NULL ? options : &defaults;
+    options = options != NULL ? options : &default_options;
     if (path == NULL || *path == '\0')
         return vi_fail(EINVAL, "vista_map: no path"), NULL;
     if (strlen(path) >= PATH_MAX)
@@ -162,7 +158,7 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
     if ((!(segment->flags & VISTA_NO_HEAP) && open_heap(segment) != 0) ||
         (!(flags & VISTA_READ_ONLY) && vi_recover(segment) != 0) ||
         (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) || vi_segment_start(segment) != 0) {
-        close_segment(segment);
+        close_segment(segment, false);
         return NULL;
     }
     return &segment->handle;
@@ -179,9 +175,7 @@ int vista_unmap(vista_segment *handle)
     if (open != 0)
         return vi_fail(EBUSY, "%s: %llu transactions are open", segment->path,
                        (unsigned long long)open);
-    if (segment->heap != NULL)
-        vi_heap_close(segment->heap);
-    return vi_segment_close(segment, true);
+    return close_segment(segment, true);
 }
 
 void *vista_base(const vista_segment *handle)
@@ -214,10 +208,9 @@ int vista_info(const vista_segment *handle, struct vista_info *out)
     out->max_size = segment->superblock.max_size;
     out->flags = segment->flags;
     out->persistence = segment->persist.class;
-    out->durability = segment->persist.class != VISTA_CLASS_KILL &&
-                              segment->superblock.real_class != VISTA_CLASS_KILL
-                          ? VISTA_POWER_SAFE
-                          : VISTA_KILL_SAFE;
+    out->durability = VISTA_KILL_SAFE;
+    if (segment->persist.flushes && segment->superblock.real_class != VISTA_CLASS_KILL)
+        out->durability = VISTA_POWER_SAFE;
     out->forced = segment->forced;
     out->copy_on_write = segment->file.copy_on_write;
     out->format_version = segment->superblock.version;
@@ -237,18 +230,18 @@ int vista_flush(vista_segment *handle)
 
 int vista_init(const struct vista_options *options)
 {
-    static const uint64_t zero[sizeof options->reserved / sizeof(uint64_t)];
+    static const struct vista_options defaults; /* VISTA_CLASS_PROBE */
     struct vi_process *process = vi_process();
 
     if (process == NULL)
         return -1;
-    if (options != NULL && (options->force_class > VISTA_CLASS_EADR ||
-                            memcmp(options->reserved, zero, sizeof zero) != 0))
+    options = options != NULL ? options : &defaults;
+    if (options->force_class > VISTA_CLASS_EADR ||
+        memcmp(options->reserved, defaults.reserved, sizeof options->reserved) != 0)
         return vi_fail(EINVAL, "vista_init: unknown class %u, or a reserved field is not zero",
                        options->force_class);
     pthread_mutex_lock(&process->lock);
-    process->force_class =
-        options != NULL ? (enum vista_class)options->force_class : VISTA_CLASS_PROBE;
+    process->force_class = (enum vista_class)options->force_class;
     pthread_mutex_unlock(&process->lock);
     return 0;
 }
