@@ -25,17 +25,17 @@ static uint64_t bit_of(const struct vi_record *record)
 static bool small_valid(void *context, const struct vi_record *record)
 {
     struct vi_heap *heap = context;
-    const uint64_t head = head_of(record);
-    uint64_t d;
+    const uint64_t head = head_of(record), index = index_of(record);
+    uint64_t d, size;
 
-    if (record->offset / VI_UNIT >= heap->units || head >= heap->units)
+    if (head >= heap->units)
         return false;
     d = vi_descriptor(heap, head);
-    return VI_SPAN_KIND(d) == VI_SPAN_SMALL && vi_descriptor_valid(heap, head, d) &&
-           (index_of(record) + 1) * vi_classes[VI_SPAN_CLASS(d)].size <=
-               VI_SPAN_UNITS(d) * VI_UNIT &&
-           head * VI_UNIT + (uint64_t)index_of(record) * vi_classes[VI_SPAN_CLASS(d)].size ==
-               record->offset;
+    if (VI_SPAN_KIND(d) != VI_SPAN_SMALL || !vi_descriptor_valid(heap, head, d))
+        return false;
+    size = vi_classes[VI_SPAN_CLASS(d)].size;
+    return (index + 1) * size <= VI_SPAN_UNITS(d) * VI_UNIT &&
+           head * VI_UNIT + index * size == record->offset;
 }
 
 static uint64_t *small_word(void *context, const struct vi_record *record)
@@ -53,40 +53,25 @@ static void clear_bit(void *context, const struct vi_record *record)
     vi_heap_store(small_word(context, record), bit_of(record), 0);
 }
 
-static bool small_extent(void *context, const struct vi_record *record, uint64_t *offset,
-                         uint64_t *length)
-{
-    *offset = record->offset;
-    *length = vi_classes[VI_SPAN_CLASS(vi_descriptor(context, head_of(record)))].size;
-    return true;
-}
-
 static void alloc_settle(void *context, const struct vi_record *record, bool committed)
 {
-    struct vi_heap *heap = context;
-    struct vi_word *word = vi_span_word(heap, head_of(record), index_of(record));
-
-    word->mine &= ~bit_of(record);
     if (committed)
-        return;
-    __atomic_store_n(&word->avail, word->avail | bit_of(record), __ATOMIC_RELEASE);
-    heap->unit[head_of(record)].word = 0;
+        vi_span_word(context, head_of(record), index_of(record))->mine &= ~bit_of(record);
+    else
+        vi_span_push(context, head_of(record), index_of(record));
 }
 
 static void free_settle(void *context, const struct vi_record *record, bool committed)
 {
     struct vi_heap *heap = context;
-    const uint64_t head = head_of(record), bit = bit_of(record);
+    const uint64_t head = head_of(record);
     struct vi_word *word = vi_span_word(heap, head, index_of(record));
-    struct vi_unit *u = &heap->unit[head];
-    uint64_t taken;
 
-    __atomic_fetch_and(&word->freeing, ~bit, __ATOMIC_ACQ_REL);
+    word->freeing &= ~bit_of(record);
     if (!committed)
         return;
-    taken = __atomic_and_fetch(&word->taken, ~bit, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&u->owner, __ATOMIC_SEQ_CST) != 0 ||
-        (taken != 0 && __atomic_load_n(&u->listed, __ATOMIC_SEQ_CST)))
+    word->taken &= ~bit_of(record);
+    if (heap->unit[head].owner != 0 || (word->taken != 0 && heap->unit[head].listed))
         return;
     pthread_mutex_lock(&heap->lock);
     vi_span_review(heap, head);
@@ -121,15 +106,6 @@ static void clear_run(void *context, const struct vi_record *record)
     vi_heap_store(run_word(context, record), ~(uint64_t)0, 0);
 }
 
-static bool run_extent(void *context, const struct vi_record *record, uint64_t *offset,
-                       uint64_t *length)
-{
-    (void)context;
-    *offset = record->offset;
-    *length = (uint64_t)record->length * VI_UNIT;
-    return true;
-}
-
 /* The block is at rest, or its units are free. */
 static void settle_run(void *context, const struct vi_record *record, bool is_free)
 {
@@ -137,25 +113,30 @@ static void settle_run(void *context, const struct vi_record *record, bool is_fr
     const uint64_t unit = record->offset / VI_UNIT;
 
     pthread_mutex_lock(&heap->lock);
-    __atomic_store_n(&heap->unit[unit].state, VI_UNIT_UNSEEN, __ATOMIC_RELEASE);
+    heap->unit[unit].state = VI_UNIT_UNSEEN;
     if (is_free && unit < heap->frontier)
         vi_runs_put(heap, unit, record->length);
     pthread_mutex_unlock(&heap->lock);
 }
 
+/* Settles its cancellation, too. */
 static void run_alloc_settle(void *context, const struct vi_record *record, bool committed)
 {
     const struct vi_heap *heap = context;
+    const bool pending = heap->unit[record->offset / VI_UNIT].state == VI_UNIT_PENDING;
 
-    /* A cancelled one that commits is settled by its cancellation. */
-    if (!committed || heap->unit[record->offset / VI_UNIT].state == VI_UNIT_PENDING)
-        settle_run(context, record, !committed);
+    settle_run(context, record, !committed || !pending);
 }
 
-static void run_cancel_settle(void *context, const struct vi_record *record, bool committed)
+/* What is allocated, small or large. */
+static bool extent(void *context, const struct vi_record *record, uint64_t *offset,
+                   uint64_t *length)
 {
-    if (committed)
-        settle_run(context, record, true);
+    *offset = record->offset;
+    *length = record->kind == VI_KIND_RUN_ALLOC
+                  ? (uint64_t)record->length * VI_UNIT
+                  : vi_classes[VI_SPAN_CLASS(vi_descriptor(context, head_of(record)))].size;
+    return true;
 }
 
 /* ---- The root ---------------------------------------------------------- */
@@ -201,7 +182,7 @@ const struct vi_handler vi_heap_handlers[VI_KINDS] = {
                        .apply = set_bit,
                        .undo = clear_bit,
                        .word = small_word,
-                       .extent = small_extent,
+                       .extent = extent,
                        .settle = alloc_settle},
     [VI_KIND_CANCEL] = {.valid = small_valid, .apply = clear_bit, .word = small_word},
     [VI_KIND_FREE] = {.valid = small_valid,
@@ -213,12 +194,9 @@ const struct vi_handler vi_heap_handlers[VI_KINDS] = {
                            .apply = set_run,
                            .undo = clear_run,
                            .word = run_word,
-                           .extent = run_extent,
+                           .extent = extent,
                            .settle = run_alloc_settle},
-    [VI_KIND_RUN_CANCEL] = {.valid = run_valid,
-                            .apply = clear_run,
-                            .word = run_word,
-                            .settle = run_cancel_settle},
+    [VI_KIND_RUN_CANCEL] = {.valid = run_valid, .apply = clear_run, .word = run_word},
     [VI_KIND_RUN_FREE] = {.valid = run_valid,
                           .finish = clear_run,
                           .word = run_word,

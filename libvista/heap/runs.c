@@ -6,6 +6,8 @@
  */
 #include "heap/spans.h"
 
+#include <errno.h>
+
 #define LOOKS 32 /* at runs of the same bin: the shortest that fits, of so many */
 
 static unsigned bin_of(uint64_t units)
@@ -16,53 +18,39 @@ static unsigned bin_of(uint64_t units)
 /* Both ends: their state and length. */
 static void tag(struct vi_heap *heap, uint64_t unit, uint64_t units, uint8_t state)
 {
-    heap->unit[unit].length = (uint32_t)units;
-    heap->unit[unit + units - 1].length = (uint32_t)units;
-    __atomic_store_n(&heap->unit[unit].state, state, __ATOMIC_RELEASE);
-    __atomic_store_n(&heap->unit[unit + units - 1].state, state, __ATOMIC_RELEASE);
+    struct vi_unit *first = &heap->unit[unit], *last = first + units - 1;
+
+    first->length = last->length = (uint32_t)units;
+    first->state = state;
+    last->state = state;
 }
 
 static void add(struct vi_heap *heap, uint64_t unit, uint64_t units)
 {
-    uint32_t *first = &heap->bins[bin_of(units)];
-    struct vi_unit *u = &heap->unit[unit];
-
-    u->next = *first;
-    u->prev = 0;
-    if (*first != 0)
-        heap->unit[*first - 1].prev = (uint32_t)unit + 1;
-    *first = (uint32_t)unit + 1;
+    vi_list_add(heap, &heap->bins[bin_of(units)], unit);
     tag(heap, unit, units, VI_UNIT_FREE);
 }
 
-static void drop(struct vi_heap *heap, uint64_t unit)
+/* Returns its length. */
+static uint64_t drop(struct vi_heap *heap, uint64_t unit)
 {
-    struct vi_unit *u = &heap->unit[unit];
+    const uint64_t units = heap->unit[unit].length;
 
-    if (u->next != 0)
-        heap->unit[u->next - 1].prev = u->prev;
-    if (u->prev != 0)
-        heap->unit[u->prev - 1].next = u->next;
-    else
-        heap->bins[bin_of(u->length)] = u->next;
-    tag(heap, unit, u->length, VI_UNIT_UNSEEN);
+    vi_list_remove(heap, &heap->bins[bin_of(units)], unit);
+    tag(heap, unit, units, VI_UNIT_UNSEEN);
+    return units;
 }
 
 void vi_runs_put(struct vi_heap *heap, uint64_t unit, uint64_t units)
 {
+    const uint64_t end = unit + units;
+
     if (unit > 0 && heap->unit[unit - 1].state == VI_UNIT_FREE) {
-        const uint32_t before = heap->unit[unit - 1].length;
-
-        drop(heap, unit - before);
-        unit -= before;
-        units += before;
+        unit -= heap->unit[unit - 1].length;
+        units += drop(heap, unit);
     }
-    if (unit + units < heap->units && heap->unit[unit + units].state == VI_UNIT_FREE) {
-        const uint32_t after = heap->unit[unit + units].length;
-
-        drop(heap, unit + units);
-        units += after;
-    }
+    if (end < heap->units && heap->unit[end].state == VI_UNIT_FREE)
+        units += drop(heap, end);
     add(heap, unit, units);
 }
 
@@ -84,19 +72,21 @@ static uint64_t look(const struct vi_heap *heap, unsigned bin, uint64_t units)
 
 uint64_t vi_runs_take(struct vi_heap *heap, uint64_t units)
 {
+    const struct vi_heap_place *place = &heap->place;
+    uint64_t unit = VI_NONE, length;
+
     do {
-        for (unsigned bin = bin_of(units); bin < VI_BINS; bin++) {
-            const uint64_t unit = look(heap, bin, units);
-
-            if (unit != VI_NONE) {
-                const uint64_t length = heap->unit[unit].length;
-
-                drop(heap, unit);
-                if (length > units)
-                    add(heap, unit + units, length - units);
-                return unit;
-            }
-        }
-    } while (vi_runs_scan(heap));
+        for (unsigned bin = bin_of(units); bin < VI_BINS && unit == VI_NONE; bin++)
+            unit = look(heap, bin, units);
+    } while (unit == VI_NONE && vi_runs_scan(heap));
+    errno = 0;
+    if (unit == VI_NONE)
+        return VI_NONE;
+    length = drop(heap, unit);
+    if (length > units)
+        add(heap, unit + units, length - units);
+    if (place->back == NULL || place->back(place->context, unit * VI_UNIT, units * VI_UNIT) == 0)
+        return unit;
+    vi_runs_put(heap, unit, units);
     return VI_NONE;
 }

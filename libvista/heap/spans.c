@@ -5,8 +5,6 @@
  */
 #include "heap/spans.h"
 
-#include <errno.h>
-
 #define SCAN_STEP 256 /* spans or stretches of free units looked at in one go */
 
 /* ---- Size classes ------------------------------------------------------ */
@@ -54,104 +52,89 @@ bool vi_descriptor_valid(const struct vi_heap *heap, uint64_t unit, uint64_t d)
 
 uint64_t vi_span_head(const struct vi_heap *heap, uint64_t unit)
 {
-    for (uint64_t back = 0; back < VI_SMALL_UNITS && back <= unit; back++) {
-        const uint64_t d = vi_descriptor(heap, unit - back);
+    uint64_t head = unit, d;
 
-        if (d != 0)
-            return VI_SPAN_KIND(d) == VI_SPAN_SMALL && VI_SPAN_UNITS(d) > back &&
-                           vi_descriptor_valid(heap, unit - back, d)
-                       ? unit - back
-                       : VI_NONE;
-    }
-    return VI_NONE;
+    while ((d = vi_descriptor(heap, head)) == 0)
+        if (head == 0 || unit - --head >= VI_SMALL_UNITS)
+            return VI_NONE;
+    return VI_SPAN_KIND(d) == VI_SPAN_SMALL && unit - head < VI_SPAN_UNITS(d) &&
+                   vi_descriptor_valid(heap, head, d)
+               ? head
+               : VI_NONE;
+}
+
+bool vi_span_sound(const struct vi_heap *heap, uint64_t head, uint64_t descriptor)
+{
+    if (!vi_descriptor_valid(heap, head, descriptor))
+        return false;
+    for (uint64_t unit = head + 1; unit < head + VI_SPAN_UNITS(descriptor); unit++)
+        if (vi_descriptor(heap, unit) != 0)
+            return false;
+    return true;
 }
 
 /* ---- Lists ------------------------------------------------------------- */
 
-static void list(struct vi_heap *heap, uint64_t head)
+void vi_list_add(struct vi_heap *heap, uint32_t *first, uint64_t unit)
 {
-    struct vi_unit *u = &heap->unit[head];
-    uint32_t *first = &heap->partial[u->class];
-
-    u->next = *first;
-    u->prev = 0;
+    heap->unit[unit].next = *first;
+    heap->unit[unit].prev = 0;
     if (*first != 0)
-        heap->unit[*first - 1].prev = (uint32_t)head + 1;
-    *first = (uint32_t)head + 1;
-    __atomic_store_n(&u->listed, 1, __ATOMIC_SEQ_CST);
+        heap->unit[*first - 1].prev = (uint32_t)unit + 1;
+    *first = (uint32_t)unit + 1;
 }
 
-static void unlist(struct vi_heap *heap, uint64_t head)
+void vi_list_remove(struct vi_heap *heap, uint32_t *first, uint64_t unit)
 {
-    struct vi_unit *u = &heap->unit[head];
+    const struct vi_unit *u = &heap->unit[unit];
 
-    if (!u->listed)
-        return;
     if (u->next != 0)
         heap->unit[u->next - 1].prev = u->prev;
     if (u->prev != 0)
         heap->unit[u->prev - 1].next = u->next;
     else
-        heap->partial[u->class] = u->next;
-    __atomic_store_n(&u->listed, 0, __ATOMIC_SEQ_CST);
+        *first = u->next;
 }
 
 /* ---- Spans ------------------------------------------------------------- */
 
-/* Bits of word `i` that are blocks. */
-static uint64_t block_mask(const struct vi_unit *u, uint32_t i)
+/* Bits that are blocks in the word of `block`, its first. */
+static uint64_t block_mask(const struct vi_unit *u, uint32_t block)
 {
-    const uint32_t left = u->blocks - i * 64u;
+    const uint32_t left = u->blocks - block;
 
     return left >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << left) - 1;
 }
 
-/* Sets the volatile words from the stored ones. */
+/* Sets the volatile words from the stored ones.  Spans that ended left them zero. */
 static void load(struct vi_heap *heap, uint64_t head, uint64_t descriptor)
 {
     struct vi_unit *u = &heap->unit[head];
 
     u->class = (uint8_t)VI_SPAN_CLASS(descriptor);
     u->blocks = (uint16_t)(VI_SPAN_UNITS(descriptor) * VI_UNIT / vi_classes[u->class].size);
-    u->words = (uint8_t)((u->blocks + 63) / 64);
-    u->listed = 0;
-    u->stamp = 0;
-    for (uint32_t i = 0; i < u->words; i++) {
-        struct vi_word *word = vi_span_word(heap, head, i * 64u);
-        const uint64_t stored =
-            __atomic_load_n(vi_span_bits(heap, head, i * 64u), __ATOMIC_RELAXED);
-
-        word->freeing = 0;
-        word->avail = 0;
-        word->mine = 0;
-        __atomic_store_n(&word->taken, stored & block_mask(u, i), __ATOMIC_RELAXED);
-    }
-    __atomic_store_n(&u->owner, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&u->state, VI_UNIT_SMALL, __ATOMIC_RELEASE);
-}
-
-bool vi_span_alone(const struct vi_heap *heap, uint64_t head, uint64_t units)
-{
-    for (uint64_t unit = head + 1; unit < head + units; unit++)
-        if (vi_descriptor(heap, unit) != 0)
-            return false;
-    return true;
+    for (uint32_t block = 0; block < u->blocks; block += 64)
+        vi_span_word(heap, head, block)->taken =
+            __atomic_load_n(vi_span_bits(heap, head, block), __ATOMIC_RELAXED) &
+            block_mask(u, block);
+    u->owner = 0;
+    u->state = VI_UNIT_SMALL;
 }
 
 bool vi_span_load(struct vi_heap *heap, uint64_t head)
 {
-    const uint8_t *state = &heap->unit[head].state;
+    struct vi_unit *u = &heap->unit[head];
     uint64_t d;
 
-    if (__atomic_load_n(state, __ATOMIC_ACQUIRE) == VI_UNIT_SMALL)
+    if (u->state == VI_UNIT_SMALL)
         return true;
     pthread_mutex_lock(&heap->lock);
     d = vi_descriptor(heap, head);
-    if (*state == VI_UNIT_UNSEEN && VI_SPAN_KIND(d) == VI_SPAN_SMALL &&
-        vi_descriptor_valid(heap, head, d) && vi_span_alone(heap, head, VI_SPAN_UNITS(d)))
+    if (u->state == VI_UNIT_UNSEEN && VI_SPAN_KIND(d) == VI_SPAN_SMALL &&
+        vi_span_sound(heap, head, d))
         load(heap, head, d);
     pthread_mutex_unlock(&heap->lock);
-    return __atomic_load_n(state, __ATOMIC_ACQUIRE) == VI_UNIT_SMALL;
+    return u->state == VI_UNIT_SMALL;
 }
 
 /* Durable at once: a span outlives the transaction that it was made for. */
@@ -163,29 +146,37 @@ static void describe(struct vi_heap *heap, uint64_t head, uint64_t descriptor)
     vi_flush_fence(heap->place.persist, where, sizeof *where);
 }
 
+static void unlist(struct vi_heap *heap, uint64_t head)
+{
+    vi_list_remove(heap, &heap->partial[heap->unit[head].class], head);
+    heap->unit[head].listed = 0;
+}
+
 void vi_span_review(struct vi_heap *heap, uint64_t head)
 {
     struct vi_unit *u = &heap->unit[head];
     bool any_free = false, any_taken = false;
     uint64_t units;
 
-    if (u->state != VI_UNIT_SMALL || __atomic_load_n(&u->owner, __ATOMIC_SEQ_CST) != 0)
+    if (u->state != VI_UNIT_SMALL || u->owner != 0)
         return;
-    for (uint32_t i = 0; i < u->words; i++) {
-        const uint64_t taken =
-            __atomic_load_n(&vi_span_word(heap, head, i * 64u)->taken, __ATOMIC_SEQ_CST);
+    for (uint32_t block = 0; block < u->blocks; block += 64) {
+        const uint64_t taken = vi_span_word(heap, head, block)->taken;
 
-        any_free |= taken != block_mask(u, i);
+        any_free |= taken != block_mask(u, block);
         any_taken |= taken != 0;
     }
-    if (any_taken && any_free && !u->listed)
-        list(heap, head);
+    if (any_taken && any_free && !u->listed) {
+        vi_list_add(heap, &heap->partial[u->class], head);
+        u->listed = 1;
+    }
     if (any_taken)
         return;
+    if (u->listed)
+        unlist(heap, head);
     units = VI_SPAN_UNITS(vi_descriptor(heap, head));
-    unlist(heap, head);
     describe(heap, head, 0);
-    __atomic_store_n(&u->state, VI_UNIT_UNSEEN, __ATOMIC_RELEASE);
+    u->state = VI_UNIT_UNSEEN;
     if (head < heap->frontier) /* else the look through the heap will find them */
         vi_runs_put(heap, head, units);
 }
@@ -195,102 +186,87 @@ bool vi_span_harvest(struct vi_heap *heap, uint64_t head)
     struct vi_unit *u = &heap->unit[head];
     bool any = false;
 
-    for (uint32_t i = 0; i < u->words; i++) {
-        struct vi_word *word = vi_span_word(heap, head, i * 64u);
-        const uint64_t free = block_mask(u, i) & ~__atomic_load_n(&word->taken, __ATOMIC_SEQ_CST);
+    for (uint32_t block = 0; block < u->blocks; block += 64) {
+        struct vi_word *word = vi_span_word(heap, head, block);
+        const uint64_t free = block_mask(u, block) & ~word->taken;
 
-        if (free != 0)
-            __atomic_fetch_or(&word->taken, free, __ATOMIC_SEQ_CST);
+        if (free == 0)
+            continue;
+        word->taken |= free;
         __atomic_store_n(&word->avail, word->avail | free, __ATOMIC_RELAXED);
-        any |= free != 0;
+        u->from = 0;
+        any = true;
     }
-    if (any)
-        u->word = 0;
     return any;
+}
+
+void vi_span_push(struct vi_heap *heap, uint64_t head, uint32_t block)
+{
+    struct vi_unit *u = &heap->unit[head];
+    struct vi_word *word = vi_span_word(heap, head, block);
+    const uint64_t bit = (uint64_t)1 << block % 64;
+
+    word->mine &= ~bit;
+    __atomic_store_n(&word->avail, word->avail | bit, __ATOMIC_RELEASE);
+    if (u->from > block)
+        u->from = (uint16_t)(block / 64 * 64);
 }
 
 void vi_span_release(struct vi_heap *heap, uint64_t head)
 {
     struct vi_unit *u = &heap->unit[head];
 
-    for (uint32_t i = 0; i < u->words; i++) {
-        struct vi_word *word = vi_span_word(heap, head, i * 64u);
+    for (uint32_t block = 0; block < u->blocks; block += 64) {
+        struct vi_word *word = vi_span_word(heap, head, block);
         const uint64_t avail = word->avail;
 
         __atomic_store_n(&word->avail, 0, __ATOMIC_RELAXED);
         if (avail != 0)
-            __atomic_fetch_and(&word->taken, ~avail, __ATOMIC_SEQ_CST);
+            word->taken &= ~avail;
     }
     /* Who frees a block looks at the owner after clearing its taken bit; we look at
      * the bits after clearing the owner.  One of the two sees the other. */
-    __atomic_store_n(&u->owner, 0, __ATOMIC_SEQ_CST);
+    u->owner = 0;
     vi_span_review(heap, head);
 }
 
-/* How long a new span is: in a small heap at most a 128th of it, so that every class
- * can have one; at least one block. */
-static uint64_t span_units(const struct vi_heap *heap, unsigned class)
-{
-    const uint64_t least = (vi_classes[class].size + VI_UNIT - 1) / VI_UNIT;
-    uint64_t units = vi_classes[class].units;
-
-    while (units > heap->units / 128 && units / 2 >= least)
-        units /= 2;
-    return units;
-}
-
+/* In a small heap a span is at most a 128th of it, so that every class can have one;
+ * at least one block. */
 static uint64_t make(struct vi_heap *heap, unsigned class)
 {
-    const uint64_t units = span_units(heap, class);
-    const uint64_t head = vi_runs_take(heap, units);
+    uint64_t units = vi_classes[class].units, head;
 
-    if (head == VI_NONE)
-        return VI_NONE;
-    if (heap->place.back != NULL &&
-        heap->place.back(heap->place.context, head * VI_UNIT, units * VI_UNIT) != 0) {
-        vi_runs_put(heap, head, units);
-        return VI_NONE;
+    while (units > heap->units / 128 && units / 2 * VI_UNIT >= vi_classes[class].size)
+        units /= 2;
+    head = vi_runs_take(heap, units);
+    if (head != VI_NONE) {
+        describe(heap, head, VI_SPAN(VI_SPAN_SMALL, units, class));
+        load(heap, head, vi_descriptor(heap, head));
     }
-    describe(heap, head, VI_SPAN(VI_SPAN_SMALL, units, class));
-    load(heap, head, vi_descriptor(heap, head));
     return head;
 }
 
 uint64_t vi_span_acquire(struct vi_heap *heap, uint32_t slot, unsigned class)
 {
-    uint64_t head;
+    const uint32_t *partial = &heap->partial[class];
+    uint64_t head = VI_NONE;
 
-    errno = 0;
-    if (heap->partial[class] == 0)
+    if (*partial == 0)
         vi_runs_scan(heap);
-    while (heap->partial[class] != 0) {
-        head = heap->partial[class] - 1;
+    if (*partial == 0)
+        head = make(heap, class);
+    if (head == VI_NONE && *partial != 0) { /* making one may have found others */
+        head = *partial - 1;
         unlist(heap, head);
-        __atomic_store_n(&heap->unit[head].owner, (uint16_t)(slot + 1), __ATOMIC_SEQ_CST);
-        if (vi_span_harvest(heap, head))
-            return head;
-        vi_span_release(heap, head);
     }
-    head = make(heap, class);
     if (head == VI_NONE)
-        return heap->partial[class] != 0 ? vi_span_acquire(heap, slot, class) : VI_NONE;
-    __atomic_store_n(&heap->unit[head].owner, (uint16_t)(slot + 1), __ATOMIC_SEQ_CST);
-    vi_span_harvest(heap, head);
-    return head;
+        return VI_NONE;
+    heap->unit[head].owner = (uint16_t)(slot + 1);
+    /* No free block: a damaged file, bits are set in units that were free. */
+    return vi_span_harvest(heap, head) ? head : VI_NONE;
 }
 
 /* ---- Looking through the heap ------------------------------------------ */
-
-/* The stretch of free units at the frontier. */
-static uint64_t free_stretch(const struct vi_heap *heap)
-{
-    uint64_t end = heap->frontier;
-
-    while (end < heap->units && end - heap->frontier < VI_GROUP_UNITS &&
-           vi_descriptor(heap, end) == 0 && heap->unit[end].state < VI_UNIT_PENDING)
-        end++;
-    return end - heap->frontier;
-}
 
 bool vi_runs_scan(struct vi_heap *heap)
 {
@@ -298,24 +274,25 @@ bool vi_runs_scan(struct vi_heap *heap)
 
     for (int i = 0; i < SCAN_STEP && heap->frontier < heap->units && !heap->damaged; i++) {
         const uint64_t head = heap->frontier, d = vi_descriptor(heap, head);
+        const struct vi_unit *u = &heap->unit[head];
 
-        if (heap->unit[head].state >= VI_UNIT_PENDING) {
-            heap->frontier += heap->unit[head].length; /* settled later */
+        if (u->state >= VI_UNIT_PENDING) {
+            heap->frontier += u->length; /* settled later */
         } else if (d == 0) {
-            const uint64_t units = free_stretch(heap);
+            uint64_t end = head + 1;
 
-            heap->frontier += units;
-            vi_runs_put(heap, head, units);
-        } else if (!vi_descriptor_valid(heap, head, d) ||
-                   !vi_span_alone(heap, head, VI_SPAN_UNITS(d))) {
+            while (end < heap->units && end - head < VI_GROUP_UNITS &&
+                   vi_descriptor(heap, end) == 0 && heap->unit[end].state < VI_UNIT_PENDING)
+                end++;
+            heap->frontier = end;
+            vi_runs_put(heap, head, end - head);
+        } else if (!vi_span_sound(heap, head, d)) {
             heap->damaged = true;
         } else {
             heap->frontier += VI_SPAN_UNITS(d);
-            if (VI_SPAN_KIND(d) == VI_SPAN_SMALL) {
-                if (heap->unit[head].state != VI_UNIT_SMALL)
-                    load(heap, head, d);
-                vi_span_review(heap, head);
-            }
+            if (VI_SPAN_KIND(d) == VI_SPAN_SMALL && u->state != VI_UNIT_SMALL)
+                load(heap, head, d);
+            vi_span_review(heap, head);
         }
     }
     return more;

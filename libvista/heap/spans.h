@@ -36,33 +36,30 @@ extern const struct vi_class vi_classes[VI_CLASSES];
 unsigned vi_class_of(size_t size);
 
 enum vi_unit_state {
-    VI_UNIT_UNSEEN,    /* as the descriptor says; not looked at, or a large span at rest */
-    VI_UNIT_FREE,      /* first or last of a free run */
-    VI_UNIT_SMALL,     /* head of a small span whose words are loaded */
-    VI_UNIT_PENDING,   /* head of a large block that `owner` has allocated */
-    VI_UNIT_CANCELLED, /* the same, freed again */
-    VI_UNIT_FREEING,   /* head of a large block that an open transaction has freed */
+    VI_UNIT_UNSEEN,  /* as the descriptor says; not looked at, or a large span at rest */
+    VI_UNIT_FREE,    /* first or last of a free run */
+    VI_UNIT_SMALL,   /* head of a small span whose words are loaded */
+    VI_UNIT_PENDING, /* head of a large block that `owner` has allocated */
+    VI_UNIT_FREEING, /* head of a large block that an open transaction has freed */
 };
 
 struct vi_unit {
-    uint64_t stamp;  /* small: of the last transaction that took a block */
-    uint32_t next;   /* in a list of runs or spans: unit + 1 */
-    uint32_t prev;   /* the same; of bins and partial lists */
-    uint32_t length; /* of the free run, at both ends; of a pending large block */
-    uint16_t owner;  /* slot + 1 */
-    uint8_t state;
+    uint64_t stamp;         /* small: of the last transaction that took a block */
+    uint32_t next;          /* in a list of runs or spans: unit + 1 */
+    uint32_t prev;          /* the same; of bins and partial lists */
+    uint32_t length;        /* of the free run, at both ends; of a pending large block */
+    _Atomic uint16_t owner; /* slot + 1 */
+    _Atomic uint8_t state;
     uint8_t class;
-    uint8_t listed;  /* in its class's partial list */
-    uint8_t word;    /* small: avail is empty before this word */
-    uint16_t blocks; /* small: how many */
-    uint8_t words;   /* small: of its bitmap */
-    uint8_t reserved[3];
+    _Atomic uint8_t listed; /* in its class's partial list */
+    uint16_t blocks;        /* small: how many */
+    uint16_t from;          /* small: avail is empty before this block's word */
 };
 _Static_assert(sizeof(struct vi_unit) == 32, "two units a line");
 
 struct vi_word {
-    uint64_t taken;
-    uint64_t freeing;
+    _Atomic uint64_t taken;
+    _Atomic uint64_t freeing;
     uint64_t avail;
     uint64_t mine;
 };
@@ -126,12 +123,20 @@ uint64_t vi_span_head(const struct vi_heap *heap, uint64_t unit);
 /* Makes sure that a small span's words are loaded; false: it is not a sound one. */
 bool vi_span_load(struct vi_heap *heap, uint64_t head);
 
-/* Are the descriptors behind a span's first zero, so that it overlaps no other? */
-bool vi_span_alone(const struct vi_heap *heap, uint64_t head, uint64_t units);
+/* Is the descriptor valid, and are those behind it zero, so that it overlaps no other? */
+bool vi_span_sound(const struct vi_heap *heap, uint64_t head, uint64_t descriptor);
+
+/* A block of an owned span becomes available again to the owner. */
+void vi_span_push(struct vi_heap *heap, uint64_t head, uint32_t block);
 
 /* All of the following are called with the lock. */
 
-/* Free runs; taking looks further into the heap if it must.  VI_NONE: no room. */
+/* Lists of runs or spans, that begin at `first`. */
+void vi_list_add(struct vi_heap *heap, uint32_t *first, uint64_t unit);
+void vi_list_remove(struct vi_heap *heap, uint32_t *first, uint64_t unit);
+
+/* Free runs; taking looks further into the heap if it must, and allocates the disk
+ * blocks.  VI_NONE with errno 0: no room; else with errno. */
 void vi_runs_put(struct vi_heap *heap, uint64_t unit, uint64_t units);
 uint64_t vi_runs_take(struct vi_heap *heap, uint64_t units);
 bool vi_runs_scan(struct vi_heap *heap); /* false: nothing was left to look at */
