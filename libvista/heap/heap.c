@@ -234,14 +234,11 @@ static uint64_t allocate_run(struct vi_heap *heap, struct vi_log *log, uint64_t 
 static void release(struct vi_heap *heap, struct vi_cache *cache, uint64_t open)
 {
     pthread_mutex_lock(&heap->lock);
-    for (unsigned class = 0; class < VI_CLASSES; class ++) {
-        const uint32_t current = cache->current[class];
-
-        if (current == 0 || heap->unit[current - 1].stamp == open)
-            continue;
-        cache->current[class] = 0;
-        vi_span_release(heap, current - 1);
-    }
+    for (uint32_t *current = cache->current; current < cache->current + VI_CLASSES; current++)
+        if (*current != 0 && heap->unit[*current - 1].stamp != open) {
+            vi_span_release(heap, *current - 1);
+            *current = 0;
+        }
     pthread_mutex_unlock(&heap->lock);
 }
 

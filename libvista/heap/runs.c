@@ -60,12 +60,11 @@ static uint64_t look(const struct vi_heap *heap, unsigned bin, uint64_t units)
     uint64_t best = VI_NONE;
     uint32_t at = heap->bins[bin];
 
-    for (int i = 0; at != 0 && (i < LOOKS || best == VI_NONE); i++) {
-        const struct vi_unit *u = &heap->unit[at - 1];
+    for (int i = 0; at != 0 && (i < LOOKS || best == VI_NONE); i++, at = heap->unit[at - 1].next) {
+        const uint32_t length = heap->unit[at - 1].length;
 
-        if (u->length >= units && (best == VI_NONE || u->length < heap->unit[best].length))
+        if (length >= units && (best == VI_NONE || length < heap->unit[best].length))
             best = at - 1;
-        at = u->next;
     }
     return best;
 }
