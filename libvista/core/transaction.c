@@ -27,7 +27,7 @@ static struct vi_tx *of_handle(vista_tx *handle)
 
 static bool is_open(const struct vi_tx *tx)
 {
-    return __atomic_load_n(&tx->log.cursor.limit1, __ATOMIC_RELAXED) != VISTA_CLOSED;
+    return __atomic_load_n(&tx->log.cursor.limit1, __ATOMIC_ACQUIRE) != VISTA_CLOSED;
 }
 
 struct vi_tx *vi_tx_check(vista_tx *handle)
