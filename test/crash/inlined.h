@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * See inlined.c.
+ */
+#ifndef CRASH_INLINED_H
+#define CRASH_INLINED_H
+
+#include "vista.h"
+
+vista_tx *inlined_begin(vista_segment *segment);
+int inlined_set_range(vista_tx *tx, void *address, size_t length);
+int inlined_end(vista_tx *tx);
+
+#endif

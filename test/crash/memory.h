@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Simulated persistent memory.  The library's own objects are compiled so that each
+ * of their stores comes by here (hooks.c), and its flushes and fences do through
+ * vi_persist_test_ops.  For every cache line that was ever stored to there is the
+ * list of its versions since it was last known to be durable: a crash leaves any one
+ * of them, since a line reaches memory as a prefix of its stores in order.
+ *
+ * There are three worlds, each a memory of its own with the same layout:
+ *
+ *     LIVE    the mapped segment that a scenario works on
+ *     IMAGE   what a crash of LIVE may have left; recovery runs on it
+ *     SECOND  what a crash of that recovery may have left; recovery runs again
+ *
+ * Between states IMAGE and SECOND equal what is durable in LIVE.  Everything runs on
+ * one thread of the system; `thread` numbers those that the scenario simulates.
+ */
+#ifndef CRASH_MEMORY_H
+#define CRASH_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LINE 64u
+#define PAGE 4096u
+#define THREADS 4
+
+/* Everything tracked lies in [WINDOW, WINDOW + 2^40); region r of world w at number
+ * 2 * w + r of its 4 GiB parts, so that a store is told from others by a shift. */
+#define WINDOW ((uintptr_t)0x200000000000)
+#define PART(number) (WINDOW + ((uintptr_t)(number) << 32))
+
+enum { LIVE, IMAGE, SECOND, WORLDS, NO_WORLD = WORLDS };
+enum { META, DATA, REGIONS };
+
+struct version {
+    unsigned char bytes[LINE];
+    uint64_t hash; /* of offset and bytes; 0 when these are zero */
+};
+
+struct line {
+    unsigned char *at;
+    uint64_t offset; /* in the file */
+    uint32_t first;  /* how many versions came before versions[0], which is durable */
+    uint32_t count;  /* versions from there on; 1: the line is clean */
+    uint32_t capacity;
+    struct version *versions;
+    unsigned char original[LINE]; /* before its first store */
+};
+
+struct region {
+    unsigned char *base;
+    size_t size;
+    uint64_t offset;  /* in the file */
+    uint32_t *number; /* by line: its place in struct world.lines + 1; 0: never stored to */
+};
+
+struct world {
+    struct region region[REGIONS];
+    struct line **lines; /* [0, used) in the order of their first store; behind: spare */
+    size_t used, capacity;
+    bool exact;      /* stores are durable at once: the kill-safe and eADR classes */
+    bool touch_only; /* only remember which lines were stored to, and what they were */
+    uint64_t hash;   /* of the durable image */
+    struct flush {
+        struct line *line;
+        uint32_t version; /* counted like struct line.first */
+    } * flushes[THREADS]; /* begun, not yet fenced */
+    size_t flush_count[THREADS], flush_capacity[THREADS];
+};
+
+extern struct world worlds[WORLDS];
+
+struct memory {
+    int current;      /* the world whose code runs, or NO_WORLD */
+    unsigned thread;  /* simulated */
+    uint64_t seed;    /* of the order in which a memcpy stores its words */
+    bool registering; /* the next mappings of a file are LIVE's */
+    int fd;           /* of LIVE's file */
+    uint64_t stores;  /* seen in LIVE */
+    /* A crash may happen now: before a fence, or, exact, after a store. */
+    void (*point)(struct world *world);
+    /* In LIVE: another simulated thread may run now. */
+    void (*pause)(bool at_fence);
+};
+extern struct memory memory;
+
+/* Empties the worlds for a new segment. */
+void memory_reset(void);
+
+/* Address at the same place of another world. */
+unsigned char *memory_mirror(const struct world *from, const unsigned char *at,
+                             const struct world *to);
+
+/* Before a store; what it stored is looked at when the next event comes. */
+void memory_store_tracked(const void *address, size_t size);
+static inline void memory_store(const void *address, size_t size)
+{
+    if ((uintptr_t)address >> 40 == WINDOW >> 40) /* most are to the stack */
+        memory_store_tracked(address, size);
+}
+void memory_complete(void);
+
+void memory_flush(const void *address, size_t length);
+void memory_fence(void);
+int memory_sync(int fd);
+
+/* All that was stored to LIVE is durable from now on. */
+void memory_all_durable(void);
+
+/* Forgets a world's lines; `restore`: puts back what they were, in deeper worlds too. */
+void memory_forget(struct world *world, bool restore);
+
+void memory_register(void *address, size_t size, int fd, uint64_t offset);
+/* A hole was made in LIVE's file: its lines read as zero. */
+void memory_punched(uint64_t offset, uint64_t length);
+
+#endif

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The model: see model.h.
+ */
+#include "model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap/spans.h"
+#include "memory.h"
+#include "states.h"
+
+#define WORDS (LINE / 8)
+
+struct model model;
+
+/* A line to be looked at in each state: its bytes of one act, or of none. */
+struct part {
+    size_t offset;
+    int act; /* ACTS: bytes of no act */
+    uint64_t base[WORDS], after[WORDS];
+    uint64_t base_mask[WORDS], after_mask[WORDS]; /* bytes that count */
+};
+static struct part *parts;
+static size_t part_count, part_capacity;
+static unsigned char prepared[DATA_MAX / LINE];
+
+void model_reset(size_t size, bool heap)
+{
+    memset(&model, 0, sizeof model);
+    model.size = size;
+    model.heap = heap;
+    memset(model.role, heap ? UNUSED : LIVE_BYTE, size);
+}
+
+static const unsigned char *live(void)
+{
+    return worlds[LIVE].region[DATA].base;
+}
+
+void model_range(int act, size_t offset, size_t length)
+{
+    model.epoch++;
+    for (size_t i = offset; i < offset + length; i++)
+        if (model.role[i] == LIVE_BYTE) {
+            model.role[i] = RANGE;
+            model.owner[i] = (unsigned char)act;
+        }
+}
+
+static uint64_t *block_word(uint64_t *words, size_t offset, uint64_t *bit)
+{
+    *bit = (uint64_t)1 << offset / GRANULE % 64;
+    return &words[offset / GRANULE / 64];
+}
+
+void model_allocated(int act, size_t offset, size_t length)
+{
+    uint64_t bit, *word = block_word(model.act[act].changed, offset, &bit);
+
+    model.epoch++;
+    for (size_t i = offset; i < offset + length; i++) {
+        /* Freed by one that is still committing: handed out only because its slot is
+         * durably idle, so it must be found committed from now on. */
+        if (model.role[i] == GOING && model.owner[i] != act && model.act[model.owner[i]].ending)
+            model_commit(model.owner[i]);
+        if (model.role[i] != UNUSED) {
+            printf("BAD: vista_malloc handed out %zu, which is in use (byte %zu, role %d)\n"
+                   "  see it again: %s\n",
+                   offset, i, model.role[i], states.rerun);
+            exit(1);
+        }
+        model.role[i] = FRESH;
+        model.owner[i] = (unsigned char)act;
+    }
+    *word ^= bit;
+}
+
+void model_freed(int act, size_t offset, size_t length)
+{
+    uint64_t bit, *word = block_word(model.act[act].changed, offset, &bit);
+
+    model.epoch++;
+    *word ^= bit;
+    for (size_t i = offset; i < offset + length; i++) {
+        model.role[i] = model.role[i] == FRESH ? UNUSED : GOING;
+        model.owner[i] = (unsigned char)act;
+    }
+}
+
+void model_commit(int number)
+{
+    struct act *act = &model.act[number];
+
+    model.epoch++;
+    if (!act->decided)
+        for (size_t i = 0; i < model.size; i++) {
+            if (model.owner[i] != number || model.role[i] < RANGE)
+                continue;
+            if (model.role[i] != GOING)
+                model.base[i] = live()[i];
+            model.role[i] = model.role[i] == GOING ? UNUSED : LIVE_BYTE;
+        }
+    for (size_t i = 0; i < BLOCK_WORDS && !act->decided; i++)
+        model.blocks[i] ^= act->changed[i];
+    if (act->moves_root && !act->decided)
+        memcpy(model.root, act->root, sizeof model.root);
+    memset(act->changed, 0, sizeof act->changed);
+    act->moves_root = false;
+    act->decided = true;
+}
+
+void model_abort(int number)
+{
+    model.epoch++;
+    for (size_t i = 0; i < model.size; i++)
+        if (model.owner[i] == number && model.role[i] >= RANGE)
+            model.role[i] = model.role[i] == FRESH ? UNUSED : LIVE_BYTE;
+    memset(&model.act[number], 0, sizeof model.act[number]);
+}
+
+/* ---- Judging ----------------------------------------------------------- */
+
+static struct part *add_part(size_t offset, int act)
+{
+    struct part *part;
+
+    if (part_count == part_capacity) {
+        part_capacity += 256;
+        parts = realloc(parts, part_capacity * sizeof *parts);
+    }
+    part = &parts[part_count++];
+    memset(part, 0, sizeof *part);
+    part->offset = offset;
+    part->act = act;
+    memcpy(part->base, model.base + offset, LINE);
+    memcpy(part->after, live() + offset, LINE);
+    return part;
+}
+
+/* The parts of one line of data. */
+static void prepare_line(size_t offset)
+{
+    struct part *of[ACTS + 1] = {NULL};
+    const size_t first = part_count;
+
+    if (prepared[offset / LINE])
+        return;
+    prepared[offset / LINE] = 1;
+    for (unsigned i = 0; i < LINE; i++) {
+        const unsigned role = model.role[offset + i];
+        const int act = role == LIVE_BYTE ? ACTS : model.owner[offset + i];
+
+        if (role == UNUSED)
+            continue;
+        if (of[act] == NULL) {
+            add_part(offset, act);
+            for (size_t p = first; p < part_count; p++) /* they may have moved */
+                of[parts[p].act] = &parts[p];
+        }
+        if (role != FRESH)
+            ((unsigned char *)of[act]->base_mask)[i] = 0xff;
+        if (role == RANGE || role == FRESH)
+            ((unsigned char *)of[act]->after_mask)[i] = 0xff;
+    }
+}
+
+/* Parts of acts stay from point to point while the model does. */
+static void prepare_acts(void)
+{
+    static uint64_t epoch;
+    static size_t of_acts;
+
+    for (size_t i = epoch == model.epoch ? of_acts : 0; i < part_count; i++)
+        prepared[parts[i].offset / LINE] = 0;
+    if (epoch == model.epoch) {
+        part_count = of_acts;
+        for (size_t i = 0; i < part_count; i++) {
+            prepared[parts[i].offset / LINE] = 1;
+            memcpy(parts[i].after, live() + parts[i].offset, LINE);
+        }
+        return;
+    }
+    epoch = model.epoch;
+    part_count = 0;
+    for (size_t i = 0; i < model.size; i++)
+        if (model.role[i] >= RANGE) {
+            prepare_line(i / LINE * LINE);
+            i |= LINE - 1;
+        }
+    of_acts = part_count;
+}
+
+void model_prepare(void)
+{
+    const struct world *world = &worlds[LIVE];
+    const struct region *data = &world->region[DATA];
+
+    prepare_acts();
+    for (size_t i = 0; i < world->used && !world->exact; i++)
+        if (world->lines[i]->count > 1 && world->lines[i]->offset >= data->offset)
+            prepare_line((size_t)(world->lines[i]->at - data->base));
+}
+
+static bool same(const uint64_t *found, const uint64_t *wanted, const uint64_t *mask)
+{
+    uint64_t wrong = 0;
+
+    for (unsigned i = 0; i < WORDS; i++)
+        wrong |= (found[i] ^ wanted[i]) & mask[i];
+    return wrong == 0;
+}
+
+/* Lines that recovery stored to although no act has bytes in them. */
+static const char *judge_touched(const struct found *found)
+{
+    for (int w = IMAGE; w < WORLDS; w++)
+        for (size_t i = 0; i < worlds[w].used; i++) {
+            const struct line *line = worlds[w].lines[i];
+            const size_t offset = (size_t)(line->at - worlds[w].region[DATA].base);
+
+            if (line->at < worlds[w].region[DATA].base || offset >= model.size ||
+                prepared[offset / LINE])
+                continue;
+            for (unsigned b = 0; b < LINE; b++)
+                if (model.role[offset + b] == LIVE_BYTE &&
+                    found->data[offset + b] != model.base[offset + b])
+                    return "recovery changed data that no open transaction had declared";
+        }
+    return NULL;
+}
+
+/* The blocks that are allocated, as stored. */
+static const char *read_blocks(const struct found *found, uint64_t *blocks)
+{
+    const uint64_t *descriptors = (const uint64_t *)(found->heap + VI_PAGE);
+    const uint64_t *bitmaps = descriptors + found->descriptors;
+
+    memset(blocks, 0, BLOCK_WORDS * sizeof *blocks);
+    for (uint64_t unit = 0; unit < found->units;) {
+        const uint64_t d = descriptors[unit], units = VI_SPAN_UNITS(d);
+        const struct vi_class *class;
+
+        if (d == 0) {
+            unit++;
+            continue;
+        }
+        if (units == 0 || units > found->units - unit || VI_SPAN_KIND(d) > VI_SPAN_LARGE ||
+            VI_SPAN_CLASS(d) >= VI_CLASSES)
+            return "a descriptor makes no sense";
+        class = &vi_classes[VI_SPAN_CLASS(d)];
+        if (VI_SPAN_KIND(d) == VI_SPAN_LARGE)
+            blocks[unit * VI_UNIT / GRANULE / 64] |= (uint64_t)1 << unit * VI_UNIT / GRANULE % 64;
+        for (uint64_t i = 0; VI_SPAN_KIND(d) == VI_SPAN_SMALL && i < units * VI_WORDS_PER_UNIT; i++)
+            for (uint64_t word = bitmaps[unit * VI_WORDS_PER_UNIT + i]; word != 0;
+                 word &= word - 1) {
+                const uint64_t at = (unit * VI_UNIT + (i * 64 + (unsigned)__builtin_ctzll(word)) *
+                                                          (uint64_t) class->size) /
+                                    GRANULE;
+
+                if (at / 64 >= BLOCK_WORDS)
+                    return "a bitmap has a bit past the end";
+                blocks[at / 64] |= (uint64_t)1 << at % 64;
+            }
+        for (uint64_t i = 1; i < units; i++)
+            if (descriptors[unit + i] != 0)
+                return "spans overlap";
+        unit += units;
+    }
+    return NULL;
+}
+
+/* Which of `before` and `after` the blocks and the root speak for. */
+static void judge_heap_of(const struct act *act, const uint64_t *blocks, const uint64_t *root,
+                          bool *before, bool *after)
+{
+    for (size_t i = 0; i < model.size / GRANULE / 64; i++) {
+        const uint64_t differ = (blocks[i] ^ model.blocks[i]) & act->changed[i];
+
+        *before &= differ == 0;
+        *after &= differ == act->changed[i];
+    }
+    if (act->moves_root) {
+        *before &= memcmp(root, model.root, sizeof model.root) == 0;
+        *after &= memcmp(root, act->root, sizeof act->root) == 0;
+    }
+}
+
+const char *model_judge(const struct found *found, unsigned *outcome)
+{
+    static uint64_t blocks[BLOCK_WORDS], expected[BLOCK_WORDS];
+    bool before[ACTS + 1], after[ACTS + 1], rooted = false;
+    uint64_t root[2] = {0, 0};
+    const char *why = judge_touched(found);
+
+    if (why == NULL && model.heap) {
+        why = read_blocks(found, blocks);
+        memcpy(root, found->heap, sizeof root);
+        memcpy(expected, model.blocks, sizeof expected);
+    }
+    memset(before, true, sizeof before);
+    memset(after, true, sizeof after);
+    for (size_t i = 0; i < part_count && why == NULL; i++) {
+        const struct part *part = &parts[i];
+        const uint64_t *bytes = (const uint64_t *)(found->data + part->offset);
+
+        before[part->act] &= same(bytes, part->base, part->base_mask);
+        after[part->act] &= same(bytes, part->after, part->after_mask);
+    }
+    if (why == NULL && !before[ACTS])
+        why = "data that no open transaction had declared is wrong";
+    *outcome = 0;
+    for (int i = 0; i < ACTS && why == NULL; i++) {
+        const struct act *act = &model.act[i];
+
+        if (!act->open || act->decided)
+            continue;
+        if (model.heap)
+            judge_heap_of(act, blocks, root, &before[i], &after[i]);
+        if (before[i])
+            continue;
+        if (!act->ending)
+            return "a transaction that did not commit is not undone";
+        if (!after[i])
+            return "a transaction is neither as before nor as after its commit";
+        *outcome |= 1u << i;
+        for (size_t b = 0; b < BLOCK_WORDS; b++)
+            expected[b] ^= act->changed[b];
+        rooted |= act->moves_root;
+    }
+    if (why == NULL && model.heap) {
+        if (memcmp(blocks, expected, model.size / GRANULE / 8) != 0)
+            why = "other blocks are allocated than should be";
+        else if (!rooted && memcmp(root, model.root, sizeof root) != 0)
+            why = "the root is another one";
+    }
+    return why;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What a segment must hold after a crash: the changes of acknowledged transactions,
+ * all or nothing of one whose commit was under way, nothing of the others.  Every
+ * byte and every block of the heap has an owner:
+ *
+ *     LIVE_BYTE   committed: must be exactly as it was
+ *     UNUSED      in no block: anything
+ *     RANGE       declared by `act`: as it was, or as it is to be
+ *     FRESH       in a block that `act` allocated: anything, or as it is to be
+ *     GOING       in a block that `act` freed: as it was, or anything
+ */
+#ifndef CRASH_MODEL_H
+#define CRASH_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "image.h"
+
+#define DATA_MAX (512u << 10)
+#define GRANULE 16u /* blocks begin at multiples of it */
+#define BLOCK_WORDS (DATA_MAX / GRANULE / 64)
+#define ACTS 6
+
+enum role { LIVE_BYTE, UNUSED, RANGE, FRESH, GOING };
+
+/* A transaction as the model sees it. */
+struct act {
+    bool open;
+    bool ending;  /* its commit has begun */
+    bool decided; /* its commit is known to be done though it has not returned */
+    bool moves_root;
+    uint64_t root[2];
+    uint64_t changed[BLOCK_WORDS]; /* blocks that are allocated, or freed, if it commits */
+};
+
+struct model {
+    size_t size;
+    bool heap;
+    unsigned char base[DATA_MAX];
+    unsigned char role[DATA_MAX];
+    unsigned char owner[DATA_MAX]; /* index of the act */
+    uint64_t blocks[BLOCK_WORDS];
+    uint64_t root[2]; /* offset, size */
+    struct act act[ACTS];
+    uint64_t epoch; /* changes when the verdict on a state may */
+};
+extern struct model model;
+
+void model_reset(size_t size, bool heap);
+void model_range(int act, size_t offset, size_t length);
+void model_allocated(int act, size_t offset, size_t length);
+void model_freed(int act, size_t offset, size_t length);
+
+/* The act committed: what LIVE holds is now what must be. */
+void model_commit(int act);
+void model_abort(int act);
+
+/* Before states are judged: gathers the lines that may be wrong in one. */
+void model_prepare(void);
+
+/* NULL: the state is right; else what is wrong.  Lines that recovery stored to, in
+ * IMAGE and SECOND, are judged too.  *outcome gets a bit for each act that counts as
+ * committed. */
+const char *model_judge(const struct found *found, unsigned *outcome);
+
+#endif

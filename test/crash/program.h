@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The words in which scenarios are written.  Each does a call of the library, tells
+ * the model of it and looks at the states that a crash may leave.  Places are offsets
+ * of data; acts are transactions by number.
+ */
+#ifndef CRASH_PROGRAM_H
+#define CRASH_PROGRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "vista.h"
+
+enum media { FLAT, HEAP };
+
+struct run {
+    uint64_t seed;
+    enum vista_class class;
+    enum vista_class recovery; /* that recovery runs in */
+    vista_segment *segment;
+    unsigned char *base;
+    vista_tx *tx[8]; /* of each act */
+    bool rehearsal;  /* nothing is explored; roots are learnt */
+};
+extern struct run run;
+
+/* Before a scenario: numbers follow from run.seed. */
+void seed_random(void);
+
+/* A number in [low, high]. */
+uint64_t pick(uint64_t low, uint64_t high);
+bool maybe(unsigned percent);
+
+/* A fresh segment, filled with a pattern when FLAT.  Everything before explore() is
+ * taken as durable and not looked at. */
+void fresh_segment(enum media media, size_t size);
+void explore(void);
+void leave_segment(void);
+
+/* The process dies, and maps the segment again, in a class: open acts are undone. */
+void die_and_map(enum vista_class class);
+void unmap(void);
+void map_again(void);
+
+void begin(int act);
+void declare(int act, size_t offset, size_t length);
+bool declare_all(int act, const struct iovec *ranges, int count); /* false: refused */
+void store(size_t offset, size_t length);                         /* of random bytes */
+void store_bytes(size_t offset, const void *bytes, size_t length);
+void change(int act, size_t offset, size_t length); /* declare and store */
+void commit(int act);
+void roll_back(int act);
+
+#define NOWHERE SIZE_MAX
+size_t allocate(int act, size_t size);       /* and fills it; NOWHERE: no room */
+size_t allocate_plain(int act, size_t size); /* leaves it as it is */
+void release(int act, size_t offset);
+size_t reallocate(int act, size_t offset, size_t size);
+void grow_root(size_t size); /* with act 5 */
+
+/* Simulated threads: they take turns at fences, at some stores and between calls. */
+void together(void (*const *bodies)(void), int count);
+void on_thread(unsigned thread); /* goes on as another thread */
+
+#endif

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Scenarios of flat segments: ranges, the log and its chunks.  Each run draws places
+ * and lengths from its seed.
+ */
+#include <string.h>
+
+#include "base/crc32c.h"
+#include "core/transaction.h"
+#include "hooks.h"
+#include "program.h"
+#include "scenarios.h"
+
+#define SMALL ((size_t)8 << 10)
+
+static void end(int act)
+{
+    if (maybe(75))
+        commit(act);
+    else
+        roll_back(act);
+}
+
+/* Mostly short, at any alignment. */
+static void change_some(int act, size_t low, size_t high)
+{
+    static const size_t inlined[] = {1, 8, 24, 37, 256};
+    const size_t length = maybe(50) ? inlined[pick(0, 4)] : maybe(70) ? pick(1, 40) : pick(41, 300);
+
+    change(act, pick(low, high - length), length);
+}
+
+/* Where each state takes long. */
+static void change_little(int act, size_t low, size_t high)
+{
+    change(act, pick(low, high - 24), pick(1, 24));
+}
+
+static void one_range(void)
+{
+    fresh_segment(FLAT, SMALL);
+    explore();
+    for (int i = 0; i < 3; i++) {
+        begin(0);
+        change_some(0, 0, SMALL);
+        commit(0);
+    }
+    leave_segment();
+}
+
+static void overlapping(void)
+{
+    const size_t at = pick(0, SMALL - 1024);
+
+    fresh_segment(FLAT, SMALL);
+    explore();
+    for (int i = 0; i < 2; i++) {
+        begin(0);
+        change(0, at + pick(0, 40), pick(1, 60));
+        for (int j = 0; j < 3; j++)
+            change(0, at + pick(0, 60), pick(0, 60));
+        if (maybe(50)) { /* long enough to be remembered as declared */
+            change(0, at + pick(0, 8), pick(256, 280));
+            change(0, at + pick(0, 8), pick(256, 270));
+        }
+        end(0);
+    }
+    leave_segment();
+}
+
+static void several_ranges(void)
+{
+    fresh_segment(FLAT, SMALL);
+    explore();
+    for (int i = 0; i < 3; i++) {
+        struct iovec ranges[5];
+        const int count = (int)pick(2, 5);
+
+        begin(0);
+        for (int j = 0; j < count; j++)
+            ranges[j] = (struct iovec){run.base + (size_t)j * 1500 + pick(0, 1000), pick(0, 90)};
+        declare_all(0, ranges, count);
+        for (int j = 0; j < count; j++)
+            store((size_t)((unsigned char *)ranges[j].iov_base - run.base), ranges[j].iov_len);
+        end(0);
+    }
+    leave_segment();
+}
+
+/* As many as a handle remembers for the commit's flush, and a few more. */
+static void many_ranges(void)
+{
+    struct iovec ranges[20];
+    const int count = (int)pick(15, 20);
+
+    fresh_segment(FLAT, SMALL);
+    explore();
+    begin(0);
+    for (int j = 0; j < count; j++)
+        ranges[j] = (struct iovec){run.base + (size_t)j * 400 + pick(0, 300), pick(1, 8)};
+    declare_all(0, ranges, count);
+    for (int j = 0; j < count; j++)
+        store((size_t)((unsigned char *)ranges[j].iov_base - run.base), ranges[j].iov_len);
+    end(0);
+    leave_segment();
+}
+
+static void abort_ranges(void)
+{
+    fresh_segment(FLAT, SMALL);
+    explore();
+    for (int i = 0; i < 3; i++) {
+        const int count = (int)pick(1, 3);
+
+        begin(0);
+        for (int j = 0; j < count; j++)
+            change_some(0, 0, SMALL);
+        roll_back(0);
+        begin(0);
+        change_some(0, 0, SMALL);
+        end(0);
+    }
+    leave_segment();
+}
+
+/* The slot's 16 KiB do not suffice; later transactions find the chain there. */
+static void log_growth(void)
+{
+    const size_t size = (size_t)32 << 10;
+
+    fresh_segment(FLAT, size);
+    explore();
+    for (int i = 0; i < 3; i++) {
+        begin(0);
+        declare(0, pick(0, 4096), pick(12000, 16200));
+        change_little(0, 0, size);
+        declare(0, 17000, pick(3000, 5000));
+        store(pick(17000, 19900), pick(1, 40));
+        change_little(0, 0, size);
+        end(0);
+    }
+    leave_segment();
+}
+
+/* A chain is replaced by a longer chunk; another slot takes the unit it had. */
+static void moved_chunk(void)
+{
+    const size_t size = (size_t)384 << 10;
+
+    fresh_segment(FLAT, size);
+    explore();
+    for (int i = 0; i < 2; i++) {
+        begin(0);
+        declare(0, 0, 15000);
+        change_little(0, 0, 2000);
+        declare(0, 16384, 4000); /* 64 KiB chunk */
+        change_little(0, 16384, 20000);
+        end(0);
+        begin(1);
+        declare(1, 65536, pick(66000, 68000)); /* does not fit it: a longer one instead */
+        change_little(1, 65536, 65536 + 2000);
+        if (maybe(50)) {
+            begin(0);
+            declare(0, 0, 15500);
+            declare(0, 20000, 3000);
+            change_little(0, 20000, 22000);
+            end(0);
+        }
+        end(1);
+    }
+    leave_segment();
+}
+
+/*
+ * A chain of two chunks is replaced by one chunk that lies over both, the second of
+ * which is the lower: seen through the old link, the new header is at the wrong place.
+ */
+static void replaced_chain(void)
+{
+    const size_t size = (size_t)160 << 10;
+
+    fresh_segment(FLAT, size);
+    begin(1);
+    declare(1, 0, 15000);
+    declare(1, 16384, 4000); /* takes unit 0 */
+    commit(1);
+    begin(0);
+    begin(1);
+    declare(0, 0, 15000);
+    declare(0, 16384, 4000); /* unit 1 */
+    declare(1, 20480, 15000);
+    declare(1, 65536, 70000); /* units 2 and 3, and unit 0 is free */
+    commit(1);
+    declare(0, 65536, 60000);
+    declare(0, 130000, 9000); /* unit 0, the end of the chain */
+    commit(0);
+    explore();
+    begin(0);
+    declare(0, 0, 15000);
+    declare(0, 65536, pick(66000, 80000)); /* units 0 and 1 */
+    change_little(0, 0, 15000);
+    end(0);
+    leave_segment();
+}
+
+/* ---- Bytes that look like records -------------------------------------- */
+
+/* A record as the library would write it at `at` of a slot's log, and its payload. */
+struct forged {
+    struct vi_record_header header;
+    unsigned char payload[8];
+};
+
+static void forge(struct forged *forged, const struct vi_log *log, uint64_t stamp, uintptr_t at)
+{
+    const uint64_t position[2] = {log->slot, at - (uintptr_t)log->logs->meta};
+    struct vi_record_header *header = &forged->header;
+    uint32_t crc;
+
+    *forged = (struct forged){.header = {.stamp = stamp | VI_STAMP_LONG,
+                                         .offset = 4096,
+                                         .length = sizeof forged->payload,
+                                         .kind = VI_KIND_UNDO}};
+    memset(forged->payload, 0xee, sizeof forged->payload);
+    if (!log->logs->checked)
+        return;
+    crc = vi_crc32c(log->logs->seed, position, sizeof position);
+    crc = vi_crc32c(crc, header, offsetof(struct vi_record_header, check));
+    header->check = vi_crc32c(crc, forged->payload, sizeof forged->payload);
+}
+
+/* Where the record behind one of `length` bytes begins, when not on a new line. */
+static size_t size_of_record(size_t length)
+{
+    const bool is_short = run.class == VISTA_CLASS_KILL && (length == 8 || length == 24);
+
+    return (is_short ? sizeof(struct vista_record1) : sizeof(struct vi_record_header)) + length;
+}
+
+/*
+ * The payload of one transaction holds what would be sound records of the next, at
+ * each place where recovery may look for one.
+ */
+static void payload_like_record(void)
+{
+    fresh_segment(FLAT, SMALL);
+    explore();
+    for (int i = 0; i < 3; i++) {
+        const bool on_line = run.class != VISTA_CLASS_KILL && maybe(60);
+        const size_t length = 8 * pick(1, 8);
+        unsigned char bytes[768] = {0}, zeros[1000] = {0};
+        const struct vi_log *log;
+        uintptr_t record;
+
+        begin(0);
+        log = &((const struct vi_tx *)run.tx[0])->log;
+        record = log->cursor.next;
+        for (size_t behind = on_line ? 64 : size_of_record(length);
+             behind + sizeof(struct forged) <= sizeof bytes; behind += 64) {
+            struct forged forged;
+
+            forge(&forged, log, *log->cursor.word + 2 * VISTA_STAMP_STEP, record + behind);
+            memcpy(bytes + behind - sizeof forged.header, &forged, sizeof forged);
+        }
+        declare(0, 0, 1000 + sizeof bytes);
+        store_bytes(0, zeros, sizeof zeros); /* so that what is logged leaves lines alike */
+        store_bytes(1000, bytes, sizeof bytes);
+        commit(0);
+        begin(0);
+        declare(0, 1000, sizeof bytes); /* now they are payload */
+        store(1000, 8);
+        commit(0);
+        begin(0); /* and its stamp is what they have */
+        change(0, 100 * pick(0, 9), length);
+        if (maybe(50))
+            change(0, pick(2000, 2500), pick(1, 30));
+        end(0);
+    }
+    leave_segment();
+}
+
+/* ---- Several at once --------------------------------------------------- */
+
+static void own_part(int act, size_t parts)
+{
+    const size_t part = SMALL / parts;
+
+    for (int i = 0; i < 2; i++) {
+        const int count = (int)pick(1, 2);
+
+        begin(act);
+        for (int j = 0; j < count; j++)
+            change(act, (size_t)act * part + pick(0, part - 100), pick(1, 60));
+        end(act);
+    }
+}
+
+static void of_three_0(void)
+{
+    own_part(0, 3);
+}
+
+static void of_three_1(void)
+{
+    own_part(1, 3);
+}
+
+static void of_three_2(void)
+{
+    own_part(2, 3);
+}
+
+static void two_open(void)
+{
+    fresh_segment(FLAT, SMALL);
+    explore();
+    together((void (*const[])(void)){of_three_0, of_three_1}, 2);
+    leave_segment();
+}
+
+static void three_open(void)
+{
+    fresh_segment(FLAT, SMALL);
+    explore();
+    together((void (*const[])(void)){of_three_0, of_three_1, of_three_2}, 3);
+    leave_segment();
+}
+
+/* Open on one thread, interleaved by hand. */
+static void two_handles(void)
+{
+    fresh_segment(FLAT, SMALL);
+    explore();
+    for (int i = 0; i < 2; i++) {
+        begin(0);
+        begin(1);
+        change_some(1, 4096, SMALL);
+        change_some(0, 0, 4096);
+        change_some(1, 4096, SMALL);
+        end((int)pick(0, 1) == 0 ? 0 : 0);
+        begin(0);
+        change_some(0, 0, 4096);
+        end(1);
+        end(0);
+    }
+    leave_segment();
+}
+
+/* A handle begun on one thread and ended on another, which has its own flushes. */
+static void moved_handle(void)
+{
+    fresh_segment(FLAT, SMALL);
+    explore();
+    for (int i = 0; i < 3; i++) {
+        begin(0);
+        change_some(0, 0, 4096);
+        on_thread(1);
+        change_some(0, 0, 4096);
+        on_thread((unsigned)pick(0, 2));
+        end(0);
+        begin(0);
+        change_some(0, 0, 4096);
+        on_thread(0);
+        end(0);
+    }
+    leave_segment();
+}
+
+/* ---- Refused ----------------------------------------------------------- */
+
+/* A batch for which the log has no room is refused as a whole. */
+static void refused_batch(void)
+{
+    const size_t size = (size_t)32 << 10;
+
+    fresh_segment(FLAT, size);
+    explore();
+    for (int i = 0; i < 2; i++) {
+        struct iovec ranges[4];
+
+        begin(0);
+        change_little(0, 0, 4000);
+        for (int j = 0; j < 4; j++)
+            ranges[j] = (struct iovec){run.base + 4096 + j * 6000, pick(4500, 5900)};
+        hooks.no_space = true;
+        if (declare_all(0, ranges, 4))
+            store(4096, 100); /* the chain was there already */
+        hooks.no_space = false;
+        change_little(0, 0, 4000);
+        if (maybe(50)) {
+            declare_all(0, ranges, 4);
+            store(4096, 60);
+        }
+        end(0);
+    }
+    leave_segment();
+}
+
+const struct scenario range_scenarios[] = {
+    {"one-range", one_range, "one range at a time", false},
+    {"overlapping", overlapping, "ranges that overlap, repeat, are empty or long", false},
+    {"several-ranges", several_ranges, "vista_set_ranges", false},
+    {"many-ranges", many_ranges, "more ranges than a handle remembers", false},
+    {"abort", abort_ranges, "aborted transactions, and those after them", false},
+    {"log-growth", log_growth, "a log that grows past its slot", false},
+    {"moved-chunk", moved_chunk, "a chunk that moves between slots", false},
+    {"replaced-chain", replaced_chain, "a longer chunk in place of a chain of two", false},
+    {"payload-like-record", payload_like_record, "old payload that looks like the next record",
+     false},
+    {"two-open", two_open, "two transactions open on two threads", false},
+    {"three-open", three_open, "three transactions open on three threads", false},
+    {"two-handles", two_handles, "two transactions open on one thread", false},
+    {"moved-handle", moved_handle, "a handle begun on one thread, ended on another", false},
+    {"refused-batch", refused_batch, "a batch of ranges refused half-way", false},
+    {NULL, NULL, NULL, false}};
