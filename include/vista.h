@@ -410,17 +410,9 @@ VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length)
             both[0] = last; /* with eight zero bytes */
             both[1] = 0;
             *(vista_pair *)((char *)(record + 1) + whole) = both;
+            record->where = offset | (uint64_t)length << VISTA_LENGTH_SHIFT;
             __asm__ __volatile__("" : "+m"(VISTA_BYTES(record)));
-            both[0] = tx->stamp;
-            both[1] = offset | (uint64_t)length << VISTA_LENGTH_SHIFT;
-            /* A process dies between two instructions, so one can store the header. */
-#if defined(__x86_64__) && !defined(VISTA_THREAD_SANITIZER)
-            __asm__ __volatile__("movups %1, %0" : "=m"(*(vista_pair *)record) : "x"(both));
-#else
-            record->where = both[1];
-            VISTA_COMPILER_BARRIER();
-            record->stamp = both[0];
-#endif
+            record->stamp = tx->stamp;
             /* Now it counts, and the program may store. */
             __asm__ __volatile__("" : "+m"(VISTA_BYTES(range)) : "m"(*record));
             tx->next = next + need;
