@@ -41,8 +41,4 @@ int vi_check_file(const struct vi_file *file, vista_report_fn report, void *arg,
 int vi_check_mapped(const struct vi_file *file, const struct vi_superblock *superblock,
                     const unsigned char *meta, vista_report_fn report, void *arg);
 
-/* Was a segment without protection from the kernel's order of writing left open by
- * an earlier boot, or copied while it was open? */
-bool vi_check_may_be_torn(const struct vi_file *file, const struct vi_superblock *superblock);
-
 #endif

@@ -7,27 +7,14 @@
 #include <sys/stat.h>
 
 #include "check/steps.h"
-
-bool vi_check_may_be_torn(const struct vi_file *file, const struct vi_superblock *superblock)
-{
-    static const uint8_t unknown[sizeof superblock->boot_id];
-    uint8_t boot_id[sizeof superblock->boot_id];
-    bool restarted, copied;
-
-    vi_boot_id(boot_id);
-    restarted = memcmp(boot_id, superblock->boot_id, sizeof boot_id) != 0 ||
-                memcmp(boot_id, unknown, sizeof boot_id) == 0;
-    /* Device numbers may change with a restart. */
-    copied = superblock->inode != file->inode || (!restarted && superblock->device != file->device);
-    return !superblock->clean &&
-           (copied || (restarted && superblock->real_class == VISTA_CLASS_KILL));
-}
+#include "media/superblock.h"
 
 void vi_check_state(struct vi_check *check)
 {
     const struct vi_superblock *superblock = check->superblock;
+    const char *torn = vi_superblock_torn(superblock, check->file);
 
-    check->totals->may_be_torn = vi_check_may_be_torn(check->file, superblock);
+    check->totals->may_be_torn = torn != NULL;
     if (superblock->clean) {
         vi_check_say(check, VI_CHECK_PASSED, "clean, as vista_unmap leaves it");
         return;
@@ -35,10 +22,8 @@ void vi_check_state(struct vi_check *check)
     vi_check_say(check, VI_CHECK_NOTE,
                  "not unmapped by its last user; it needs recovery, which "
                  "the next vista_map does");
-    if (check->totals->may_be_torn)
-        vi_check_say(check, VI_CHECK_NOTE,
-                     "it may be torn: the machine restarted while the segment was open, or this "
-                     "is a copy made meanwhile");
+    if (torn != NULL)
+        vi_check_say(check, VI_CHECK_NOTE, "it may be torn: %s", torn);
 }
 
 void vi_check_size(struct vi_check *check)

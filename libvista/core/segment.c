@@ -96,28 +96,13 @@ static int create(struct vi_segment *segment, size_t size, unsigned flags,
 
 /* ---- Opening ----------------------------------------------------------- */
 
-/* The segment may be torn if the machine went down while it was open, since the
- * kernel writes pages in any order, or if it was copied while it was open. */
 static int check_torn(const struct vi_segment *segment, unsigned flags)
 {
-    const struct vi_superblock *s = &segment->superblock;
-    static const uint8_t none[16];
-    uint8_t boot[16];
-    bool restarted, copied;
+    const char *why = vi_superblock_torn(&segment->superblock, &segment->file);
 
-    if (s->clean || flags & VISTA_ACCEPT_TORN)
+    if (why == NULL || flags & VISTA_ACCEPT_TORN)
         return 0;
-    vi_boot_id(boot);
-    restarted = memcmp(boot, s->boot_id, sizeof boot) != 0 || memcmp(boot, none, sizeof boot) == 0;
-    copied = s->inode != segment->file.inode || (!restarted && s->device != segment->file.device);
-    if (copied)
-        return vi_fail(ECANCELED, "%s: may be torn: it is a copy, made while the segment was open",
-                       segment->path);
-    if (restarted && s->real_class == VISTA_CLASS_KILL)
-        return vi_fail(ECANCELED,
-                       "%s: may be torn: the machine restarted while the segment was open",
-                       segment->path);
-    return 0;
+    return vi_fail(ECANCELED, "%s: may be torn: %s", segment->path, why);
 }
 
 static int check_flags(const struct vi_segment *segment, unsigned flags)

@@ -33,6 +33,13 @@ int vi_superblock_read(const struct vi_file *file, bool read_only, struct vi_sup
 int vi_superblock_check(const struct vi_file *file, const struct vi_superblock *superblock,
                         bool read_only);
 
+/*
+ * NULL, or why a segment that was left open may be torn: the machine went down
+ * meanwhile, since the kernel writes pages in any order where nothing flushes them,
+ * or it was copied meanwhile.
+ */
+const char *vi_superblock_torn(const struct vi_superblock *superblock, const struct vi_file *file);
+
 /* Writes both copies, one after the other, each durable before the next: that the
  * segment is open is in both before anything else is stored, so that the loss of
  * either is harmless.  `copies` is the file's mapped beginning. */
