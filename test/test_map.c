@@ -684,6 +684,7 @@ START_TEST(accepted_torn_is_checked)
     test_poke(path, superblock.heap_offset + VI_PAGE + 8 * 7, &nonsense, sizeof nonsense);
     another_boot(path);
     NULLS(vista_map(path, 0, VISTA_ACCEPT_TORN, NULL), EBADMSG, path);
+    ck_assert(test_says("unit 7: the descriptor 0xffffffffffffffff"));
     NULLS(vista_map(path, 0, 0, NULL), ECANCELED, path);
 }
 END_TEST

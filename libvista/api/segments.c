@@ -127,8 +127,7 @@ static int check_torn(const struct vi_segment *segment)
 {
     if (vi_check_mapped(&segment->file, &segment->superblock, segment->map.meta, NULL, NULL) == 0)
         return 0;
-    return vi_fail(EBADMSG, "%s: torn: it does not pass vista_check after its rollback",
-                   segment->path);
+    return vi_fail(EBADMSG, "torn: after its rollback, %s", vi_error_message());
 }
 
 static int close_segment(struct vi_segment *segment, bool clean)
