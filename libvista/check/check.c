@@ -15,7 +15,10 @@
 #include "check/steps.h"
 #include "media/superblock.h"
 
-#define FINDINGS_MAX 20u /* of one step: a screenful tells as much as a thousand */
+#define FINDINGS_MAX 20u     /* of one step: a screenful tells as much as a thousand */
+#define SCAN_MAX (16u << 20) /* bytes looked through between reports of progress */
+
+static const struct vi_check_visitor no_visitor;
 
 /* ---- The report -------------------------------------------------------- */
 
@@ -66,6 +69,7 @@ struct vi_check_scan vi_check_scan(const struct vi_check *check, uint64_t from, 
 /* Moves over a hole; where the file system cannot tell, all is data. */
 static void find_data(struct vi_check_scan *scan)
 {
+    const struct vi_check_visitor *visitor = scan->check->visitor;
     const int fd = scan->check->file->fd;
     const off_t data = lseek(fd, (off_t)scan->at, SEEK_DATA);
     const off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
@@ -83,6 +87,10 @@ static void find_data(struct vi_check_scan *scan)
         scan->data_end = (uint64_t)hole / sizeof(uint64_t) * sizeof(uint64_t);
     if (scan->data_end <= scan->at) /* a hole that ends within a word */
         scan->data_end = scan->at + sizeof(uint64_t);
+    if (scan->data_end - scan->at > SCAN_MAX)
+        scan->data_end = scan->at + SCAN_MAX;
+    if (visitor->progress != NULL)
+        visitor->progress(visitor->arg, scan->check->step, scan->at, scan->end);
 }
 
 uint64_t vi_check_next(struct vi_check_scan *scan)
@@ -197,9 +205,18 @@ static int check_superblock(struct vi_check *check, struct vi_superblock *superb
 int vi_check_file(const struct vi_file *file, vista_report_fn report, void *arg,
                   struct vi_check_totals *totals)
 {
+    return vi_check_visit(file, report, arg, totals, NULL);
+}
+
+int vi_check_visit(const struct vi_file *file, vista_report_fn report, void *arg,
+                   struct vi_check_totals *totals, const struct vi_check_visitor *visitor)
+{
     struct vi_check_totals own;
-    struct vi_check check = {
-        .file = file, .report = report, .arg = arg, .totals = totals != NULL ? totals : &own};
+    struct vi_check check = {.file = file,
+                             .report = report,
+                             .arg = arg,
+                             .totals = totals != NULL ? totals : &own,
+                             .visitor = visitor != NULL ? visitor : &no_visitor};
     size_t size;
     void *meta;
     int result;
@@ -227,7 +244,8 @@ int vi_check_mapped(const struct vi_file *file, const struct vi_superblock *supe
                              .meta = meta,
                              .report = report,
                              .arg = arg,
-                             .totals = &totals};
+                             .totals = &totals,
+                             .visitor = &no_visitor};
 
     return run_steps(&check);
 }

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include "core/log.h"
 #include "media/file.h"
 #include "media/format.h"
 #include "vista.h"
@@ -30,11 +31,33 @@ struct vi_check_totals {
     uint64_t largest_free; /* units */
 };
 
+/* What a check passes by, for callers that want to see more than the verdict.  NULL
+ * functions are not called.  Offsets and lengths are of data, in bytes. */
+struct vi_check_visitor {
+    void *arg;
+    /* A record of a log that is not idle, in the order written.  `finishing`: it is of
+     * a committed transaction.  `file_offset`: where it is stored. */
+    void (*record)(void *arg, uint64_t slot, bool finishing, const struct vi_record *record,
+                   uint64_t file_offset);
+    /* A sound span, in the order of addresses.  `block_size`: of its blocks; a large
+     * one is one block. */
+    void (*span)(void *arg, uint64_t offset, uint64_t length, uint64_t block_size);
+    /* An allocated block, after its span: first the large ones, then the small ones,
+     * each in the order of addresses. */
+    void (*block)(void *arg, uint64_t offset, uint64_t size);
+    /* How far a step has come that may take long. */
+    void (*progress)(void *arg, const char *step, uint64_t at, uint64_t end);
+};
+
 /* Checks an open, locked file.  `report` and `totals` may be NULL.  0 when it is
  * sound; -1: EBADMSG, ENOTSUP another version or feature, ECANCELED stopped by
  * `report`, ENOMEM, EIO. */
 int vi_check_file(const struct vi_file *file, vista_report_fn report, void *arg,
                   struct vi_check_totals *totals);
+
+/* The same, and shows what it passes by.  `visitor` may be NULL. */
+int vi_check_visit(const struct vi_file *file, vista_report_fn report, void *arg,
+                   struct vi_check_totals *totals, const struct vi_check_visitor *visitor);
 
 /* The same for a segment whose metadata is mapped at `meta` and whose superblock
  * has been read and found good; no transaction may be running. */

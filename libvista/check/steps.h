@@ -17,13 +17,14 @@ struct vi_check {
     vista_report_fn report;
     void *arg;
     struct vi_check_totals *totals;
-    const char *step;    /* the one that runs */
-    unsigned findings;   /* of it: notes and damage */
-    unsigned damage;     /* of it */
-    unsigned all_damage; /* of all steps so far */
-    bool stopped;        /* by `report`: nothing more is said */
-    bool root_pending;   /* a log that is not idle says what the root will be */
-    bool chains_good;    /* the logs can be walked */
+    const struct vi_check_visitor *visitor; /* never NULL */
+    const char *step;                       /* the one that runs */
+    unsigned findings;                      /* of it: notes and damage */
+    unsigned damage;                        /* of it */
+    unsigned all_damage;                    /* of all steps so far */
+    bool stopped;                           /* by `report`: nothing more is said */
+    bool root_pending;                      /* a log that is not idle says what the root will be */
+    bool chains_good;                       /* the logs can be walked */
     bool descriptors_good;
     char first[512]; /* the first damage found */
 };
@@ -42,6 +43,20 @@ struct vi_check_scan {
 struct vi_check_scan vi_check_scan(const struct vi_check *check, uint64_t from, uint64_t end);
 /* The offset of the next such word, or `end`. */
 uint64_t vi_check_next(struct vi_check_scan *scan);
+
+static inline void vi_check_span_found(const struct vi_check *check, uint64_t offset,
+                                       uint64_t length, uint64_t block_size)
+{
+    if (check->visitor->span != NULL)
+        check->visitor->span(check->visitor->arg, offset, length, block_size);
+}
+
+static inline void vi_check_block_found(const struct vi_check *check, uint64_t offset,
+                                        uint64_t size)
+{
+    if (check->visitor->block != NULL)
+        check->visitor->block(check->visitor->arg, offset, size);
+}
 
 static inline uint64_t vi_check_word(const struct vi_check *check, uint64_t offset)
 {

@@ -103,13 +103,17 @@ static void count_free(struct vi_check *check, uint64_t from, uint64_t to)
 static uint64_t count_span(struct vi_check *check, uint64_t unit, uint64_t descriptor)
 {
     const uint64_t units = VI_SPAN_UNITS(descriptor);
+    const uint64_t offset = unit * VI_UNIT, length = units * VI_UNIT;
 
     if (VI_SPAN_KIND(descriptor) == VI_SPAN_SMALL) {
+        vi_check_span_found(check, offset, length, vi_classes[VI_SPAN_CLASS(descriptor)].size);
         check->totals->small_spans++;
     } else {
+        vi_check_span_found(check, offset, length, length);
+        vi_check_block_found(check, offset, length);
         check->totals->large_spans++;
         check->totals->blocks++;
-        check->totals->block_bytes += units * VI_UNIT;
+        check->totals->block_bytes += length;
     }
     return unit + units;
 }
@@ -162,6 +166,22 @@ static uint64_t block_bits(const struct vi_check_span *span, uint64_t word)
                                         : ((uint64_t)1 << (span->blocks - first)) - 1;
 }
 
+/* Of a word of the span's bitmap. */
+static void count_blocks(struct vi_check *check, const struct vi_check_span *span, uint64_t word,
+                         uint64_t bits)
+{
+    const uint64_t first = (word - span->unit * VI_WORDS_PER_UNIT) * BITS;
+    const unsigned count = (unsigned)__builtin_popcountll(bits);
+
+    check->totals->blocks += count;
+    check->totals->block_bytes += count * span->block_size;
+    for (; bits != 0 && check->visitor->block != NULL; bits &= bits - 1)
+        vi_check_block_found(check,
+                             span->unit * VI_UNIT +
+                                 (first + (unsigned)__builtin_ctzll(bits)) * span->block_size,
+                             span->block_size);
+}
+
 void vi_check_bitmaps(struct vi_check *check)
 {
     const uint64_t start = bitmaps_offset(check);
@@ -178,7 +198,6 @@ void vi_check_bitmaps(struct vi_check *check)
     while ((at = vi_check_next(&scan)) != end && !check->stopped) {
         const uint64_t word = (at - start) / sizeof(uint64_t), unit = word / VI_WORDS_PER_UNIT;
         const uint64_t bits = vi_check_word(check, at);
-        const unsigned count = (unsigned)__builtin_popcountll(bits);
 
         if (unit - span.unit >= span.units && !vi_check_small_span(check, unit, &span)) {
             vi_check_say(check, VI_CHECK_DAMAGE,
@@ -194,8 +213,7 @@ void vi_check_bitmaps(struct vi_check *check)
                 "unit %llu: bits 0x%llx at file offset %llu are past the last of %llu blocks",
                 (unsigned long long)unit, (unsigned long long)bits, (unsigned long long)at,
                 (unsigned long long)span.blocks);
-        check->totals->blocks += count;
-        check->totals->block_bytes += count * span.block_size;
+        count_blocks(check, &span, word, bits);
     }
     if (check->damage == 0)
         vi_check_say(check, VI_CHECK_PASSED,

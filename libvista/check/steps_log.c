@@ -228,15 +228,17 @@ static void check_log(struct vi_check *check, struct vi_logs *logs, uint32_t slo
     vi_walk_begin(&walk, &log, word & ~(uint64_t)VI_STAMP_FINISHING, true);
     for (; (record = vi_walk_next(&walk)) != NULL && !check->stopped; count++) {
         const unsigned kind = record->kind;
+        const uint64_t at = record->at - (uintptr_t)check->meta; /* in the file */
 
+        if (check->visitor->record != NULL)
+            check->visitor->record(check->visitor->arg, slot, finishing, record, at);
         if (!record_good(check, record, finishing))
             vi_check_say(
                 check, VI_CHECK_DAMAGE,
                 "slot %u, file offset %llu: a record of kind %u (%s) for data offset %llu, "
                 "length %u, makes no sense",
-                slot, (unsigned long long)(record->at - (uintptr_t)check->meta), kind,
-                kind < VI_KINDS ? kind_names[kind] : "unknown", (unsigned long long)record->offset,
-                record->length);
+                slot, (unsigned long long)at, kind, kind < VI_KINDS ? kind_names[kind] : "unknown",
+                (unsigned long long)record->offset, record->length);
         else if (kind == VI_KIND_ROOT)
             note_root(check, record, finishing);
     }
