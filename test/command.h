@@ -7,6 +7,7 @@
 
 #include <libgen.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -50,6 +51,33 @@ static inline int run(const char *format, ...)
     output[got] = '\0';
     status = pclose(pipe);
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Runs one so for a while, and kills it. */
+static inline void run_and_kill(uint64_t microseconds, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static inline void run_and_kill(uint64_t microseconds, const char *format, ...)
+{
+    char command[2 * PATH_MAX + 4096];
+    int length = snprintf(command, sizeof command, "exec %s/", build_directory());
+    va_list arguments;
+    int status;
+    pid_t child;
+
+    va_start(arguments, format);
+    vsnprintf(command + length, 4096, format, arguments);
+    va_end(arguments);
+    child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(99);
+    }
+    test_sleep_us(microseconds);
+    kill(child, SIGKILL);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
 /* Expects an exit status, and `part` in the output. */

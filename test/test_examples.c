@@ -2,8 +2,6 @@
  *
  * examples/: each does what it says in its head, a kill in the middle included.
  */
-#include <signal.h>
-
 #include "command.h"
 
 /* Whole lines, in order. */
@@ -72,25 +70,6 @@ START_TEST(test_hashmap)
 }
 END_TEST
 
-static void kill_fill(const char *path, uint64_t microseconds)
-{
-    char program[PATH_MAX];
-    int status;
-    pid_t child;
-
-    snprintf(program, sizeof program, "%s/examples/example_03_hashmap", build_directory());
-    child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child == 0) {
-        execl(program, program, path, "fill", "1000000000", (char *)NULL);
-        _exit(99);
-    }
-    test_sleep_us(microseconds);
-    kill(child, SIGKILL);
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-}
-
 /* Killed at any moment: each pair is a block, and none is lost or there twice. */
 START_TEST(test_killed_fill)
 {
@@ -101,7 +80,8 @@ START_TEST(test_killed_fill)
         uint64_t pairs;
         char *last;
 
-        kill_fill(path, test_below(&random, 150000));
+        run_and_kill(test_below(&random, 150000), "examples/example_03_hashmap %s fill 1000000000",
+                     path);
         EXPECT(0, " pairs in ", "examples/example_03_hashmap %s count", path);
         last = strrchr(output, '\n'); /* what was recovered is told in a line before */
         *last = '\0';
@@ -110,6 +90,54 @@ START_TEST(test_killed_fill)
         test_sound(path);
         ck_assert_uint_eq(test_live_blocks(path), pairs == 0 ? 1 : pairs + 2);
     }
+}
+END_TEST
+
+/* Killed among open transactions of five threads: what it adds up, it checks itself. */
+START_TEST(test_bank_threads)
+{
+    const char *path = test_path("bank");
+    struct test_random random = test_random_new(1);
+    bool rolled_back = false;
+
+    EXPECT(2, "usage", "examples/example_06_threads %s some", path);
+    EXPECT(0, "64000 in 64 accounts, 2000 transfers", "examples/example_06_threads %s 500", path);
+    EXPECT(KILLED, "", "examples/example_06_threads %s kill", path);
+    for (unsigned i = 0; i < test_times(10); i++) {
+        EXPECT(0, "64000 in 64 accounts", "examples/example_06_threads %s 10", path);
+        rolled_back |= strstr(output, "rolled back") != NULL;
+        test_sound(path);
+        run_and_kill(test_below(&random, 30000), "examples/example_06_threads %s 1000000000", path);
+    }
+    ck_assert(rolled_back || test_scale() < 1);
+    EXPECT(0, "64000 in 64 accounts", "examples/example_06_threads %s 0", path);
+}
+END_TEST
+
+START_TEST(test_tasks)
+{
+    const char *path = test_path("tasks");
+    char program[PATH_MAX];
+
+    snprintf(program, sizeof program, "%s/examples/example_09_tasks", build_directory());
+    if (access(program, X_OK) != 0) {
+        test_skip("the example in C++", "it was not built");
+        return;
+    }
+    EXPECT(2, "usage", "examples/example_09_tasks %s add 1", path);
+    EXPECT(0, "", "examples/example_09_tasks %s add 2 mow 1 write", path);
+    EXPECT(1, "soon: not a number", "examples/example_09_tasks %s add 1 rest soon sing", path);
+    EXPECT(0, "clean", "vista info %s", path); /* aborted, not left open */
+    EXPECT(KILLED, "", "examples/example_09_tasks %s kill add 1 rest", path);
+    EXPECT(0, "", "examples/example_09_tasks %s list", path);
+    expect_output("1\twrite\n2\tmow\n");
+    EXPECT(0, "", "examples/example_09_tasks %s done write", path);
+    EXPECT(1, "not there", "examples/example_09_tasks %s done write", path);
+    EXPECT(0, "", "examples/example_09_tasks %s list", path);
+    expect_output("2\tmow\n");
+    test_sound(path);
+    ck_assert_uint_eq(test_live_blocks(path), 2); /* the root and a task */
+    EXPECT(1, "cannot open", "examples/example_09_tasks /no/such/directory/file list");
 }
 END_TEST
 
@@ -122,5 +150,7 @@ int main(void)
     tcase_add_test(examples, test_list);
     tcase_add_test(examples, test_hashmap);
     tcase_add_test(examples, test_killed_fill);
+    tcase_add_test(examples, test_bank_threads);
+    tcase_add_test(examples, test_tasks);
     return test_run(suite);
 }
