@@ -4,10 +4,74 @@
  */
 #include "command.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 static const char *path;
+
+/* ---- JSON: that it is well-formed -------------------------------------- */
+
+static const char *json_value(const char *at);
+
+static const char *json_space(const char *at)
+{
+    return at == NULL ? NULL : at + strspn(at, " \n");
+}
+
+static const char *json_string(const char *at)
+{
+    if (*at++ != '"')
+        return NULL;
+    for (; *at != '"'; at++) {
+        if ((unsigned char)*at < 0x20)
+            return NULL;
+        if (*at == '\\' && strchr("\"\\u", *++at) == NULL)
+            return NULL;
+    }
+    return at + 1;
+}
+
+static const char *json_members(const char *at, bool keys, char close)
+{
+    for (at = json_space(at + 1); at != NULL && *at != close; at = json_space(at + 1)) {
+        if (keys && ((at = json_string(at)) == NULL || *at++ != ':'))
+            return NULL;
+        at = json_space(json_value(json_space(at)));
+        if (at == NULL || *at != ',')
+            break;
+    }
+    return at != NULL && *at == close ? at + 1 : NULL;
+}
+
+/* Where the value ends; NULL: there is none. */
+static const char *json_value(const char *at)
+{
+    static const char *const words[] = {"true", "false"};
+
+    if (*at == '{' || *at == '[')
+        return json_members(at, *at == '{', *at == '{' ? '}' : ']');
+    if (*at == '"')
+        return json_string(at);
+    for (int i = 0; i < 2; i++)
+        if (strncmp(at, words[i], strlen(words[i])) == 0)
+            return at + strlen(words[i]);
+    return isdigit(*at) ? at + strspn(at, "0123456789") : NULL;
+}
+
+static void expect_json(const char *part)
+{
+    const char *end = json_space(json_value(output));
+
+    ck_assert_msg(end != NULL && *end == '\0', "not JSON, or more than that:\n%s", output);
+    ck_assert_msg(strstr(output, part) != NULL, "\"%s\" is not in\n%s", part, output);
+}
+
+/* ---- Segments ---------------------------------------------------------- */
 
 static void make_clean(void)
 {
@@ -65,21 +129,31 @@ START_TEST(test_usage)
     EXPECT(0, "usage: vista info", "vista info --help");
     EXPECT(0, "usage: vista check", "vista check --help");
     EXPECT(0, "usage: vista recover", "vista recover --help");
+    EXPECT(0, "usage: vista create", "vista create --help");
+    EXPECT(0, "usage: vista dump", "vista dump --help");
+    EXPECT(0, "usage: vista copy", "vista copy --help");
     EXPECT(2, "no file given", "vista info");
     EXPECT(2, "no file given", "vista check -q");
     EXPECT(2, "one file at a time; there is also b", "vista check a b");
     EXPECT(2, "unknown option -z", "vista check -z a");
     EXPECT(2, "unknown option --quiet", "vista info --quiet a");
     EXPECT(2, "Try `vista recover --help`", "vista recover --yes a");
+    EXPECT(2, "unknown option --js", "vista info --js a");
+    EXPECT(2, "unknown option --json=1", "vista info --json=1 a");
+    EXPECT(2, "no value given to --size", "vista create a --size");
+    EXPECT(2, "no file given to write", "vista copy a");
+    EXPECT(2, "too many files; there is also c", "vista copy a b c");
     EXPECT(3, "cannot write the output", "vista --help >/dev/full");
 }
 END_TEST
 
 START_TEST(test_no_file)
 {
-    static const char *const commands[] = {"info", "check", "recover"};
+    static const char *const commands[] = {"info", "check", "recover", "dump"};
 
-    for (size_t i = 0; i < 3; i++) {
+    EXPECT(3, "/no/such/file: cannot open", "vista copy /no/such/file /tmp/copy");
+    EXPECT(3, "/no/such/file: cannot open", "vista create /no/such/file");
+    for (size_t i = 0; i < 4; i++) {
         EXPECT(3, "/no/such/file: cannot open", "vista %s /no/such/file", commands[i]);
         EXPECT(3, "-odd: cannot open", "vista %s -- -odd", commands[i]);
         EXPECT(3, "is a directory", "vista %s /tmp", commands[i]);
@@ -89,10 +163,10 @@ END_TEST
 
 START_TEST(test_not_a_segment)
 {
-    static const char *const commands[] = {"info", "check", "recover"};
+    static const char *const commands[] = {"info", "check", "recover", "dump"};
 
     path = test_path("other");
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         close(open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600));
         EXPECT(1, "not a vista segment", "vista %s %s", commands[i], path);
         test_poke(path, 0, "something else", 14);
@@ -185,6 +259,9 @@ START_TEST(test_in_use)
     EXPECT(3, "mapped already", "vista info %s", path);
     EXPECT(3, "mapped already", "vista check %s", path);
     EXPECT(3, "mapped already", "vista recover %s", path);
+    EXPECT(3, "mapped already", "vista dump %s", path);
+    EXPECT(3, "mapped already", "vista copy %s %s.copy", path, path);
+    EXPECT(3, "cannot open", "vista info %s.copy", path);
     OK(vista_unmap(segment));
     segment = vista_map(path, 0, VISTA_READ_ONLY, NULL);
     SOME(segment);
@@ -209,6 +286,363 @@ START_TEST(test_other_version)
 }
 END_TEST
 
+/* ---- create ------------------------------------------------------------ */
+
+START_TEST(test_create)
+{
+    struct stat st;
+
+    path = test_path("made");
+    EXPECT(0, "1048576 bytes at 0x", "vista create --size 1M %s", path);
+    ck_assert_ptr_ne(strstr(output, "may grow to 4194304, kill-safe\n"), NULL);
+    EXPECT(0, "state         clean\n", "vista info %s", path);
+    EXPECT(3, "File exists", "vista create --size 1M %s", path);
+    EXPECT(0, ": sound", "vista check %s", path);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_uint_eq(st.st_mode & 0777, 0600);
+
+    path = test_path("flat");
+    EXPECT(0, "65536 bytes at 0x550000000000, may grow to 131072",
+           "vista create -s 0x10000 -m 128K --no-heap --sparse --mode 640 --kill-safe "
+           "--address 0x550000000000 %s",
+           path);
+    EXPECT(0, "none, the data is flat", "vista info %s", path);
+    ck_assert_ptr_ne(strstr(output, "version 1, sparse"), NULL);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_uint_eq(st.st_mode & 0777, 0640);
+}
+END_TEST
+
+START_TEST(test_create_refused)
+{
+    static const char *const wrong[] = {
+        "--size 0",
+        "--size 1X",
+        "--size 1KK",
+        "--size -1",
+        "--size ''",
+        "--mode 999",
+        "--mode 0",
+        "--max-size 1Q",
+        "--address 12345",
+        "--size 10000G",
+        "--size 2M -m 1M",
+        "--size 99999999999999999999",
+        "--power-safe --kill-safe",
+    };
+
+    path = test_path("refused");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        EXPECT(2, "Try `vista create --help`", "vista create %s %s", wrong[i], path);
+        ck_assert_int_ne(access(path, F_OK), 0);
+    }
+    EXPECT(3, "cannot be power-safe", "vista create --power-safe %s", path);
+    ck_assert_int_ne(access(path, F_OK), 0);
+}
+END_TEST
+
+/* A file system of 8 MiB that only this test sees, with `path` on it. */
+static bool mount_small_disk(void)
+{
+    static char on_it[PATH_MAX];
+    const char *directory = test_path("small");
+
+    ck_assert_int_eq(mkdir(directory, 0700), 0);
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", directory, "tmpfs", 0, "size=8m") != 0) {
+        test_skip("a full disk", "no file system can be mounted here without being root");
+        return false;
+    }
+    snprintf(on_it, sizeof on_it, "%s/segment", directory);
+    path = on_it;
+    return true;
+}
+
+START_TEST(test_no_room)
+{
+    struct statvfs before, after;
+
+    if (!mount_small_disk())
+        return;
+    EXPECT(3, "No space left", "vista create --size 9M %s", path);
+    ck_assert_int_ne(access(path, F_OK), 0);
+    EXPECT(0, "may grow", "vista create --size 5M %s", path);
+    ck_assert_int_eq(statvfs(path, &before), 0);
+    EXPECT(3, "No space left", "vista copy %s %s.copy", path, path);
+    ck_assert_int_eq(statvfs(path, &after), 0);
+    ck_assert_uint_eq(after.f_bfree, before.f_bfree);
+    ck_assert_uint_eq(after.f_ffree, before.f_ffree);
+    test_sound(path);
+}
+END_TEST
+
+/* ---- copy -------------------------------------------------------------- */
+
+/* Files in the directory of `path`. */
+static unsigned files_beside(void)
+{
+    char directory[PATH_MAX];
+    unsigned count = 0;
+    DIR *open;
+
+    snprintf(directory, sizeof directory, "%s", path);
+    open = opendir(dirname(directory));
+    ck_assert_ptr_ne(open, NULL);
+    while (readdir(open) != NULL)
+        count++;
+    closedir(open);
+    return count;
+}
+
+static void make_list(void)
+{
+    vista_segment *segment;
+    vista_tx *tx;
+    void **root;
+
+    make_clean();
+    segment = vista_map(path, 0, 0, NULL);
+    SOME(segment);
+    root = vista_root(segment, 0);
+    tx = vista_begin_transaction(segment, 0);
+    OK(vista_set_range(tx, root, sizeof *root));
+    *root = vista_malloc(tx, 100);
+    SOME(*root);
+    strcpy(*root, "found by its pointer");
+    OK(vista_end_transaction(tx, 0));
+    OK(vista_unmap(segment));
+}
+
+START_TEST(test_copies)
+{
+    const struct vi_superblock none = {0};
+    struct vi_superblock original, copied;
+    const char *copy = test_path("copy");
+    vista_segment *segment;
+    uint64_t before;
+
+    make_list();
+    before = test_digest(path);
+    EXPECT(0, ": a copy", "vista copy %s %s", path, copy);
+    ck_assert_uint_eq(test_digest(path), before);
+    EXPECT(0, "", "vista --version; cmp -i %u %s %s", VI_SUPERBLOCKS * VI_SUPERBLOCK_SIZE, path,
+           copy);
+    original = test_superblock(path, test_superblock_current(path));
+    copied = test_superblock(copy, test_superblock_current(copy));
+    ck_assert_int_ne(memcmp(original.uuid, copied.uuid, sizeof original.uuid), 0);
+    ck_assert_int_ne(memcmp(none.uuid, copied.uuid, sizeof none.uuid), 0);
+    ck_assert_uint_eq(original.address, copied.address);
+    test_sound(copy);
+
+    segment = vista_map(copy, 0, 0, NULL);
+    SOME(segment);
+    ck_assert_str_eq(*(char **)vista_root(segment, 0), "found by its pointer");
+    OK(vista_unmap(segment));
+    ck_assert_uint_eq(test_digest(path), before);
+    EXPECT(3, "is there already", "vista copy %s %s", path, copy);
+    test_sound(copy);
+    unlink(copy);
+
+    EXPECT(0, ": a copy", "vista copy --keep-uuid %s %s", path, copy);
+    copied = test_superblock(copy, test_superblock_current(copy));
+    ck_assert_int_eq(memcmp(original.uuid, copied.uuid, sizeof original.uuid), 0);
+    segment = vista_map(copy, 0, VISTA_READ_ONLY, NULL); /* itself not for writing: no fault */
+    SOME(segment);
+    EXPECT(0, ": a copy", "vista copy %s %s.2", copy, copy);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
+/* From memory to the disk and back, where no kernel may copy ranges: holes stay. */
+START_TEST(test_copy_elsewhere)
+{
+    const char *disk, *back;
+    struct stat st;
+
+    path = test_path("sparse");
+    EXPECT(0, "may grow", "vista create --sparse --size 1G %s", path);
+    disk = test_disk_path("sparse");
+    EXPECT(0, ": a copy", "vista copy %s %s", path, disk);
+    test_sound(disk);
+    back = test_path("back");
+    EXPECT(0, ": a copy", "vista copy %s %s", disk, back);
+    test_sound(back);
+    ck_assert_int_eq(stat(back, &st), 0);
+    ck_assert_int_gt(st.st_size, 1 << 30);
+    ck_assert_int_lt(st.st_blocks, (1 << 20) / 512);
+}
+END_TEST
+
+START_TEST(test_copy_refused)
+{
+    unsigned files;
+
+    make_unclean();
+    files = files_beside();
+    EXPECT(1, "needs recovery, and a copy", "vista copy %s %s.copy", path, path);
+    EXPECT(0, "recovered", "vista recover %s", path);
+    EXPECT(3, "cannot be made", "vista copy %s /no/such/copy", path);
+    EXPECT(3, "is there already", "vista copy %s /tmp", path);
+    ck_assert_int_eq(run("vista info /dev/null; ulimit -f 64; %s/vista copy %s %s.copy",
+                         build_directory(), path, path),
+                     3);
+    ck_assert_ptr_ne(strstr(output, "File too large"), NULL);
+    ck_assert_uint_eq(files_beside(), files);
+    EXPECT(0, ": sound", "vista check %s", path);
+}
+END_TEST
+
+/* ---- check --roots ----------------------------------------------------- */
+
+static uint64_t stray, ring; /* offsets of blocks that nothing points to */
+
+static void make_leaks(void)
+{
+    vista_segment *segment;
+    vista_tx *tx;
+    void **root, **block, **other;
+
+    make_list();
+    segment = vista_map(path, 0, 0, NULL);
+    SOME(segment);
+    root = vista_root(segment, 0);
+    tx = vista_begin_transaction(segment, 0);
+    OK(vista_set_range(tx, root, 100));
+    block = vista_malloc(tx, 100000); /* large, found by a pointer into it */
+    root[1] = (char *)block + 5000;
+    memset(block, 0, 100000);
+    block[12345] = vista_calloc(tx, 1, 24); /* in its last page */
+    other = vista_malloc(tx, 32);
+    ring = (uint64_t)((char *)other - (char *)vista_base(segment));
+    *other = block = vista_malloc(tx, 3000);
+    memset(block, 0, 3000);
+    *block = other;
+    stray = (uint64_t)((char *)vista_malloc(tx, 20000) - (char *)vista_base(segment));
+    OK(vista_end_transaction(tx, 0));
+    OK(vista_unmap(segment));
+}
+
+START_TEST(test_leaks)
+{
+    char part[128];
+    uint64_t before;
+
+    make_list();
+    EXPECT(0, "blocks that no pointer leads to: 0 of 2, 0 bytes", "vista check --roots %s", path);
+    make_leaks();
+    before = test_digest(path);
+    EXPECT(1, "blocks that no pointer leads to: 3 of 7", "vista check --roots %s", path);
+    ck_assert_ptr_ne(strstr(output, ": sound\n"), NULL);
+    snprintf(part, sizeof part, "at data offset %llu (", (unsigned long long)stray);
+    ck_assert_ptr_ne(strstr(output, part), NULL);
+    snprintf(part, sizeof part, "at data offset %llu (", (unsigned long long)ring);
+    ck_assert_ptr_ne(strstr(output, part), NULL);
+    EXPECT(1, "blocks that no pointer leads to: 2 of 7", "vista check --roots=%llu %s",
+           (unsigned long long)stray, path);
+    EXPECT(1, "leads to: 1 of 7", "vista check -q --roots=0x%llx %s", (unsigned long long)ring,
+           path);
+    ck_assert_ptr_eq(strstr(output, "ok "), NULL);
+    EXPECT(0, "leads to: 0 of 7", "vista check --roots=%llu,%llu %s", (unsigned long long)ring,
+           (unsigned long long)(stray + test_superblock(path, 0).address), path);
+    EXPECT(2, "not offsets", "vista check --roots=x %s", path);
+    EXPECT(2, "no block is at 1000000", "vista check --roots=1000000 %s", path);
+    EXPECT(1, "", "vista check --roots --json %s", path);
+    expect_json("\"leaked_blocks\": 3");
+    ck_assert_uint_eq(test_digest(path), before);
+}
+END_TEST
+
+START_TEST(test_leaks_not_looked_for)
+{
+    make_unclean();
+    EXPECT(1, "not looked for: the segment needs recovery", "vista check --roots %s", path);
+    EXPECT(1, "", "vista check --roots --json %s", path);
+    expect_json("\"leaks_not_looked_for\": \"leaks: not looked for: the segment needs");
+    path = test_path("flat");
+    EXPECT(0, "", "vista create --no-heap --size 64K %s", path);
+    EXPECT(0, "there is no heap", "vista check --roots %s", path);
+}
+END_TEST
+
+/* ---- dump and JSON ----------------------------------------------------- */
+
+START_TEST(test_dump)
+{
+    uint64_t before;
+
+    make_unclean();
+    before = test_digest(path);
+    EXPECT(0, "slot 0: open, to be rolled back\n", "vista dump %s", path);
+    ck_assert_ptr_ne(strstr(output, "undo"), NULL);
+    ck_assert_ptr_ne(strstr(output, "length 4 "), NULL);
+    ck_assert_ptr_ne(strstr(output, " : 00 00 00 00\n"), NULL);
+    ck_assert_ptr_ne(strstr(output, "alloc"), NULL);
+    ck_assert_ptr_ne(strstr(output, "to roll back 1, to finish 0"), NULL);
+    ck_assert_ptr_ne(strstr(output, "small   offset "), NULL);
+    ck_assert_ptr_ne(strstr(output, "free    offset "), NULL);
+    EXPECT(0, "slots: 1 used", "vista dump --log %s", path);
+    ck_assert_ptr_eq(strstr(output, "free    "), NULL);
+    ck_assert_uint_eq(test_digest(path), before);
+
+    make_leaks();
+    EXPECT(0, "large   offset ", "vista dump --heap %s", path);
+    ck_assert_ptr_eq(strstr(output, "slots: "), NULL);
+    ck_assert_ptr_ne(strstr(output, "map of the data, 4096 bytes a character"), NULL);
+    ck_assert_ptr_ne(strstr(output, "########"), NULL);
+    EXPECT(0, "block   offset ", "vista dump --blocks %s", path);
+}
+END_TEST
+
+/* What --blocks lists and what the spans say are the blocks that there are. */
+START_TEST(test_dump_counts)
+{
+    unsigned long long blocks = 0, allocated = 0, large = 0;
+
+    make_leaks();
+    EXPECT(0, "", "vista dump --blocks %s", path);
+    for (const char *line = output; line != NULL && *line != '\0';
+         line = strchr(line, '\n'), line += line != NULL) {
+        unsigned long long count;
+
+        blocks += strncmp(line, "block ", 6) == 0;
+        large += strncmp(line, "large ", 6) == 0;
+        if (sscanf(line, "small offset %*u %llu of", &count) == 1)
+            allocated += count;
+    }
+    ck_assert_uint_eq(blocks, test_live_blocks(path));
+    ck_assert_uint_eq(allocated + large, blocks);
+}
+END_TEST
+
+START_TEST(test_json)
+{
+    static const uint64_t bad = 0x77;
+    char odd[512];
+
+    make_unclean();
+    EXPECT(1, "", "vista info --json %s", path);
+    expect_json("\"state\": \"needs recovery\"");
+    EXPECT(0, "", "vista check --json %s", path);
+    expect_json("\"to_roll_back\": 1");
+    ck_assert_ptr_ne(strstr(output, "\"severity\": \"note\""), NULL);
+    EXPECT(0, "", "vista dump --blocks --log --json %s", path);
+    expect_json("\"kind\": \"undo\"");
+    ck_assert_ptr_ne(strstr(output, "\"kind\": \"free\""), NULL);
+
+    snprintf(odd, sizeof odd, "%s \\ \" \n \xc3\xa4 \xff.vista", test_path("odd"));
+    EXPECT(0, "", "vista recover %s", path);
+    ck_assert_int_eq(rename(path, odd), 0);
+    EXPECT(0, "", "vista info --json '%s'", odd);
+    expect_json("\\\\ \\\" \\u000a \xc3\xa4 \\ufffd.vista\"");
+    test_poke(odd, test_superblock(odd, 0).heap_offset + VI_PAGE + 8 * 20, &bad, sizeof bad);
+    EXPECT(1, "", "vista check --roots --json '%s' 2>/dev/null", odd);
+    expect_json("\"severity\": \"damage\"");
+    ck_assert_ptr_ne(strstr(output, "\"sound\": false"), NULL);
+    EXPECT(1, "", "vista dump --json '%s' 2>/dev/null", odd);
+    expect_json("\"log\": []");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("tool");
@@ -224,5 +658,16 @@ int main(void)
     tcase_add_test(segments, test_damaged);
     tcase_add_test(segments, test_in_use);
     tcase_add_test(segments, test_other_version);
+    tcase_add_test(segments, test_create);
+    tcase_add_test(segments, test_create_refused);
+    tcase_add_test(segments, test_no_room);
+    tcase_add_test(segments, test_copies);
+    tcase_add_test(segments, test_copy_elsewhere);
+    tcase_add_test(segments, test_copy_refused);
+    tcase_add_test(segments, test_leaks);
+    tcase_add_test(segments, test_leaks_not_looked_for);
+    tcase_add_test(segments, test_dump);
+    tcase_add_test(segments, test_dump_counts);
+    tcase_add_test(segments, test_json);
     return test_run(suite);
 }

@@ -40,17 +40,6 @@ static void bytes(const char *name, uint64_t value)
     line(name, "%llu bytes (%.1f %ciB)", (unsigned long long)value, scaled, units[unit]);
 }
 
-static void print_uuid(const uint8_t uuid[16])
-{
-    char text[37];
-    size_t at = 0;
-
-    for (int i = 0; i < 16; i++)
-        at += (size_t)snprintf(text + at, sizeof text - at, "%s%02x",
-                               i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
-    line("uuid", "%s", text);
-}
-
 static const char *durability(const struct vi_superblock *superblock)
 {
     if (superblock->real_class == VISTA_CLASS_KILL)
@@ -96,7 +85,7 @@ static void print_info(const struct vi_file *file, const struct vi_check_totals 
     const struct vi_superblock *superblock = &totals->superblock;
 
     line("file", "%s", file->path);
-    print_uuid(superblock->uuid);
+    line("uuid", "%s", tool_uuid(superblock->uuid));
     line("format", "version %u%s", superblock->version,
          superblock->features_must & VI_MUST_SPARSE ? ", sparse" : "");
     print_state(totals, damaged);
@@ -111,7 +100,43 @@ static void print_info(const struct vi_file *file, const struct vi_check_totals 
     print_heap(totals);
 }
 
-static enum tool_status inspect(const char *path)
+static void print_json(const struct vi_file *file, const struct vi_check_totals *totals,
+                       bool damaged)
+{
+    const struct vi_superblock *superblock = &totals->superblock;
+    const char *state = superblock->clean ? "clean" : "needs recovery";
+
+    tool_json_open(NULL, '{');
+    tool_json_text("file", file->path);
+    tool_json_text("uuid", tool_uuid(superblock->uuid));
+    tool_json_number("format_version", superblock->version);
+    tool_json_text("state", damaged ? "damaged" : state);
+    tool_json_bool("may_be_torn", totals->may_be_torn);
+    tool_json_number("to_roll_back", totals->open);
+    tool_json_number("to_finish", totals->finishing);
+    tool_json_text("log_class", tool_class(superblock->log_class));
+    tool_json_text("real_class", tool_class(superblock->real_class));
+    tool_json_number("address", superblock->address);
+    tool_json_number("size", superblock->size);
+    tool_json_number("max_size", superblock->max_size);
+    tool_json_number("disk_bytes", file->blocks);
+    tool_json_bool("sparse", superblock->features_must & VI_MUST_SPARSE);
+    tool_json_number("data_offset", superblock->data_offset);
+    tool_json_number("log_slots", totals->slots);
+    tool_json_number("log_bytes", totals->log_bytes);
+    tool_json_bool("heap", superblock->heap_offset != 0);
+    if (superblock->heap_offset != 0) {
+        tool_json_number("blocks", totals->blocks);
+        tool_json_number("block_bytes", totals->block_bytes);
+        tool_json_number("free_bytes", totals->free_units * VI_UNIT);
+        tool_json_number("largest_free_bytes", totals->largest_free * VI_UNIT);
+        tool_json_number("root_offset", totals->root.offset);
+        tool_json_number("root_size", totals->root.size);
+    }
+    tool_json_close('}');
+}
+
+static enum tool_status inspect(const char *path, bool json)
 {
     struct vi_check_totals totals;
     struct vi_file file;
@@ -122,7 +147,7 @@ static enum tool_status inspect(const char *path)
     result = vi_check_file(&file, NULL, NULL, &totals);
     error = errno;
     if (totals.superblock.magic != 0)
-        print_info(&file, &totals, result != 0);
+        (json ? print_json : print_info)(&file, &totals, result != 0);
     vi_file_close(&file);
     if (result != 0)
         return tool_failed(error);
@@ -131,24 +156,27 @@ static enum tool_status inspect(const char *path)
 
 static enum tool_status run_info(int argc, char **argv)
 {
-    const struct tool_option none[] = {{0}};
+    bool json = false;
+    const struct tool_option options[] = {{.name = "json", .given = &json}, {0}};
     enum tool_status status;
     const char *path;
 
-    if (!tool_arguments(&tool_info, argc, argv, none, &path, &status))
+    if (!tool_arguments(&tool_info, argc, argv, options, &path, 1, &status))
         return status;
-    return inspect(path);
+    return inspect(path, json);
 }
 
 const struct tool_command tool_info = {
     .name = "info",
     .summary = "tells what a segment is and in what state",
     .run = run_info,
-    .help = "usage: vista info FILE\n"
+    .help = "usage: vista info [--json] FILE\n"
             "\n"
             "Tells a segment's identity, size, address, state, log and heap.  It is neither\n"
             "mapped nor recovered; the numbers are those that are stored.  The file must not\n"
             "be mapped for writing meanwhile.\n"
+            "\n"
+            "  --json  the same as one JSON object; sizes and offsets are in bytes\n"
             "\n"
             "Exit status: 0 clean; 1 it needs recovery, or is damaged or not a segment; 2 the\n"
             "command line makes no sense; 3 the file cannot be opened, is in use, or has\n"

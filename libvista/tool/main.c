@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * vista: looks at segments, checks and recovers them.
+ * vista: makes segments, looks at them, checks, recovers and copies them.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "tool/tool.h"
 #include "vista.h"
 
@@ -13,15 +16,17 @@
 #define VISTA_VERSION "unknown"
 #endif
 
-static const struct tool_command *const commands[] = {&tool_info, &tool_check, &tool_recover};
+static const struct tool_command *const commands[] = {
+    &tool_create, &tool_info, &tool_check, &tool_recover, &tool_dump, &tool_copy,
+};
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 static void print_help(void)
 {
     printf("usage: vista COMMAND [OPTIONS] FILE\n"
            "\n"
-           "Looks at the segments of programs that use libvista, checks and recovers them.\n"
-           "Nothing is written to a file except by `recover`.\n"
+           "Makes the segments of programs that use libvista, looks at them, checks, recovers\n"
+           "and copies them.  No command writes to a file that is there, but `recover`.\n"
            "\n");
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
@@ -29,9 +34,9 @@ static void print_help(void)
            "  --help     this, or after a command its own help\n"
            "  --version  the version\n"
            "\n"
-           "Exit status: 0 sound, or done; 1 damaged, or in need of recovery; 2 the command\n"
-           "line makes no sense; 3 the file cannot be opened, is in use, or cannot be read\n"
-           "or written.\n");
+           "Exit status: 0 sound, or done; 1 damaged, in need of recovery, or leaking; 2 the\n"
+           "command line makes no sense; 3 the file cannot be opened, is in use, or cannot be\n"
+           "read or written.\n");
 }
 
 static enum tool_status usage(const char *what, const char *name, const char *command)
@@ -40,26 +45,56 @@ static enum tool_status usage(const char *what, const char *name, const char *co
     return TOOL_USAGE;
 }
 
-/* The option that `argument` names, or NULL. */
+enum tool_status tool_usage(const struct tool_command *command, const char *what, const char *name)
+{
+    char with_space[32];
+
+    snprintf(with_space, sizeof with_space, "%s ", command->name);
+    return usage(what, name, with_space);
+}
+
+/* ---- Arguments --------------------------------------------------------- */
+
+/* The option that `argument` names, alone or before a =; or NULL. */
 static const struct tool_option *find_option(const struct tool_option *options,
                                              const char *argument)
 {
-    for (; options->name != NULL; options++)
-        if (strncmp(argument, "--", 2) == 0
-                ? strcmp(argument + 2, options->name) == 0
-                : options->letter != 0 && argument[1] == options->letter && argument[2] == '\0')
+    for (; options->name != NULL; options++) {
+        const size_t length = strlen(options->name);
+
+        if (strncmp(argument, "--", 2) != 0) {
+            if (options->letter != 0 && argument[1] == options->letter && argument[2] == '\0')
+                return options;
+        } else if (strncmp(argument + 2, options->name, length) == 0 &&
+                   (argument[2 + length] == '\0' ||
+                    (argument[2 + length] == '=' && options->value != NULL))) {
             return options;
+        }
+    }
     return NULL;
 }
 
-bool tool_arguments(const struct tool_command *command, int argc, char **argv,
-                    const struct tool_option *options, const char **path, enum tool_status *status)
+/* Notes an option and its value, which is behind a = or is the next argument.  False:
+ * it has none. */
+static bool take_option(const struct tool_option *option, char **argv, int *at)
 {
-    char name[32];
-    bool only_files = false;
+    const char *equals = strchr(argv[*at], '=');
 
-    snprintf(name, sizeof name, "%s ", command->name);
-    *path = NULL;
+    if (option->given != NULL)
+        *option->given = true;
+    if (option->value == NULL || (equals == NULL && option->may_be_bare))
+        return true;
+    *option->value = equals != NULL ? equals + 1 : argv[++*at];
+    return *option->value != NULL;
+}
+
+bool tool_arguments(const struct tool_command *command, int argc, char **argv,
+                    const struct tool_option *options, const char **paths, int count,
+                    enum tool_status *status)
+{
+    bool only_files = false;
+    int files = 0;
+
     *status = TOOL_USAGE;
     for (int i = 1; i < argc; i++) {
         const bool is_option = !only_files && argv[i][0] == '-' && argv[i][1] != '\0';
@@ -72,25 +107,72 @@ bool tool_arguments(const struct tool_command *command, int argc, char **argv,
         }
         if (is_option && strcmp(argv[i], "--") == 0)
             only_files = true;
-        else if (option != NULL)
-            *option->given = true;
-        else if (is_option)
-            return usage("unknown option ", argv[i], name), false;
-        else if (*path != NULL)
-            return usage("one file at a time; there is also ", argv[i], name), false;
-        else
-            *path = argv[i];
+        else if (option != NULL && !take_option(option, argv, &i))
+            return tool_usage(command, "no value given to --", option->name), false;
+        else if (is_option && option == NULL)
+            return tool_usage(command, "unknown option ", argv[i]), false;
+        else if (!is_option && files == count)
+            return tool_usage(command,
+                              count == 1 ? "one file at a time; there is also "
+                                         : "too many files; there is also ",
+                              argv[i]),
+                   false;
+        else if (!is_option)
+            paths[files++] = argv[i];
     }
-    if (*path == NULL)
-        usage("no file given", "", name);
-    return *path != NULL;
+    if (files < count)
+        tool_usage(command, files == 0 ? "no file given" : "no file given to write", "");
+    return files == count;
 }
+
+bool tool_bytes(const char *text, uint64_t *bytes)
+{
+    static const char suffixes[] = "KMGT";
+    const char *suffix;
+    char *end;
+
+    if (text == NULL)
+        return true;
+    errno = 0;
+    *bytes = strtoull(text, &end, 0);
+    if (errno != 0 || end == text || strchr(text, '-') != NULL)
+        return false;
+    suffix = *end != '\0' ? strchr(suffixes, *end) : NULL;
+    if (suffix == NULL)
+        return *end == '\0';
+    for (const char *s = suffixes; s <= suffix; s++)
+        if (__builtin_mul_overflow(*bytes, 1024u, bytes))
+            return false;
+    return end[1] == '\0';
+}
+
+/* ---- Files ------------------------------------------------------------- */
 
 enum tool_status tool_failed(int error)
 {
+    tool_progress("", 0, 0);
     fprintf(stderr, "vista: %s\n", vista_errormsg());
     return error == EBADMSG || error == ECANCELED || error == EUCLEAN ? TOOL_BAD : TOOL_NO_FILE;
 }
+
+enum tool_status tool_open(struct vi_file *file, const char *path, struct vi_superblock *superblock)
+{
+    enum tool_status status;
+    int found;
+
+    if (vi_file_open(file, path, VISTA_READ_ONLY, 0, 0) != 0)
+        return tool_failed(errno);
+    found = vi_superblock_read(file, true, superblock);
+    if (found == 0)
+        return TOOL_DONE;
+    if (found == 1)
+        vi_fail(EBADMSG, "%s: not a vista segment: empty, or its creation was killed", path);
+    status = tool_failed(errno);
+    vi_file_close(file);
+    return status;
+}
+
+/* ------------------------------------------------------------------------ */
 
 static enum tool_status run(int argc, char **argv)
 {
@@ -112,8 +194,10 @@ static enum tool_status run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    const enum tool_status status = run(argc, argv);
+    enum tool_status status;
 
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, EFBIG */
+    status = run(argc, argv);
     if (fflush(stdout) == 0 && !ferror(stdout))
         return (int)status;
     fprintf(stderr, "vista: cannot write the output: %s\n", strerror(errno));

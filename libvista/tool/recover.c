@@ -5,28 +5,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "base/error.h"
-#include "media/superblock.h"
 #include "tool/tool.h"
 #include "vista.h"
-
-/* 1 when the file was unmapped in order, 0 when not; -1 with errno. */
-static int is_clean(const char *path)
-{
-    struct vi_superblock superblock;
-    struct vi_file file;
-    int found, error;
-
-    if (vi_file_open(&file, path, VISTA_READ_ONLY, 0, 0) != 0)
-        return -1;
-    found = vi_superblock_read(&file, true, &superblock);
-    error = errno;
-    vi_file_close(&file);
-    if (found == 1)
-        return vi_fail(EBADMSG, "%s: not a vista segment: empty, or its creation was killed", path);
-    errno = error;
-    return found == 0 ? superblock.clean == 1 : -1;
-}
 
 /* Anywhere will do: recovery knows offsets, no addresses. */
 static enum tool_status recover(const char *path, bool accept_torn)
@@ -47,17 +27,19 @@ static enum tool_status recover(const char *path, bool accept_torn)
 static enum tool_status run_recover(int argc, char **argv)
 {
     bool accept_torn = false;
-    const struct tool_option options[] = {{"accept-torn", 0, &accept_torn}, {0}};
+    const struct tool_option options[] = {{.name = "accept-torn", .given = &accept_torn}, {0}};
+    struct vi_superblock superblock;
     enum tool_status status;
+    struct vi_file file;
     const char *path;
-    int clean;
 
-    if (!tool_arguments(&tool_recover, argc, argv, options, &path, &status))
+    if (!tool_arguments(&tool_recover, argc, argv, options, &path, 1, &status))
         return status;
-    clean = is_clean(path);
-    if (clean < 0)
-        return tool_failed(errno);
-    if (clean == 0)
+    status = tool_open(&file, path, &superblock);
+    if (status != TOOL_DONE)
+        return status;
+    vi_file_close(&file);
+    if (!superblock.clean)
         return recover(path, accept_torn);
     printf("%s: clean, nothing to recover\n", path);
     return TOOL_DONE;
