@@ -61,7 +61,6 @@ typedef struct vista_tx vista_tx;
 #define VISTA_KILL_SAFE 0x0020u   /* ask for no more than: commits survive the process */
 #define VISTA_ACCEPT_TORN 0x0040u /* take a segment that may be torn */
 #define VISTA_ANY_ADDRESS 0x0080u /* may be mapped away from its own address */
-#define VISTA_NEW 1
 #define VISTA_NO_HEAP 0x0100u     /* at creation: flat memory from vista_base on */
 #define VISTA_SPARSE 0x0200u      /* at creation: disk blocks are allocated with use */
 
@@ -209,7 +208,6 @@ VISTA_INLINE int vista_end_transaction(vista_tx *tx, unsigned mode);
 int vista_abort_transaction(vista_tx *tx);
 
 /* On return every commit so far is durable, VISTA_NO_FLUSH or not. */
-int vista_new(int x);
 int vista_flush(vista_segment *segment);
 
 /* ---- The persistent heap ----------------------------------------------- */
