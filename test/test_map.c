@@ -917,6 +917,50 @@ START_TEST(classes_cross)
 }
 END_TEST
 
+static void change_and_die(void *argument)
+{
+    vista_segment *segment = vista_map(argument, 0, 0, NULL);
+    unsigned char *base = vista_base(segment);
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+
+    REQUIRE(vista_set_range(tx, base, 64) == 0);
+    memset(base, 'b', 64);
+    _exit(0);
+}
+
+static void map_and_die(void *argument)
+{
+    REQUIRE(vista_map(argument, 0, VISTA_KILL_SAFE, NULL) != NULL);
+    _exit(0);
+}
+
+/* A record that a power cut has torn does not count where there are checksums; neither
+ * may it, left in its slot, in a class without. */
+START_TEST(torn_record_in_another_class)
+{
+    const char *path = test_path("torn-record");
+    vista_segment *segment;
+
+    OK(vista_init(&(struct vista_options){.force_class = VISTA_CLASS_LINE}));
+    segment = vista_map(path, MIB, VISTA_CREATE | VISTA_NO_HEAP, NULL);
+    SOME(segment);
+    OK(vista_unmap(segment));
+    ck_assert_int_eq(test_in_child(change_and_die, (void *)path), 0);
+    test_poke(path, VI_SLOTS_OFFSET + sizeof(struct vi_slot_header) + 64, "torn", 4);
+    OK(vista_init(NULL));
+    for (int times = 0; times < 3; times++) {
+        test_sound(path);
+        ck_assert_int_eq(test_in_child(map_and_die, (void *)path), 0);
+    }
+    segment = vista_map(path, 0, 0, NULL);
+    SOME(segment);
+    for (int i = 0; i < 64; i++)
+        ck_assert_int_eq(((char *)vista_base(segment))[i], 'b');
+    OK(vista_unmap(segment));
+    test_sound(path);
+}
+END_TEST
+
 /* ---- Messages ---------------------------------------------------------- */
 
 static void *fail_elsewhere(void *argument)
@@ -999,6 +1043,7 @@ static Suite *suite(void)
     tcase_add_test(tests, class_forced_by_options);
     tcase_add_test(tests, class_forced_by_environment);
     tcase_add_test(tests, classes_cross);
+    tcase_add_test(tests, torn_record_in_another_class);
     tests = test_case(suite, "messages", 20);
     tcase_add_test(tests, messages_belong_to_threads);
     return suite;

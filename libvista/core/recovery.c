@@ -131,8 +131,12 @@ static int64_t validate(const struct vi_segment *segment, const struct vi_log *l
     return count;
 }
 
+/* A record torn by a crash does not count, as its checksum tells; in a class without
+ * checksums nothing would.  So what is left in an idle slot is discarded when the
+ * class changes. */
 static void recover_slot(struct vi_segment *segment, struct vi_log *log)
 {
+    const bool unchecked = log->logs->checked && !segment->persist.flushes;
     struct vi_pages pages = {0};
 
     if (*log->cursor.word & VI_STAMP_FINISHING) {
@@ -141,6 +145,8 @@ static void recover_slot(struct vi_segment *segment, struct vi_log *log)
     } else if (validate(segment, log) > 0) {
         vi_rollback(segment, log, &pages, true);
         segment->rolled_back++;
+    } else if (unchecked) {
+        vi_log_discard(log);
     }
     vi_pages_release(&pages);
 }
