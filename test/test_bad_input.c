@@ -549,6 +549,27 @@ START_TEST(one_copy_of_the_superblock)
 }
 END_TEST
 
+/* The copy that is not damaged is of a later version: that is said, of either. */
+START_TEST(one_copy_and_of_a_later_version)
+{
+    const char *path = make_file("sound", 0), *bad = test_path("bad");
+
+    for (int copy = 0; copy < VI_SUPERBLOCKS; copy++) {
+        struct vi_superblock superblock = test_superblock(path, copy);
+
+        test_copy(path, bad);
+        superblock.features_read_only = 1;
+        test_superblock_put(bad, copy, superblock, true);
+        memset(&superblock, copy * 0xff, sizeof superblock);
+        test_superblock_put(bad, 1 - copy, superblock, false);
+        NULLS(vista_map(bad, 0, 0, NULL), ENOTSUP, "features");
+        vista_segment *segment = vista_map(bad, 0, VISTA_READ_ONLY, NULL);
+        SOME(segment);
+        OK(vista_unmap(segment));
+    }
+}
+END_TEST
+
 /* ---- Random damage ----------------------------------------------------- */
 
 struct damaged {
@@ -1297,6 +1318,7 @@ static Suite *suite(void)
                         (int)(sizeof mended / sizeof mended[0]));
     tcase_add_test(tests, superblock_with_a_bad_checksum);
     tcase_add_test(tests, one_copy_of_the_superblock);
+    tcase_add_test(tests, one_copy_and_of_a_later_version);
     tests = test_case(suite, "damage", 60);
     tcase_add_test(tests, random_damage);
     tests = test_case(suite, "processes", 20);

@@ -105,7 +105,7 @@ int vi_superblock_read(const struct vi_file *file, bool read_only, struct vi_sup
 {
     unsigned char pages[VI_SUPERBLOCKS * VI_SUPERBLOCK_SIZE] = {0};
     const ssize_t got = pread(file->fd, pages, sizeof pages, 0);
-    struct vi_superblock copy;
+    struct vi_superblock copy, foreign = {0}; /* not damaged, but not ours to read */
 
     memset(out, 0, sizeof *out);
     if (got < 0)
@@ -114,10 +114,13 @@ int vi_superblock_read(const struct vi_file *file, bool read_only, struct vi_sup
         return 1;
     for (int i = VI_SUPERBLOCKS - 1; i >= 0; i--) { /* copy 0 last: its message stays */
         memcpy(&copy, pages + (size_t)i * VI_SUPERBLOCK_SIZE, sizeof copy);
-        if (vi_superblock_check(file, &copy, read_only) == 0 &&
-            (out->magic == 0 || copy.sequence > out->sequence))
+        if (vi_superblock_check(file, &copy, read_only) != 0)
+            foreign = errno == ENOTSUP ? copy : foreign;
+        else if (out->magic == 0 || copy.sequence > out->sequence)
             *out = copy;
     }
+    if (out->magic == 0 && foreign.magic != 0) /* says more than that the other is damaged */
+        return vi_superblock_check(file, &foreign, read_only);
     return out->magic != 0 ? 0 : -1;
 }
 
