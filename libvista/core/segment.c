@@ -211,7 +211,7 @@ static int reserve_backed(struct vi_segment *segment)
 }
 
 static int open_file(struct vi_segment *segment, size_t size, unsigned flags,
-                     const struct vista_map_options *options, bool *fresh)
+                     const struct vista_map_options *options)
 {
     const mode_t mode = options->mode != 0 ? options->mode : 0600;
     const bool read_only = flags & VISTA_READ_ONLY;
@@ -219,20 +219,21 @@ static int open_file(struct vi_segment *segment, size_t size, unsigned flags,
 
     if (vi_file_open(&segment->file, segment->path, flags, mode, options->lock_wait_ms) != 0)
         return -1;
+    segment->fresh = segment->file.made;
     found = vi_superblock_read(&segment->file, read_only, &segment->superblock);
     if (found < 0)
         return -1;
     if (found == 1 && !(flags & VISTA_CREATE))
         return vi_fail(EBADMSG, "%s: not a vista segment (empty, or its creation was interrupted)",
                        segment->path);
-    *fresh = found == 1;
-    if (*fresh && create(segment, size, flags, options) != 0)
+    segment->fresh = found == 1;
+    if (segment->fresh && create(segment, size, flags, options) != 0)
         return -1;
-    if (!*fresh && open_existing(segment, flags) != 0)
+    if (!segment->fresh && open_existing(segment, flags) != 0)
         return -1;
     if (choose_class(segment, flags) != 0)
         return -1;
-    if (*fresh)
+    if (segment->fresh)
         segment->superblock.log_class = segment->persist.class;
     keep_flags(segment, flags);
     if (reserve_backed(segment) != 0)
@@ -246,19 +247,14 @@ struct vi_segment *vi_segment_open(const char *path, size_t size, unsigned flags
                                    const struct vista_map_options *options)
 {
     struct vi_segment *segment = vi_process_new_segment();
-    bool fresh = false;
     int error;
 
     if (segment == NULL)
         return NULL;
     memcpy(segment->path, path, strlen(path) + 1); /* shorter than PATH_MAX: checked */
-    if (open_file(segment, size, flags, options, &fresh) == 0)
+    if (open_file(segment, size, flags, options) == 0)
         return segment;
     error = errno;
-    if (segment->file.made) /* only a file that was not there before is removed */
-        unlink(path);
-    else if (fresh)
-        (void)!ftruncate(segment->file.fd, 0);
     vi_segment_close(segment, false);
     errno = error;
     return NULL;
@@ -282,6 +278,7 @@ int vi_segment_start(struct vi_segment *segment)
             return -1;
         segment->logs.checked = segment->persist.flushes;
     }
+    segment->fresh = false;
     return vi_process_add(segment);
 }
 
@@ -295,6 +292,15 @@ static int mark_clean(struct vi_segment *segment)
                                &segment->superblock);
 }
 
+/* Only a file that was not there before is removed. */
+static void undo_creation(const struct vi_segment *segment)
+{
+    if (segment->file.made)
+        unlink(segment->path);
+    else
+        (void)!ftruncate(segment->file.fd, 0);
+}
+
 int vi_segment_close(struct vi_segment *segment, bool clean)
 {
     const int result = clean && segment->map.writable ? mark_clean(segment) : 0;
@@ -304,6 +310,8 @@ int vi_segment_close(struct vi_segment *segment, bool clean)
     vi_tx_retire_all(segment);
     vi_logs_close(&segment->logs);
     vi_map_undo(&segment->map);
+    if (segment->fresh)
+        undo_creation(segment);
     vi_file_close(&segment->file);
     if (segment->backed != NULL)
         vi_release(segment->backed, (groups + 63) / 64 * sizeof(uint64_t));
