@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * See fuzz.h.
+ */
+#include "fuzz.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "check/check.h"
+#include "core/transaction.h"
+#include "heap/heap.h"
+
+uint64_t take(struct input *input, unsigned bytes)
+{
+    uint64_t value = 0;
+
+    for (unsigned i = 0; i < bytes && input->left > 0; i++, input->left--)
+        value |= (uint64_t)*input->at++ << 8 * i;
+    return value;
+}
+
+/* ---- Promises ---------------------------------------------------------- */
+
+void broken(const char *file, int line, const char *what, const char *format, ...)
+{
+    const int error = errno;
+    va_list arguments;
+
+    fflush(stdout);
+    fprintf(stderr, "\n%s:%d: does not hold: %s\n", file, line, what);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "\nerrno %d (%s), \"%s\"\n", error, strerror(error), vista_errormsg());
+    abort();
+}
+
+void expect(void)
+{
+    vi_fail(0, "%s", "");
+    fault_reset();
+}
+
+void refused(const char *call, const int *errors)
+{
+    const int error = errno;
+
+    for (; *errors != 0 && *errors != error; errors++)
+        ;
+    HOLDS(*errors != 0, "%s fails with an errno that it is not said to have", call);
+    HOLDS(*vista_errormsg() != '\0', "%s fails without a message", call);
+}
+
+/* ---- The file ---------------------------------------------------------- */
+
+int file_fd = -1;
+const char *file_path;
+
+void file_open(void)
+{
+    static char path[64];
+
+    file_fd = memfd_create("segment", MFD_CLOEXEC);
+    HOLDS(file_fd >= 0, "memfd_create");
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file_fd);
+    file_path = path;
+}
+
+/* Calls `visit` with each page of the file that may hold something. */
+static void each_page(void (*visit)(void *context, uint64_t at, const unsigned char *bytes),
+                      void *context)
+{
+    static unsigned char bytes[4096];
+    off_t data = 0, hole = 0;
+
+    while ((data = lseek(file_fd, hole, SEEK_DATA)) >= 0) {
+        hole = lseek(file_fd, data, SEEK_HOLE);
+        for (off_t at = data / 4096 * 4096; at < hole; at += 4096) {
+            const ssize_t got = pread(file_fd, bytes, sizeof bytes, at);
+
+            HOLDS(got > 0, "pread");
+            memset(bytes + got, 0, sizeof bytes - (size_t)got);
+            visit(context, (uint64_t)at, bytes);
+        }
+    }
+}
+
+static bool is_zero(const unsigned char *bytes)
+{
+    static const unsigned char zero[4096];
+
+    return memcmp(bytes, zero, sizeof zero) == 0;
+}
+
+static void keep_page(void *context, uint64_t at, const unsigned char *bytes)
+{
+    struct image *image = context;
+
+    if (is_zero(bytes))
+        return;
+    image->pages = realloc(image->pages, (image->count + 1) * sizeof *image->pages);
+    HOLDS(image->pages != NULL, "realloc");
+    image->pages[image->count].at = at;
+    memcpy(image->pages[image->count++].bytes, bytes, 4096);
+}
+
+struct image image_take(void)
+{
+    struct image image = {.size = (uint64_t)lseek(file_fd, 0, SEEK_END)};
+
+    each_page(keep_page, &image);
+    return image;
+}
+
+void image_free(struct image *image)
+{
+    free(image->pages);
+    *image = (struct image){0};
+}
+
+void image_put(const struct image *image)
+{
+    HOLDS(ftruncate(file_fd, 0) == 0 && ftruncate(file_fd, (off_t)image->size) == 0, "ftruncate");
+    for (size_t i = 0; i < image->count; i++) {
+        const struct page *page = &image->pages[i];
+        const uint64_t left = image->size - page->at;
+        const size_t length = left < 4096 ? left : 4096;
+
+        HOLDS(pwrite(file_fd, page->bytes, length, (off_t)page->at) == (ssize_t)length, "pwrite");
+    }
+}
+
+__attribute__((no_sanitize("address", "undefined"))) static void
+digest_page(void *context, uint64_t at, const unsigned char *bytes)
+{
+    uint64_t *digest = context, word;
+
+    if (is_zero(bytes))
+        return;
+    for (size_t i = 0; i < 4096; i += sizeof word) {
+        memcpy(&word, bytes + i, sizeof word);
+        if (word != 0)
+            *digest = (*digest ^ word ^ (at + i) << 20) * 0x9e3779b97f4a7c15u;
+        *digest ^= *digest >> 29;
+    }
+}
+
+uint64_t file_digest(void)
+{
+    uint64_t digest = (uint64_t)lseek(file_fd, 0, SEEK_END) + 1;
+
+    each_page(digest_page, &digest);
+    return digest;
+}
+
+/* ---- Death ------------------------------------------------------------- */
+
+void die(vista_segment *handle)
+{
+    struct vi_segment *segment = (struct vi_segment *)handle;
+
+    for (struct vi_tx *tx = segment->all; tx != NULL; tx = tx->next_all) {
+        tx->range_count = 0; /* handles are used again */
+        tx->no_restore = false;
+    }
+    if (segment->heap != NULL)
+        vi_heap_close(segment->heap);
+    vi_segment_close(segment, false);
+}
+
+bool file_sound(uint64_t *blocks)
+{
+    struct vi_check_totals totals;
+    struct vi_file file;
+    int result;
+
+    if (vi_file_open(&file, file_path, VISTA_READ_ONLY, 0, 0) != 0)
+        return false;
+    result = vi_check_file(&file, NULL, NULL, &totals);
+    vi_file_close(&file);
+    *blocks = totals.blocks;
+    return result == 0;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What the fuzzers share: input read as numbers, a file in memory with its images,
+ * promises that must hold, refused system calls, a process that "dies".
+ */
+#ifndef FUZZ_H
+#define FUZZ_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vista.h"
+
+/* ---- Input ------------------------------------------------------------- */
+
+struct input {
+    const uint8_t *at;
+    size_t left;
+};
+
+/* The next `bytes` as a little-endian number; zeros once the input has ended. */
+uint64_t take(struct input *input, unsigned bytes);
+
+/* ---- Promises ---------------------------------------------------------- */
+
+/* Says what did not hold, with errno and the library's message, and aborts. */
+#define HOLDS(condition, ...) \
+    do { \
+        if (!(condition)) \
+            broken(__FILE__, __LINE__, #condition, "" __VA_ARGS__); \
+    } while (0)
+__attribute__((noreturn, format(printf, 4, 5))) void
+broken(const char *file, int line, const char *what, const char *format, ...);
+
+/* Before a call that may fail: forgets errno and the last message. */
+void expect(void);
+
+/* After one that has: errno is one of `errors`, which ends with 0, and there is a message. */
+void refused(const char *call, const int *errors);
+#define REFUSED(call, ...) refused(call, (const int[]){__VA_ARGS__, 0})
+
+/* ---- The file ---------------------------------------------------------- */
+
+/* A file in memory, always the same; its name can be opened. */
+extern int file_fd;
+extern const char *file_path;
+void file_open(void);
+
+/* The pages of a file that are not all zero. */
+struct image {
+    uint64_t size;
+    size_t count;
+    struct page {
+        uint64_t at;
+        unsigned char bytes[4096];
+    } * pages;
+};
+struct image image_take(void);
+void image_free(struct image *image);
+void image_put(const struct image *image);
+
+/* Of the file's size and of every byte in it. */
+uint64_t file_digest(void);
+
+/* ---- Death ------------------------------------------------------------- */
+
+/* Leaves the segment as a kill of the process would: no transaction ends, nothing is
+ * marked, the mapping is gone. */
+void die(vista_segment *segment);
+
+/* Allocated blocks that vista_check counts in the file, if it is sound. */
+bool file_sound(uint64_t *blocks);
+
+/* ---- Refused calls ----------------------------------------------------- */
+
+/* Kinds of system calls that can be made to fail. */
+enum {
+    CALL_MMAP = 1,
+    CALL_MADVISE = 2,
+    CALL_FALLOCATE = 4,
+    CALL_TRUNCATE = 8,
+    CALL_SYNC = 16,
+    CALL_OPEN = 32,
+    CALL_LOCK = 64,
+    CALL_STAT = 128,
+    CALL_READ = 256,
+    CALL_THREAD = 512,
+    CALL_ALL = 1023
+};
+
+/* Those of `kinds` fail from the `after`-th on, `count` of them, with `error` (0: the
+ * usual one).  Returns nothing: ask fault_hits. */
+void fault_set(unsigned kinds, unsigned after, unsigned count, int error);
+void fault_clear(void);
+unsigned fault_hits(void);  /* calls made to fail since expect() */
+void fault_reset(void);     /* of which this is a part */
+unsigned fault_calls(void); /* calls of those kinds since fault_set */
+
+/* It could not be told whether the machine has restarted: files may be torn. */
+extern bool boot_id_refused;
+
+/* The same numbers in every run: what getrandom gives from here on. */
+void random_restart(void);
+
+/* Checksums are a constant, so that all agree; else as they are. */
+extern bool checksums_agree;
+
+#endif
