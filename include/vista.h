@@ -26,12 +26,13 @@
  * forked from the one that mapped the segment.
  *
  * THREADS.  Every function may be called from any thread.  One transaction is
- * used by one thread at a time and may move between threads.  No function is
- * async-signal-safe.
+ * used by one thread at a time and may move between threads.  No function but
+ * vista_fault is async-signal-safe.
  */
 #ifndef VISTA_H
 #define VISTA_H
 
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -56,7 +57,7 @@ typedef struct vista_tx vista_tx;
 #define VISTA_CREATE 0x0001u      /* make the file when it is not there */
 #define VISTA_EXCLUSIVE 0x0002u   /* with CREATE: it must not be there */
 #define VISTA_READ_ONLY 0x0004u   /* look only: no recovery, no writing */
-#define VISTA_AUTO_RANGE 0x0008u  /* ranges found by page faults: not built yet, ENOTSUP */
+#define VISTA_AUTO_RANGE 0x0008u  /* ranges need not be declared: see AUTOMATIC RANGES */
 #define VISTA_POWER_SAFE 0x0010u  /* require: commits survive power loss */
 #define VISTA_KILL_SAFE 0x0020u   /* ask for no more than: commits survive the process */
 #define VISTA_ACCEPT_TORN 0x0040u /* take a segment that may be torn */
@@ -78,7 +79,7 @@ struct vista_map_options {
     vista_segment *log;    /* share this segment's log: not built yet, ENOTSUP unless NULL */
     mode_t mode;           /* creation: permission bits, less the umask; 0: 0600 */
     unsigned lock_wait_ms; /* how long to wait for another process's lock; 0: not at all */
-    size_t auto_pages;     /* for VISTA_AUTO_RANGE: not built yet, must be 0 */
+    size_t auto_pages;     /* VISTA_AUTO_RANGE: pages a transaction may touch; 0: all */
     uint64_t reserved[10]; /* zero */
 };
 
@@ -137,7 +138,8 @@ struct vista_info {
     void *base;              /* as vista_base */
     size_t size;             /* as vista_size */
     size_t max_size;         /* what size may grow to */
-    unsigned flags;          /* which of READ_ONLY, NO_HEAP, SPARSE it is; ANY_ADDRESS if moved */
+    unsigned flags;          /* which of READ_ONLY, AUTO_RANGE, NO_HEAP, SPARSE it is;
+                                ANY_ADDRESS if moved */
     unsigned durability;     /* what is promised: VISTA_KILL_SAFE or VISTA_POWER_SAFE */
     unsigned persistence;    /* how: enum vista_class */
     unsigned forced;         /* 0 probed, 1 forced by vista_init, 2 by the environment */
@@ -149,8 +151,10 @@ struct vista_info {
     uint64_t rolled_back;    /* transactions undone when this mapping recovered the segment */
     uint64_t finished;       /* committed transactions whose frees it finished */
     uint64_t open_transactions;
-    uint64_t log_bytes; /* log space now held by transactions' slots */
-    uint64_t reserved[16];
+    uint64_t log_bytes;     /* log space now held by transactions' slots */
+    uint64_t pages_touched; /* VISTA_AUTO_RANGE: by the open transaction so far */
+    uint64_t pages_left;    /* that it, or the next, may still touch */
+    uint64_t reserved[14];
 };
 
 /* Tells what there is to know of a mapped segment. */
@@ -210,6 +214,61 @@ int vista_abort_transaction(vista_tx *tx);
 /* On return every commit so far is durable, VISTA_NO_FLUSH or not. */
 int vista_flush(vista_segment *segment);
 
+/* ---- Automatic ranges -------------------------------------------------- */
+
+/*
+ * On a segment mapped VISTA_AUTO_RANGE a transaction needs no vista_set_range: the
+ * first store to each page (4096 bytes) of the data faults, and the library's signal
+ * handler logs the whole page, opens it to stores and lets the store go on.  The
+ * end of the transaction protects the touched pages again.  That costs a fault and a
+ * copied page for each page touched, however few bytes are stored to it.  (Page
+ * protection for logging is older than Vista: Appel and Li, "Virtual Memory
+ * Primitives for User Programs", ASPLOS 1991.)
+ *
+ * - One transaction at a time is open on such a segment; a second begin is EBUSY, and
+ *   so is a vista_root that has to make or grow the root meanwhile.  Stores by any
+ *   thread belong to it.
+ * - vista_set_range still logs the bytes declared, at once, and leaves the page as it
+ *   is.  The heap's calls open what they store to themselves.
+ * - Log space for auto_pages pages, by default for all, is reserved by vista_map:
+ *   ENOSPC comes there, and never from a store.  (In a VISTA_NO_HEAP | VISTA_SPARSE segment
+ *   the disk blocks of the data itself are allocated by the store.)
+ * - A store outside any transaction, or to one page more than auto_pages, is not
+ *   possible: the fault goes on to the handler that the program had before, or kills
+ *   the program, as any wild store does.  In that handler vista_errormsg() says why;
+ *   it may call that one function.
+ * - A system call that stores to a page not yet open fails with EFAULT (or stores
+ *   less), for there is no signal then.  Call vista_open_pages first: a read repeated
+ *   after EFAULT may lack what a socket or a terminal had delivered.
+ * - A thread that stores must not block SIGSEGV and SIGBUS (faults come by
+ *   the one or the other); the handlers run on the thread's alternate stack if it has
+ *   one.  Every other fault is passed on to whoever had the signal when the first
+ *   such segment was mapped.  A program that installs a handler later must have it
+ *   call vista_fault, or pass on what is not its own.
+ * - A child that has been forked has none of the pages, as always.
+ * - Where the kernel allows no more mappings (vm.max_map_count), neighbouring pages
+ *   are logged and opened together; auto_pages then covers fewer.
+ */
+
+/*
+ * Logs the whole pages that `length` bytes from `address` on lie in, in bulk, and
+ * opens them to stores: the program's, and the kernel's for a system call.  On a
+ * segment without automatic ranges it is vista_set_range of these pages.
+ * Errors: EINVAL the bytes are not wholly inside the segment's data; ENOSPC they are
+ * more pages than are left of auto_pages, and then none is opened; ENOMEM.
+ */
+int vista_open_pages(vista_tx *tx, void *address, size_t length);
+
+/*
+ * For a program, or its language's runtime, that must have SIGSEGV and SIGBUS for itself:
+ * it sets VISTA_HOST_FAULTS in struct vista_options before vista_map, which then
+ * installs no handlers, and calls this from its own with what that was passed (SA_SIGINFO).
+ * 1: the fault was a store to a protected page and is mended; return from the
+ * handler.  0: it was not, or may not be, which vista_errormsg() then explains; the
+ * fault is the program's.  Async-signal-safe; errno stays.
+ */
+int vista_fault(const siginfo_t *info, void *ucontext);
+
 /* ---- The persistent heap ----------------------------------------------- */
 
 /*
@@ -263,8 +322,12 @@ void *vista_root(vista_segment *segment, size_t size);
 
 /* ---- The rest ---------------------------------------------------------- */
 
+/* Flags of struct vista_options. */
+#define VISTA_HOST_FAULTS 0x1u /* install no signal handlers: see vista_fault */
+
 struct vista_options {
     unsigned force_class;  /* enum vista_class: take it instead of probing, for tests */
+    unsigned flags;        /* VISTA_HOST_FAULTS */
     uint64_t reserved[15]; /* zero */
 };
 

@@ -86,8 +86,8 @@ static int verdict(unsigned flags, size_t size, bool exists)
 {
     if (flags & VISTA_EXCLUSIVE && !(flags & VISTA_CREATE))
         return EINVAL;
-    if (flags & VISTA_READ_ONLY &&
-        flags & (VISTA_CREATE | VISTA_ACCEPT_TORN | VISTA_POWER_SAFE | VISTA_KILL_SAFE))
+    if (flags & VISTA_READ_ONLY && flags & (VISTA_CREATE | VISTA_ACCEPT_TORN | VISTA_POWER_SAFE |
+                                            VISTA_KILL_SAFE | VISTA_AUTO_RANGE))
         return EINVAL;
     if (flags & VISTA_POWER_SAFE && flags & VISTA_KILL_SAFE)
         return EINVAL;
@@ -95,8 +95,6 @@ static int verdict(unsigned flags, size_t size, bool exists)
         return EINVAL;
     if ((size == 0) == ((flags & VISTA_CREATE) != 0))
         return EINVAL;
-    if (flags & VISTA_AUTO_RANGE)
-        return ENOTSUP;
     if (exists && flags & VISTA_EXCLUSIVE)
         return EEXIST;
     if (exists && flags & (VISTA_NO_HEAP | VISTA_SPARSE))
@@ -163,7 +161,7 @@ START_TEST(messages_of_flags)
     NULLS(vista_map(path, 0, VISTA_EXCLUSIVE, NULL), EINVAL, "VISTA_EXCLUSIVE");
     NULLS(vista_map(path, MIB, VISTA_CREATE | VISTA_READ_ONLY, NULL), EINVAL, "VISTA_READ_ONLY");
     NULLS(vista_map(path, 0, VISTA_POWER_SAFE | VISTA_KILL_SAFE, NULL), EINVAL, "VISTA_POWER_SAFE");
-    NULLS(vista_map(path, 0, VISTA_AUTO_RANGE, NULL), ENOTSUP, "VISTA_AUTO_RANGE");
+    NULLS(vista_map(path, 0, VISTA_READ_ONLY | VISTA_AUTO_RANGE, NULL), EINVAL, "VISTA_READ_ONLY");
     NULLS(vista_map(path, 0, VISTA_CREATE, NULL), EINVAL, "size");
     NULLS(vista_map(path, 4096, 0, NULL), EINVAL, "VISTA_CREATE");
     NULLS(vista_map(path, 0, VISTA_NO_HEAP, NULL), EINVAL, "VISTA_NO_HEAP");
@@ -181,7 +179,7 @@ START_TEST(options_that_make_no_sense)
 
     NULLS(vista_map(path, MIB, VISTA_CREATE, &options), ENOTSUP, "log");
     options = (struct vista_map_options){.auto_pages = 7};
-    NULLS(vista_map(path, MIB, VISTA_CREATE, &options), ENOTSUP, "auto_pages");
+    NULLS(vista_map(path, MIB, VISTA_CREATE, &options), EINVAL, "auto_pages");
     options = (struct vista_map_options){.reserved = {[9] = 1}};
     NULLS(vista_map(path, MIB, VISTA_CREATE, &options), EINVAL, "reserved");
     options = (struct vista_map_options){.address = (void *)0x550000000010};

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "core/transaction.h"
+#include "ranges/ranges.h"
 
 /* The open transaction behind a handle, on a segment that has a heap. */
 static struct vi_tx *check(vista_tx *handle)
@@ -29,6 +30,20 @@ static int check_not_root(const struct vi_tx *tx, const void *address)
     return vi_fail(EINVAL, "%s: %p is the root, which cannot be freed", tx->segment->path, address);
 }
 
+/* Opens a new block for stores by the library, which is not to fault in the middle of
+ * a call: the block, or NULL, and then it is free again. */
+static void *prepare(struct vi_tx *tx, void *block, size_t length)
+{
+    int error;
+
+    if (block == NULL || vi_ranges_prepare(tx, block, length) == 0)
+        return block;
+    error = errno;
+    vi_heap_free(tx->segment->heap, &tx->log, block); /* allocated just now: it can go back */
+    errno = error;
+    return NULL;
+}
+
 void *vista_malloc(vista_tx *handle, size_t size)
 {
     struct vi_tx *tx = check(handle);
@@ -46,7 +61,7 @@ void *vista_calloc(vista_tx *handle, size_t count, size_t size)
         return NULL;
     if (__builtin_mul_overflow(count, size, &bytes))
         return vi_fail(ENOMEM, "vista_calloc: %zu times %zu bytes overflows", count, size), NULL;
-    block = vi_heap_malloc(tx->segment->heap, &tx->log, bytes);
+    block = prepare(tx, vi_heap_malloc(tx->segment->heap, &tx->log, bytes), bytes);
     return block != NULL ? memset(block, 0, bytes) : NULL;
 }
 
@@ -66,7 +81,7 @@ void *vista_realloc(vista_tx *handle, void *address, size_t size)
     old = vi_heap_usable_size(heap, &tx->log, address);
     if (old == 0 || (size <= old && size >= old / 2))
         return old == 0 ? NULL : address;
-    block = vi_heap_malloc(heap, &tx->log, size);
+    block = prepare(tx, vi_heap_malloc(heap, &tx->log, size), size < old ? size : old);
     if (block == NULL)
         return NULL;
     if (vi_heap_free(heap, &tx->log, address) != 0) {
@@ -125,14 +140,15 @@ static int grow_root(struct vi_tx *tx, struct vi_root old, size_t room, size_t s
     unsigned char *base = tx->segment->map.data, *from = base + old.offset, *block = from;
 
     if (room < size) {
-        block = vi_heap_malloc(heap, &tx->log, size);
+        block = prepare(tx, vi_heap_malloc(heap, &tx->log, size), size);
         if (block == NULL)
             return -1;
         memcpy(block, from, old.size);
     } else {
         const struct iovec fresh = {block + old.size, size - old.size};
 
-        if (vi_tx_declare(tx, &fresh, 1) != 0)
+        if (vi_tx_declare(tx, &fresh, 1) != 0 ||
+            vi_ranges_prepare(tx, fresh.iov_base, fresh.iov_len) != 0)
             return -1;
     }
     memset(block + old.size, 0, size - old.size);
@@ -153,17 +169,17 @@ static int change_root(struct vi_segment *segment, struct vi_root old, size_t ro
                        "%s: its root of %llu bytes would have to move to grow to %zu, and "
                        "transactions are open",
                        segment->path, (unsigned long long)old.size, size);
-    tx = vi_tx_begin(segment, 0);
+    tx = vi_ranges_begin(segment, 0);
     if (tx == NULL)
         return -1;
     if (grow_root(tx, old, room, size) != 0) {
         const int error = errno;
 
-        vi_tx_abort(tx);
+        vi_ranges_abort(tx);
         errno = error;
         return -1;
     }
-    vi_tx_commit(tx);
+    vi_ranges_commit(tx);
     return 0;
 }
 

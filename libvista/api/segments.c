@@ -10,6 +10,7 @@
 #include "check/check.h"
 #include "core/transaction.h"
 #include "heap/heap.h"
+#include "ranges/ranges.h"
 
 #define ALL_FLAGS \
     (VISTA_CREATE | VISTA_EXCLUSIVE | VISTA_READ_ONLY | VISTA_AUTO_RANGE | VISTA_POWER_SAFE | \
@@ -43,17 +44,16 @@ static int check_flags(const char *path, size_t size, unsigned flags)
         return vi_fail(EINVAL, "%s: VISTA_CREATE needs a size above 0", path);
     if (!(flags & VISTA_CREATE) && size != 0)
         return vi_fail(EINVAL, "%s: size %zu without VISTA_CREATE: it must be 0", path, size);
-    if (flags & VISTA_AUTO_RANGE)
-        return vi_fail(ENOTSUP, "%s: VISTA_AUTO_RANGE is not built into this version", path);
     return 0;
 }
 
 static int check_options(const char *path, size_t size, unsigned flags,
                          const struct vista_map_options *options)
 {
-    if (options->log != NULL || options->auto_pages != 0)
-        return vi_fail(ENOTSUP, "%s: a shared log and auto_pages are not built into this version",
-                       path);
+    if (options->log != NULL)
+        return vi_fail(ENOTSUP, "%s: a shared log is not built into this version", path);
+    if (options->auto_pages != 0 && !(flags & VISTA_AUTO_RANGE))
+        return vi_fail(EINVAL, "%s: auto_pages goes with VISTA_AUTO_RANGE", path);
     if (memcmp(options->reserved, default_options.reserved, sizeof options->reserved) != 0)
         return vi_fail(EINVAL, "%s: reserved options must be zero", path);
     if ((options->address != NULL || options->max_size != 0 || options->mode != 0) &&
@@ -132,6 +132,7 @@ static int check_torn(const struct vi_segment *segment)
 
 static int close_segment(struct vi_segment *segment, bool clean)
 {
+    vi_ranges_close(segment);
     if (segment->heap != NULL)
         vi_heap_close(segment->heap);
     return vi_segment_close(segment, clean);
@@ -158,6 +159,15 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
         (!(flags & VISTA_READ_ONLY) && vi_recover(segment) != 0) ||
         (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) || vi_segment_start(segment) != 0) {
         close_segment(segment, false);
+        return NULL;
+    }
+    if (flags & VISTA_AUTO_RANGE && vi_ranges_open(segment, options->auto_pages) != 0) {
+        const int error = errno;
+
+        if (segment->file.made)
+            unlink(path);
+        close_segment(segment, true);
+        errno = error;
         return NULL;
     }
     return &segment->handle;
@@ -205,7 +215,7 @@ int vista_info(const vista_segment *handle, struct vista_info *out)
     out->base = segment->map.data;
     out->size = segment->map.data_size;
     out->max_size = segment->superblock.max_size;
-    out->flags = segment->flags;
+    out->flags = segment->flags | (segment->ranges != NULL ? VISTA_AUTO_RANGE : 0);
     out->persistence = segment->persist.class;
     out->durability = VISTA_KILL_SAFE;
     if (segment->persist.flushes && segment->superblock.real_class != VISTA_CLASS_KILL)
@@ -219,6 +229,8 @@ int vista_info(const vista_segment *handle, struct vista_info *out)
     out->finished = segment->finished;
     out->open_transactions = vi_tx_count_open(segment);
     out->log_bytes = vi_logs_bytes(&segment->logs);
+    if (segment->ranges != NULL)
+        vi_ranges_count(segment->ranges, &out->pages_touched, &out->pages_left);
     return 0;
 }
 
@@ -235,12 +247,15 @@ int vista_init(const struct vista_options *options)
     if (process == NULL)
         return -1;
     options = options != NULL ? options : &defaults;
-    if (options->force_class > VISTA_CLASS_EADR ||
+    if (options->force_class > VISTA_CLASS_EADR || options->flags & ~VISTA_HOST_FAULTS ||
         memcmp(options->reserved, defaults.reserved, sizeof options->reserved) != 0)
-        return vi_fail(EINVAL, "vista_init: unknown class %u, or a reserved field is not zero",
-                       options->force_class);
+        return vi_fail(EINVAL,
+                       "vista_init: unknown class %u, unknown flags 0x%x, or a reserved field is "
+                       "not zero",
+                       options->force_class, options->flags);
     pthread_mutex_lock(&process->lock);
     process->force_class = (enum vista_class)options->force_class;
+    process->host_faults = options->flags & VISTA_HOST_FAULTS;
     pthread_mutex_unlock(&process->lock);
     return 0;
 }

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "core/transaction.h"
+#include "ranges/ranges.h"
 
 vista_tx *vista_begin_out_of_line(vista_segment *handle, unsigned mode)
 {
@@ -22,7 +23,7 @@ vista_tx *vista_begin_out_of_line(vista_segment *handle, unsigned mode)
         return vi_fail(EINVAL, "vista_begin_transaction: unknown mode 0x%x", mode), NULL;
     if (segment->flags & VISTA_READ_ONLY)
         return vi_fail(EROFS, "%s: is mapped read-only", segment->path), NULL;
-    tx = vi_tx_begin(segment, mode);
+    tx = vi_ranges_begin(segment, mode);
     return tx != NULL ? &tx->log.cursor : NULL;
 }
 
@@ -53,7 +54,7 @@ int vista_end_out_of_line(vista_tx *handle, unsigned mode)
         return -1;
     if (mode & ~VISTA_NO_FLUSH)
         return vi_fail(EINVAL, "vista_end_transaction: unknown mode 0x%x", mode);
-    vi_tx_commit(tx);
+    vi_ranges_commit(tx);
     return 0;
 }
 
@@ -65,6 +66,6 @@ int vista_abort_transaction(vista_tx *handle)
         return -1;
     if (tx->no_restore)
         return vi_fail(EINVAL, "the transaction was begun with VISTA_NO_RESTORE");
-    vi_tx_abort(tx);
+    vi_ranges_abort(tx);
     return 0;
 }

@@ -12,7 +12,8 @@
 
 #define MESSAGE_SIZE 512 /* a path and two or three numbers; longer ones are cut */
 
-static __thread char message[MESSAGE_SIZE];
+/* Where a signal handler finds it without the dynamic linker's help. */
+static __thread char message[MESSAGE_SIZE] __attribute__((tls_model("initial-exec")));
 
 int vi_fail(int error, const char *format, ...)
 {
@@ -26,6 +27,30 @@ int vi_fail(int error, const char *format, ...)
     memcpy(message, text, sizeof message);
     errno = error;
     return -1;
+}
+
+static size_t append(size_t at, const char *text)
+{
+    while (*text != '\0' && at < MESSAGE_SIZE - 1)
+        message[at++] = *text++;
+    message[at] = '\0';
+    return at;
+}
+
+void vi_error_fault(const char *path, uintptr_t address, const char *why)
+{
+    char number[2 + 2 * sizeof address + 2] = "";
+    char *digit = number + sizeof number - 2;
+    size_t at = append(0, path);
+
+    *digit = ' ';
+    do
+        *--digit = "0123456789abcdef"[address & 15];
+    while ((address >>= 4) != 0);
+    *--digit = 'x';
+    *--digit = '0';
+    at = append(at, ": ");
+    append(append(at, digit), why);
 }
 
 const char *vi_error_message(void)

@@ -5,12 +5,18 @@
 #ifndef VI_BASE_ERROR_H
 #define VI_BASE_ERROR_H
 
+#include <stdint.h>
+
 /* Sets errno to `error` and the message of vista_errormsg; returns -1.  Pointer
  * functions say `return vi_fail(...), NULL`. */
 int vi_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The same, with ": " and what the system says of `error` added.  `format` is a literal. */
 #define vi_fail_system(error, format, ...) vi_fail(error, format ": %m", ##__VA_ARGS__)
+
+/* Sets the message alone, without stdio: for a signal handler.  "`path`: 0x`address`
+ * `why`". */
+void vi_error_fault(const char *path, uintptr_t address, const char *why);
 
 const char *vi_error_message(void);
 

@@ -146,13 +146,13 @@ static uint64_t chain_units(const struct vi_logs *logs, uint32_t slot)
 }
 
 struct vi_chunk_header *vi_chunk_link(struct vi_logs *logs, uint32_t slot, uintptr_t chunk,
-                                      uint64_t index, size_t size)
+                                      uint64_t index, size_t size, bool exact)
 {
     uint64_t unit = 0, count = (size + VI_CHUNK_UNIT - 1) / VI_CHUNK_UNIT;
     struct vi_chunk_header *fresh;
 
     unlink_tail(logs, slot, chunk);
-    if (!take_space(logs, chain_units(logs, slot), &count, &unit))
+    if (!take_space(logs, exact ? 0 : chain_units(logs, slot), &count, &unit))
         return NULL;
     fresh = (struct vi_chunk_header *)(logs->meta + logs->chunks_offset + unit * VI_CHUNK_UNIT);
     *fresh = (struct vi_chunk_header){
@@ -269,7 +269,9 @@ void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot)
     log->slot = slot;
     log->cursor.word = (uint64_t *)slot_address(logs, slot);
     log->cursor.first = slot_address(logs, slot) + sizeof(struct vi_slot_header);
-    log->place.index = 0;
+    log->start = (struct vi_place){.chunk = slot_address(logs, slot),
+                                   .end = slot_address(logs, slot) + VI_SLOT_SIZE};
+    log->place = log->start;
     log->cursor.closed = VISTA_CLOSED;
     log->stamp = *log->cursor.word & ~(uint64_t)VI_STAMP_FINISHING;
     log->cursor.stamp = log->stamp;

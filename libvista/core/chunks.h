@@ -14,9 +14,10 @@
 struct vi_chunk_header *vi_chunk_next(const struct vi_logs *logs, uint32_t slot, uintptr_t chunk);
 
 /* Links a fresh chunk of at least `size` bytes behind `chunk`, whose old tail is
- * given back; `index` is the new one's place in the chain.  NULL with ENOSPC. */
+ * given back; `index` is the new one's place in the chain; `exact`: of no more.  NULL
+ * with ENOSPC. */
 struct vi_chunk_header *vi_chunk_link(struct vi_logs *logs, uint32_t slot, uintptr_t chunk,
-                                      uint64_t index, size_t size);
+                                      uint64_t index, size_t size, bool exact);
 
 /* Gives back what the chain has beyond VI_CHUNKS_KEPT bytes. */
 void vi_chunk_trim(struct vi_logs *logs, uint32_t slot, uintptr_t chunk);

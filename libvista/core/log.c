@@ -71,7 +71,7 @@ int vi_log_plan(struct vi_log *log, struct vi_place *place, size_t payload)
     chunk = vi_chunk_next(log->logs, log->slot, place->chunk);
     if (chunk == NULL || chunk->size < sizeof *chunk + need)
         chunk = vi_chunk_link(log->logs, log->slot, place->chunk, place->index + 1,
-                              sizeof *chunk + need);
+                              sizeof *chunk + need, log->start.index != 0);
     if (chunk == NULL)
         return -1;
     *place = (struct vi_place){.chunk = (uintptr_t)chunk,
@@ -186,11 +186,9 @@ void vi_log_discard(struct vi_log *log)
 
 void vi_log_reset(struct vi_log *log)
 {
-    const uintptr_t slot = (uintptr_t)log->cursor.word;
-
-    if (log->place.index != 0)
-        vi_chunk_trim(log->logs, log->slot, slot);
-    log->place = (struct vi_place){.chunk = slot, .end = slot + VI_SLOT_SIZE};
+    if (log->place.index != log->start.index)
+        vi_chunk_trim(log->logs, log->slot, log->start.chunk);
+    log->place = log->start;
     log->cursor.next = log->cursor.first;
     log->flushed = log->cursor.first;
     log->kinds = 0;

@@ -58,6 +58,7 @@ struct vi_log {
     uint32_t slot;
     uint32_t kinds;        /* bit k: a record of kind k was appended out of line */
     struct vi_place place; /* its `at` is stale: cursor.next counts */
+    struct vi_place start; /* where it is after a discard: the slot, or see core/aside.h */
     uintptr_t flushed;     /* records from here to cursor.next are not yet flushed */
 };
 

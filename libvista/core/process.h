@@ -24,6 +24,7 @@ struct vi_process {
     uint64_t last_number;         /* of a segment; never used again */
     struct vi_tx *spare;          /* handles of no segment */
     enum vista_class force_class; /* of vista_init */
+    bool host_faults;             /* of vista_init: the program has the signals */
     pthread_key_t exit_key;       /* its destructor gives back a thread's cache */
 };
 

@@ -23,6 +23,7 @@
 enum vi_segment_state { VI_SEGMENT_CLOSED, VI_SEGMENT_MAPPED, VI_SEGMENT_FORKED };
 
 struct vi_tx;
+struct vi_ranges;
 
 struct vi_segment {
     struct vista_segment handle; /* first: the public prefix */
@@ -50,6 +51,7 @@ struct vi_segment {
     } kinds[VI_KINDS];
     uint32_t deferred;
     void *heap;
+    struct vi_ranges *ranges;                   /* automatic ranges, else NULL */
     pthread_mutex_t root_lock;                  /* of the heap's root; before all other locks */
     void (*settled)(void *heap, uint32_t slot); /* a transaction's records all are */
     void (*release)(void *heap, uint32_t slot); /* give back what the slot keeps */

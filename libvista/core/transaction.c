@@ -47,7 +47,7 @@ struct vi_tx *vi_tx_check(vista_tx *handle)
 
 static bool is_gated(const struct vi_segment *segment)
 {
-    return segment->persist.flushes ||
+    return segment->persist.flushes || segment->ranges != NULL ||
            (segment->flags & (VISTA_NO_HEAP | VISTA_SPARSE)) == (VISTA_NO_HEAP | VISTA_SPARSE);
 }
 
@@ -129,7 +129,8 @@ struct vi_tx *vi_tx_begin(struct vi_segment *segment, unsigned mode)
 
     if (tx == NULL)
         return NULL;
-    if (!is_cached(cache) && pthread_setspecific(vi_process()->exit_key, cache) == 0) {
+    if (segment->ranges == NULL && !is_cached(cache) &&
+        pthread_setspecific(vi_process()->exit_key, cache) == 0) {
         tx->cached = true;
         *cache = (struct vista_thread_cache){tx->log.cursor.number, &tx->log.cursor};
     }

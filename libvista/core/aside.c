@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Log space set aside: see aside.h.
+ */
+#include "core/aside.h"
+
+#include "core/chunks.h"
+
+/* A record of no bytes; what follows it may have to begin on a line. */
+#define HEAD sizeof(struct vi_record_header)
+_Static_assert(HEAD <= VI_LINE, "a head is within a line");
+_Static_assert(sizeof(struct vi_slot_header) == sizeof(struct vi_chunk_header),
+               "slots and chunks begin alike");
+
+/* What a record takes at most, and a chunk beside its records. */
+static uint64_t record_room(uint32_t length)
+{
+    return ((uint64_t)length + HEAD + VI_LINE - 1) / VI_LINE * VI_LINE;
+}
+#define CHUNK_ROOM ((uint64_t)4 * VI_LINE) /* header, head, the zero behind the last record */
+
+static struct vi_place place_at(uintptr_t chunk, uint64_t index)
+{
+    const uint64_t size = index == 0 ? VI_SLOT_SIZE : ((const struct vi_chunk_header *)chunk)->size;
+
+    return (struct vi_place){.chunk = chunk,
+                             .at = chunk + sizeof(struct vi_chunk_header),
+                             .end = chunk + size,
+                             .index = index};
+}
+
+static void move_to(struct vi_log *log, struct vi_place place)
+{
+    log->place = place;
+    log->cursor.next = place.at;
+    log->flushed = place.at;
+}
+
+static void start_at(struct vi_log *log, struct vi_place place)
+{
+    log->start = place;
+    log->cursor.first = place.at;
+    move_to(log, place);
+}
+
+int vi_aside_reserve(struct vi_aside *aside, struct vi_log *log, uint32_t length, uint64_t count)
+{
+    const uint64_t each = record_room(length), most = (VI_CHUNK_MAX - CHUNK_ROOM) / each;
+    struct vi_place place = place_at((uintptr_t)log->cursor.word, 0);
+
+    start_at(log, place); /* what is linked behind the slot now is given back by the first link */
+    *aside = (struct vi_aside){.log = *log, .length = length, .count = count};
+    for (uint64_t left = count; place.index == 0 || left != 0;) {
+        const uint64_t fit = left < most ? left : most;
+        struct vi_chunk_header *chunk = vi_chunk_link(
+            log->logs, log->slot, place.chunk, place.index + 1, CHUNK_ROOM + fit * each, true);
+
+        if (chunk == NULL)
+            return -1;
+        place = place_at((uintptr_t)chunk, place.index + 1);
+        left -= fit;
+    }
+    place.chunk = (uintptr_t)vi_chunk_link(log->logs, log->slot, place.chunk, place.index + 1,
+                                           VI_CHUNK_UNIT, true);
+    if (place.chunk == 0)
+        return -1;
+    start_at(log, place_at(place.chunk, place.index + 1));
+    return 0;
+}
+
+/* Behind the head of the chunk at `place`. */
+static struct vi_place behind_head(struct vi_place place)
+{
+    place.at += HEAD;
+    return place;
+}
+
+static struct vi_place next_place(const struct vi_log *log, struct vi_place place)
+{
+    return place_at((uintptr_t)vi_chunk_next(log->logs, log->slot, place.chunk), place.index + 1);
+}
+
+void vi_aside_begin(struct vi_aside *aside, const struct vi_log *log)
+{
+    struct vi_place place = place_at((uintptr_t)log->cursor.word, 0);
+
+    aside->log.cursor.stamp = log->cursor.stamp;
+    for (; place.index != log->start.index; place = next_place(log, place)) {
+        move_to(&aside->log, place);
+        vi_log_append_undo(&aside->log, 0, 0, NULL);
+        vi_flush(log->logs->persist, (void *)place.at, HEAD);
+    }
+    vi_fence(log->logs->persist);
+    place = place_at((uintptr_t)log->cursor.word, 0);
+    move_to(&aside->log, behind_head(next_place(log, place)));
+}
+
+void vi_aside_append(struct vi_aside *aside, uint64_t offset, const void *image)
+{
+    struct vi_log *log = &aside->log;
+
+    if (log->place.end - log->cursor.next < record_room(aside->length) + CHUNK_ROOM / 2) {
+        vi_log_flush(log);
+        move_to(log, behind_head(next_place(log, log->place)));
+    }
+    vi_log_append_undo(log, offset, aside->length, image);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Page protection: a store to a protected page of a segment's data comes as a
+ * signal to the thread that made it.  Two ways, by what the kernel and the file
+ * system have:
+ *
+ *   userfaultfd  tmpfs: write protection in the page tables; SIGBUS
+ *   mprotect     everywhere: SIGSEGV; neighbours that differ are mappings of their
+ *                own, of which there is a limit (vm.max_map_count): ENOMEM
+ */
+#ifndef VI_RANGES_PROTECT_H
+#define VI_RANGES_PROTECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct vi_protect {
+    unsigned char *base;
+    int fd; /* of userfaultfd; -1: by mprotect */
+};
+
+/* Nothing is protected yet. */
+void vi_protect_open(struct vi_protect *protect, unsigned char *base, size_t size,
+                     bool by_mprotect);
+void vi_protect_close(struct vi_protect *protect);
+
+/* Opens pages to stores, or protects them.  -1 with errno.  Signal handlers may
+ * call it. */
+int vi_protect_set(const struct vi_protect *protect, uint64_t page, uint64_t count, bool writable);
+
+#endif
