@@ -267,7 +267,9 @@ int vista_open_pages(vista_tx *tx, void *address, size_t length);
  * handler.  0: it was not, or may not be, which vista_errormsg() then explains; the
  * fault is the program's.  Async-signal-safe; errno stays.
  */
+#if defined(_POSIX_C_SOURCE) && _POSIX_C_SOURCE >= 199309L /* else there is no siginfo_t */
 int vista_fault(const siginfo_t *info, void *ucontext);
+#endif
 
 /* ---- The persistent heap ----------------------------------------------- */
 

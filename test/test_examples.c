@@ -141,6 +141,34 @@ START_TEST(test_tasks)
 }
 END_TEST
 
+/* Input comes from a file: the programs here have none else. */
+START_TEST(test_auto_ranges)
+{
+    const char *path = test_path("lines"), *input = test_path("input");
+    const char *both[] = {path, test_disk_path("lines")};
+    FILE *file = fopen(input, "we");
+
+    ck_assert_ptr_ne(file, NULL);
+    fputs("plum\nfig\npear\nno newline", file);
+    fclose(file);
+    EXPECT(2, "usage", "examples/example_04_auto_ranges %s kill", path);
+    for (int i = 0; i < 2; i++) { /* pages are protected in different ways */
+        EXPECT(0, "", "examples/example_04_auto_ranges %s read <%s", both[i], input);
+        EXPECT(KILLED, "", "examples/example_04_auto_ranges %s kill sort", both[i]);
+        EXPECT(0, "", "examples/example_04_auto_ranges %s show", both[i]);
+        expect_output("recovered: rolled back what a killed run had not committed\n"
+                      "plum\nfig\npear\n");
+        EXPECT(0, "", "examples/example_04_auto_ranges %s sort", both[i]);
+        EXPECT(KILLED, "", "examples/example_04_auto_ranges %s kill read <%s", both[i], input);
+        EXPECT(0, "", "examples/example_04_auto_ranges %s sort", both[i]);
+        EXPECT(0, "", "examples/example_04_auto_ranges %s show", both[i]);
+        expect_output("fig\npear\nplum\n");
+        test_sound(both[i]);
+    }
+    EXPECT(1, "cannot open", "examples/example_04_auto_ranges /no/such/directory/file show");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("examples");
@@ -150,6 +178,7 @@ int main(void)
     tcase_add_test(examples, test_list);
     tcase_add_test(examples, test_hashmap);
     tcase_add_test(examples, test_killed_fill);
+    tcase_add_test(examples, test_auto_ranges);
     tcase_add_test(examples, test_bank_threads);
     tcase_add_test(examples, test_tasks);
     return test_run(suite);
