@@ -529,6 +529,8 @@ START_TEST(test_leaks)
 
     make_list();
     EXPECT(0, "blocks that no pointer leads to: 0 of 2, 0 bytes", "vista check --roots %s", path);
+    EXPECT(0, "", "vista check --roots --quiet %s", path);
+    ck_assert_str_eq(output, "");
     make_leaks();
     before = test_digest(path);
     EXPECT(1, "blocks that no pointer leads to: 3 of 7", "vista check --roots %s", path);

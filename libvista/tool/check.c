@@ -84,8 +84,8 @@ static enum tool_status find_leaks(const struct vi_file *file, const struct requ
             printf("note    %s\n", why);
         return totals->superblock.heap_offset == 0 && !damaged ? TOOL_DONE : TOOL_BAD;
     }
-    found = tool_leaks_find(leaks, file, &totals->superblock, totals->root, request->others,
-                            request->json, &status);
+    found =
+        tool_leaks_find(leaks, file, &totals->superblock, totals->root, request->others, &status);
     return found > 0 ? TOOL_BAD : status;
 }
 
@@ -143,7 +143,7 @@ static enum tool_status run_check(int argc, char **argv)
     if (vi_file_open(&file, path, VISTA_READ_ONLY, 0, 0) != 0)
         return tool_failed(errno);
     if (request.roots)
-        leaks = tool_leaks_new();
+        leaks = tool_leaks_new(request.quiet, request.json);
     status = check(&file, &request, leaks);
     tool_leaks_free(leaks);
     vi_file_close(&file);

@@ -25,6 +25,7 @@ struct tool_leaks {
     struct block *blocks; /* when sorted: in the order of addresses */
     uint64_t count, room;
     bool no_memory;
+    bool quiet, json; /* how to tell */
     const struct vi_file *file;
     uint64_t address;     /* where pointers think that the data is */
     uint64_t file_offset; /* of the data */
@@ -38,9 +39,15 @@ struct tool_leaks {
 
 /* ---- Gathering --------------------------------------------------------- */
 
-struct tool_leaks *tool_leaks_new(void)
+struct tool_leaks *tool_leaks_new(bool quiet, bool json)
 {
-    return calloc(1, sizeof(struct tool_leaks));
+    struct tool_leaks *leaks = calloc(1, sizeof *leaks);
+
+    if (leaks != NULL) {
+        leaks->quiet = quiet;
+        leaks->json = json;
+    }
+    return leaks;
 }
 
 void tool_leaks_block(void *arg, uint64_t offset, uint64_t size)
@@ -163,9 +170,9 @@ static bool reach_others(struct tool_leaks *leaks, const char *others)
 
 /* ---- Telling ----------------------------------------------------------- */
 
-static void print_leak(const struct tool_leaks *leaks, const struct block *block, bool json)
+static void print_leak(const struct tool_leaks *leaks, const struct block *block)
 {
-    if (!json) {
+    if (!leaks->json) {
         printf("leak    %llu bytes at data offset %llu (address 0x%llx)\n",
                (unsigned long long)block->size, (unsigned long long)block->offset,
                (unsigned long long)(leaks->address + block->offset));
@@ -178,21 +185,21 @@ static void print_leak(const struct tool_leaks *leaks, const struct block *block
     tool_json_close('}');
 }
 
-static int64_t tell(const struct tool_leaks *leaks, bool json)
+static int64_t tell(const struct tool_leaks *leaks)
 {
     uint64_t found = 0, bytes = 0;
 
     tool_progress("", 0, 0);
-    if (json)
+    if (leaks->json)
         tool_json_open("leaks", '[');
     for (uint64_t i = 0; i < leaks->count; i++) {
         if (leaks->reached[i])
             continue;
-        if (++found <= LISTED || json)
-            print_leak(leaks, &leaks->blocks[i], json);
+        if (++found <= LISTED || leaks->json)
+            print_leak(leaks, &leaks->blocks[i]);
         bytes += leaks->blocks[i].size;
     }
-    if (json) {
+    if (leaks->json) {
         tool_json_close(']');
         tool_json_number("leaked_blocks", found);
         tool_json_number("leaked_bytes", bytes);
@@ -200,15 +207,16 @@ static int64_t tell(const struct tool_leaks *leaks, bool json)
     }
     if (found > LISTED)
         printf("leak    and %llu more blocks, not listed\n", (unsigned long long)(found - LISTED));
-    printf("%-7s blocks that no pointer leads to: %llu of %llu, %llu bytes\n",
-           found != 0 ? "leak" : "ok", (unsigned long long)found, (unsigned long long)leaks->count,
-           (unsigned long long)bytes);
+    if (found != 0 || !leaks->quiet)
+        printf("%-7s blocks that no pointer leads to: %llu of %llu, %llu bytes\n",
+               found != 0 ? "leak" : "ok", (unsigned long long)found,
+               (unsigned long long)leaks->count, (unsigned long long)bytes);
     return (int64_t)found;
 }
 
 int64_t tool_leaks_find(struct tool_leaks *leaks, const struct vi_file *file,
                         const struct vi_superblock *superblock, struct vi_root root,
-                        const char *others, bool json, enum tool_status *status)
+                        const char *others, enum tool_status *status)
 {
     void *data;
 
@@ -242,5 +250,5 @@ int64_t tool_leaks_find(struct tool_leaks *leaks, const struct vi_file *file,
             look_through(leaks, &leaks->blocks[leaks->to_do[--leaks->waiting]], superblock->size);
     }
     munmap(data, superblock->size);
-    return *status == TOOL_DONE ? tell(leaks, json) : -1;
+    return *status == TOOL_DONE ? tell(leaks) : -1;
 }

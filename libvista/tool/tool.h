@@ -88,7 +88,7 @@ void tool_json_bool(const char *key, bool value);
 struct tool_leaks;
 
 /* Gathers a sound heap's blocks: to be called as vi_check_visitor's `block`. */
-struct tool_leaks *tool_leaks_new(void);
+struct tool_leaks *tool_leaks_new(bool quiet, bool json);
 void tool_leaks_block(void *leaks, uint64_t offset, uint64_t size);
 
 /*
@@ -98,7 +98,7 @@ void tool_leaks_block(void *leaks, uint64_t offset, uint64_t size);
  */
 int64_t tool_leaks_find(struct tool_leaks *leaks, const struct vi_file *file,
                         const struct vi_superblock *superblock, struct vi_root root,
-                        const char *others, bool json, enum tool_status *status);
+                        const char *others, enum tool_status *status);
 void tool_leaks_free(struct tool_leaks *leaks);
 
 #endif
