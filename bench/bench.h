@@ -135,10 +135,15 @@ int bench_synthetic(struct config *config);
 int bench_heap(struct config *config);
 int bench_recovery(struct config *config);
 int bench_threads(struct config *config);
+int bench_sizes(struct config *config);
+int bench_disk(struct config *config);
+
+/* all.c */
 int bench_all(struct config *config);
 
 /* main.c */
 const struct driver *bench_driver(const char *workload, const char *peer);
+bool bench_peer_built(const char *peer); /* for any workload */
 bool bench_peer_known(const char *peer);
 
 /* options.c */

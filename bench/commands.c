@@ -2,7 +2,6 @@
  *
  * The commands: which rows each one runs.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,8 +10,11 @@
 #include "bench.h"
 #include "orders.h"
 
-static const char *const peers[] = {"vista", "floor", "plain", "libpmemobj", "lmdb", "sqlite"};
+/* `copy`, of synthetic alone, goes with plain: see plain.c. */
+static const char *const peers[] = {"vista",      "vista-auto", "floor",  "plain",
+                                    "libpmemobj", "lmdb",       "sqlite", "copy"};
 #define PEERS (sizeof peers / sizeof peers[0])
+#define HEAP_SIZE ((size_t)512 << 20) /* that a run allocates at most */
 #define MAIN_PEERS "vista,floor,plain,libpmemobj"
 
 bool bench_peer_known(const char *peer)
@@ -34,16 +36,26 @@ static void add_row(struct table *table, const struct row *row)
 
 static size_t default_size(const char *workload)
 {
+    if (strncmp(workload, "heap", 4) == 0)
+        return HEAP_SIZE;
     return strcmp(workload, "order-entry") == 0 ? OE_ITEM_BYTES + OE_WAREHOUSE_BYTES : BANK_SIZE;
 }
 
+static bool has_row(const struct table *table, unsigned from, const char *peer)
+{
+    for (unsigned i = from; i < table->count; i++) {
+        if (strcmp(table->rows[i].peer, peer) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* The rows of a workload: each class with each peer that has it; plain stores, which
- * have none, once. */
-static void add_rows(struct table *table, const char *workload, struct row row)
+ * have none, once.  Returns how many there are. */
+static unsigned add_rows(struct table *table, const char *workload, struct row row)
 {
     const struct config *config = table->config;
     const unsigned before = table->count;
-    bool plain_done = false;
 
     row.workload = workload;
     row.size = config->size != 0 ? config->size : default_size(workload);
@@ -57,16 +69,22 @@ static void add_rows(struct table *table, const char *workload, struct row row)
             const bool plain = driver != NULL && (driver->classes & 1u << CLASS_NONE) != 0;
 
             if (!bench_list_has(config->peers, peers[i]) || driver == NULL ||
-                (driver->one_thread && row.threads > 1) || (plain && plain_done) ||
+                (driver->one_thread && row.threads > 1) ||
+                (plain && has_row(table, before, peers[i])) ||
                 (!plain && (driver->classes & 1u << class) == 0))
                 continue;
-            plain_done |= plain;
             row.peer = peers[i];
             row.class = plain ? CLASS_NONE : (enum durability) class;
             add_row(table, &row);
         }
     }
-    if (table->count == before)
+    return table->count - before;
+}
+
+/* The same where there must be some. */
+static void want_rows(struct table *table, const char *workload, struct row row)
+{
+    if (add_rows(table, workload, row) == 0)
         bench_usage_error("%s: none of these peers has this class, or so many threads", workload);
 }
 
@@ -79,7 +97,8 @@ static void tell_skipped(const struct config *config, const char *workload)
         if (!bench_list_has(config->peers, peers[i]))
             continue;
         if (driver == NULL)
-            fprintf(stderr, "vista-bench: %s: %s is skipped: not built in\n", workload, peers[i]);
+            fprintf(stderr, "vista-bench: %s: %s is skipped: %s\n", workload, peers[i],
+                    bench_peer_built(peers[i]) ? "it is not made for it" : "it is not built in");
         else if (driver->one_thread && config->threads > 1)
             fprintf(stderr, "vista-bench: %s: %s is skipped: it has one thread\n", workload,
                     peers[i]);
@@ -108,13 +127,17 @@ static void set_defaults(struct config *config, double seconds, const char *clas
     config->peers = config->peers != NULL ? config->peers : list;
 }
 
-static int finish(struct table *table)
+static int run_and_report(struct table *table)
 {
-    int status;
-
     check_path(table);
     bench_turns(table);
-    status = bench_report(table);
+    return bench_report(table);
+}
+
+static int finish(struct table *table)
+{
+    const int status = run_and_report(table);
+
     free(table->rows);
     return status;
 }
@@ -127,7 +150,7 @@ int bench_one(struct config *config)
         return bench_verify(config);
     set_defaults(config, 1, "kill", MAIN_PEERS);
     tell_skipped(config, config->command);
-    add_rows(&table, config->command, (struct row){0});
+    want_rows(&table, config->command, (struct row){0});
     return finish(&table);
 }
 
@@ -137,8 +160,8 @@ int bench_main_table(struct config *config)
 
     set_defaults(config, 0.5, "kill,line", MAIN_PEERS);
     tell_skipped(config, "debit-credit");
-    add_rows(&table, "debit-credit", (struct row){0});
-    add_rows(&table, "order-entry", (struct row){0});
+    want_rows(&table, "debit-credit", (struct row){0});
+    want_rows(&table, "order-entry", (struct row){0});
     return finish(&table);
 }
 
@@ -147,12 +170,14 @@ int bench_synthetic(struct config *config)
     static const size_t sizes[] = {8, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576};
     struct table table = {config, NULL, 0};
 
-    set_defaults(config, 0.2, "kill", MAIN_PEERS);
+    if (config->range > sizes[sizeof sizes / sizeof sizes[0] - 1])
+        bench_usage_error("--range: 1 MB at most");
+    set_defaults(config, 0.2, "kill", MAIN_PEERS ",copy");
     tell_skipped(config, "synthetic");
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         if (config->range == 0 || i == 0)
-            add_rows(&table, "synthetic",
-                     (struct row){.range = config->range != 0 ? config->range : sizes[i]});
+            want_rows(&table, "synthetic",
+                      (struct row){.range = config->range != 0 ? config->range : sizes[i]});
     }
     return finish(&table);
 }
@@ -163,10 +188,51 @@ int bench_heap(struct config *config)
     struct table table = {config, NULL, 0};
 
     set_defaults(config, 0.3, "kill", "vista,plain,libpmemobj");
-    tell_skipped(config, "heap-64");
-    for (size_t i = 0; i < sizeof workloads / sizeof workloads[0]; i++)
+    for (size_t i = 0; i < sizeof workloads / sizeof workloads[0]; i++) {
+        tell_skipped(config, workloads[i]);
         add_rows(&table, workloads[i], (struct row){0});
+    }
+    if (table.count == 0)
+        bench_usage_error("heap: none of these peers has this class");
     return finish(&table);
+}
+
+/* How a peer's rate grows from one thread to the most, beside that of plain stores. */
+static void print_scaling(const struct table *table, const struct row *row, bool plain)
+{
+    static double plain_scaling;
+    double one = 0;
+
+    for (unsigned i = 0; i < table->count; i++) {
+        const struct row *other = &table->rows[i];
+
+        if (other->threads == 1 && other->shared == row->shared && other->class == row->class &&
+            strcmp(other->peer, row->peer) == 0)
+            one = other->median.rate;
+    }
+    if (one == 0 || row->failed)
+        return;
+    if (plain)
+        plain_scaling = row->median.rate / one;
+    else if (plain_scaling != 0)
+        printf("%s, %s, %s branches: %u threads do %.2f times the work of one; plain stores %.2f; "
+               "ratio %.2f\n",
+               row->peer, bench_class_name(row->class), row->shared ? "shared" : "own",
+               row->threads, row->median.rate / one, plain_scaling,
+               row->median.rate / one / plain_scaling);
+}
+
+static void print_scalings(const struct table *table, unsigned most, bool shared)
+{
+    for (int plain = 1; plain >= 0; plain--) {
+        for (unsigned i = 0; i < table->count; i++) {
+            const struct row *row = &table->rows[i];
+
+            if (row->threads == most && row->shared == shared &&
+                (row->class == CLASS_NONE) == (plain == 1))
+                print_scaling(table, row, plain == 1);
+        }
+    }
 }
 
 /* 1, 2, 4, ... threads and as many as there are processors, each with branches of its
@@ -175,6 +241,7 @@ int bench_threads(struct config *config)
 {
     struct table table = {config, NULL, 0};
     const unsigned most = config->threads > 1 ? config->threads : bench_processors();
+    int status;
 
     set_defaults(config, 0.5, "kill", "vista,plain,libpmemobj");
     tell_skipped(config, "debit-credit");
@@ -183,70 +250,79 @@ int bench_threads(struct config *config)
              threads = threads < most && threads * 2 > most ? most : threads * 2) {
             config->threads = threads;
             config->shared = shared != 0;
-            add_rows(&table, "debit-credit", (struct row){0});
+            want_rows(&table, "debit-credit", (struct row){0});
         }
+    }
+    status = run_and_report(&table);
+    if (!config->json && most > 1) {
+        print_scalings(&table, most, false);
+        print_scalings(&table, most, true);
+    }
+    free(table.rows);
+    return status;
+}
+
+/* Debit-credit with databases from such as fit the caches to far past them. */
+int bench_sizes(struct config *config)
+{
+    static const size_t megabytes[] = {10, 25, 50, 100, 200, 400, 800};
+    struct table table = {config, NULL, 0};
+    const size_t most = config->size != 0 ? config->size : (size_t)400 << 20;
+
+    set_defaults(config, 0.3, "kill,line", MAIN_PEERS);
+    tell_skipped(config, "debit-credit");
+    for (size_t i = 0; i < sizeof megabytes / sizeof megabytes[0]; i++) {
+        config->size = megabytes[i] << 20;
+        if (i == 0 || config->size <= most)
+            want_rows(&table, "debit-credit", (struct row){0});
     }
     return finish(&table);
 }
 
-/* Against the size of the log, and against the size of the heap. */
+/* What a sync to a real disk costs, and what libvista does there in its own class. */
+int bench_disk(struct config *config)
+{
+    struct table table = {config, NULL, 0};
+    const bool both = config->classes == NULL;
+    struct config memory;
+
+    config->path = config->path != NULL ? config->path : ".";
+    set_defaults(config, 0.5, "sync", "libpmemobj,lmdb,sqlite");
+    tell_skipped(config, "debit-credit");
+    want_rows(&table, "debit-credit", (struct row){0});
+    if (both) {
+        memory = *config;
+        memory.classes = "kill";
+        memory.peers = "vista,plain";
+        table.config = &memory;
+        add_rows(&table, "debit-credit", (struct row){0});
+        table.config = config;
+    }
+    add_rows(&table, "heap-map", (struct row){0});
+    return finish(&table);
+}
+
+/* Against the size of the log, with a segment in proportion, beside copying as much
+ * twice; and against the size of the heap, with 1 MB in the log. */
 int bench_recovery(struct config *config)
 {
     static const size_t logs[] = {4096, 65536, 1u << 20, 16u << 20, 256u << 20, 1u << 30};
-    static const size_t heaps[] = {(size_t)64 << 20, (size_t)1 << 30, (size_t)4 << 30};
+    static const size_t heaps[] = {(size_t)64 << 20, (size_t)1 << 30, (size_t)4 << 30,
+                                   (size_t)16 << 30};
     struct table table = {config, NULL, 0};
 
-    set_defaults(config, 1, "kill", "vista");
+    set_defaults(config, 1, "kill", "vista,plain");
     for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
         config->size = logs[i] + logs[i] / 4 + (1u << 20);
-        add_rows(&table, "recovery", (struct row){.range = logs[i]});
+        if (config->range == 0 || config->range == logs[i])
+            want_rows(&table, "recovery", (struct row){.range = logs[i]});
     }
     for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++) {
         config->size = heaps[i];
-        add_rows(&table, "recovery", (struct row){0});
+        if (config->range == 0)
+            add_rows(&table, "recovery-heap", (struct row){.range = 1u << 20});
     }
+    if (table.count == 0)
+        bench_usage_error("recovery: --range is one of 4K, 64K, 1M, 16M, 256M, 1G");
     return finish(&table);
-}
-
-/* Each part with a CSV file of its own, for bench/plot. */
-int bench_all(struct config *config)
-{
-    static const struct {
-        const char *name;
-        int (*run)(struct config *config);
-        const char *command, *peers, *classes;
-        size_t size;
-        double seconds;
-    } parts[] = {
-        {"main", bench_main_table, "main", NULL, NULL, 0, 0.5},
-        {"peers", bench_one, "debit-credit", "vista,floor,plain,libpmemobj,lmdb,sqlite", "kill", 0,
-         0.5},
-        {"synthetic", bench_synthetic, "synthetic", NULL, "kill,line", 0, 0.2},
-        {"size-10M", bench_one, "debit-credit", MAIN_PEERS, "kill,line", 10u << 20, 0.3},
-        {"size-100M", bench_one, "debit-credit", MAIN_PEERS, "kill,line", 100u << 20, 0.3},
-        {"size-400M", bench_one, "debit-credit", MAIN_PEERS, "kill,line", 400u << 20, 0.3},
-        {"heap", bench_heap, "heap", NULL, "kill,line", 0, 0.3},
-        {"threads", bench_threads, "threads", NULL, NULL, 0, 0.5},
-        {"recovery", bench_recovery, "recovery", NULL, NULL, 0, 1},
-    };
-    const char *out = config->out != NULL ? config->out : "bench/results";
-    char csv[4096];
-    int status = 0;
-
-    if (mkdir(out, 0777) != 0 && errno != EEXIST)
-        bench_fail("%s: %s", out, strerror(errno));
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        struct config part = *config;
-
-        snprintf(csv, sizeof csv, "%s/%s.csv", out, parts[i].name);
-        part.command = parts[i].command;
-        part.csv = csv;
-        part.peers = config->peers != NULL ? config->peers : parts[i].peers;
-        part.classes = config->classes != NULL ? config->classes : parts[i].classes;
-        part.size = config->size != 0 ? config->size : parts[i].size;
-        part.seconds = config->seconds != 0 ? config->seconds : parts[i].seconds;
-        printf("\n==== %s\n", parts[i].name);
-        status |= parts[i].run(&part);
-    }
-    return status;
 }

@@ -109,14 +109,15 @@ HOT void bank_move(struct bank *bank, struct bank_history *history, struct bank_
     struct bank_record *teller = &bank->tellers[t.teller];
     struct bank_record *branch = &bank->branches[t.branch];
     struct bank_row *row = &history->rows[history->head.next];
+    const struct iovec ranges[] = {{&account->balance, sizeof account->balance},
+                                   {&teller->balance, sizeof teller->balance},
+                                   {&branch->balance, sizeof branch->balance},
+                                   {row, sizeof *row},
+                                   {&history->head, sizeof history->head}};
     struct peer_tx tx;
 
     peer_begin(&bank->peer, &tx, class);
-    peer_declare(&tx, &account->balance, sizeof account->balance);
-    peer_declare(&tx, &teller->balance, sizeof teller->balance);
-    peer_declare(&tx, &branch->balance, sizeof branch->balance);
-    peer_declare(&tx, row, sizeof *row);
-    peer_declare(&tx, &history->head, sizeof history->head);
+    peer_declare_all(&tx, ranges, sizeof ranges / sizeof ranges[0]);
     peer_ready(&tx);
     account->balance += t.delta;
     teller->balance += t.delta;
@@ -172,7 +173,11 @@ HOT void bank_loop(struct session *session, unsigned number, unsigned count, boo
 
 static unsigned bank_batch(struct session *session, unsigned lane, unsigned count)
 {
-    if (session->config->shared)
+    const bool shared = session->config->shared;
+
+    if (shared && session->class == CLASS_KILL)
+        bank_loop(session, lane, count, true, CLASS_KILL);
+    else if (shared)
         bank_loop(session, lane, count, true, session->class);
     else if (session->class == CLASS_KILL)
         bank_loop(session, lane, count, false, CLASS_KILL);

@@ -13,8 +13,7 @@
 
 #include "peer.h"
 
-#define HEAP_GROWTH (512u << 20) /* where heap-64 and heap-map end a run early */
-#define HEAP_LIVE (HEAP_GROWTH / 64)
+#define HEAP_PER_SECOND 800e6 /* what plain stores have been seen to fill, and half */
 #define HEAP_SLOTS 4096u
 #define HEAP_BUCKETS (1u << 20)
 
@@ -32,21 +31,37 @@ struct heap {
     struct peer peer;
     peer_ref *buckets; /* the root */
     struct heap_live *live;
+    uint64_t most; /* live blocks */
     uint64_t count;
     uint64_t room;
 };
+
+/* What the run will allocate: warm-up and latencies take a fifth each.  --size limits
+ * it; heap-64 and heap-map then end a run early. */
+static uint64_t heap_growth(const struct session *session)
+{
+    const double wanted = 32e6 + HEAP_PER_SECOND * 1.4 * session->config->seconds;
+
+    return wanted < (double)session->size ? (uint64_t)wanted : session->size;
+}
 
 static void heap_open(struct session *session)
 {
     struct heap *heap = calloc(1, sizeof *heap);
 
-    if (heap == NULL || (heap->live = calloc(HEAP_LIVE, sizeof *heap->live)) == NULL)
+    if (heap == NULL)
         bench_fail("out of memory");
-    bench_prefault(heap->live, HEAP_LIVE * sizeof *heap->live);
+    heap->room = heap_growth(session);
+    heap->most = heap->room / 64;
+    heap->live = calloc(heap->most, sizeof *heap->live);
+    if (heap->live == NULL)
+        bench_fail("out of memory");
+    bench_prefault(heap->live, heap->most * sizeof *heap->live);
     session->state = heap;
-    session->grows = HEAP_GROWTH;
-    heap->room = HEAP_GROWTH;
-    peer_open(&heap->peer, session, HEAP_GROWTH + HEAP_BUCKETS * sizeof(peer_ref) + (64u << 20));
+    session->grows = heap->room;
+    /* The mixed sizes need room for 4096 blocks of 16 KiB on average, and holes. */
+    peer_open(&heap->peer, session,
+              heap->room + HEAP_BUCKETS * sizeof(peer_ref) + ((size_t)256 << 20));
     heap->buckets = peer_root(&heap->peer, HEAP_BUCKETS * sizeof(peer_ref));
 }
 
@@ -56,7 +71,7 @@ HOT bool heap_one_64(struct heap *heap, struct rng *rng, enum durability class)
     struct heap_live *live = &heap->live[heap->count];
     struct peer_tx tx;
 
-    if (heap->count == HEAP_LIVE || heap->room < 96)
+    if (heap->count == heap->most || heap->room < 96)
         return false;
     peer_begin(&heap->peer, &tx, class);
     live->block = peer_malloc(&tx, 64);

@@ -11,37 +11,42 @@
 #define HEAP_WORKLOADS(peer) \
     extern const struct driver heap_64_##peer, heap_mixed_##peer, heap_map_##peer;
 
+#define ROWS_WORKLOADS(peer) \
+    extern const struct driver debit_credit_##peer, synthetic_##peer, heap_map_##peer;
+
 MEMORY_WORKLOADS(vista)
 MEMORY_WORKLOADS(floor)
 MEMORY_WORKLOADS(plain)
 HEAP_WORKLOADS(vista)
 HEAP_WORKLOADS(plain)
-extern const struct driver recovery_vista;
+extern const struct driver recovery_vista, recovery_heap_vista, recovery_plain;
+extern const struct driver synthetic_copy;
 #ifdef HAVE_LIBPMEMOBJ
 MEMORY_WORKLOADS(pmemobj)
 HEAP_WORKLOADS(pmemobj)
 #endif
 #ifdef HAVE_LMDB
-extern const struct driver debit_credit_lmdb;
+ROWS_WORKLOADS(lmdb)
 #endif
 #ifdef HAVE_SQLITE
-extern const struct driver debit_credit_sqlite;
+ROWS_WORKLOADS(sqlite)
 #endif
 
 static const struct driver *const drivers[] = {
     &debit_credit_vista,   &order_entry_vista,   &synthetic_vista,    &heap_64_vista,
-    &heap_mixed_vista,     &heap_map_vista,      &recovery_vista,     &debit_credit_floor,
-    &order_entry_floor,    &synthetic_floor,     &debit_credit_plain, &order_entry_plain,
-    &synthetic_plain,      &heap_64_plain,       &heap_mixed_plain,   &heap_map_plain,
+    &heap_mixed_vista,     &heap_map_vista,      &recovery_vista,     &recovery_heap_vista,
+    &recovery_plain,       &synthetic_copy,      &debit_credit_floor, &order_entry_floor,
+    &synthetic_floor,      &debit_credit_plain,  &order_entry_plain,  &synthetic_plain,
+    &heap_64_plain,        &heap_mixed_plain,    &heap_map_plain,
 #ifdef HAVE_LIBPMEMOBJ
     &debit_credit_pmemobj, &order_entry_pmemobj, &synthetic_pmemobj,  &heap_64_pmemobj,
     &heap_mixed_pmemobj,   &heap_map_pmemobj,
 #endif
 #ifdef HAVE_LMDB
-    &debit_credit_lmdb,
+    &debit_credit_lmdb,    &synthetic_lmdb,      &heap_map_lmdb,
 #endif
 #ifdef HAVE_SQLITE
-    &debit_credit_sqlite,
+    &debit_credit_sqlite,  &synthetic_sqlite,    &heap_map_sqlite,
 #endif
 };
 
@@ -54,13 +59,24 @@ const struct driver *bench_driver(const char *workload, const char *peer)
     return NULL;
 }
 
+bool bench_peer_built(const char *peer)
+{
+    for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
+        if (strcmp(drivers[i]->peer, peer) == 0)
+            return true;
+    }
+    return false;
+}
+
 static const struct {
     const char *name;
     int (*run)(struct config *config);
 } commands[] = {
-    {"main", bench_main_table},     {"debit-credit", bench_one}, {"order-entry", bench_one},
-    {"synthetic", bench_synthetic}, {"heap", bench_heap},        {"recovery", bench_recovery},
-    {"threads", bench_threads},     {"all", bench_all},
+    {"main", bench_main_table}, {"debit-credit", bench_one},
+    {"order-entry", bench_one}, {"synthetic", bench_synthetic},
+    {"heap", bench_heap},       {"recovery", bench_recovery},
+    {"threads", bench_threads}, {"sizes", bench_sizes},
+    {"disk", bench_disk},       {"all", bench_all},
 };
 
 int main(int argc, char **argv)

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Below where Linux puts programs and libraries, and away from vista's windows. */
-#define ADDRESS ((void *)0x540000000000u)
+/* Below where Linux puts programs and libraries, and where sanitizers allow it. */
+#define ADDRESS ((void *)0x551000000000u)
 
 struct mapping mapping_open(const struct session *session, size_t size)
 {

@@ -20,6 +20,7 @@
  *     peer_malloc(tx, size)          needs no peer_declare
  *     peer_free(tx, address, size)
  *     peer_declare(tx, address, length)
+ *     peer_declare_all(tx, ranges, count), a constant count of constant lengths
  *     peer_ready(tx)                 now what was declared may be stored to
  *     peer_end(tx), peer_abort(tx)
  *     peer_at(peer, ref), peer_to(peer, address)
@@ -34,6 +35,7 @@
 #define BENCH_PEER_H
 
 #include <string.h>
+#include <sys/uio.h>
 
 #include "bench.h"
 

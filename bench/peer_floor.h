@@ -131,6 +131,13 @@ HOT void peer_declare(struct peer_tx *tx, void *address, size_t length)
     }
 }
 
+HOT void peer_declare_all(struct peer_tx *tx, const struct iovec *ranges, int count)
+{
+#pragma GCC unroll 8
+    for (int i = 0; i < count; i++)
+        peer_declare(tx, ranges[i].iov_base, ranges[i].iov_len);
+}
+
 static inline uint32_t floor_sum(const struct floor_batch *batch)
 {
     const uint64_t *word = (const uint64_t *)(batch + 1);

@@ -88,6 +88,25 @@ HOT void peer_declare(struct peer_tx *tx, void *address, size_t length)
     vista_ranges[tx->count++] = (struct iovec){address, length};
 }
 
+HOT void peer_declare_all(struct peer_tx *tx, const struct iovec *ranges, int count)
+{
+    if (tx->class == CLASS_KILL) {
+        if (count > 0)
+            peer_declare(tx, ranges[0].iov_base, ranges[0].iov_len);
+        if (count > 1)
+            peer_declare(tx, ranges[1].iov_base, ranges[1].iov_len);
+        if (count > 2)
+            peer_declare(tx, ranges[2].iov_base, ranges[2].iov_len);
+        if (count > 3)
+            peer_declare(tx, ranges[3].iov_base, ranges[3].iov_len);
+        if (count > 4)
+            peer_declare(tx, ranges[4].iov_base, ranges[4].iov_len);
+        return;
+    }
+    if (__builtin_expect(vista_set_ranges(tx->tx, ranges, count) != 0, 0))
+        vista_fail("vista_set_ranges");
+}
+
 HOT void peer_ready(struct peer_tx *tx)
 {
     if (tx->class == CLASS_KILL || tx->count == 0)

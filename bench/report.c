@@ -32,6 +32,25 @@ static void print_ratio(const struct table *table, const struct row *row, const 
         printf(" %7.3g", row->median.ns / other->median.ns);
 }
 
+static bool is_synthetic(const struct row *row)
+{
+    return strcmp(row->workload, "synthetic") == 0;
+}
+
+/* What the transaction adds to its stores, and how many copies of the range that is. */
+static void print_overhead(const struct table *table, const struct row *row)
+{
+    const struct row *plain = beside(table, row, "plain"), *copy = beside(table, row, "copy");
+    const double overhead = plain == NULL ? 0 : row->median.ns - plain->median.ns;
+
+    if (plain == NULL || row->class == CLASS_NONE)
+        printf(" %9s %7s", "-", "-");
+    else if (copy == NULL)
+        printf(" %9.1f %7s", overhead, "-");
+    else
+        printf(" %9.1f %7.3g", overhead, overhead / copy->median.ns);
+}
+
 static const char *file_system(const struct config *config)
 {
     return bench_file_system(config->path != NULL ? config->path : "/dev/shm");
@@ -48,17 +67,46 @@ static void print_machine(const struct table *table)
            (unsigned long long)config->seed, config->runs, config->seconds);
 }
 
+/* Recovery has one figure a run, and milliseconds suit it. */
+static bool is_recovery(const struct row *row)
+{
+    return strncmp(row->workload, "recovery", 8) == 0;
+}
+
+static void print_recovery(const struct row *row)
+{
+    const bool plain = row->class == CLASS_NONE;
+
+    printf("%-14s %-5s %9.0f %13.3f %9.1f  ", row->workload,
+           plain ? "-" : bench_class_name(row->class), (double)row->size / 1048576,
+           (double)row->range / 1048576, row->median.ns / 1e6);
+    printf("%.*f-%.*f %s\n", 1, row->ns_low / 1e6, 1, row->ns_high / 1e6,
+           row->failed ? row->median.verdict
+           : plain     ? "  copying as much twice"
+                       : "");
+}
+
+static void print_recovery_heading(void)
+{
+    printf("\ntime to map a segment after a kill in the middle of a transaction\n"
+           "%-14s %-5s %9s %13s %9s  %s\n",
+           "", "class", "segment, MB", "changed, MB", "ms", "least-most");
+}
+
 static void print_heading(const struct row *row)
 {
-    printf("\n%s, %.0f MB", row->workload, (double)row->size / 1048576);
+    printf("\n%s", row->workload);
+    if (strncmp(row->workload, "heap", 4) != 0)
+        printf(", %.0f MB", (double)row->size / 1048576);
     if (row->range != 0)
         printf(", ranges of %zu B", row->range);
     printf(", %u thread%s%s\n", row->threads, row->threads == 1 ? ", pinned" : "s",
            row->shared ? ", shared branches" : "");
-    printf("%-11s %-5s %10s %17s %11s  %-23s %9s %9s %9s\n", "", "", "ns per", "", "transact.",
-           "  time relative to", "", "latency, ns", "");
-    printf("%-11s %-5s %10s %17s %11s %7s %7s %7s %9s %9s %9s\n", "peer", "class", "transact.",
-           "least-most", "a second", "plain", "floor", "pmemobj", "50 %", "99 %", "99.9 %");
+    printf("%-11s %-5s %10s %17s %11s  %-23s %9s %9s %9s%s\n", "", "", "ns per", "", "transact.",
+           "  time relative to", "", "latency, ns", "", is_synthetic(row) ? "  overhead" : "");
+    printf("%-11s %-5s %10s %17s %11s %7s %7s %7s %9s %9s %9s%s\n", "peer", "class", "transact.",
+           "least-most", "a second", "plain", "floor", "pmemobj", "50 %", "99 %", "99.9 %",
+           is_synthetic(row) ? "        ns  copies" : "");
 }
 
 static void print_row(const struct table *table, const struct row *row)
@@ -78,9 +126,12 @@ static void print_row(const struct table *table, const struct row *row)
     print_ratio(table, row, "floor");
     print_ratio(table, row, "libpmemobj");
     if (m->p999 > 0)
-        printf(" %9.0f %9.0f %9.0f\n", m->p50, m->p99, m->p999);
+        printf(" %9.0f %9.0f %9.0f", m->p50, m->p99, m->p999);
     else /* the store was full before */
-        printf(" %9s %9s %9s\n", "-", "-", "-");
+        printf(" %9s %9s %9s", "-", "-", "-");
+    if (is_synthetic(row))
+        print_overhead(table, row);
+    putchar('\n');
 }
 
 static bool same_heading(const struct row *a, const struct row *b)
@@ -95,10 +146,18 @@ static void print_table(const struct table *table)
 
     print_machine(table);
     for (unsigned i = 0; i < table->count; i++) {
-        if (i == 0 || !same_heading(&table->rows[i - 1], &table->rows[i]))
-            print_heading(&table->rows[i]);
-        print_row(table, &table->rows[i]);
-        failed |= table->rows[i].failed;
+        const struct row *row = &table->rows[i];
+
+        failed |= row->failed;
+        if (is_recovery(row)) {
+            if (i == 0)
+                print_recovery_heading();
+            print_recovery(row);
+            continue;
+        }
+        if (i == 0 || !same_heading(&table->rows[i - 1], row))
+            print_heading(row);
+        print_row(table, row);
     }
     printf(
         "\nclass: kill = survives the process, nothing flushed; line = cache lines written back;\n"

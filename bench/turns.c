@@ -181,17 +181,26 @@ static void summarise(struct row *row, const struct result *results, unsigned co
     memcpy(m->verdict, results[count - 1].verdict, sizeof m->verdict);
 }
 
-static void progress(const struct row *row, unsigned done, unsigned total)
+/* The line that tells what runs and how long the rest may take. */
+static void progress(const struct row *row, unsigned done, unsigned total, uint64_t begin)
 {
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r\033[K%3u/%u  %s, %s, %s", done + 1, total, row->workload, row->peer,
-                bench_class_name(row->class));
+    const double elapsed = (double)(bench_now() - begin) / 1e9;
+
+    if (!isatty(STDERR_FILENO))
+        return;
+    fprintf(stderr, "\r\033[K%3u/%u  %s, %s, %s", done + 1, total, row->workload, row->peer,
+            bench_class_name(row->class));
+    if (row->range != 0)
+        fprintf(stderr, ", %zu B", row->range);
+    if (done > 0)
+        fprintf(stderr, "; %.0f s left", elapsed / done * (total - done));
 }
 
 void bench_turns(struct table *table)
 {
     const struct config *config = table->config;
     const struct sigaction action = {.sa_handler = interrupt};
+    const uint64_t begin = bench_now();
     struct result *results = calloc((size_t)table->count * config->runs, sizeof *results);
 
     if (results == NULL)
@@ -205,7 +214,7 @@ void bench_turns(struct table *table)
 
             if (row->failed)
                 continue;
-            progress(row, run * table->count + i, config->runs * table->count);
+            progress(row, run * table->count + i, config->runs * table->count, begin);
             row->failed = !run_once(config, row, run, result);
             if (row->failed)
                 row->median = *result;

@@ -91,7 +91,7 @@ struct runner {
 static void *measure(void *argument)
 {
     struct runner *runner = argument;
-    unsigned done = BATCH;
+    unsigned done = 1;
     uint64_t begin, now;
 
     if (runner->start != NULL) {
@@ -99,7 +99,7 @@ static void *measure(void *argument)
         pthread_barrier_wait(runner->start);
     }
     begin = now = bench_now();
-    while (now - begin < runner->length && done == BATCH) {
+    while (now - begin < runner->length && done != 0) {
         done = runner->driver->batch(runner->session, runner->lane, BATCH);
         runner->count += done;
         now = bench_now();
@@ -268,6 +268,7 @@ int bench_worker(const struct config *config)
     struct result result = {0};
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    alarm(300 + (unsigned)(10 * config->seconds)); /* one that hangs is a failed run */
     if (driver == NULL)
         bench_fail("no %s on %s", config->command, config->peers);
     bench_pin(0);

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * bench/: every workload runs on every peer in every class, and its checks can fail;
+ * what a killed run leaves passes them; what it is told wrongly it says.
+ *
+ * The files of killed runs are looked at by `vista-bench --verify`, which knows what
+ * was acknowledged, and by vista_check.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "command.h"
+
+#define SHORT "--runs 1 --seconds 0.005"
+
+/* The peers that are no part of this project's code are not for the sanitizers. */
+static const char *peers(const char *all)
+{
+    return test_is_sanitized() || test_is_valgrind() ? "vista,floor,plain" : all;
+}
+
+/* Every row is a JSON object of its own that says it passed. */
+static void expect_rows(unsigned least)
+{
+    unsigned rows = 0;
+
+    for (const char *line = output; *line != '\0'; line = strchr(line, '\n') + 1) {
+        if (*line != '{')
+            continue;
+        ck_assert_msg(strstr(line, "\"failed\":false,\"ns\":") != NULL, "%s", line);
+        ck_assert_msg(strstr(line, "}\n") != NULL, "%s", line);
+        rows++;
+    }
+    ck_assert_msg(rows >= least, "%u rows, not %u:\n%s", rows, least, output);
+}
+
+/* `least`: rows of the peers that are always built in. */
+static void expect_workload(const char *command, unsigned least, const char *options)
+{
+    EXPECT(0, "\"workload\":", "bench/vista-bench %s " SHORT " --json --class kill,line,eadr %s",
+           command, options);
+    expect_rows(least);
+}
+
+START_TEST(test_debit_credit)
+{
+    char options[128];
+
+    snprintf(options, sizeof options, "--size 10M --peer %s",
+             peers("vista,floor,plain,libpmemobj,lmdb,sqlite"));
+    expect_workload("debit-credit", 7, options);
+    expect_workload("debit-credit", 4, "--size 20M --threads 2 --peer vista,plain");
+    expect_workload("debit-credit", 4, "--size 20M --threads 2 --shared --peer vista,plain");
+}
+END_TEST
+
+START_TEST(test_order_entry)
+{
+    char options[128];
+
+    snprintf(options, sizeof options, "--peer %s", peers("vista,floor,plain,libpmemobj"));
+    expect_workload("order-entry", 7, options);
+}
+END_TEST
+
+START_TEST(test_synthetic)
+{
+    char options[128];
+
+    snprintf(options, sizeof options, "--size 4M --range 100 --peer %s",
+             peers("vista,floor,plain,libpmemobj,lmdb,sqlite"));
+    expect_workload("synthetic", 7, options);
+}
+END_TEST
+
+START_TEST(test_heap)
+{
+    char options[128];
+
+    snprintf(options, sizeof options, "--size 16M --peer %s",
+             peers("vista,plain,libpmemobj,lmdb,sqlite"));
+    expect_workload("heap", 12, options);
+}
+END_TEST
+
+/* A file's first line is the heading, and each line has as many fields. */
+START_TEST(test_csv)
+{
+    const char *path = test_path("csv");
+    char line[1024];
+    unsigned fields = 0, lines = 0;
+    FILE *file;
+
+    EXPECT(0, "Invariants after each run: all held",
+           "bench/vista-bench debit-credit --size 10M " SHORT " --peer vista,plain --csv %s", path);
+    file = fopen(path, "r");
+    ck_assert_ptr_ne(file, NULL);
+    while (fgets(line, sizeof line, file) != NULL) {
+        unsigned found = 1;
+        bool quoted = false;
+
+        for (const char *at = line; *at != '\0'; at++) {
+            quoted ^= *at == '"';
+            found += *at == ',' && !quoted;
+        }
+        ck_assert(lines++ == 0 || found == fields);
+        fields = found;
+    }
+    fclose(file);
+    ck_assert_uint_eq(lines, 3);
+}
+END_TEST
+
+START_TEST(test_wrong_options)
+{
+    static const char *const wrong[][2] = {
+        {"", "a command is wanted"},
+        {"debit", "no command 'debit'"},
+        {"debit-credit order-entry", "'order-entry' stands after it"},
+        {"debit-credit --seconds 0", "--seconds wants a number"},
+        {"debit-credit --seconds nan", "--seconds wants a number"},
+        {"debit-credit --seconds 1x", "not '1x'"},
+        {"debit-credit --runs 0", "--runs wants a whole number from 1"},
+        {"debit-credit --runs 1000", "--runs wants"},
+        {"debit-credit --threads -1", "--threads wants"},
+        {"debit-credit --size 5X", "--size wants a size"},
+        {"debit-credit --size 0", "--size wants a size"},
+        {"debit-credit --class fast", "no class 'fast'"},
+        {"debit-credit --class ''", "an empty list"},
+        {"debit-credit --peer oracle", "no peer 'oracle'"},
+        {"debit-credit --class sync --peer vista", "none of these peers"},
+        {"order-entry --threads 2", "none of these peers"},
+        {"debit-credit --resume", "--resume wants a file"},
+        {"synthetic --verify x", "--verify wants"},
+        {"synthetic --range 2M", "--range: 1 MB at most"},
+        {"debit-credit --frequency 1", "frequency"},
+        {"debit-credit --path /no/such/directory/file --csv x", "one --peer and one --class"},
+    };
+
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        EXPECT(2, wrong[i][1], "bench/vista-bench %s", wrong[i][0]);
+    EXPECT(0, "--seconds S", "bench/vista-bench --help");
+    EXPECT(1, "No such file", "bench/vista-bench debit-credit --verify /no/such/file");
+}
+END_TEST
+
+/* ---- Kills ------------------------------------------------------------- */
+
+/* A run that goes on with what is there, killed after so long. */
+static void kill_run(const char *workload, const char *peer, const char *path, const char *acks,
+                     uint64_t microseconds)
+{
+    char program[PATH_MAX];
+    int status;
+    pid_t child;
+
+    snprintf(program, sizeof program, "%s/bench/vista-bench", build_directory());
+    child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        const int null = open("/dev/null", O_WRONLY);
+
+        dup2(null, STDERR_FILENO);
+        execl(program, program, workload, "--worker", "--peer", peer, "--class", "kill", "--size",
+              "10M", "--seconds", "0.4", "--path", path, "--acks", acks, "--resume", (char *)NULL);
+        _exit(99);
+    }
+    test_sleep_us(microseconds);
+    kill(child, SIGKILL);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFSIGNALED(status) || WEXITSTATUS(status) == 0, "%s on %s gave %#x", workload,
+                  peer, status);
+}
+
+static void kills(const char *workload, const char *peer, unsigned times, uint64_t longest)
+{
+    const char *path = test_path(workload);
+    const char *acks = test_path("acks");
+    struct test_random random = test_random_new(7);
+
+    unlink(path);
+    unlink(acks);
+    for (unsigned i = 0; i < times; i++) {
+        kill_run(workload, peer, path, acks, longest / 8 + test_below(&random, longest));
+        if (access(path, F_OK) != 0)
+            continue;
+        EXPECT(0, ": sound: ", "bench/vista-bench %s --peer %s --verify %s --acks %s", workload,
+               peer, path, acks);
+        if (strcmp(peer, "vista") == 0)
+            test_sound(path);
+    }
+}
+
+START_TEST(test_killed_order_entry)
+{
+    kills("order-entry", "vista", test_times(5), 800000);
+}
+END_TEST
+
+START_TEST(test_killed_order_entry_floor)
+{
+    kills("order-entry", "floor", test_times(2), 800000);
+}
+END_TEST
+
+START_TEST(test_killed_debit_credit)
+{
+    kills("debit-credit", "vista", test_times(4), 300000);
+    kills("debit-credit", "floor", test_times(2), 300000);
+}
+END_TEST
+
+START_TEST(test_killed_peers)
+{
+    static const char *const others[] = {"libpmemobj", "lmdb", "sqlite"};
+
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        run("bench/vista-bench order-entry --peer %s --threads 2", others[i]);
+        if (strstr(output, "not built in") == NULL && strcmp(peers("all"), "all") == 0)
+            kills("debit-credit", others[i], 1, 600000);
+    }
+}
+END_TEST
+
+/* The checks find what is wrong: an acknowledged transaction that is not there, and a
+ * changed byte. */
+START_TEST(test_verify_finds)
+{
+    const char *path = test_path("bank");
+    const char *acks = test_path("bank-acks");
+    uint64_t count;
+    int fd;
+
+    EXPECT(0, "",
+           "bench/vista-bench debit-credit --peer vista --class kill --size 10M " SHORT
+           " --path %s --acks %s",
+           path, acks);
+    EXPECT(0, ": sound: ", "bench/vista-bench debit-credit --verify %s --acks %s", path, acks);
+    fd = open(acks, O_RDWR);
+    ck_assert_int_eq(pread(fd, &count, sizeof count, 0), (int)sizeof count);
+    ck_assert_uint_gt(count, 0);
+    count++;
+    ck_assert_int_eq(pwrite(fd, &count, sizeof count, 0), (int)sizeof count);
+    close(fd);
+    EXPECT(1, "BROKEN", "bench/vista-bench debit-credit --verify %s --acks %s", path, acks);
+    EXPECT(1, "", "bench/vista-bench order-entry --peer floor --verify %s", path);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("bench");
+    TCase *runs = test_case(suite, "runs", 120);
+    TCase *killed = test_case(suite, "killed", 120);
+
+    setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* a run ends with its process */
+    tcase_add_test(runs, test_debit_credit);
+    tcase_add_test(runs, test_order_entry);
+    tcase_add_test(runs, test_synthetic);
+    tcase_add_test(runs, test_heap);
+    tcase_add_test(runs, test_csv);
+    tcase_add_test(runs, test_wrong_options);
+    tcase_add_test(killed, test_killed_order_entry);
+    tcase_add_test(killed, test_killed_order_entry_floor);
+    tcase_add_test(killed, test_killed_debit_credit);
+    tcase_add_test(killed, test_killed_peers);
+    tcase_add_test(killed, test_verify_finds);
+    return test_run(suite);
+}
