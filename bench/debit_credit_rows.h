@@ -32,11 +32,8 @@ static void bank_load(struct bank *bank)
 
 static void bank_open(struct session *session)
 {
-    static const struct rows_table tables[BANK_TABLES] = {
-        {"account", sizeof(struct bank_record)}, {"teller", sizeof(struct bank_record)},
-        {"branch", sizeof(struct bank_record)},  {"history", sizeof(struct bank_row)},
-        {"head", sizeof(struct bank_head)},
-    };
+    static const char *const tables[BANK_TABLES] = {"account", "teller", "branch", "history",
+                                                    "head"};
     struct bank *bank = calloc(1, sizeof *bank);
     struct bank_head head;
 

@@ -12,7 +12,8 @@
     extern const struct driver heap_64_##peer, heap_mixed_##peer, heap_map_##peer;
 
 #define ROWS_WORKLOADS(peer) \
-    extern const struct driver debit_credit_##peer, synthetic_##peer, heap_map_##peer;
+    extern const struct driver debit_credit_##peer, order_entry_##peer, synthetic_##peer, \
+        heap_map_##peer;
 
 MEMORY_WORKLOADS(vista)
 MEMORY_WORKLOADS(floor)
@@ -43,10 +44,10 @@ static const struct driver *const drivers[] = {
     &heap_mixed_pmemobj,   &heap_map_pmemobj,
 #endif
 #ifdef HAVE_LMDB
-    &debit_credit_lmdb,    &synthetic_lmdb,      &heap_map_lmdb,
+    &debit_credit_lmdb,    &order_entry_lmdb,    &synthetic_lmdb,     &heap_map_lmdb,
 #endif
 #ifdef HAVE_SQLITE
-    &debit_credit_sqlite,  &synthetic_sqlite,    &heap_map_sqlite,
+    &debit_credit_sqlite,  &order_entry_sqlite,  &synthetic_sqlite,   &heap_map_sqlite,
 #endif
 };
 

@@ -15,7 +15,7 @@ struct map {
 
 static void map_open(struct session *session)
 {
-    const struct rows_table table = {"map", sizeof(uint64_t)};
+    static const char *const table = "map";
     struct map *map = calloc(1, sizeof *map);
 
     if (map == NULL)

@@ -63,44 +63,7 @@ struct oe {
     int64_t result; /* what a terminal would be shown: so that it is computed */
 };
 
-/* How many of what were acknowledged, in struct lane's `done`. */
-enum { OE_ALL, OE_NEW_ORDERS, OE_PAYMENTS, OE_DELIVERIES, OE_DELIVERED_ORDERS };
-
 /* ---- new-order --------------------------------------------------------- */
-
-struct oe_input_line {
-    uint32_t item, supply, quantity;
-};
-
-struct oe_input {
-    uint32_t warehouse, district, customer, count;
-    bool all_local, unused_item;
-    struct oe_input_line lines[OE_LINES];
-};
-
-static struct oe_input oe_draw_order(struct oe *oe)
-{
-    struct oe_draw *draw = &oe->draw;
-    struct oe_input in;
-
-    in.warehouse = rng_below(&draw->rng, oe->warehouses);
-    in.district = rng_below(&draw->rng, OE_DISTRICTS);
-    in.customer = oe_draw_customer(draw);
-    in.count = rng_between(&draw->rng, 5, OE_LINES);
-    in.unused_item = rng_below(&draw->rng, 100) == 0;
-    in.all_local = true;
-    for (uint32_t i = 0; i < in.count; i++) {
-        struct oe_input_line *line = &in.lines[i];
-
-        line->item = oe_draw_item(draw);
-        line->supply = oe_draw_warehouse(draw, in.warehouse, oe->warehouses, 1);
-        line->quantity = rng_between(&draw->rng, 1, 10);
-        in.all_local &= line->supply == in.warehouse;
-    }
-    if (in.unused_item)
-        in.lines[in.count - 1].item = OE_ITEMS; /* no such item */
-    return in;
-}
 
 HOT struct oe_stock *oe_stock_of(struct oe *oe, const struct oe_input_line *line)
 {
@@ -117,20 +80,8 @@ HOT bool oe_store_line(struct oe *oe, const struct oe_input *in, uint32_t i, uin
     if (input->item >= OE_ITEMS)
         return false;
     stock = oe_stock_of(oe, input);
-    stock->quantity -= (int32_t)input->quantity;
-    if (stock->quantity < 10)
-        stock->quantity += 91;
-    stock->ytd += input->quantity;
-    stock->orders++;
-    stock->remote += input->supply != in->warehouse;
-    *line = (struct oe_line){.order = id,
-                             .item = input->item,
-                             .amount = (int32_t)input->quantity * oe->items[input->item].price,
-                             .warehouse = (uint16_t)in->warehouse,
-                             .supply = (uint16_t)input->supply,
-                             .district = (uint8_t)in->district,
-                             .number = (uint8_t)(i + 1),
-                             .quantity = (uint8_t)input->quantity};
+    oe_take_stock(stock, in, input);
+    *line = oe_make_line(in, i, id, oe->items[input->item].price);
     memcpy(line->info, stock->info[in->district], sizeof line->info);
     return true;
 }
@@ -195,13 +146,7 @@ HOT bool oe_new_order(struct oe *oe, const struct oe_input *in, enum durability 
     peer_ready(&tx);
     id = place->row.next_order++;
     order->lines = peer_to(&oe->peer, lines);
-    order->row = (struct oe_order_row){.id = id,
-                                       .customer = in->customer,
-                                       .entered = ++oe->date,
-                                       .warehouse = (uint16_t)in->warehouse,
-                                       .district = (uint8_t)in->district,
-                                       .lines = (uint8_t)in->count,
-                                       .all_local = in->all_local};
+    order->row = oe_make_order(in, id, ++oe->date);
     oe_link_order(oe, place, order, entry);
     for (uint32_t i = 0; i < in->count; i++) {
         if (!oe_store_line(oe, in, i, id, &lines[i])) {
@@ -210,8 +155,8 @@ HOT bool oe_new_order(struct oe *oe, const struct oe_input *in, enum durability 
         }
         total += lines[i].amount;
     }
-    oe->result = total * (10000 - customer->discount) / 10000 *
-                 (10000 + oe->warehouse[in->warehouse].tax + place->row.tax) / 10000;
+    oe->result =
+        oe_order_total(total, customer->discount, oe->warehouse[in->warehouse].tax, place->row.tax);
     peer_end(&tx);
     return true;
 }
@@ -221,7 +166,7 @@ HOT bool oe_new_order(struct oe *oe, const struct oe_input *in, enum durability 
 /* The middle one, rounded up, of those with a last name. */
 static uint32_t oe_by_name(const struct oe_names *names, const char last[16])
 {
-    uint32_t low = 0, high = OE_NAMES - 1, first, count;
+    uint32_t low = 0, high = OE_NAMES - 1;
 
     while (low < high) {
         const uint32_t middle = (low + high) / 2;
@@ -231,71 +176,41 @@ static uint32_t oe_by_name(const struct oe_names *names, const char last[16])
         else
             high = middle;
     }
-    first = names->first[low];
-    count = names->first[low + 1] - first;
-    return names->customers[first + (count + 1) / 2 - 1];
-}
-
-/* TPC-C 2.5.2.2: a bad credit's payments are noted in front of C_DATA. */
-HOT void oe_note(struct oe_customer *customer, const struct oe_history_row *row)
-{
-    char note[64];
-    const int length =
-        snprintf(note, sizeof note, "%u %u %u %u %u %lld|", row->customer, row->customer_district,
-                 row->customer_warehouse, row->district, row->warehouse, (long long)row->amount);
-
-    memmove(customer->data + length, customer->data, OE_DATA - (size_t)length);
-    memcpy(customer->data, note, (size_t)length);
+    return oe_middle(names, low);
 }
 
 HOT void oe_payment(struct oe *oe, enum durability class)
 {
-    struct oe_draw *draw = &oe->draw;
-    const uint32_t w = rng_below(&draw->rng, oe->warehouses);
-    const uint32_t d = rng_below(&draw->rng, OE_DISTRICTS);
-    const uint32_t cw = oe_draw_warehouse(draw, w, oe->warehouses, 15);
-    const uint32_t cd = cw == w ? d : rng_below(&draw->rng, OE_DISTRICTS);
-    const int64_t amount = rng_between(&draw->rng, 100, 500000);
-    struct oe_place *place = &oe->places[w * OE_DISTRICTS + d];
-    const size_t customer_place = cw * OE_DISTRICTS + cd;
+    const struct oe_payment_input in = oe_draw_payment(&oe->draw, oe->warehouses);
+    struct oe_warehouse *warehouse = &oe->warehouse[in.warehouse];
+    struct oe_place *place = &oe->places[in.warehouse * OE_DISTRICTS + in.district];
+    const size_t customer_place = in.customer_warehouse * OE_DISTRICTS + in.customer_district;
+    uint32_t number = in.customer;
     struct oe_customer *customer;
     struct oe_history *history;
     struct peer_tx tx;
     char last[16];
-    uint32_t number;
     bool bad;
 
-    if (rng_below(&draw->rng, 100) < 60) {
-        oe_name(oe_draw_name(draw), last);
+    if (in.by_name) {
+        oe_name(in.name, last);
         number = oe_by_name(&oe->names[customer_place], last);
-    } else {
-        number = oe_draw_customer(draw);
     }
     customer = &oe->customers[customer_place * OE_CUSTOMERS + number];
     bad = customer->credit[0] == 'B';
     peer_begin(&oe->peer, &tx, class);
     history = peer_malloc(&tx, sizeof *history);
-    peer_declare(&tx, &oe->warehouse[w].ytd, sizeof(int64_t));
+    peer_declare(&tx, &warehouse->ytd, sizeof(int64_t));
     peer_declare(&tx, &place->row.ytd, sizeof(int64_t));
     peer_declare(&tx, &place->history, sizeof place->history);
     peer_declare(&tx, customer, OE_CUSTOMER_CHANGES);
     if (bad)
         peer_declare(&tx, customer->data, OE_DATA);
     peer_ready(&tx);
-    oe->warehouse[w].ytd += amount;
-    place->row.ytd += amount;
-    customer->balance -= amount;
-    customer->ytd_payment += amount;
-    customer->payments++;
-    history->row = (struct oe_history_row){.amount = amount,
-                                           .customer = number,
-                                           .date = ++oe->date,
-                                           .customer_warehouse = (uint16_t)cw,
-                                           .warehouse = (uint16_t)w,
-                                           .customer_district = (uint8_t)cd,
-                                           .district = (uint8_t)d};
-    memcpy(history->row.data, oe->warehouse[w].address, 10);
-    memcpy(history->row.data + 14, place->row.address, 10);
+    warehouse->ytd += in.amount;
+    place->row.ytd += in.amount;
+    oe_pay(customer, in.amount);
+    history->row = oe_make_payment(&in, number, ++oe->date, warehouse->address, place->row.address);
     history->older = place->history;
     place->history = peer_to(&oe->peer, history);
     if (bad)
@@ -376,21 +291,20 @@ HOT unsigned oe_delivery(struct oe *oe, enum durability class)
 
 /* ---- The mix ----------------------------------------------------------- */
 
-/* 45 : 43 : 4 of TPC-C's five types, the two that only read left out. */
 #define OE_BLOCK(size) ((size) + (size) / 8 + 16) /* with what a heap adds to it */
 
 HOT void oe_one(struct oe *oe, uint64_t *done, enum durability class)
 {
-    const uint32_t pick = rng_below(&oe->draw.rng, 92);
+    const enum oe_type type = oe_draw_type(&oe->draw);
 
-    if (pick < 45) {
-        const struct oe_input in = oe_draw_order(oe);
+    if (type == OE_NEW_ORDER) {
+        const struct oe_input in = oe_draw_order(&oe->draw, oe->warehouses);
 
         if (oe_new_order(oe, &in, class))
             done[OE_NEW_ORDERS]++;
         oe->room -= OE_BLOCK(sizeof(struct oe_order)) + OE_BLOCK(sizeof(struct oe_new_order)) +
                     OE_BLOCK(in.count * sizeof(struct oe_line));
-    } else if (pick < 88) {
+    } else if (type == OE_PAYMENT) {
         oe_payment(oe, class);
         done[OE_PAYMENTS]++;
         oe->room -= OE_BLOCK(sizeof(struct oe_history));

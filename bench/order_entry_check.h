@@ -3,49 +3,7 @@
  * Order-entry: TPC-C's consistency conditions (3.3.2), by their numbers there, and
  * what was acknowledged.  Included after order_entry.h.
  */
-
-/* What the walk over a database finds. */
-struct oe_found {
-    int64_t *delivered; /* by customer: amounts of delivered lines */
-    int64_t *paid;      /* by customer: H_AMOUNT */
-    int64_t *warehouse_paid, *place_paid;
-    uint64_t new_orders, payments, delivered_orders; /* since loading */
-    uint64_t stock_orders, stock_ytd;                /* what the lines since loading took */
-    char *text;
-    size_t size;
-};
-
-static bool oe_wrong(struct oe_found *found, unsigned condition, size_t place, const char *what)
-{
-    snprintf(found->text, found->size, "condition %u, warehouse %zu, district %zu: %s", condition,
-             place / OE_DISTRICTS, place % OE_DISTRICTS, what);
-    return false;
-}
-
-/* 4 and 6: as many lines as the order says, each its own; 7: their date tells of
- * delivery as the order's carrier does. */
-static bool oe_check_lines(struct oe *oe, size_t number, const struct oe_order *order,
-                           struct oe_found *found)
-{
-    const struct oe_line *lines = peer_at(&oe->peer, order->lines);
-    int64_t total = 0;
-
-    for (unsigned i = 0; i < order->row.lines; i++) {
-        if (lines[i].order != order->row.id || lines[i].number != i + 1 ||
-            lines[i].warehouse != order->row.warehouse || lines[i].district != order->row.district)
-            return oe_wrong(found, 6, number, "a line is not its order's");
-        if ((lines[i].delivered == 0) != (order->row.carrier == 0))
-            return oe_wrong(found, 7, number, "a line's date and its order's carrier differ");
-        total += lines[i].amount;
-        if (order->row.id > OE_LOADED_ORDERS) {
-            found->stock_orders++;
-            found->stock_ytd += lines[i].quantity;
-        }
-    }
-    if (order->row.carrier != 0)
-        found->delivered[number * OE_CUSTOMERS + order->row.customer] += total;
-    return true;
-}
+#include "orders_check.h"
 
 /* The orders, newest first: ids from next_order - 1 down to 1 (the first half of 2). */
 static bool oe_check_orders(struct oe *oe, size_t number, uint32_t *undelivered,
@@ -60,7 +18,7 @@ static bool oe_check_orders(struct oe *oe, size_t number, uint32_t *undelivered,
         if (order->row.id != --id || order->row.lines < 5 || order->row.lines > OE_LINES ||
             order->row.customer >= OE_CUSTOMERS)
             return oe_wrong(found, 2, number, "an order is not the one it should be");
-        if (!oe_check_lines(oe, number, order, found))
+        if (!oe_check_lines(&order->row, peer_at(&oe->peer, order->lines), number, found))
             return false;
         *undelivered += order->row.carrier == 0;
     }
@@ -167,31 +125,6 @@ static bool oe_check_stock(const struct oe *oe, struct oe_found *found)
            oe_wrong(found, 0, 0, "S_ORDER_CNT is not the number of lines");
 }
 
-/* Of acknowledged transactions all, and when killed at most one more, of one kind; a
- * delivery more is up to ten orders. */
-static bool oe_check_acknowledged(const struct session *session, struct oe_found *found)
-{
-    const uint64_t *done = session->lanes[0].done;
-    const uint64_t more = session->killed ? 1 : 0;
-    uint64_t orders, payments, delivered;
-
-    if (done == NULL)
-        return true;
-    orders = found->new_orders - done[OE_NEW_ORDERS];
-    payments = found->payments - done[OE_PAYMENTS];
-    delivered = found->delivered_orders - done[OE_DELIVERED_ORDERS];
-    if (orders <= more && payments <= more && delivered <= more * OE_DISTRICTS &&
-        orders + payments + (delivered != 0) <= more)
-        return true;
-    snprintf(found->text, found->size,
-             "%llu, %llu, %llu new-orders, payments, delivered orders; acknowledged %llu, %llu, "
-             "%llu",
-             (unsigned long long)found->new_orders, (unsigned long long)found->payments,
-             (unsigned long long)found->delivered_orders, (unsigned long long)done[OE_NEW_ORDERS],
-             (unsigned long long)done[OE_PAYMENTS], (unsigned long long)done[OE_DELIVERED_ORDERS]);
-    return false;
-}
-
 static bool oe_walk(struct oe *oe, struct oe_found *found)
 {
     for (size_t i = 0; i < (size_t)oe->warehouses * OE_DISTRICTS; i++) {
@@ -205,34 +138,11 @@ static bool oe_walk(struct oe *oe, struct oe_found *found)
     return true;
 }
 
-static struct oe_found oe_found_make(const struct oe *oe, char *text, size_t size)
-{
-    const size_t places = (size_t)oe->warehouses * OE_DISTRICTS;
-    struct oe_found found = {.text = text, .size = size};
-
-    found.delivered = calloc(places * OE_CUSTOMERS, sizeof *found.delivered);
-    found.paid = calloc(places * OE_CUSTOMERS, sizeof *found.paid);
-    found.warehouse_paid = calloc(oe->warehouses, sizeof *found.warehouse_paid);
-    found.place_paid = calloc(places, sizeof *found.place_paid);
-    if (found.delivered == NULL || found.paid == NULL || found.warehouse_paid == NULL ||
-        found.place_paid == NULL)
-        bench_fail("out of memory");
-    return found;
-}
-
-static void oe_found_free(struct oe_found *found)
-{
-    free(found->delivered);
-    free(found->paid);
-    free(found->warehouse_paid);
-    free(found->place_paid);
-}
-
 /* For a run that goes on with an older one's file. */
 static void oe_count(struct oe *oe, uint64_t *done)
 {
     char text[VERDICT_SIZE];
-    struct oe_found found = oe_found_make(oe, text, sizeof text);
+    struct oe_found found = oe_found_make(oe->warehouses, text, sizeof text);
 
     if (!oe_walk(oe, &found))
         bench_fail("%s", text);
@@ -252,14 +162,11 @@ static bool oe_check(struct session *session, char *text, size_t size)
         snprintf(text, size, "killed before it was loaded: nothing to check");
         return true;
     }
-    found = oe_found_make(oe, text, size);
+    found = oe_found_make(oe->warehouses, text, size);
     sound = oe_walk(oe, &found) && oe_check_sums(oe, &found) && oe_check_stock(oe, &found) &&
             oe_check_acknowledged(session, &found);
     if (sound)
-        snprintf(text, size,
-                 "%llu new-orders, %llu payments, %llu delivered orders; conditions 1-10, 12 hold",
-                 (unsigned long long)found.new_orders, (unsigned long long)found.payments,
-                 (unsigned long long)found.delivered_orders);
+        oe_tell(&found);
     oe_found_free(&found);
     return sound;
 }

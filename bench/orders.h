@@ -7,7 +7,11 @@
 #ifndef BENCH_ORDERS_H
 #define BENCH_ORDERS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "random.h"
@@ -183,6 +187,17 @@ static inline void oe_name(uint32_t number, char name[16])
     }
 }
 
+/* The number that oe_name makes this of. */
+static inline uint32_t oe_name_number(const char name[16])
+{
+    char other[16];
+    uint32_t number = 0;
+
+    while (number < OE_NAMES && (oe_name(number, other), memcmp(name, other, 16) != 0))
+        number++;
+    return number;
+}
+
 /* A warehouse other than `home` in `percent` of 100. */
 static inline uint32_t oe_draw_warehouse(struct oe_draw *draw, uint32_t home, uint32_t warehouses,
                                          uint32_t percent)
@@ -193,6 +208,339 @@ static inline uint32_t oe_draw_warehouse(struct oe_draw *draw, uint32_t home, ui
         return home;
     other = rng_below(&draw->rng, warehouses - 1);
     return other + (other >= home);
+}
+
+/* ---- new-order --------------------------------------------------------- */
+
+struct oe_input_line {
+    uint32_t item, supply, quantity;
+};
+
+struct oe_input {
+    uint32_t warehouse, district, customer, count;
+    bool all_local, unused_item;
+    struct oe_input_line lines[OE_LINES];
+};
+
+static inline struct oe_input oe_draw_order(struct oe_draw *draw, uint32_t warehouses)
+{
+    struct oe_input in;
+
+    in.warehouse = rng_below(&draw->rng, warehouses);
+    in.district = rng_below(&draw->rng, OE_DISTRICTS);
+    in.customer = oe_draw_customer(draw);
+    in.count = rng_between(&draw->rng, 5, OE_LINES);
+    in.unused_item = rng_below(&draw->rng, 100) == 0;
+    in.all_local = true;
+    for (uint32_t i = 0; i < in.count; i++) {
+        struct oe_input_line *line = &in.lines[i];
+
+        line->item = oe_draw_item(draw);
+        line->supply = oe_draw_warehouse(draw, in.warehouse, warehouses, 1);
+        line->quantity = rng_between(&draw->rng, 1, 10);
+        in.all_local &= line->supply == in.warehouse;
+    }
+    if (in.unused_item)
+        in.lines[in.count - 1].item = OE_ITEMS; /* no such item */
+    return in;
+}
+
+static inline void oe_take_stock(struct oe_stock *stock, const struct oe_input *in,
+                                 const struct oe_input_line *input)
+{
+    stock->quantity -= (int32_t)input->quantity;
+    if (stock->quantity < 10)
+        stock->quantity += 91;
+    stock->ytd += input->quantity;
+    stock->orders++;
+    stock->remote += input->supply != in->warehouse;
+}
+
+/* Line `i` of order `id`, but for the stock's info. */
+static inline struct oe_line oe_make_line(const struct oe_input *in, uint32_t i, uint32_t id,
+                                          int32_t price)
+{
+    const struct oe_input_line *input = &in->lines[i];
+
+    return (struct oe_line){.order = id,
+                            .item = input->item,
+                            .amount = (int32_t)input->quantity * price,
+                            .warehouse = (uint16_t)in->warehouse,
+                            .supply = (uint16_t)input->supply,
+                            .district = (uint8_t)in->district,
+                            .number = (uint8_t)(i + 1),
+                            .quantity = (uint8_t)input->quantity};
+}
+
+static inline struct oe_order_row oe_make_order(const struct oe_input *in, uint32_t id,
+                                                uint32_t date)
+{
+    return (struct oe_order_row){.id = id,
+                                 .customer = in->customer,
+                                 .entered = date,
+                                 .warehouse = (uint16_t)in->warehouse,
+                                 .district = (uint8_t)in->district,
+                                 .lines = (uint8_t)in->count,
+                                 .all_local = in->all_local};
+}
+
+/* What the terminal would show. */
+static inline int64_t oe_order_total(int64_t sum, uint16_t discount, uint16_t tax1, uint16_t tax2)
+{
+    return sum * (10000 - discount) / 10000 * (10000 + tax1 + tax2) / 10000;
+}
+
+/* ---- payment ----------------------------------------------------------- */
+
+struct oe_payment_input {
+    uint32_t warehouse, district, customer_warehouse, customer_district;
+    uint32_t name, customer; /* which of the two: by_name */
+    int64_t amount;
+    bool by_name;
+};
+
+static inline struct oe_payment_input oe_draw_payment(struct oe_draw *draw, uint32_t warehouses)
+{
+    struct oe_payment_input in = {.warehouse = rng_below(&draw->rng, warehouses),
+                                  .district = rng_below(&draw->rng, OE_DISTRICTS)};
+
+    in.customer_warehouse = oe_draw_warehouse(draw, in.warehouse, warehouses, 15);
+    in.customer_district =
+        in.customer_warehouse == in.warehouse ? in.district : rng_below(&draw->rng, OE_DISTRICTS);
+    in.amount = rng_between(&draw->rng, 100, 500000);
+    in.by_name = rng_below(&draw->rng, 100) < 60;
+    if (in.by_name)
+        in.name = oe_draw_name(draw);
+    else
+        in.customer = oe_draw_customer(draw);
+    return in;
+}
+
+static inline void oe_pay(struct oe_customer *customer, int64_t amount)
+{
+    customer->balance -= amount;
+    customer->ytd_payment += amount;
+    customer->payments++;
+}
+
+static inline struct oe_history_row oe_make_payment(const struct oe_payment_input *in,
+                                                    uint32_t customer, uint32_t date,
+                                                    const char *warehouse, const char *district)
+{
+    struct oe_history_row row = {.amount = in->amount,
+                                 .customer = customer,
+                                 .date = date,
+                                 .customer_warehouse = (uint16_t)in->customer_warehouse,
+                                 .warehouse = (uint16_t)in->warehouse,
+                                 .customer_district = (uint8_t)in->customer_district,
+                                 .district = (uint8_t)in->district};
+
+    memcpy(row.data, warehouse, 10);
+    memcpy(row.data + 14, district, 10);
+    return row;
+}
+
+/* TPC-C 2.5.2.2: a bad credit's payments are noted in front of C_DATA. */
+static inline void oe_note(struct oe_customer *customer, const struct oe_history_row *row)
+{
+    char note[64];
+    const int length =
+        snprintf(note, sizeof note, "%u %u %u %u %u %lld|", row->customer, row->customer_district,
+                 row->customer_warehouse, row->district, row->warehouse, (long long)row->amount);
+
+    memmove(customer->data + length, customer->data, OE_DATA - (size_t)length);
+    memcpy(customer->data, note, (size_t)length);
+}
+
+/* ---- The mix ----------------------------------------------------------- */
+
+/* How many of what were acknowledged, in struct lane's `done`. */
+enum { OE_ALL, OE_NEW_ORDERS, OE_PAYMENTS, OE_DELIVERIES, OE_DELIVERED_ORDERS };
+
+enum oe_type { OE_NEW_ORDER, OE_PAYMENT, OE_DELIVERY };
+
+/* 45 : 43 : 4 of TPC-C's five types, the two that only read left out. */
+static inline enum oe_type oe_draw_type(struct oe_draw *draw)
+{
+    const uint32_t pick = rng_below(&draw->rng, 92);
+
+    return pick < 45 ? OE_NEW_ORDER : pick < 88 ? OE_PAYMENT : OE_DELIVERY;
+}
+
+/* ---- Loading ----------------------------------------------------------- */
+
+#define OE_MOST_GROWTH (UINT64_C(3) << 29)
+#define OE_GROWTH_PER_SECOND 1100e6 /* what plain stores have been seen to fill, and a quarter */
+
+/* What the run will allocate: its database and then as fast as it may, up to a limit
+ * at which it ends early. */
+static inline uint64_t oe_growth(double seconds)
+{
+    /* warm-up and latencies take a fifth each */
+    const double wanted = 64e6 + OE_GROWTH_PER_SECOND * 1.4 * seconds;
+
+    return wanted < (double)OE_MOST_GROWTH ? (uint64_t)wanted : OE_MOST_GROWTH;
+}
+
+static inline void oe_fill(struct rng *rng, char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i += 8) {
+        const uint64_t letters = (rng_next(rng) & 0x0f0f0f0f0f0f0f0fu) + 0x6161616161616161u;
+
+        memcpy(text + i, &letters, length - i < 8 ? length - i : 8);
+    }
+}
+
+static inline void oe_make_customer(struct rng *rng, struct oe_customer *customer, uint32_t id,
+                                    uint32_t name)
+{
+    customer->balance = -1000;
+    customer->ytd_payment = 1000;
+    customer->payments = 1;
+    customer->id = id;
+    customer->credit_limit = 5000000;
+    customer->discount = (uint16_t)rng_below(rng, 5001);
+    memcpy(customer->credit, rng_below(rng, 10) == 0 ? "BC" : "GC", 2);
+    oe_fill(rng, customer->first, sizeof customer->first);
+    memcpy(customer->middle, "OE", 2);
+    oe_name(name, customer->last);
+    oe_fill(rng, customer->data, sizeof customer->data + sizeof customer->address);
+}
+
+static inline void oe_make_district(struct rng *rng, struct oe_district *district, uint32_t w,
+                                    uint32_t d)
+{
+    district->ytd = 3000000;
+    district->next_order = OE_LOADED_ORDERS + 1;
+    district->warehouse = (uint16_t)w;
+    district->tax = (uint16_t)rng_below(rng, 2001);
+    district->id = (uint8_t)d;
+    oe_fill(rng, district->address, sizeof district->address);
+}
+
+static inline void oe_make_warehouse(struct rng *rng, struct oe_warehouse *warehouse, uint32_t w)
+{
+    warehouse->ytd = 30000000;
+    warehouse->id = (uint16_t)w;
+    warehouse->tax = (uint16_t)rng_below(rng, 2001);
+    oe_fill(rng, warehouse->address, sizeof warehouse->address);
+}
+
+static inline void oe_make_stock(struct rng *rng, struct oe_stock *stock, uint32_t w)
+{
+    stock->quantity = (int32_t)rng_between(rng, 10, 100);
+    stock->warehouse = (uint16_t)w;
+    oe_fill(rng, stock->info[0], sizeof stock->info + sizeof stock->data);
+}
+
+static inline void oe_make_item(struct rng *rng, struct oe_item *item)
+{
+    item->price = (int32_t)rng_between(rng, 100, 10000);
+    oe_fill(rng, item->name, sizeof item->name + sizeof item->data);
+}
+
+/* An order as it is loaded, `delivered` or not. */
+static inline struct oe_order_row oe_make_loaded_order(struct rng *rng, uint32_t id,
+                                                       uint32_t customer, uint32_t w, uint32_t d,
+                                                       uint32_t lines)
+{
+    return (struct oe_order_row){.id = id,
+                                 .customer = customer,
+                                 .entered = 1,
+                                 .warehouse = (uint16_t)w,
+                                 .district = (uint8_t)d,
+                                 .carrier =
+                                     (uint8_t)(id <= OE_DELIVERED ? rng_between(rng, 1, 10) : 0),
+                                 .lines = (uint8_t)lines,
+                                 .all_local = 1};
+}
+
+static inline void oe_make_loaded_lines(struct rng *rng, const struct oe_order_row *order,
+                                        struct oe_line *lines)
+{
+    const bool delivered = order->carrier != 0;
+
+    for (uint32_t i = 0; i < order->lines; i++) {
+        lines[i] = (struct oe_line){.delivered = delivered ? 1 : 0,
+                                    .order = order->id,
+                                    .item = rng_below(rng, OE_ITEMS),
+                                    .amount = delivered ? 0 : (int32_t)rng_between(rng, 1, 999999),
+                                    .warehouse = order->warehouse,
+                                    .supply = order->warehouse,
+                                    .district = order->district,
+                                    .number = (uint8_t)(i + 1),
+                                    .quantity = 5};
+        oe_fill(rng, lines[i].info, sizeof lines[i].info);
+    }
+}
+
+/* The payment of 10.00 that each customer has made. */
+static inline struct oe_history_row oe_make_loaded_payment(struct rng *rng, uint32_t customer,
+                                                           uint32_t w, uint32_t d)
+{
+    struct oe_history_row row = {.amount = 1000,
+                                 .customer = customer,
+                                 .date = 1,
+                                 .customer_warehouse = (uint16_t)w,
+                                 .warehouse = (uint16_t)w,
+                                 .customer_district = (uint8_t)d,
+                                 .district = (uint8_t)d};
+
+    oe_fill(rng, row.data, sizeof row.data);
+    return row;
+}
+
+static inline void oe_permute(struct rng *rng, uint16_t customers[OE_CUSTOMERS])
+{
+    for (uint32_t i = 0; i < OE_CUSTOMERS; i++)
+        customers[i] = (uint16_t)i;
+    for (uint32_t i = OE_CUSTOMERS; i-- > 1;) {
+        const uint32_t j = rng_below(rng, i + 1);
+        const uint16_t moved = customers[i];
+
+        customers[i] = customers[j];
+        customers[j] = moved;
+    }
+}
+
+static const struct oe_customer *oe_sorted; /* what oe_compare compares: qsort takes no argument */
+
+static inline int oe_compare(const void *a, const void *b)
+{
+    const struct oe_customer *x = &oe_sorted[*(const uint16_t *)a];
+    const struct oe_customer *y = &oe_sorted[*(const uint16_t *)b];
+    const int last = memcmp(x->last, y->last, sizeof x->last);
+
+    return last != 0 ? last : memcmp(x->first, y->first, sizeof x->first);
+}
+
+/* The names of a district's customers, all of which occur: the first thousand see to it. */
+static inline void oe_make_names(const struct oe_customer *customers, struct oe_names *names)
+{
+    uint32_t name = 0;
+
+    for (uint32_t i = 0; i < OE_CUSTOMERS; i++)
+        names->customers[i] = (uint16_t)i;
+    oe_sorted = customers;
+    qsort(names->customers, OE_CUSTOMERS, sizeof names->customers[0], oe_compare);
+    for (uint32_t i = 0; i < OE_CUSTOMERS; i++) {
+        const char *last = customers[names->customers[i]].last;
+
+        if (i > 0 && memcmp(last, names->last[name], sizeof names->last[0]) == 0)
+            continue;
+        name += i > 0;
+        memcpy(names->last[name], last, sizeof names->last[0]);
+        names->first[name] = (uint16_t)i;
+    }
+    names->first[OE_NAMES] = OE_CUSTOMERS;
+}
+
+/* Of the customers with the `number`th name, by first name: the middle one, rounded up. */
+static inline uint32_t oe_middle(const struct oe_names *names, uint32_t number)
+{
+    const uint32_t first = names->first[number], count = names->first[number + 1] - first;
+
+    return names->customers[first + (count + 1) / 2 - 1];
 }
 
 #endif

@@ -7,8 +7,8 @@
  *     struct rows                    an open database, one thread
  *     ROWS_NAME, ROWS_SYMBOL(workload), ROWS_CLASSES
  *
- *     rows_open(rows, session, tables, count)
- *                                    creates the file, or opens the one there
+ *     rows_open(rows, session, tables, count)     names of tables; creates the file, or
+ *                                                 opens the one there
  *     rows_close(rows)
  *     rows_begin(rows), rows_commit(rows), rows_abort(rows)
  *     rows_insert(rows, table, key, row, size)    a key that is not there
@@ -35,14 +35,10 @@
 #define UNUSED __attribute__((unused))
 
 #define ROWS_BATCH 16u          /* transactions between two looks at the clock */
-#define ROWS_MAX 9              /* tables */
+#define ROWS_MAX 11             /* tables */
 #define ROWS_LONGEST (1u << 20) /* bytes of a row */
 
-struct rows_table {
-    const char *name;
-    size_t size; /* of its rows, at most */
-};
-
+/* `row` is good until this returns. */
 typedef void rows_visit(void *context, uint64_t key, const void *row, size_t size);
 
 #endif

@@ -34,8 +34,8 @@ static MDB_val lmdb_value(const void *data, size_t size)
     return (MDB_val){size, (void *)(uintptr_t)data};
 }
 
-static void rows_open(struct rows *rows, const struct session *session,
-                      const struct rows_table *tables, unsigned count)
+static void rows_open(struct rows *rows, const struct session *session, const char *const *tables,
+                      unsigned count)
 {
     const unsigned sync = session->class == CLASS_SYNC ? 0 : MDB_NOSYNC;
     const size_t size = 4 * session->size + 4 * session->grows + ((size_t)64 << 20);
@@ -48,9 +48,8 @@ static void rows_open(struct rows *rows, const struct session *session,
               session->path);
     lmdb_must(mdb_txn_begin(rows->env, NULL, 0, &rows->txn), "mdb_txn_begin");
     for (unsigned i = 0; i < count; i++)
-        lmdb_must(
-            mdb_dbi_open(rows->txn, tables[i].name, MDB_CREATE | MDB_INTEGERKEY, &rows->tables[i]),
-            tables[i].name);
+        lmdb_must(mdb_dbi_open(rows->txn, tables[i], MDB_CREATE | MDB_INTEGERKEY, &rows->tables[i]),
+                  tables[i]);
     lmdb_must(mdb_txn_commit(rows->txn), "mdb_txn_commit");
 }
 

@@ -69,10 +69,11 @@ static void sqlite_table(struct rows *rows, unsigned table, const char *name)
     }
 }
 
-static void rows_open(struct rows *rows, const struct session *session,
-                      const struct rows_table *tables, unsigned count)
+static void rows_open(struct rows *rows, const struct session *session, const char *const *tables,
+                      unsigned count)
 {
     sqlite_must(rows, sqlite3_open(session->path, &rows->db), SQLITE_OK, session->path);
+    sqlite3_busy_timeout(rows->db, 10000); /* a killed process is still being taken down */
     sqlite_execute(rows, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; "
                          "PRAGMA cache_size = -2000000; PRAGMA temp_store = MEMORY");
     sqlite_execute(rows, session->class == CLASS_SYNC ? "PRAGMA synchronous = FULL"
@@ -81,7 +82,7 @@ static void rows_open(struct rows *rows, const struct session *session,
     if (rows->bytes == NULL)
         bench_fail("out of memory");
     for (unsigned i = 0; i < count; i++)
-        sqlite_table(rows, i, tables[i].name);
+        sqlite_table(rows, i, tables[i]);
     rows->begin = sqlite_prepare(rows, "BEGIN IMMEDIATE");
     rows->commit = sqlite_prepare(rows, "COMMIT");
     rows->rollback = sqlite_prepare(rows, "ROLLBACK");

@@ -7,6 +7,8 @@
 
 #include "debit_credit_rows.h"
 #include "map_rows.h"
+#include "order_entry_rows.h"
+#include "order_entry_rows_load.h"
 #include "synthetic_rows.h"
 #else
 typedef int bench_no_sqlite; /* a translation unit is never empty */

@@ -17,7 +17,7 @@ struct synthetic {
 
 static void synthetic_open(struct session *session)
 {
-    const struct rows_table table = {"data", ROWS_LONGEST};
+    static const char *const table = "data";
     struct synthetic *s = calloc(1, sizeof *s);
     const size_t range = session->config->range;
     char *zeros = calloc(1, ROWS_LONGEST);
