@@ -207,11 +207,12 @@ static bool write_csv(const struct table *table)
             continue;
         fprintf(out,
                 "%s,%s,%s,%u,%d,%zu,%zu,%.2f,%.2f,%.2f,%.0f,%.1f,%.1f,%.1f,%u,%g,%llu,%s,"
-                "\"%s\",\"%s\",\"%s\"\n",
+                "\"%s, %u processors\",\"%s\",\"%s\"\n",
                 row->workload, row->peer, bench_class_name(row->class), row->threads, row->shared,
                 row->size, row->range, m->ns, row->ns_low, row->ns_high, m->rate, m->p50, m->p99,
                 m->p999, config->runs, config->seconds, (unsigned long long)config->seed,
-                file_system(config), bench_processor(), bench_kernel(), bench_compiler());
+                file_system(config), bench_processor(), bench_processors(), bench_kernel(),
+                bench_compiler());
     }
     failed = ferror(out) != 0;
     if (fclose(out) != 0 || failed) {
