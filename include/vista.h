@@ -303,7 +303,9 @@ void *vista_realloc(vista_tx *tx, void *address, size_t size);
  * commits the block stays readable and is given to no one; a block that was also
  * allocated in this transaction may be given out again by it at once.
  * Errors: EINVAL `address` is not the start of a block, the block is free already
- * or being freed, belongs to another open transaction, or is the root.
+ * or being freed, belongs to another open transaction, or is the root.  This is found
+ * unless two threads free one block at the same instant: both may then succeed, and
+ * what becomes of that block, but of no other, is undefined.
  */
 int vista_free(vista_tx *tx, void *address);
 

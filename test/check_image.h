@@ -59,10 +59,9 @@ static inline uint64_t descriptor_at(uint64_t unit)
     return image.superblock.heap_offset + VI_PAGE + unit * sizeof(uint64_t);
 }
 
-static inline uint64_t bitmap_at(uint64_t unit)
+static inline uint64_t marks_at(uint64_t unit)
 {
-    return descriptor_at(vi_superblock_units(&image.superblock)) +
-           unit * VI_WORDS_PER_UNIT * sizeof(uint64_t);
+    return descriptor_at(vi_superblock_units(&image.superblock)) + unit * VI_MARKS_PER_UNIT;
 }
 
 static inline void put_superblocks(void)
@@ -124,8 +123,8 @@ static inline void make_image(void)
     *word_at(descriptor_at(SMALL_UNIT)) = VI_SPAN(VI_SPAN_SMALL, 4, SMALL_CLASS);
     *word_at(descriptor_at(COARSE_UNIT)) = VI_SPAN(VI_SPAN_SMALL, 16, COARSE_CLASS);
     *word_at(descriptor_at(LARGE_UNIT)) = VI_SPAN(VI_SPAN_LARGE, LARGE_UNITS, 0);
-    *word_at(bitmap_at(SMALL_UNIT)) = 0xf;
-    *word_at(bitmap_at(COARSE_UNIT)) = 0x80;
+    *word_at(marks_at(SMALL_UNIT)) = 0x01010101;
+    *word_at(marks_at(COARSE_UNIT)) = (uint64_t)1 << 56;
     *(struct vi_root *)(image.meta + image.superblock.heap_offset) =
         (struct vi_root){.offset = ROOT_OFFSET, .size = 16};
 }

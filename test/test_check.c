@@ -119,10 +119,10 @@ START_TEST(test_large_and_sparse)
 
     make_file((uint64_t)16 << 30, (uint64_t)16 << 30);
     *word_at(descriptor_at(0)) = VI_SPAN(VI_SPAN_SMALL, 4, 7);
-    *word_at(bitmap_at(3)) = 0;
+    *word_at(marks_at(3)) = 0;
     *word_at(descriptor_at(last)) = VI_SPAN(VI_SPAN_LARGE, 1, 0);
     expect_sound("spans of small blocks: 1, large blocks: 1, free pages: 4194299 of 4194304");
-    *word_at(bitmap_at(last)) = 1;
+    *word_at(marks_at(last)) = 1;
     expect_damage("in no span of small blocks");
 }
 END_TEST
@@ -298,29 +298,31 @@ START_TEST(test_descriptors)
 }
 END_TEST
 
-START_TEST(test_bitmaps)
+START_TEST(test_marks)
 {
     const struct wrong wrong[] = {
-        {bitmap_at(FREE_UNIT), 1, "unit 30: bits 0x1 at file offset"},
-        {bitmap_at(FREE_UNIT - 1) + 24, 1, "are in no span of small blocks"},
-        {bitmap_at(LARGE_UNIT), 1, "are in no span of small blocks"},
-        {bitmap_at(UNITS), 1, "are in no span of small blocks"},
+        {marks_at(FREE_UNIT), 1, "unit 30: the marks 0x1 at file offset"},
+        {marks_at(FREE_UNIT - 1) + 248, 1, "are in no span of small blocks"},
+        {marks_at(LARGE_UNIT), 1, "are in no span of small blocks"},
+        {marks_at(UNITS), 1, "are in no span of small blocks"},
         {image.size - 8, 1, "are in no span of small blocks"},
-        {bitmap_at(COARSE_UNIT), 0x180, "are past the last of 8 blocks"},
-        {bitmap_at(COARSE_UNIT) + 8, 1, "are past the last of 8 blocks"},
-        {bitmap_at(COARSE_UNIT + 15) + 24, 1, "are past the last of 8 blocks"},
+        {marks_at(SMALL_UNIT) + 8, 0x020001, "unit 0: the mark 2 at file offset"},
+        {marks_at(SMALL_UNIT) + 8, 0xff00, "is neither 0 nor 1"},
+        {marks_at(COARSE_UNIT) + 8, 1, "is past the last block of its span"},
+        {marks_at(COARSE_UNIT + 15) + 248, 1, "is past the last block of its span"},
     };
 
     TRY_EACH(wrong);
     *word_at(descriptor_at(FREE_UNIT)) = VI_SPAN(VI_SPAN_SMALL, 1, SMALL_CLASS); /* a short one */
-    *word_at(bitmap_at(FREE_UNIT) + 24) = 1;
-    expect_sound("0 heap bitmaps: allocated blocks, large ones too: 7,");
-    *word_at(bitmap_at(FREE_UNIT + 1)) = 1;
-    expect_damage("unit 31: bits 0x1 at file offset");
-    *word_at(bitmap_at(FREE_UNIT + 1)) = 0;
-    *word_at(bitmap_at(FREE_UNIT) + 24) = 0;
-    *word_at(bitmap_at(SMALL_UNIT + 3) + 24) = ~(uint64_t)0; /* the last 64 of 1024 */
-    expect_sound("0 heap bitmaps: allocated blocks, large ones too: 70,");
+    *word_at(marks_at(FREE_UNIT) + 248) = 1;
+    expect_sound("0 heap marks: allocated blocks, large ones too: 7,");
+    *word_at(marks_at(FREE_UNIT + 1)) = 1;
+    expect_damage("unit 31: the marks 0x1 at file offset");
+    *word_at(marks_at(FREE_UNIT + 1)) = 0;
+    *word_at(marks_at(FREE_UNIT) + 248) = 0;
+    for (unsigned i = 0; i < 64; i += 8) /* the last 64 of 1024 */
+        *word_at(marks_at(SMALL_UNIT + 3) + 192 + i) = 0x0101010101010101;
+    expect_sound("0 heap marks: allocated blocks, large ones too: 70,");
 }
 END_TEST
 
@@ -336,7 +338,7 @@ START_TEST(test_root)
         {root, ~(uint64_t)0, "is not an allocated block"},
         {root + 8, 17, "17 bytes at data offset 48, but the block there has 16"},
         {root + 8, ~(uint64_t)0, "but the block there has 16"},
-        {bitmap_at(SMALL_UNIT), 0x7, "is not an allocated block"},
+        {marks_at(SMALL_UNIT), 0x00010101, "is not an allocated block"},
     };
 
     TRY_EACH(wrong);
@@ -354,7 +356,7 @@ START_TEST(test_flood)
     for (uint64_t unit = FREE_UNIT; unit < UNITS; unit++)
         *word_at(descriptor_at(unit)) = 0x77;
     expect_damage("2 heap descriptors: and 78 more findings, not listed");
-    ck_assert_ptr_ne(strstr(said.text, "1 heap bitmaps: not looked at"), NULL);
+    ck_assert_ptr_ne(strstr(said.text, "1 heap marks: not looked at"), NULL);
     ck_assert(test_says("findings: 98"));
 }
 END_TEST
@@ -382,7 +384,7 @@ int main(void)
     tcase_add_test(parts, test_truncated);
     tcase_add_test(parts, test_slots);
     tcase_add_test(parts, test_descriptors);
-    tcase_add_test(parts, test_bitmaps);
+    tcase_add_test(parts, test_marks);
     tcase_add_test(parts, test_root);
     tcase_add_test(parts, test_flood);
     return test_run(suite);

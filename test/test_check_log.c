@@ -71,7 +71,7 @@ START_TEST(test_finishing)
     append(VI_KIND_FREE, 32, named(0, 2), NULL, 0);
     append(VI_KIND_RUN_FREE, LARGE_UNIT * VI_UNIT, LARGE_UNITS, NULL, 0);
     make_unclean();
-    *word_at(bitmap_at(SMALL_UNIT)) = 0xb;
+    *word_at(marks_at(SMALL_UNIT)) = 0x01000101;
     *word_at(descriptor_at(LARGE_UNIT)) = 0;
     expect_damage("a record of kind 3 (free) for data offset 32");
     ck_assert_ptr_ne(strstr(said.text, "a record of kind 6 (run free)"), NULL);
@@ -163,7 +163,7 @@ START_TEST(test_pending_root)
     *word_at(descriptor_at(FREE_UNIT)) = VI_SPAN(VI_SPAN_LARGE, 2, 0);
     expect_sound("0 root: 16 bytes at data offset 48");
     finish_slot();
-    *word_at(bitmap_at(SMALL_UNIT)) = 0x7;
+    *word_at(marks_at(SMALL_UNIT)) = 0x00010101;
     expect_sound("0 root: 5000 bytes at data offset");
     *word_at(descriptor_at(FREE_UNIT)) = 0;
     expect_damage("2 root: ");
@@ -195,7 +195,7 @@ static uint64_t random_place(struct test_random *random)
     case 3:
         return descriptor_at(test_below(random, 2 * UNITS));
     case 4:
-        return bitmap_at(test_below(random, 2 * UNITS)) + 8 * test_below(random, 4);
+        return marks_at(test_below(random, 2 * UNITS)) + 8 * test_below(random, 32);
     default:
         return image.superblock.heap_offset + 8 * test_below(random, 2);
     }

@@ -140,6 +140,32 @@ static __attribute__((noinline)) void no_transaction(void)
     __asm__ __volatile__("");
 }
 
+/* A block in, a block out: the oldest of KEPT.  Nothing of Check, which locks. */
+#define KEPT 300
+static void *kept[KEPT];
+static unsigned turn;
+
+static __attribute__((noinline)) void malloc_and_free(void)
+{
+    void **const block = &kept[turn++ % KEPT];
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+
+    if (vista_free(tx, *block) != 0 || (*block = vista_malloc(tx, 64)) == NULL)
+        abort();
+    vista_end_transaction(tx, 0);
+}
+
+/* Blocks that the transaction itself has allocated are freed, and all is aborted. */
+static __attribute__((noinline)) void malloc_and_abort(void)
+{
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+    void *block = vista_malloc(tx, 64);
+
+    if (vista_free(tx, block) != 0 || vista_malloc(tx, 64) == NULL || vista_malloc(tx, 200) == NULL)
+        abort();
+    vista_abort_transaction(tx);
+}
+
 /* ---- Instructions ------------------------------------------------------ */
 
 #define WARM 1000
@@ -242,7 +268,7 @@ static bool can_count(void)
 
 START_TEST(instructions)
 {
-    uint64_t loop, none, one, five;
+    uint64_t loop, none, one, two, five;
 
     if (!can_count())
         return;
@@ -259,6 +285,12 @@ START_TEST(instructions)
     ck_assert_uint_le(none, 80);
     ck_assert_uint_le(one, 100);
     ck_assert_uint_le(five, 350);
+    one = count(malloc_and_free) - loop;
+    two = count(malloc_and_abort) - loop;
+    printf("instructions: a block allocated and one freed %llu, allocations aborted %llu\n",
+           (unsigned long long)one, (unsigned long long)two);
+    ck_assert_uint_le(one, 3000);
+    ck_assert_uint_le(two, 4500);
 }
 END_TEST
 
@@ -568,7 +600,7 @@ START_TEST(fences_of_ranges)
 }
 END_TEST
 
-/* Frees store the slot's word and a bitmap's twice each. */
+/* Frees store the slot's word and a block's mark twice each. */
 START_TEST(fences_of_the_heap)
 {
     vi_persist_test_ops = &recorder;

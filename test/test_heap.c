@@ -396,6 +396,100 @@ START_TEST(threads_without_room)
 }
 END_TEST
 
+/* All that one thread allocates another frees, in both classes of order. */
+#define PASSED 3000
+static unsigned char *passed[PASSED];
+static size_t passed_size;
+
+static void *allocate_all(void *argument)
+{
+    for (size_t i = 0; i < PASSED;) {
+        vista_tx *tx = begin();
+
+        for (size_t end = i + 10; i < end; i++) {
+            passed[i] = vista_malloc(tx, passed_size);
+            SOME(passed[i]);
+            memset(passed[i], (int)i, passed_size);
+        }
+        OK(vista_end_transaction(tx, 0));
+    }
+    return argument;
+}
+
+static void *free_all(void *argument)
+{
+    for (size_t i = 0; i < PASSED;) {
+        vista_tx *tx = begin();
+
+        for (size_t end = i + 10; i < end; i++) {
+            ck_assert_uint_eq(passed[i][passed_size - 1], i & 0xff);
+            OK(vista_free(tx, passed[i]));
+            FAILS(vista_free(tx, passed[i]), EINVAL, "being freed");
+        }
+        OK(vista_end_transaction(tx, 0));
+    }
+    return argument;
+}
+
+START_TEST(one_thread_allocates_another_frees)
+{
+    static const size_t sizes[] = {16, 64, 500, 2000};
+
+    make(8 * MIB);
+    for (int round = 0; round < 5; round++)
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            pthread_t other;
+
+            passed_size = sizes[i];
+            allocate_all(NULL);
+            ck_assert_int_eq(pthread_create(&other, NULL, free_all, NULL), 0);
+            ck_assert_int_eq(pthread_join(other, NULL), 0);
+            ck_assert_uint_eq(test_live_blocks(path), 0);
+            vista_tx *tx = begin();
+            for (size_t j = 0; j < PASSED; j += 100) /* freed by another: freed all the same */
+                FAILS(vista_free(tx, passed[j]), EINVAL, "");
+            OK(vista_end_transaction(tx, 0));
+        }
+    expect_all_back();
+    finish();
+}
+END_TEST
+
+/* More blocks than a slot keeps are allocated and freed in one transaction: no other
+ * may have them until it ends, however short of room it is. */
+START_TEST(cancelled_blocks_wait)
+{
+    static uint64_t *blocks[70000];
+    vista_tx *tx, *other;
+    size_t count, rest;
+
+    for (int commit = 0; commit < 2; commit++) {
+        make(256 * KIB);
+        tx = begin();
+        other = begin();
+        count = fill(tx, 64, blocks, 70000);
+        for (size_t i = 0; i < count; i++)
+            OK(vista_free(tx, blocks[i]));
+        for (size_t i = 0; i < count; i++)
+            FAILS(vista_free(tx, blocks[i]), EINVAL, "free");
+        rest = fill(other, 64, blocks, 70000);
+        ck_assert_uint_eq(rest, 0);
+        SOME(vista_malloc(tx, 64)); /* but it may */
+        rest = fill(tx, 5000, blocks, 70000);
+        ck_assert_uint_eq(rest, 0);
+        rest = fill(other, 64, blocks, 70000);
+        ck_assert_uint_eq(rest, 0);
+        OK(commit ? vista_end_transaction(tx, 0) : vista_abort_transaction(tx));
+        rest = fill(other, 64, blocks, 70000);
+        ck_assert_uint_ge(rest + 8, count); /* but the few that its slot keeps */
+        expect_marks(blocks, rest);
+        OK(vista_abort_transaction(other));
+        ck_assert_uint_eq(test_live_blocks(path), commit);
+        finish();
+    }
+}
+END_TEST
+
 /* ---- Damage ------------------------------------------------------------ */
 
 /* Whatever is stored, calls fail or give out memory of the data: no crash, no endless
@@ -476,18 +570,21 @@ START_TEST(damaged_descriptors)
 }
 END_TEST
 
-START_TEST(damaged_bitmaps)
+START_TEST(damaged_marks)
 {
     struct test_random random = test_random_new(500 + (uint64_t)_i);
-    const uint64_t bits[8] = {~0ull, ~0ull, ~0ull, ~0ull, test_next(&random), ~0ull, 1, ~0ull};
+    unsigned char marks[2 * VI_MARKS_PER_UNIT];
     unsigned char *blocks[150];
 
     make_mixed(&random, blocks, 150);
     const struct vi_superblock s = test_superblock(path, test_superblock_current(path));
-    const uint64_t bitmaps = s.heap_offset + VI_PAGE + s.max_size / VI_UNIT * 8;
+    const uint64_t all = s.heap_offset + VI_PAGE + s.max_size / VI_UNIT * 8;
 
+    for (size_t i = 0; i < sizeof marks; i++)
+        marks[i] = (unsigned char)(i % 64 < 32 ? 1 : test_next(&random));
     for (int i = 0; i < 20; i++)
-        test_poke(path, bitmaps + 32 * test_below(&random, s.size / VI_UNIT - 2), bits, 64);
+        test_poke(path, all + VI_MARKS_PER_UNIT * test_below(&random, s.size / VI_UNIT - 2), marks,
+                  sizeof marks);
     use_damaged(&random, blocks, 150);
 }
 END_TEST
@@ -585,9 +682,11 @@ static Suite *suite(void)
     tests = test_case(suite, "threads", 60);
     tcase_add_test(tests, threads_with_room);
     tcase_add_test(tests, threads_without_room);
+    tcase_add_test(tests, one_thread_allocates_another_frees);
+    tcase_add_test(tests, cancelled_blocks_wait);
     tests = test_case(suite, "damage", 10);
     tcase_add_loop_test(tests, damaged_descriptors, 0, 200);
-    tcase_add_loop_test(tests, damaged_bitmaps, 0, 30);
+    tcase_add_loop_test(tests, damaged_marks, 0, 30);
     tcase_add_test(tests, damaged_length_overlaps);
     tcase_add_loop_test(tests, damaged_root, 0, 16);
     return suite;

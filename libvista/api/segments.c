@@ -80,11 +80,6 @@ static void reclaim(void *context)
     vi_tx_each_idle(context);
 }
 
-static void settled(void *heap, uint32_t slot)
-{
-    vi_heap_end(heap, slot);
-}
-
 static void release(void *heap, uint32_t slot)
 {
     vi_heap_release(heap, slot);
@@ -97,7 +92,7 @@ static int open_heap(struct vi_segment *segment)
     const struct vi_heap_place place = {
         .header = (struct vi_heap_header *)meta,
         .descriptors = (uint64_t *)(meta + VI_PAGE),
-        .bitmaps = (uint64_t *)(meta + VI_PAGE + vi_superblock_units(s) * sizeof(uint64_t)),
+        .marks = meta + VI_PAGE + vi_superblock_units(s) * sizeof(uint64_t),
         .base = segment->map.data,
         .size = s->size,
         .max_size = s->max_size,
@@ -112,7 +107,6 @@ static int open_heap(struct vi_segment *segment)
     if (heap == NULL)
         return -1;
     segment->heap = heap;
-    segment->settled = settled;
     segment->release = release;
     for (unsigned kind = VI_KIND_UNDO + 1; kind < VI_KINDS; kind++) {
         segment->kinds[kind].handler = &vi_heap_handlers[kind];

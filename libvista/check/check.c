@@ -116,12 +116,9 @@ static const struct step {
     void (*run)(struct vi_check *check);
     bool needs_heap;
 } steps[] = {
-    {"state", vi_check_state, false},
-    {"file", vi_check_size, false},
-    {"log slots", vi_check_slots, false},
-    {"heap descriptors", vi_check_descriptors, true},
-    {"heap bitmaps", vi_check_bitmaps, true},
-    {"log records", vi_check_records, false},
+    {"state", vi_check_state, false},     {"file", vi_check_size, false},
+    {"log slots", vi_check_slots, false}, {"heap descriptors", vi_check_descriptors, true},
+    {"heap marks", vi_check_marks, true}, {"log records", vi_check_records, false},
     {"root", vi_check_root, true},
 };
 

@@ -75,7 +75,7 @@ uint64_t vi_check_units(const struct vi_check *check); /* of the data as large a
 uint64_t vi_check_descriptor(const struct vi_check *check, uint64_t unit);
 /* The small span that a unit lies in; false: none that makes sense. */
 bool vi_check_small_span(const struct vi_check *check, uint64_t unit, struct vi_check_span *span);
-bool vi_check_bit(const struct vi_check *check, const struct vi_check_span *span, uint64_t block);
+bool vi_check_mark(const struct vi_check *check, const struct vi_check_span *span, uint64_t block);
 /* No span begins in these units. */
 bool vi_check_no_span(const struct vi_check *check, uint64_t unit, uint64_t units);
 
@@ -85,7 +85,7 @@ void vi_check_size(struct vi_check *check);
 void vi_check_slots(struct vi_check *check);
 void vi_check_records(struct vi_check *check);
 void vi_check_descriptors(struct vi_check *check);
-void vi_check_bitmaps(struct vi_check *check);
+void vi_check_marks(struct vi_check *check);
 void vi_check_root(struct vi_check *check);
 
 #endif

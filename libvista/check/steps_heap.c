@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Steps: the heap's descriptors, its bitmaps, its root.
+ * Steps: the heap's descriptors, its marks, its root.
  */
 #include "check/steps.h"
 #include "heap/spans.h"
 #include "media/superblock.h"
 
-#define BITS 64u
+#define WORD sizeof(uint64_t) /* marks are looked at so many at once */
 
 static uint64_t descriptors_offset(const struct vi_check *check)
 {
     return check->superblock->heap_offset + VI_PAGE;
 }
 
-static uint64_t bitmaps_offset(const struct vi_check *check)
+static uint64_t marks_offset(const struct vi_check *check)
 {
     return descriptors_offset(check) + vi_superblock_units(check->superblock) * sizeof(uint64_t);
 }
@@ -71,12 +71,11 @@ bool vi_check_small_span(const struct vi_check *check, uint64_t unit, struct vi_
     return true;
 }
 
-bool vi_check_bit(const struct vi_check *check, const struct vi_check_span *span, uint64_t block)
+bool vi_check_mark(const struct vi_check *check, const struct vi_check_span *span, uint64_t block)
 {
-    const uint64_t word = span->unit * VI_WORDS_PER_UNIT + block / BITS;
+    const uint64_t mark = span->unit * VI_MARKS_PER_UNIT + block;
 
-    return vi_check_word(check, bitmaps_offset(check) + word * sizeof(uint64_t)) >> block % BITS &
-           1;
+    return check->meta[marks_offset(check) + mark] != VI_MARK_FREE;
 }
 
 bool vi_check_no_span(const struct vi_check *check, uint64_t unit, uint64_t units)
@@ -122,7 +121,7 @@ static uint64_t count_span(struct vi_check *check, uint64_t unit, uint64_t descr
 void vi_check_descriptors(struct vi_check *check)
 {
     const uint64_t start = descriptors_offset(check);
-    struct vi_check_scan scan = vi_check_scan(check, start, bitmaps_offset(check));
+    struct vi_check_scan scan = vi_check_scan(check, start, marks_offset(check));
     uint64_t end = 0; /* of the span before */
     uint64_t at;
 
@@ -153,40 +152,33 @@ void vi_check_descriptors(struct vi_check *check)
                      (unsigned long long)vi_check_units(check));
 }
 
-/* ---- Bitmaps ----------------------------------------------------------- */
+/* ---- Marks ------------------------------------------------------------- */
 
-/* The bits of a bitmap word that stand for blocks of the span. */
-static uint64_t block_bits(const struct vi_check_span *span, uint64_t word)
+/* One that is not zero; false: it is damaged. */
+static bool look_at_mark(struct vi_check *check, const struct vi_check_span *span, uint64_t mark,
+                         unsigned value)
 {
-    const uint64_t first = (word - span->unit * VI_WORDS_PER_UNIT) * BITS;
+    const uint64_t block = mark - span->unit * VI_MARKS_PER_UNIT;
+    const char *why = block >= span->blocks       ? "is past the last block of its span"
+                      : value > VI_MARK_ALLOCATED ? "is neither 0 nor 1"
+                                                  : NULL;
 
-    if (first >= span->blocks)
-        return 0;
-    return span->blocks - first >= BITS ? ~(uint64_t)0
-                                        : ((uint64_t)1 << (span->blocks - first)) - 1;
+    if (why != NULL) {
+        vi_check_say(check, VI_CHECK_DAMAGE, "unit %llu: the mark %u at file offset %llu %s",
+                     (unsigned long long)(mark / VI_MARKS_PER_UNIT), value,
+                     (unsigned long long)(marks_offset(check) + mark), why);
+        return false;
+    }
+    vi_check_block_found(check, span->unit * VI_UNIT + block * span->block_size, span->block_size);
+    check->totals->blocks++;
+    check->totals->block_bytes += span->block_size;
+    return true;
 }
 
-/* Of a word of the span's bitmap. */
-static void count_blocks(struct vi_check *check, const struct vi_check_span *span, uint64_t word,
-                         uint64_t bits)
+void vi_check_marks(struct vi_check *check)
 {
-    const uint64_t first = (word - span->unit * VI_WORDS_PER_UNIT) * BITS;
-    const unsigned count = (unsigned)__builtin_popcountll(bits);
-
-    check->totals->blocks += count;
-    check->totals->block_bytes += count * span->block_size;
-    for (; bits != 0 && check->visitor->block != NULL; bits &= bits - 1)
-        vi_check_block_found(check,
-                             span->unit * VI_UNIT +
-                                 (first + (unsigned)__builtin_ctzll(bits)) * span->block_size,
-                             span->block_size);
-}
-
-void vi_check_bitmaps(struct vi_check *check)
-{
-    const uint64_t start = bitmaps_offset(check);
-    const uint64_t end =
-        start + vi_superblock_units(check->superblock) * VI_WORDS_PER_UNIT * sizeof(uint64_t);
+    const uint64_t start = marks_offset(check);
+    const uint64_t end = start + vi_superblock_units(check->superblock) * VI_MARKS_PER_UNIT;
     struct vi_check_scan scan = vi_check_scan(check, start, end);
     struct vi_check_span span = {0};
     uint64_t at;
@@ -196,24 +188,22 @@ void vi_check_bitmaps(struct vi_check *check)
         return;
     }
     while ((at = vi_check_next(&scan)) != end && !check->stopped) {
-        const uint64_t word = (at - start) / sizeof(uint64_t), unit = word / VI_WORDS_PER_UNIT;
-        const uint64_t bits = vi_check_word(check, at);
+        const uint64_t unit = (at - start) / VI_MARKS_PER_UNIT, word = vi_check_word(check, at);
 
         if (unit - span.unit >= span.units && !vi_check_small_span(check, unit, &span)) {
             vi_check_say(check, VI_CHECK_DAMAGE,
-                         "unit %llu: bits 0x%llx at file offset %llu are "
-                         "in no span of small blocks",
-                         (unsigned long long)unit, (unsigned long long)bits,
+                         "unit %llu: the marks 0x%llx at file offset %llu are in no span of small "
+                         "blocks",
+                         (unsigned long long)unit, (unsigned long long)word,
                          (unsigned long long)at);
             continue;
         }
-        if (bits & ~block_bits(&span, word))
-            vi_check_say(
-                check, VI_CHECK_DAMAGE,
-                "unit %llu: bits 0x%llx at file offset %llu are past the last of %llu blocks",
-                (unsigned long long)unit, (unsigned long long)bits, (unsigned long long)at,
-                (unsigned long long)span.blocks);
-        count_blocks(check, &span, word, bits);
+        for (unsigned i = 0; i < WORD; i++) {
+            const unsigned value = (unsigned)(word >> 8 * i & 0xffu);
+
+            if (value != VI_MARK_FREE && !look_at_mark(check, &span, at - start + i, value))
+                break; /* said once for a word */
+        }
     }
     if (check->damage == 0)
         vi_check_say(check, VI_CHECK_PASSED,
@@ -240,7 +230,7 @@ static uint64_t live_block(const struct vi_check *check, uint64_t offset)
         return 0;
     at = offset - span.unit * VI_UNIT;
     return at % span.block_size == 0 && at / span.block_size < span.blocks &&
-                   vi_check_bit(check, &span, at / span.block_size)
+                   vi_check_mark(check, &span, at / span.block_size)
                ? span.block_size
                : 0;
 }

@@ -169,7 +169,7 @@ static bool small_record_good(const struct vi_check *check, const struct vi_reco
     if (!vi_check_small_span(check, unit, &span) || unit - span.unit != record->length >> 16 ||
         block >= span.blocks || record->offset != span.unit * VI_UNIT + block * span.block_size)
         return false;
-    return record->kind != VI_KIND_FREE || finishing || vi_check_bit(check, &span, block);
+    return record->kind != VI_KIND_FREE || finishing || vi_check_mark(check, &span, block);
 }
 
 /* The span is there, or is not yet or no longer, as the kind allows. */

@@ -223,13 +223,15 @@ static bool read_at(struct vi_walk *walk, uintptr_t at)
             (struct vi_record){.offset = brief->where & (((uint64_t)1 << VISTA_LENGTH_SHIFT) - 1),
                                .length = (uint32_t)bytes,
                                .payload = brief + 1,
-                               .at = at};
+                               .at = at,
+                               .slot = walk->log->slot};
     } else {
         if (end - at < sizeof *header || header->stamp != (walk->stamp | VI_STAMP_LONG))
             return false;
         bytes = payload_size(header->kind, header->length);
         walk->record = (struct vi_record){header->offset, header->length, header->kind,
-                                          header->member, header + 1,     at};
+                                          header->member, header + 1,     at,
+                                          walk->log->slot};
     }
     at = (uintptr_t)walk->record.payload;
     if (end < at || end - at < padded(bytes) ||

@@ -69,7 +69,8 @@ struct vi_record {
     uint16_t kind;
     uint16_t member;
     const void *payload;
-    uintptr_t at; /* where it begins */
+    uintptr_t at;  /* where it begins */
+    uint32_t slot; /* whose log it is in */
 };
 
 /* What a kind of record means.  A NULL function: nothing to do. */

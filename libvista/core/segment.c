@@ -142,7 +142,7 @@ static int fill_holes(struct vi_segment *segment)
 {
     const struct vi_superblock *s = &segment->superblock;
     const struct vi_log_header *log = (const void *)(segment->map.meta + VI_LOG_OFFSET);
-    const uint64_t metadata = s->heap_offset != 0 ? s->size / VI_UNIT * VI_BITS_PER_UNIT / 8 : 0;
+    const uint64_t metadata = s->heap_offset != 0 ? s->size / VI_UNIT * VI_MARKS_PER_UNIT : 0;
 
     if (s->features_must & VI_MUST_SPARSE ||
         (segment->file.blocks >= s->size + metadata + log->slots_used * VI_SLOT_SIZE &&
@@ -328,13 +328,13 @@ int vi_segment_allocate(struct vi_segment *segment, uint64_t offset, uint64_t le
     const uint64_t first = offset / VI_UNIT,
                    units = (offset + length + VI_UNIT - 1) / VI_UNIT - first;
     const uint64_t descriptors = s->heap_offset + VI_PAGE;
-    const uint64_t bitmaps = descriptors + vi_superblock_units(s) * sizeof(uint64_t);
+    const uint64_t marks = descriptors + vi_superblock_units(s) * sizeof(uint64_t);
 
     if (s->heap_offset != 0 &&
         (vi_file_allocate(&segment->file, descriptors + first * sizeof(uint64_t),
                           units * sizeof(uint64_t)) != 0 ||
-         vi_file_allocate(&segment->file, bitmaps + first * (VI_BITS_PER_UNIT / 8),
-                          units * (VI_BITS_PER_UNIT / 8)) != 0))
+         vi_file_allocate(&segment->file, marks + first * VI_MARKS_PER_UNIT,
+                          units * VI_MARKS_PER_UNIT) != 0))
         return -1;
     return vi_file_allocate(&segment->file, s->data_offset + offset, length);
 }

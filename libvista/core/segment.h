@@ -53,7 +53,6 @@ struct vi_segment {
     void *heap;
     struct vi_ranges *ranges;                   /* automatic ranges, else NULL */
     pthread_mutex_t root_lock;                  /* of the heap's root; before all other locks */
-    void (*settled)(void *heap, uint32_t slot); /* a transaction's records all are */
     void (*release)(void *heap, uint32_t slot); /* give back what the slot keeps */
 
     pthread_mutex_t backing; /* sparse: of `backed`, a bit for each 2 MiB with blocks */

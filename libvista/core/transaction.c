@@ -336,8 +336,6 @@ static void settle(struct vi_tx *tx, bool committed)
         if (segment->kinds[record->kind].handler->settle != NULL)
             segment->kinds[record->kind].handler->settle(segment->kinds[record->kind].context,
                                                          record, committed);
-    if (segment->settled != NULL)
-        segment->settled(segment->heap, tx->log.slot);
 }
 
 static void flush_effects(struct vi_tx *tx)

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Allocating and freeing, and what the heap's records mean.
- *
- * A record of a small block names it by `offset`; `length` says where its bit is:
- * units back to its span's head << 16 | number of the block.  A record of a large
- * one has its units there.
+ * Allocating and freeing.
  */
 #include "heap/spans.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 
 #include "base/arena.h"
 #include "base/error.h"
+
+#define KEPT_BYTES 32768u /* in a magazine, at most; and a 1024th of the heap */
 
 /* ---- Open and close ---------------------------------------------------- */
 
@@ -21,12 +18,21 @@ static size_t state_size(const struct vi_heap_place *place)
     const uint64_t units = place->max_size / VI_UNIT;
 
     return sizeof(struct vi_heap) + VI_SLOTS * sizeof(struct vi_cache) +
-           units * (sizeof(struct vi_unit) + VI_WORDS_PER_UNIT * sizeof(struct vi_word));
+           units * (sizeof(struct vi_unit) + (1 + VI_MARKS_PER_UNIT) * sizeof(uint16_t));
+}
+
+static uint8_t keep_of(const struct vi_heap *heap, unsigned class)
+{
+    const uint64_t share = heap->units * VI_UNIT / 1024;
+    const uint64_t count = (share < KEPT_BYTES ? share : KEPT_BYTES) / vi_classes[class].size;
+
+    return (uint8_t)(count == 0 ? 1 : count < VI_KEPT ? count : VI_KEPT);
 }
 
 struct vi_heap *vi_heap_open(const struct vi_heap_place *place)
 {
     struct vi_heap *heap = vi_reserve(state_size(place));
+    const uint64_t units = place->max_size / VI_UNIT;
 
     if (heap == NULL)
         return vi_fail(ENOMEM, "%s: no memory for the heap's volatile state", place->path), NULL;
@@ -35,7 +41,10 @@ struct vi_heap *vi_heap_open(const struct vi_heap_place *place)
     pthread_mutex_init(&heap->lock, NULL);
     heap->cache = (struct vi_cache *)(heap + 1);
     heap->unit = (struct vi_unit *)(heap->cache + VI_SLOTS);
-    heap->word = (struct vi_word *)(heap->unit + place->max_size / VI_UNIT);
+    heap->map = (uint16_t *)(heap->unit + units);
+    heap->state = heap->map + units;
+    for (unsigned class = 0; class < VI_CLASSES; class ++)
+        heap->keep[class] = keep_of(heap, class);
     return heap;
 }
 
@@ -46,79 +55,63 @@ void vi_heap_close(struct vi_heap *heap)
 
 /* ---- Finding a block --------------------------------------------------- */
 
-struct block {
-    uint64_t offset;
-    uint64_t head;  /* unit; VI_NONE: no block begins at the address */
-    unsigned class; /* VI_CLASSES: a large block, for which the rest says nothing */
-    uint32_t index; /* in its small span */
-    uint64_t bit;
-    struct vi_word *word;
-    const uint64_t *stored;
-};
-
-static struct block find(struct vi_heap *heap, const void *address)
+/* What the map says of the small span that `offset` lies in; 0: in none. */
+static unsigned find(struct vi_heap *heap, uint64_t offset)
 {
-    const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->place.base;
-    struct block b = {.offset = offset, .head = VI_NONE, .class = VI_CLASSES};
-    uint64_t head, in_span, d;
+    unsigned entry;
 
-    if (offset >= heap->units * VI_UNIT || offset % 16 != 0)
-        return b;
-    head = offset / VI_UNIT;
-    d = vi_descriptor(heap, head);
-    if (offset % VI_UNIT == 0 &&
-        (heap->unit[head].state >= VI_UNIT_PENDING ||
-         (VI_SPAN_KIND(d) == VI_SPAN_LARGE && vi_descriptor_valid(heap, head, d)))) {
-        b.head = head;
-        return b;
-    }
-    head = vi_span_head(heap, head);
-    if (head == VI_NONE || !vi_span_load(heap, head))
-        return b;
-    b.class = heap->unit[head].class;
-    in_span = offset - head * VI_UNIT;
-    b.index = (uint32_t)(in_span * vi_classes[b.class].reciprocal >> 32);
-    if (b.index * vi_classes[b.class].size == in_span && b.index < heap->unit[head].blocks)
-        b.head = head;
-    b.bit = (uint64_t)1 << b.index % 64;
-    b.word = vi_span_word(heap, head, b.index);
-    b.stored = vi_span_bits(heap, head, b.index);
-    return b;
-}
-
-static bool is_stored(const struct block *b)
-{
-    return __atomic_load_n(b->stored, __ATOMIC_ACQUIRE) & b->bit;
+    if (offset >= heap->units * VI_UNIT)
+        return 0;
+    entry = vi_map_of(heap, offset);
+    return entry != 0 ? entry : vi_span_load(heap, offset / VI_UNIT);
 }
 
 /* How a record names a small block, beside its offset. */
-static uint32_t place_of(uint64_t offset, uint64_t head, uint32_t index)
+static uint32_t place_of(uint64_t offset, uint64_t block)
 {
-    return (uint32_t)((offset / VI_UNIT - head) << 16) | index;
+    return (uint32_t)((offset / VI_UNIT - (block >> 16)) << 16 | (block & 0xffffu));
 }
 
-/* Without the check that vi_heap_usable_size adds; 0: no such block. */
-static size_t size_of(struct vi_heap *heap, const struct vi_log *log, const struct block *b)
+/* May the transaction that has `log` take the block as its own or live?  NULL: may any? */
+static bool is_allocated(uint32_t state, const struct vi_log *log)
 {
-    const struct vi_unit *u = &heap->unit[b->head];
-    const bool mine = log == NULL || u->owner == log->slot + 1;
+    if (state < VI_BLOCK_OWNED)
+        return state == VI_BLOCK_LIVE;
+    return log != NULL ? state == VI_BLOCK_TAKEN(log->slot) : (state - VI_BLOCK_OWNED) % 2 == 0;
+}
 
-    if (b->class < VI_CLASSES) {
-        const uint64_t allocated = ~b->word->freeing & b->word->taken &
-                                   ~__atomic_load_n(&b->word->avail, __ATOMIC_ACQUIRE);
+/* Units of the large block that begins at `offset`; 0: none does.  Called with the lock. */
+static uint64_t units_of(const struct vi_heap *heap, const struct vi_log *log, uint64_t offset)
+{
+    const uint64_t head = offset / VI_UNIT;
+    const struct vi_unit *u = &heap->unit[head];
+    uint64_t d;
 
-        return allocated & b->bit && (mine || is_stored(b)) ? vi_classes[b->class].size : 0;
-    }
-    if (u->state <= VI_UNIT_FREE)
-        return VI_SPAN_UNITS(vi_descriptor(heap, b->head)) * VI_UNIT;
-    return u->state == VI_UNIT_PENDING && mine ? (size_t)u->length * VI_UNIT : 0;
+    if (offset % VI_UNIT != 0 || head >= heap->units || u->state == VI_UNIT_FREEING)
+        return 0;
+    if (u->state == VI_UNIT_PENDING)
+        return log == NULL || u->owner == log->slot ? u->length : 0;
+    d = vi_descriptor(heap, head);
+    return VI_SPAN_KIND(d) == VI_SPAN_LARGE && vi_descriptor_valid(heap, head, d) ? VI_SPAN_UNITS(d)
+                                                                                  : 0;
 }
 
 size_t vi_heap_usable_size(struct vi_heap *heap, const struct vi_log *log, const void *address)
 {
-    const struct block b = find(heap, address);
-    const size_t size = b.head != VI_NONE ? size_of(heap, log, &b) : 0;
+    const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->place.base;
+    const unsigned entry = find(heap, offset);
+    size_t size = 0;
 
+    if (entry != 0) {
+        const uint64_t block = vi_block_at(offset, entry);
+
+        if (block != VI_NONE && is_allocated(vi_block_state(heap, block), log))
+            size = vi_classes[vi_map_class(entry)].size;
+    } else {
+        pthread_mutex_lock(&heap->lock);
+        size = units_of(heap, log, offset) * VI_UNIT;
+        pthread_mutex_unlock(&heap->lock);
+    }
     if (size == 0)
         vi_fail(EINVAL, "%s: %p is not the start of an allocated block", heap->place.path, address);
     return size;
@@ -126,87 +119,21 @@ size_t vi_heap_usable_size(struct vi_heap *heap, const struct vi_log *log, const
 
 /* ---- Allocating -------------------------------------------------------- */
 
-/* The next block of a slot's span: its number, or -1. */
-static int32_t pop(struct vi_heap *heap, uint64_t head)
-{
-    struct vi_unit *u = &heap->unit[head];
-
-    for (uint32_t block = u->from; block < u->blocks; block += 64) {
-        struct vi_word *word = vi_span_word(heap, head, block);
-        const uint64_t avail = word->avail;
-
-        if (avail != 0) {
-            u->from = (uint16_t)block;
-            word->mine |= avail & -avail;
-            __atomic_store_n(&word->avail, avail & (avail - 1), __ATOMIC_RELEASE);
-            return (int32_t)(block + (uint32_t)__builtin_ctzll(avail));
-        }
-    }
-    u->from = u->blocks;
-    return -1;
-}
-
-/* A retired span of the class in which this transaction has freed a block of its own:
- * taken off the list.  VI_NONE: there is none. */
-static uint64_t unretire(struct vi_heap *heap, struct vi_cache *cache, unsigned class)
-{
-    uint32_t *at = &cache->retired;
-
-    if (!(cache->returned >> class & 1))
-        return VI_NONE;
-    for (; *at != 0; at = &heap->unit[*at - 1].next) {
-        const struct vi_unit *u = &heap->unit[*at - 1];
-
-        if (u->class == class && u->from < u->blocks) {
-            *at = u->next;
-            return (uint64_t)(u - heap->unit);
-        }
-    }
-    cache->returned &= ~((uint64_t)1 << class);
-    return VI_NONE;
-}
-
-/* The slot's span of the class has no block left: one that has, or VI_NONE. */
-static uint64_t refill(struct vi_heap *heap, uint32_t slot, unsigned class)
-{
-    struct vi_cache *cache = &heap->cache[slot];
-    uint64_t head = cache->current[class] - (uint64_t)1;
-
-    pthread_mutex_lock(&heap->lock);
-    if (head != VI_NONE && !vi_span_harvest(heap, head)) {
-        heap->unit[head].next = cache->retired; /* its blocks are the transaction's to its end */
-        cache->retired = (uint32_t)head + 1;
-        head = VI_NONE;
-    }
-    if (head == VI_NONE)
-        head = unretire(heap, cache, class);
-    if (head == VI_NONE)
-        head = vi_span_acquire(heap, slot, class);
-    cache->current[class] = (uint32_t)(head + 1); /* VI_NONE: 0 */
-    pthread_mutex_unlock(&heap->lock);
-    return head;
-}
-
-/* The offset of a new small block; VI_NONE with errno 0: no room; else with errno. */
+/* Both return the offset of a new block; VI_NONE with errno 0: no room; else with errno. */
 static uint64_t allocate_small(struct vi_heap *heap, struct vi_log *log, unsigned class)
 {
-    uint64_t head = heap->cache[log->slot].current[class] - (uint64_t)1;
-    int32_t index = head != VI_NONE ? pop(heap, head) : -1;
-    uint64_t offset;
+    struct vi_magazine *magazine = &heap->cache[log->slot].magazine[class];
+    uint64_t block, offset;
 
-    if (index < 0) {
-        head = refill(heap, log->slot, class);
-        if (head == VI_NONE)
-            return VI_NONE;
-        index = pop(heap, head);
-    }
-    offset = head * VI_UNIT + (uint64_t)(uint32_t)index * vi_classes[class].size;
-    heap->unit[head].stamp = log->cursor.stamp;
-    if (vi_log_append(log, VI_KIND_ALLOC, offset, place_of(offset, head, (uint32_t)index), NULL) ==
-        0)
-        return offset;
-    vi_span_push(heap, head, (uint32_t)index);
-    return VI_NONE;
+    if (magazine->count == 0 && !vi_cache_fill(heap, log->slot, class))
+        return VI_NONE;
+    block = magazine->block[magazine->count - 1];
+    offset = vi_block_offset(block, class);
+    if (vi_log_append(log, VI_KIND_ALLOC, offset, place_of(offset, block), NULL) != 0)
+        return VI_NONE;
+    magazine->count--;
+    vi_block_become(heap, block, VI_BLOCK_TAKEN(log->slot));
+    return offset;
 }
 
 static uint64_t allocate_run(struct vi_heap *heap, struct vi_log *log, uint64_t units)
@@ -222,49 +149,50 @@ static uint64_t allocate_run(struct vi_heap *heap, struct vi_log *log, uint64_t 
     }
     if (head != VI_NONE) {
         heap->unit[head].length = (uint32_t)units;
-        heap->unit[head].owner = (uint16_t)(log->slot + 1);
+        heap->unit[head].owner = log->slot;
         heap->unit[head].state = VI_UNIT_PENDING;
     }
     pthread_mutex_unlock(&heap->lock);
     return head != VI_NONE ? head * VI_UNIT : VI_NONE;
 }
 
-/* A span that the open transaction with the stamp `open` has taken from stays: its
- * log may name free blocks. */
-static void release(struct vi_heap *heap, struct vi_cache *cache, uint64_t open)
+/* Brings together what is free but kept by someone, or not yet known to be free. */
+static void gather(struct vi_heap *heap, const struct vi_log *log)
 {
+    vi_heap_release(heap, log->slot);
+    heap->place.reclaim(heap->place.context);
     pthread_mutex_lock(&heap->lock);
-    for (uint32_t *current = cache->current; current < cache->current + VI_CLASSES; current++)
-        if (*current != 0 && heap->unit[*current - 1].stamp != open) {
-            vi_span_release(heap, *current - 1);
-            *current = 0;
-        }
+    while (vi_spans_look(heap))
+        ;
     pthread_mutex_unlock(&heap->lock);
 }
 
-void vi_heap_release(struct vi_heap *heap, uint32_t slot)
+/* A large block, or a small one for which there was no room. */
+static uint64_t allocate(struct vi_heap *heap, struct vi_log *log, size_t size, uint64_t units)
 {
-    release(heap, &heap->cache[slot], VI_STAMP_FINISHING); /* no span's stamp */
+    uint64_t offset = size > VI_SMALL_MAX ? allocate_run(heap, log, units) : VI_NONE;
+
+    if (offset != VI_NONE || errno != 0)
+        return offset;
+    gather(heap, log);
+    errno = 0;
+    if (size <= VI_SMALL_MAX)
+        offset = allocate_small(heap, log, vi_class_of(size));
+    if (offset == VI_NONE && errno == 0) /* a run may fit where no span does */
+        offset = allocate_run(heap, log, units);
+    return offset;
 }
 
 void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size)
 {
     const uint64_t units = size / VI_UNIT + (size % VI_UNIT != 0 || size == 0);
-    const bool small = size <= VI_SMALL_MAX, fits = units <= heap->units;
     uint64_t offset = VI_NONE;
 
     errno = 0;
-    for (int again = 0; again < 2 && fits && offset == VI_NONE && errno == 0; again++) {
-        if (again) { /* gathers what is free but kept by someone */
-            release(heap, &heap->cache[log->slot], log->cursor.stamp);
-            heap->place.reclaim(heap->place.context);
-            errno = 0;
-        }
-        if (small)
-            offset = allocate_small(heap, log, vi_class_of(size));
-        if (offset == VI_NONE && errno == 0 && (!small || again)) /* a run may fit, if no span */
-            offset = allocate_run(heap, log, units);
-    }
+    if (size <= VI_SMALL_MAX)
+        offset = allocate_small(heap, log, vi_class_of(size));
+    if (offset == VI_NONE && errno == 0 && units <= heap->units)
+        offset = allocate(heap, log, size, units);
     if (offset != VI_NONE)
         return heap->place.base + offset;
     if (errno == 0 && heap->damaged)
@@ -278,90 +206,76 @@ void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size)
 
 /* ---- Freeing ----------------------------------------------------------- */
 
-static int refuse(const struct vi_heap *heap, const void *address, const char *why)
+static int refuse(const struct vi_heap *heap, uint64_t offset, const char *why)
 {
-    return vi_fail(EINVAL, "%s: vista_free of %p: %s", heap->place.path, address, why);
+    return vi_fail(EINVAL, "%s: vista_free of %p: %s", heap->place.path,
+                   (void *)((uintptr_t)heap->place.base + offset), why);
 }
 
-static int free_small(struct vi_heap *heap, struct vi_log *log, const struct block *b,
-                      const void *address)
+/* A block that is not live: the transaction's own, or none to free. */
+static int cancel(struct vi_heap *heap, struct vi_log *log, uint64_t offset, unsigned class,
+                  uint64_t block)
 {
-    const uint32_t place = place_of(b->offset, b->head, b->index);
+    const uint32_t state = block != VI_NONE ? vi_block_state(heap, block) : VI_BLOCK_FREE;
 
-    if (is_stored(b)) {
-        if (atomic_fetch_or(&b->word->freeing, b->bit) & b->bit)
-            return refuse(heap, address, "the block is being freed already");
-        /* Looked at again: another thread may have freed it meanwhile. */
-        if (is_stored(b) && vi_log_append(log, VI_KIND_FREE, b->offset, place, NULL) == 0)
-            return 0;
-        b->word->freeing &= ~b->bit;
-        return is_stored(b) ? -1 : refuse(heap, address, "the block is free");
-    }
-    if (heap->unit[b->head].owner != log->slot + 1 || !(b->word->mine & b->bit))
-        return refuse(heap, address, "the block is free, or of another open transaction");
-    if (vi_log_append(log, VI_KIND_CANCEL, b->offset, place, NULL) != 0)
+    if (block == VI_NONE)
+        return refuse(heap, offset, "no block begins there");
+    if (state == VI_BLOCK_FREEING)
+        return refuse(heap, offset, "the block is being freed already");
+    if (state != VI_BLOCK_TAKEN(log->slot))
+        return refuse(heap, offset, "the block is free, or of another open transaction");
+    if (vi_log_append(log, VI_KIND_CANCEL, offset, place_of(offset, block), NULL) != 0)
         return -1;
-    vi_span_push(heap, b->head, b->index);
-    heap->cache[log->slot].returned |= (uint64_t)1 << b->class;
+    vi_cache_put_back(heap, log->slot, class, block);
     return 0;
 }
 
 /* Called with the lock. */
-static int free_run(struct vi_heap *heap, struct vi_log *log, const struct block *b,
-                    const void *address)
+static int free_run(struct vi_heap *heap, struct vi_log *log, uint64_t offset)
 {
-    struct vi_unit *u = &heap->unit[b->head];
-    const uint64_t d = vi_descriptor(heap, b->head);
-    const bool pending = u->state == VI_UNIT_PENDING;
+    const uint64_t head = offset / VI_UNIT, units = units_of(heap, log, offset);
+    struct vi_unit *u = &heap->unit[head];
+    bool pending;
 
-    if (u->state == VI_UNIT_FREEING)
-        return refuse(heap, address, "the block is being freed already");
-    if (pending && u->owner != log->slot + 1)
-        return refuse(heap, address, "the block is of another open transaction");
-    if (!pending && VI_SPAN_KIND(d) != VI_SPAN_LARGE)
-        return refuse(heap, address, "the block is free");
-    if (!pending && !vi_span_sound(heap, b->head, d))
+    if (units == 0)
+        return refuse(heap, offset,
+                      "no block begins there, or it is free, being freed or of another open "
+                      "transaction");
+    pending = u->state == VI_UNIT_PENDING;
+    if (!pending && !vi_span_sound(heap, head, vi_descriptor(heap, head)))
         return vi_fail(EBADMSG, "%s: damaged: the block at %p overlaps another", heap->place.path,
-                       address);
-    if (!pending)
-        u->length = (uint32_t)VI_SPAN_UNITS(d);
-    if (vi_log_append(log, pending ? VI_KIND_RUN_CANCEL : VI_KIND_RUN_FREE, b->offset, u->length,
+                       (void *)(heap->place.base + offset));
+    if (vi_log_append(log, pending ? VI_KIND_RUN_CANCEL : VI_KIND_RUN_FREE, offset, (uint32_t)units,
                       NULL) != 0)
         return -1;
+    u->length = (uint32_t)units;
     u->state = VI_UNIT_FREEING;
     return 0;
 }
 
 int vi_heap_free(struct vi_heap *heap, struct vi_log *log, const void *address)
 {
-    const struct block b = find(heap, address);
+    const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->place.base;
+    const unsigned entry = find(heap, offset);
+    uint64_t block;
     int result;
 
-    if (b.head == VI_NONE)
-        return refuse(heap, address, "no block begins there");
-    if (b.class < VI_CLASSES)
-        return free_small(heap, log, &b, address);
-    pthread_mutex_lock(&heap->lock);
-    result = free_run(heap, log, &b, address);
-    pthread_mutex_unlock(&heap->lock);
-    return result;
-}
-
-void vi_heap_end(struct vi_heap *heap, uint32_t slot)
-{
-    struct vi_cache *cache = &heap->cache[slot];
-
-    cache->returned = 0;
-    if (cache->retired == 0)
-        return;
-    pthread_mutex_lock(&heap->lock);
-    while (cache->retired != 0) {
-        const uint64_t head = cache->retired - 1;
-
-        cache->retired = heap->unit[head].next;
-        vi_span_release(heap, head);
+    if (entry == 0) {
+        pthread_mutex_lock(&heap->lock);
+        result = free_run(heap, log, offset);
+        pthread_mutex_unlock(&heap->lock);
+        return result;
     }
-    pthread_mutex_unlock(&heap->lock);
+    block = vi_block_at(offset, entry);
+    /* What the commit stores to, and the block, which is likely to be allocated next. */
+    __builtin_prefetch(heap->place.marks + vi_block_cell(block), 1);
+    __builtin_prefetch(address, 1);
+    if (block == VI_NONE || vi_block_state(heap, block) != VI_BLOCK_LIVE)
+        return cancel(heap, log, offset, vi_map_class(entry), block);
+    if (vi_log_append(log, VI_KIND_FREE, offset, place_of(offset, block), NULL) != 0)
+        return -1;
+    vi_block_become(heap, block, VI_BLOCK_FREEING);
+    return 0;
 }
 
 /* ---- The root ---------------------------------------------------------- */

@@ -2,11 +2,11 @@
  *
  * The persistent heap, as the public calls and the log use it.
  *
- * Everything is told by its stored descriptors and bitmaps (media/format.h); what
- * is kept beside them in memory is built lazily and lost with the mapping.  A slot
- * of the log has a cache of spans of its own, from which it allocates without a
- * lock.  Blocks become allocated in the file when their transaction commits, and
- * free for others when its slot is durably idle.
+ * Everything is told by its stored descriptors and marks (media/format.h); what is
+ * kept beside them in memory is built lazily and lost with the mapping.  A slot of
+ * the log keeps some free blocks of each size, so that its transactions allocate and
+ * free without a lock.  Blocks become allocated in the file when their transaction
+ * commits, and free for others when its slot is durably idle.
  */
 #ifndef VI_HEAP_HEAP_H
 #define VI_HEAP_HEAP_H
@@ -19,7 +19,7 @@ struct vi_heap;
 struct vi_heap_place {
     struct vi_heap_header *header;
     uint64_t *descriptors;
-    uint64_t *bitmaps;
+    uint8_t *marks;
     unsigned char *base; /* of the data */
     uint64_t size;
     uint64_t max_size;
@@ -51,10 +51,8 @@ size_t vi_heap_usable_size(struct vi_heap *heap, const struct vi_log *log, const
 struct vi_root vi_heap_root(const struct vi_heap *heap);
 int vi_heap_set_root(struct vi_heap *heap, struct vi_log *log, struct vi_root root);
 
-/* The slot's transaction has ended and its records are settled. */
-void vi_heap_end(struct vi_heap *heap, uint32_t slot);
-
-/* Gives back the spans of a slot that has no open transaction. */
+/* Gives back the free blocks that a slot keeps; its transaction, if one is open, is the
+ * caller's. */
 void vi_heap_release(struct vi_heap *heap, uint32_t slot);
 
 #endif

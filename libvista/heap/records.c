@@ -5,19 +5,9 @@
  */
 #include "heap/spans.h"
 
-static uint64_t head_of(const struct vi_record *record)
+static uint64_t block_of(const struct vi_record *record)
 {
-    return record->offset / VI_UNIT - (record->length >> 16);
-}
-
-static uint32_t index_of(const struct vi_record *record)
-{
-    return record->length & 0xffffu;
-}
-
-static uint64_t bit_of(const struct vi_record *record)
-{
-    return (uint64_t)1 << index_of(record) % 64;
+    return vi_block(record->offset / VI_UNIT - (record->length >> 16), record->length & 0xffffu);
 }
 
 /* ---- Small blocks ------------------------------------------------------ */
@@ -25,57 +15,70 @@ static uint64_t bit_of(const struct vi_record *record)
 static bool small_valid(void *context, const struct vi_record *record)
 {
     struct vi_heap *heap = context;
-    const uint64_t head = head_of(record), index = index_of(record);
-    uint64_t d, size;
+    const uint64_t block = block_of(record), head = block >> 16;
+    uint64_t d;
 
-    if (head >= heap->units)
+    if (record->length >> 16 > record->offset / VI_UNIT || head >= heap->units)
         return false;
     d = vi_descriptor(heap, head);
-    if (VI_SPAN_KIND(d) != VI_SPAN_SMALL || !vi_descriptor_valid(heap, head, d))
-        return false;
-    size = vi_classes[VI_SPAN_CLASS(d)].size;
-    return (index + 1) * size <= VI_SPAN_UNITS(d) * VI_UNIT &&
-           head * VI_UNIT + index * size == record->offset;
+    return VI_SPAN_KIND(d) == VI_SPAN_SMALL && vi_descriptor_valid(heap, head, d) &&
+           vi_block_offset(block, VI_SPAN_CLASS(d)) == record->offset &&
+           record->offset + vi_classes[VI_SPAN_CLASS(d)].size <=
+               (head + VI_SPAN_UNITS(d)) * VI_UNIT;
+}
+
+static uint8_t *mark_of(void *context, const struct vi_record *record)
+{
+    return ((struct vi_heap *)context)->place.marks + vi_block_cell(block_of(record));
 }
 
 static uint64_t *small_word(void *context, const struct vi_record *record)
 {
-    return vi_span_bits(context, head_of(record), index_of(record));
+    return (uint64_t *)((uintptr_t)mark_of(context, record) & ~(uintptr_t)7);
 }
 
-static void set_bit(void *context, const struct vi_record *record)
+static void set_mark(void *context, const struct vi_record *record)
 {
-    vi_heap_store(small_word(context, record), 0, bit_of(record));
+    vi_heap_store(mark_of(context, record), 1, VI_MARK_ALLOCATED);
 }
 
-static void clear_bit(void *context, const struct vi_record *record)
+static void clear_mark(void *context, const struct vi_record *record)
 {
-    vi_heap_store(small_word(context, record), bit_of(record), 0);
+    vi_heap_store(mark_of(context, record), 1, VI_MARK_FREE);
 }
 
+static void put(struct vi_heap *heap, const struct vi_record *record)
+{
+    vi_cache_put(heap, record->slot, vi_map_class(vi_map_of(heap, record->offset)),
+                 block_of(record));
+}
+
+/* A block may have several of these, with cancellations between: the first one settles
+ * it, and when its turn comes at the others it is not this transaction's any more. */
 static void alloc_settle(void *context, const struct vi_record *record, bool committed)
 {
-    if (committed)
-        vi_span_word(context, head_of(record), index_of(record))->mine &= ~bit_of(record);
-    else
-        vi_span_push(context, head_of(record), index_of(record));
+    const uint32_t state = vi_block_state(context, block_of(record));
+
+    if (committed && state == VI_BLOCK_TAKEN(record->slot))
+        vi_block_become(context, block_of(record), VI_BLOCK_LIVE);
+    else if (state == VI_BLOCK_TAKEN(record->slot) || state == VI_BLOCK_DROPPED(record->slot))
+        put(context, record);
+}
+
+static void cancel_settle(void *context, const struct vi_record *record, bool committed)
+{
+    (void)committed;
+    ((struct vi_heap *)context)->cache[record->slot].named = false;
 }
 
 static void free_settle(void *context, const struct vi_record *record, bool committed)
 {
-    struct vi_heap *heap = context;
-    const uint64_t head = head_of(record);
-    struct vi_word *word = vi_span_word(heap, head, index_of(record));
-
-    word->freeing &= ~bit_of(record);
-    if (!committed)
-        return;
-    word->taken &= ~bit_of(record);
-    if (heap->unit[head].owner != 0 || (word->taken != 0 && heap->unit[head].listed))
-        return;
-    pthread_mutex_lock(&heap->lock);
-    vi_span_review(heap, head);
-    pthread_mutex_unlock(&heap->lock);
+    if (vi_block_state(context, block_of(record)) != VI_BLOCK_FREEING)
+        return; /* two threads have freed it at the same instant: once is enough */
+    if (committed)
+        put(context, record);
+    else
+        vi_block_become(context, block_of(record), VI_BLOCK_LIVE);
 }
 
 /* ---- Large blocks ------------------------------------------------------ */
@@ -97,13 +100,13 @@ static uint64_t *run_word(void *context, const struct vi_record *record)
 
 static void set_run(void *context, const struct vi_record *record)
 {
-    vi_heap_store(run_word(context, record), ~(uint64_t)0,
+    vi_heap_store(run_word(context, record), sizeof(uint64_t),
                   VI_SPAN(VI_SPAN_LARGE, record->length, 0));
 }
 
 static void clear_run(void *context, const struct vi_record *record)
 {
-    vi_heap_store(run_word(context, record), ~(uint64_t)0, 0);
+    vi_heap_store(run_word(context, record), sizeof(uint64_t), 0);
 }
 
 /* The block is at rest, or its units are free. */
@@ -113,7 +116,7 @@ static void settle_run(void *context, const struct vi_record *record, bool is_fr
     const uint64_t unit = record->offset / VI_UNIT;
 
     pthread_mutex_lock(&heap->lock);
-    heap->unit[unit].state = VI_UNIT_UNSEEN;
+    heap->unit[unit].state = VI_UNIT_NONE;
     if (is_free && unit < heap->frontier)
         vi_runs_put(heap, unit, record->length);
     pthread_mutex_unlock(&heap->lock);
@@ -135,7 +138,7 @@ static bool extent(void *context, const struct vi_record *record, uint64_t *offs
     *offset = record->offset;
     *length = record->kind == VI_KIND_RUN_ALLOC
                   ? (uint64_t)record->length * VI_UNIT
-                  : vi_classes[VI_SPAN_CLASS(vi_descriptor(context, head_of(record)))].size;
+                  : vi_classes[VI_SPAN_CLASS(vi_descriptor(context, block_of(record) >> 16))].size;
     return true;
 }
 
@@ -163,8 +166,8 @@ static void store_root(void *context, const struct vi_root *root)
 {
     struct vi_root *stored = &((struct vi_heap *)context)->place.header->root;
 
-    vi_heap_store(&stored->offset, ~(uint64_t)0, root->offset);
-    vi_heap_store(&stored->size, ~(uint64_t)0, root->size);
+    vi_heap_store(&stored->offset, sizeof stored->offset, root->offset);
+    vi_heap_store(&stored->size, sizeof stored->size, root->size);
 }
 
 static void new_root(void *context, const struct vi_record *record)
@@ -179,14 +182,17 @@ static void old_root(void *context, const struct vi_record *record)
 
 const struct vi_handler vi_heap_handlers[VI_KINDS] = {
     [VI_KIND_ALLOC] = {.valid = small_valid,
-                       .apply = set_bit,
-                       .undo = clear_bit,
+                       .apply = set_mark,
+                       .undo = clear_mark,
                        .word = small_word,
                        .extent = extent,
                        .settle = alloc_settle},
-    [VI_KIND_CANCEL] = {.valid = small_valid, .apply = clear_bit, .word = small_word},
+    [VI_KIND_CANCEL] = {.valid = small_valid,
+                        .apply = clear_mark,
+                        .word = small_word,
+                        .settle = cancel_settle},
     [VI_KIND_FREE] = {.valid = small_valid,
-                      .finish = clear_bit,
+                      .finish = clear_mark,
                       .word = small_word,
                       .settle = free_settle,
                       .deferred = true},

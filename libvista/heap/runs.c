@@ -1,14 +1,36 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Free runs of units.  Nothing of this is stored: a free unit is one whose
- * descriptor is zero and that no span covers.  The first and last unit of a run
- * carry its length, so that runs that touch are joined when one is put back.
+ * Free runs of units, and the look through the heap that finds them.  Nothing of this
+ * is stored: a free unit is one whose descriptor is zero and that no span covers.  The
+ * first and last unit of a run carry its length, so that runs that touch are joined
+ * when one is put back.
  */
 #include "heap/spans.h"
 
 #include <errno.h>
 
 #define LOOKS 32 /* at runs of the same bin: the shortest that fits, of so many */
+
+void vi_list_add(struct vi_heap *heap, uint32_t *first, uint64_t unit)
+{
+    heap->unit[unit].next = *first;
+    heap->unit[unit].prev = 0;
+    if (*first != 0)
+        heap->unit[*first - 1].prev = (uint32_t)unit + 1;
+    *first = (uint32_t)unit + 1;
+}
+
+void vi_list_remove(struct vi_heap *heap, uint32_t *first, uint64_t unit)
+{
+    const struct vi_unit *u = &heap->unit[unit];
+
+    if (u->next != 0)
+        heap->unit[u->next - 1].prev = u->prev;
+    if (u->prev != 0)
+        heap->unit[u->prev - 1].next = u->next;
+    else
+        *first = u->next;
+}
 
 static unsigned bin_of(uint64_t units)
 {
@@ -37,11 +59,11 @@ static uint64_t drop(struct vi_heap *heap, uint64_t unit)
     const uint64_t units = heap->unit[unit].length;
 
     vi_list_remove(heap, &heap->bins[bin_of(units)], unit);
-    tag(heap, unit, units, VI_UNIT_UNSEEN);
+    tag(heap, unit, units, VI_UNIT_NONE);
     return units;
 }
 
-void vi_runs_put(struct vi_heap *heap, uint64_t unit, uint64_t units)
+uint64_t vi_runs_put(struct vi_heap *heap, uint64_t unit, uint64_t units)
 {
     const uint64_t end = unit + units;
 
@@ -52,6 +74,34 @@ void vi_runs_put(struct vi_heap *heap, uint64_t unit, uint64_t units)
     if (end < heap->units && heap->unit[end].state == VI_UNIT_FREE)
         units += drop(heap, end);
     add(heap, unit, units);
+    return units;
+}
+
+/* Moves the frontier over what comes next, to the next run of `units` or longer;
+ * false: there was none. */
+static bool scan(struct vi_heap *heap, uint64_t units)
+{
+    while (heap->frontier < heap->units && !heap->damaged) {
+        const uint64_t head = heap->frontier, d = vi_descriptor(heap, head);
+        uint64_t end = head;
+
+        if (d != 0) {
+            heap->damaged = !vi_span_sound(heap, head, d);
+            heap->frontier += heap->damaged ? 0 : VI_SPAN_UNITS(d);
+            continue;
+        }
+        if (heap->unit[head].state >= VI_UNIT_PENDING) { /* settled later */
+            heap->frontier += heap->unit[head].length;
+            continue;
+        }
+        while (end < heap->units && end - head < VI_GROUP_UNITS && vi_descriptor(heap, end) == 0 &&
+               heap->unit[end].state < VI_UNIT_PENDING)
+            end++;
+        heap->frontier = end;
+        if (vi_runs_put(heap, head, end - head) >= units)
+            return true;
+    }
+    return false;
 }
 
 /* The best of the first runs in a bin that are long enough; VI_NONE if none is. */
@@ -77,7 +127,7 @@ uint64_t vi_runs_take(struct vi_heap *heap, uint64_t units)
     do {
         for (unsigned bin = bin_of(units); bin < VI_BINS && unit == VI_NONE; bin++)
             unit = look(heap, bin, units);
-    } while (unit == VI_NONE && vi_runs_scan(heap));
+    } while (unit == VI_NONE && scan(heap, units));
     errno = 0;
     if (unit == VI_NONE)
         return VI_NONE;

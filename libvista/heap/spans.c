@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Small spans: making, owning, ending them; and the look through the heap that
- * finds those made in earlier mappings.
+ * Small spans: loading what an earlier mapping stored, making, ending, taking blocks
+ * from and giving them back to.
  */
 #include "heap/spans.h"
 
-#define SCAN_STEP 256 /* spans or stretches of free units looked at in one go */
+#include <errno.h>
+
+#define LOOKS 64 /* at spans, or stretches of units without one, in one go */
 
 /* ---- Size classes ------------------------------------------------------ */
 
@@ -24,16 +26,6 @@ const struct vi_class vi_classes[VI_CLASSES] = {
     EIGHT(0, 16, 4),      EIGHT(128, 16, 4),    EIGHT(256, 32, 4),   EIGHT(512, 64, 4),
     EIGHT(1024, 128, 16), EIGHT(2048, 256, 16), EIGHT(4096, 512, 16)};
 
-unsigned vi_class_of(size_t size)
-{
-    unsigned doubling;
-
-    if (size <= 128)
-        return size == 0 ? 0 : (unsigned)(size - 1) / 16;
-    doubling = 57 - (unsigned)__builtin_clzll(size - 1); /* 1 from 129 on */
-    return doubling * 8 + (unsigned)((size - 1) >> (doubling + 3)) - 8;
-}
-
 /* ---- Descriptors ------------------------------------------------------- */
 
 bool vi_descriptor_valid(const struct vi_heap *heap, uint64_t unit, uint64_t d)
@@ -50,19 +42,6 @@ bool vi_descriptor_valid(const struct vi_heap *heap, uint64_t unit, uint64_t d)
     return VI_SPAN_KIND(d) == VI_SPAN_LARGE && class == 0;
 }
 
-uint64_t vi_span_head(const struct vi_heap *heap, uint64_t unit)
-{
-    uint64_t head = unit, d;
-
-    while ((d = vi_descriptor(heap, head)) == 0)
-        if (head == 0 || unit - --head >= VI_SMALL_UNITS)
-            return VI_NONE;
-    return VI_SPAN_KIND(d) == VI_SPAN_SMALL && unit - head < VI_SPAN_UNITS(d) &&
-                   vi_descriptor_valid(heap, head, d)
-               ? head
-               : VI_NONE;
-}
-
 bool vi_span_sound(const struct vi_heap *heap, uint64_t head, uint64_t descriptor)
 {
     if (!vi_descriptor_valid(heap, head, descriptor))
@@ -73,227 +52,164 @@ bool vi_span_sound(const struct vi_heap *heap, uint64_t head, uint64_t descripto
     return true;
 }
 
-/* ---- Lists ------------------------------------------------------------- */
-
-void vi_list_add(struct vi_heap *heap, uint32_t *first, uint64_t unit)
-{
-    heap->unit[unit].next = *first;
-    heap->unit[unit].prev = 0;
-    if (*first != 0)
-        heap->unit[*first - 1].prev = (uint32_t)unit + 1;
-    *first = (uint32_t)unit + 1;
-}
-
-void vi_list_remove(struct vi_heap *heap, uint32_t *first, uint64_t unit)
-{
-    const struct vi_unit *u = &heap->unit[unit];
-
-    if (u->next != 0)
-        heap->unit[u->next - 1].prev = u->prev;
-    if (u->prev != 0)
-        heap->unit[u->prev - 1].next = u->next;
-    else
-        *first = u->next;
-}
-
-/* ---- Spans ------------------------------------------------------------- */
-
-/* Bits that are blocks in the word of `block`, its first. */
-static uint64_t block_mask(const struct vi_unit *u, uint32_t block)
-{
-    const uint32_t left = u->blocks - block;
-
-    return left >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << left) - 1;
-}
-
-/* Sets the volatile words from the stored ones.  Spans that ended left them zero. */
-static void load(struct vi_heap *heap, uint64_t head, uint64_t descriptor)
-{
-    struct vi_unit *u = &heap->unit[head];
-
-    u->class = (uint8_t)VI_SPAN_CLASS(descriptor);
-    u->blocks = (uint16_t)(VI_SPAN_UNITS(descriptor) * VI_UNIT / vi_classes[u->class].size);
-    for (uint32_t block = 0; block < u->blocks; block += 64)
-        vi_span_word(heap, head, block)->taken =
-            __atomic_load_n(vi_span_bits(heap, head, block), __ATOMIC_RELAXED) &
-            block_mask(u, block);
-    u->owner = 0;
-    u->state = VI_UNIT_SMALL;
-}
-
-bool vi_span_load(struct vi_heap *heap, uint64_t head)
-{
-    struct vi_unit *u = &heap->unit[head];
-    uint64_t d;
-
-    if (u->state == VI_UNIT_SMALL)
-        return true;
-    pthread_mutex_lock(&heap->lock);
-    d = vi_descriptor(heap, head);
-    if (u->state == VI_UNIT_UNSEEN && VI_SPAN_KIND(d) == VI_SPAN_SMALL &&
-        vi_span_sound(heap, head, d))
-        load(heap, head, d);
-    pthread_mutex_unlock(&heap->lock);
-    return u->state == VI_UNIT_SMALL;
-}
-
 /* Durable at once: a span outlives the transaction that it was made for. */
 static void describe(struct vi_heap *heap, uint64_t head, uint64_t descriptor)
 {
     uint64_t *where = &heap->place.descriptors[head];
 
-    vi_heap_store(where, ~(uint64_t)0, descriptor);
+    vi_heap_store(where, sizeof *where, descriptor);
     vi_flush_fence(heap->place.persist, where, sizeof *where);
 }
 
-static void unlist(struct vi_heap *heap, uint64_t head)
+/* ---- Loading, making, ending ------------------------------------------- */
+
+uint32_t vi_span_allocated(const struct vi_heap *heap, uint64_t head, uint32_t from,
+                           uint32_t blocks)
 {
-    vi_list_remove(heap, &heap->partial[heap->unit[head].class], head);
-    heap->unit[head].listed = 0;
+    const uint8_t *marks = heap->place.marks + head * VI_MARKS_PER_UNIT;
+
+    while (from < blocks)
+        if (from % 8 == 0 &&
+            __atomic_load_n((const uint64_t *)(marks + from), __ATOMIC_RELAXED) == 0)
+            from += 8;
+        else if (__atomic_load_n(&marks[from], __ATOMIC_RELAXED) != VI_MARK_FREE)
+            return from;
+        else
+            from++;
+    return blocks;
 }
 
-void vi_span_review(struct vi_heap *heap, uint64_t head)
+/* The states of the blocks, which are all free as yet, from their marks. */
+static void load(struct vi_heap *heap, uint64_t head, uint64_t descriptor)
 {
     struct vi_unit *u = &heap->unit[head];
-    bool any_free = false, any_taken = false;
-    uint64_t units;
+    const unsigned class = VI_SPAN_CLASS(descriptor);
+    const uint64_t units = VI_SPAN_UNITS(descriptor);
 
-    if (u->state != VI_UNIT_SMALL || u->owner != 0)
-        return;
-    for (uint32_t block = 0; block < u->blocks; block += 64) {
-        const uint64_t taken = vi_span_word(heap, head, block)->taken;
+    u->blocks = (uint16_t)(units * VI_UNIT / vi_classes[class].size);
+    u->free = u->blocks;
+    u->from = 0;
+    for (uint32_t i = 0; (i = vi_span_allocated(heap, head, i, u->blocks)) < u->blocks; i++) {
+        vi_block_become(heap, vi_block(head, i), VI_BLOCK_LIVE);
+        u->free--;
+    }
+    if (u->free != 0)
+        vi_list_add(heap, &heap->partial[class], head);
+    for (uint64_t back = 0; back < units; back++)
+        __atomic_store_n(&heap->map[head + back], (uint16_t)(back << 8 | (class + 1)),
+                         __ATOMIC_RELEASE);
+}
 
-        any_free |= taken != block_mask(u, block);
-        any_taken |= taken != 0;
-    }
-    if (any_taken && any_free && !u->listed) {
-        vi_list_add(heap, &heap->partial[u->class], head);
-        u->listed = 1;
-    }
-    if (any_taken)
-        return;
-    if (u->listed)
-        unlist(heap, head);
-    units = VI_SPAN_UNITS(vi_descriptor(heap, head));
+unsigned vi_span_load(struct vi_heap *heap, uint64_t unit)
+{
+    uint64_t head = unit, d;
+    unsigned entry;
+
+    pthread_mutex_lock(&heap->lock);
+    while ((d = vi_descriptor(heap, head)) == 0 && head > 0 && unit - head < VI_SMALL_UNITS)
+        head--;
+    if (VI_SPAN_KIND(d) == VI_SPAN_SMALL && heap->map[head] == 0 && vi_span_sound(heap, head, d))
+        load(heap, head, d);
+    entry = heap->map[unit];
+    pthread_mutex_unlock(&heap->lock);
+    return entry;
+}
+
+/* A span whose blocks are all free. */
+static void end(struct vi_heap *heap, unsigned class, uint64_t head)
+{
+    const uint64_t units = VI_SPAN_UNITS(vi_descriptor(heap, head));
+
+    vi_list_remove(heap, &heap->partial[class], head);
+    for (uint64_t unit = head; unit < head + units; unit++)
+        __atomic_store_n(&heap->map[unit], 0, __ATOMIC_RELAXED);
     describe(heap, head, 0);
-    u->state = VI_UNIT_UNSEEN;
     if (head < heap->frontier) /* else the look through the heap will find them */
         vi_runs_put(heap, head, units);
 }
 
-bool vi_span_harvest(struct vi_heap *heap, uint64_t head)
+bool vi_spans_look(struct vi_heap *heap)
 {
-    struct vi_unit *u = &heap->unit[head];
-    bool any = false;
+    for (int looks = 0; looks < LOOKS; looks++) {
+        const uint64_t head = heap->looked;
+        uint64_t d;
 
-    for (uint32_t block = 0; block < u->blocks; block += 64) {
-        struct vi_word *word = vi_span_word(heap, head, block);
-        const uint64_t free = block_mask(u, block) & ~word->taken;
-
-        if (free == 0)
-            continue;
-        word->taken |= free;
-        __atomic_store_n(&word->avail, word->avail | free, __ATOMIC_RELAXED);
-        u->from = 0;
-        any = true;
+        if (head >= heap->frontier)
+            return false;
+        d = vi_descriptor(heap, head);
+        heap->looked += d != 0 ? VI_SPAN_UNITS(d) : 1;
+        if (VI_SPAN_KIND(d) == VI_SPAN_SMALL) {
+            if (heap->map[head] == 0)
+                load(heap, head, d);
+            if (heap->unit[head].free == heap->unit[head].blocks)
+                end(heap, VI_SPAN_CLASS(d), head);
+        } else if (d == 0) {
+            while (heap->looked < heap->frontier && heap->looked - head < VI_GROUP_UNITS &&
+                   vi_descriptor(heap, heap->looked) == 0)
+                heap->looked++;
+        }
     }
-    return any;
-}
-
-void vi_span_push(struct vi_heap *heap, uint64_t head, uint32_t block)
-{
-    struct vi_unit *u = &heap->unit[head];
-    struct vi_word *word = vi_span_word(heap, head, block);
-    const uint64_t bit = (uint64_t)1 << block % 64;
-
-    word->mine &= ~bit;
-    __atomic_store_n(&word->avail, word->avail | bit, __ATOMIC_RELEASE);
-    if (u->from > block)
-        u->from = (uint16_t)(block / 64 * 64);
-}
-
-void vi_span_release(struct vi_heap *heap, uint64_t head)
-{
-    struct vi_unit *u = &heap->unit[head];
-
-    for (uint32_t block = 0; block < u->blocks; block += 64) {
-        struct vi_word *word = vi_span_word(heap, head, block);
-        const uint64_t avail = word->avail;
-
-        __atomic_store_n(&word->avail, 0, __ATOMIC_RELAXED);
-        if (avail != 0)
-            word->taken &= ~avail;
-    }
-    /* Who frees a block looks at the owner after clearing its taken bit; we look at
-     * the bits after clearing the owner.  One of the two sees the other. */
-    u->owner = 0;
-    vi_span_review(heap, head);
+    return true;
 }
 
 /* In a small heap a span is at most a 128th of it, so that every class can have one;
  * at least one block. */
-static uint64_t make(struct vi_heap *heap, unsigned class)
+static bool make(struct vi_heap *heap, unsigned class)
 {
     uint64_t units = vi_classes[class].units, head;
 
     while (units > heap->units / 128 && units / 2 * VI_UNIT >= vi_classes[class].size)
         units /= 2;
     head = vi_runs_take(heap, units);
-    if (head != VI_NONE) {
-        describe(heap, head, VI_SPAN(VI_SPAN_SMALL, units, class));
-        load(heap, head, vi_descriptor(heap, head));
-    }
-    return head;
+    if (head == VI_NONE)
+        return false;
+    describe(heap, head, VI_SPAN(VI_SPAN_SMALL, units, class));
+    load(heap, head, vi_descriptor(heap, head));
+    return true;
 }
 
-uint64_t vi_span_acquire(struct vi_heap *heap, uint32_t slot, unsigned class)
+/* ---- Blocks ------------------------------------------------------------ */
+
+bool vi_spans_take(struct vi_heap *heap, unsigned class, struct vi_magazine *magazine,
+                   uint32_t most)
 {
     const uint32_t *partial = &heap->partial[class];
-    uint64_t head = VI_NONE;
+    uint64_t head, left;
+    struct vi_unit *u;
 
-    if (*partial == 0)
-        vi_runs_scan(heap);
-    if (*partial == 0)
-        head = make(heap, class);
-    if (head == VI_NONE && *partial != 0) { /* making one may have found others */
-        head = *partial - 1;
-        unlist(heap, head);
+    while (*partial == 0) {
+        const bool more = vi_spans_look(heap);
+
+        if (*partial == 0 && !make(heap, class) && (errno != 0 || !more))
+            return false;
     }
-    if (head == VI_NONE)
-        return VI_NONE;
-    heap->unit[head].owner = (uint16_t)(slot + 1);
-    /* No free block: a damaged file, bits are set in units that were free. */
-    return vi_span_harvest(heap, head) ? head : VI_NONE;
+    head = *partial - 1;
+    u = &heap->unit[head];
+    magazine->count = left = most < u->free ? most : u->free;
+    u->free -= (uint16_t)left;
+    for (; left > 0; u->from++) {
+        const uint64_t block = vi_block(head, u->from);
+
+        if (vi_block_state(heap, block) != VI_BLOCK_FREE)
+            continue;
+        vi_block_become(heap, block, VI_BLOCK_KEPT);
+        magazine->block[--left] = block; /* the first one last: it is taken next */
+    }
+    if (u->free == 0)
+        vi_list_remove(heap, &heap->partial[class], head);
+    return true;
 }
 
-/* ---- Looking through the heap ------------------------------------------ */
-
-bool vi_runs_scan(struct vi_heap *heap)
+void vi_spans_put(struct vi_heap *heap, unsigned class, uint64_t block)
 {
-    const bool more = heap->frontier < heap->units && !heap->damaged;
+    const uint64_t head = block >> 16;
+    struct vi_unit *u = &heap->unit[head];
 
-    for (int i = 0; i < SCAN_STEP && heap->frontier < heap->units && !heap->damaged; i++) {
-        const uint64_t head = heap->frontier, d = vi_descriptor(heap, head);
-        const struct vi_unit *u = &heap->unit[head];
-
-        if (u->state >= VI_UNIT_PENDING) {
-            heap->frontier += u->length; /* settled later */
-        } else if (d == 0) {
-            uint64_t end = head + 1;
-
-            while (end < heap->units && end - head < VI_GROUP_UNITS &&
-                   vi_descriptor(heap, end) == 0 && heap->unit[end].state < VI_UNIT_PENDING)
-                end++;
-            heap->frontier = end;
-            vi_runs_put(heap, head, end - head);
-        } else if (!vi_span_sound(heap, head, d)) {
-            heap->damaged = true;
-        } else {
-            heap->frontier += VI_SPAN_UNITS(d);
-            if (VI_SPAN_KIND(d) == VI_SPAN_SMALL && u->state != VI_UNIT_SMALL)
-                load(heap, head, d);
-            vi_span_review(heap, head);
-        }
-    }
-    return more;
+    vi_block_become(heap, block, VI_BLOCK_FREE);
+    if (u->from > (block & 0xffffu))
+        u->from = (uint16_t)block;
+    if (u->free++ == 0)
+        vi_list_add(heap, &heap->partial[class], head);
+    if (u->free == u->blocks)
+        end(heap, class, head);
 }

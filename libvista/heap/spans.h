@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Inside the heap: size classes, the volatile state of units and spans, free runs.
+ * Inside the heap: size classes, the volatile state of blocks, units and spans, what
+ * slots keep, free runs.
  *
- * Volatile state of a block of a small span, told by four bits:
+ * A small block goes round these states.  Who may move it on is told beside the
+ * arrow; so no two threads ever store to the same state, and none needs a lock or a
+ * locked instruction, but where blocks go between a slot and a span, many at once.
  *
- *     taken avail mine freeing
- *       0     0     0     0     free
- *       1     1     0     0     free, but only the span's owner may hand it out
- *       1     0     1     0     allocated by the owner's open transaction
- *       1     0     0     0     allocated
- *       1     0     0     1     allocated, and freed by a transaction that is still open
- *
- * `taken` and `freeing` are changed by any thread, atomically; `avail` and `mine` only
- * by the slot that owns the span.  A span stays its owner's until the transaction that
- * took blocks from it has ended.
+ *               the heap's lock           a slot's owner
+ *     free  <---------------------> kept ----------------> taken by the slot
+ *                                    ^ ^                       |    |
+ *                 the transaction    | +--- cancel, abort -----+    | cancel, when the
+ *                 has committed      |           | commit           | slot keeps enough
+ *     freeing ----------------------->           v                  v
+ *        ^                                     live              dropped, until the
+ *        +---------- vista_free ----------------+                transaction's end
  */
 #ifndef VI_HEAP_SPANS_H
 #define VI_HEAP_SPANS_H
@@ -22,8 +23,10 @@
 
 #include "heap/heap.h"
 
+/* ---- Size classes ------------------------------------------------------ */
+
 /* 16 to 128 by 16, then eight to each doubling: at most an eighth is lost. */
-#define VI_CLASSES 56
+#define VI_CLASSES 56u
 #define VI_SMALL_MAX 8192u
 #define VI_SMALL_UNITS 16u /* of the longest small span */
 
@@ -33,80 +36,88 @@ struct vi_class {
     uint32_t reciprocal; /* offset * reciprocal >> 32 is offset / size, below 64 KiB */
 };
 extern const struct vi_class vi_classes[VI_CLASSES];
-unsigned vi_class_of(size_t size);
+
+static inline unsigned vi_class_of(size_t size)
+{
+    const size_t last = size - (size != 0);
+    const unsigned doubling = 57 - (unsigned)__builtin_clzll(last | 1); /* 1 from 129 on */
+
+    return size <= 128 ? (unsigned)(last / 16)
+                       : doubling * 8 + (unsigned)(last >> (doubling + 3)) - 8;
+}
+
+/* ---- State ------------------------------------------------------------- */
+
+enum vi_block_state {
+    VI_BLOCK_FREE,    /* counted in its span */
+    VI_BLOCK_KEPT,    /* free, and listed in a slot's magazine */
+    VI_BLOCK_LIVE,    /* allocated and committed */
+    VI_BLOCK_FREEING, /* the same, and an open transaction has freed it */
+    VI_BLOCK_OWNED    /* and above: by the two macros below */
+};
+#define VI_BLOCK_TAKEN(slot) (VI_BLOCK_OWNED + 2 * (slot))       /* by its open transaction */
+#define VI_BLOCK_DROPPED(slot) (VI_BLOCK_OWNED + 2 * (slot) + 1) /* and freed by it again */
+_Static_assert(VI_BLOCK_DROPPED(VI_SLOTS - 1) <= UINT16_MAX, "a state has 16 bits");
 
 enum vi_unit_state {
-    VI_UNIT_UNSEEN,  /* as the descriptor says; not looked at, or a large span at rest */
+    VI_UNIT_NONE,    /* as the descriptor says */
     VI_UNIT_FREE,    /* first or last of a free run */
-    VI_UNIT_SMALL,   /* head of a small span whose words are loaded */
     VI_UNIT_PENDING, /* head of a large block that `owner` has allocated */
     VI_UNIT_FREEING, /* head of a large block that an open transaction has freed */
 };
 
 struct vi_unit {
-    uint64_t stamp;         /* small: of the last transaction that took a block */
-    uint32_t next;          /* in a list of runs or spans: unit + 1 */
-    uint32_t prev;          /* the same; of bins and partial lists */
-    uint32_t length;        /* of the free run, at both ends; of a pending large block */
-    _Atomic uint16_t owner; /* slot + 1 */
-    _Atomic uint8_t state;
-    uint8_t class;
-    _Atomic uint8_t listed; /* in its class's partial list */
-    uint16_t blocks;        /* small: how many */
-    uint16_t from;          /* small: avail is empty before this block's word */
-};
-_Static_assert(sizeof(struct vi_unit) == 32, "two units a line");
-
-struct vi_word {
-    _Atomic uint64_t taken;
-    _Atomic uint64_t freeing;
-    uint64_t avail;
-    uint64_t mine;
+    uint32_t next;   /* in a list of runs or spans: unit + 1 */
+    uint32_t prev;   /* the same */
+    uint32_t length; /* of the free run, at both ends; of a pending large block */
+    uint32_t owner;  /* slot of a pending large block */
+    uint16_t blocks; /* head of a small span: how many */
+    uint16_t free;   /* of these, in that state: then the span is in its class's list */
+    uint16_t from;   /* none before this one is */
+    uint8_t state;
 };
 
-/* A slot's spans: unit + 1. */
+/* Blocks that a slot may take without asking, the next one last. */
+#define VI_KEPT 63u
+struct vi_magazine {
+    uint64_t count;
+    uint64_t block[VI_KEPT];
+};
+
 struct vi_cache {
-    uint32_t current[VI_CLASSES];
-    uint32_t retired;  /* used up in this transaction */
-    uint64_t returned; /* a bit for each class: a retired span may have a block again */
+    struct vi_magazine magazine[VI_CLASSES];
+    uint64_t held; /* bit k: magazine k may have blocks */
+    bool named;    /* and the open transaction's log may name some of them */
 };
 
 #define VI_BINS 40
 
 struct vi_heap {
     struct vi_heap_place place;
-    uint64_t units;               /* in the data */
-    pthread_mutex_t lock;         /* of all below but what the head of this file excepts */
-    uint64_t frontier;            /* units below have been looked at */
+    uint64_t units;           /* in the data */
+    struct vi_unit *unit;     /* by unit */
+    uint16_t *map;            /* by unit: 0, or of a small span that is loaded, see below */
+    uint16_t *state;          /* of blocks, as they are marked in the file */
+    struct vi_cache *cache;   /* by slot */
+    uint8_t keep[VI_CLASSES]; /* most blocks in a magazine */
+
+    pthread_mutex_t lock;         /* of `unit` and what follows */
+    uint64_t frontier;            /* free runs below are in the bins */
+    uint64_t looked;              /* small spans below are loaded; at most the frontier */
     bool damaged;                 /* the descriptor at the frontier makes no sense */
-    uint32_t partial[VI_CLASSES]; /* spans with free blocks and no owner */
+    uint32_t partial[VI_CLASSES]; /* spans with free blocks */
     uint32_t bins[VI_BINS];       /* free runs by the logarithm of their length */
-    struct vi_unit *unit;         /* by unit */
-    struct vi_word *word;         /* by unit, VI_WORDS_PER_UNIT each */
-    struct vi_cache *cache;       /* by slot */
 };
 
 #define VI_NONE UINT64_MAX
 
-/* The one place where stored heap metadata changes. */
-static inline void vi_heap_store(uint64_t *where, uint64_t clear, uint64_t set)
+/* The one place where stored heap metadata changes: a mark or a word. */
+static inline void vi_heap_store(void *where, size_t size, uint64_t value)
 {
-    if (clear == ~(uint64_t)0)
-        __atomic_store_n(where, set, __ATOMIC_RELEASE);
-    else if (set != 0)
-        __atomic_fetch_or(where, set, __ATOMIC_ACQ_REL);
+    if (size == 1)
+        __atomic_store_n((uint8_t *)where, (uint8_t)value, __ATOMIC_RELEASE);
     else
-        __atomic_fetch_and(where, ~clear, __ATOMIC_ACQ_REL);
-}
-
-static inline struct vi_word *vi_span_word(struct vi_heap *heap, uint64_t head, uint64_t block)
-{
-    return &heap->word[head * VI_WORDS_PER_UNIT + block / 64];
-}
-
-static inline uint64_t *vi_span_bits(struct vi_heap *heap, uint64_t head, uint64_t block)
-{
-    return &heap->place.bitmaps[head * VI_WORDS_PER_UNIT + block / 64];
+        __atomic_store_n((uint64_t *)where, value, __ATOMIC_RELEASE);
 }
 
 static inline uint64_t vi_descriptor(const struct vi_heap *heap, uint64_t unit)
@@ -114,41 +125,103 @@ static inline uint64_t vi_descriptor(const struct vi_heap *heap, uint64_t unit)
     return __atomic_load_n(&heap->place.descriptors[unit], __ATOMIC_ACQUIRE);
 }
 
+/* ---- Blocks ------------------------------------------------------------ */
+
+/* A small block is named by its span's first unit << 16 | its number in it. */
+static inline uint64_t vi_block(uint64_t head, uint64_t index)
+{
+    return head << 16 | index;
+}
+
+static inline uint64_t vi_block_offset(uint64_t block, unsigned class)
+{
+    return (block >> 16) * VI_UNIT + (block & 0xffffu) * vi_classes[class].size;
+}
+
+static inline uint64_t vi_block_cell(uint64_t block)
+{
+    return (block >> 16) * VI_MARKS_PER_UNIT + (block & 0xffffu);
+}
+
+static inline uint32_t vi_block_state(const struct vi_heap *heap, uint64_t block)
+{
+    return __atomic_load_n(&heap->state[vi_block_cell(block)], __ATOMIC_RELAXED);
+}
+
+static inline void vi_block_become(struct vi_heap *heap, uint64_t block, uint32_t state)
+{
+    __atomic_store_n(&heap->state[vi_block_cell(block)], (uint16_t)state, __ATOMIC_RELAXED);
+}
+
+/* What the map says of a unit of a loaded small span: units back to its first << 8 |
+ * size class + 1. */
+static inline unsigned vi_map_class(unsigned entry)
+{
+    return (entry & 0xffu) - 1;
+}
+
+static inline unsigned vi_map_of(const struct vi_heap *heap, uint64_t offset)
+{
+    return __atomic_load_n(&heap->map[offset / VI_UNIT], __ATOMIC_ACQUIRE);
+}
+
+/* The block of a loaded span that begins at `offset`; VI_NONE: none does. */
+static inline uint64_t vi_block_at(uint64_t offset, unsigned entry)
+{
+    const struct vi_class *class = &vi_classes[vi_map_class(entry)];
+    const uint64_t head = offset / VI_UNIT - (entry >> 8), inside = offset - head * VI_UNIT;
+    const uint64_t index = inside * class->reciprocal >> 32;
+
+    return index * class->size == inside ? vi_block(head, index) : VI_NONE;
+}
+
+/* ---- Spans ------------------------------------------------------------- */
+
 /* Does the descriptor make sense for a span that begins at `unit`? */
 bool vi_descriptor_valid(const struct vi_heap *heap, uint64_t unit, uint64_t descriptor);
 
-/* The head of the small span that `unit` is in, or VI_NONE. */
-uint64_t vi_span_head(const struct vi_heap *heap, uint64_t unit);
-
-/* Makes sure that a small span's words are loaded; false: it is not a sound one. */
-bool vi_span_load(struct vi_heap *heap, uint64_t head);
-
-/* Is the descriptor valid, and are those behind it zero, so that it overlaps no other? */
+/* Is it valid, and are those behind it zero, so that it overlaps no other? */
 bool vi_span_sound(const struct vi_heap *heap, uint64_t head, uint64_t descriptor);
 
-/* A block of an owned span becomes available again to the owner. */
-void vi_span_push(struct vi_heap *heap, uint64_t head, uint32_t block);
+/* What the map says of a unit, the small span that it is in loaded; 0: it is in none.
+ * Takes the lock. */
+unsigned vi_span_load(struct vi_heap *heap, uint64_t unit);
 
 /* All of the following are called with the lock. */
+
+/* The first block of a small span from number `from` on that is marked as allocated;
+ * `blocks`, which is how many it has: none is. */
+uint32_t vi_span_allocated(const struct vi_heap *heap, uint64_t head, uint32_t from,
+                           uint32_t blocks);
+
+/* Free blocks of a class, up to `most`, into an empty magazine.  False with errno 0:
+ * there is no room; else with errno. */
+bool vi_spans_take(struct vi_heap *heap, unsigned class, struct vi_magazine *magazine,
+                   uint32_t most);
+/* A block is free; the last of a span ends it. */
+void vi_spans_put(struct vi_heap *heap, unsigned class, uint64_t block);
+/* Loads a bounded number of spans, ends those that are empty.  False: none was left. */
+bool vi_spans_look(struct vi_heap *heap);
+
+/* ---- Free runs, called with the lock ------------------------------------ */
 
 /* Lists of runs or spans, that begin at `first`. */
 void vi_list_add(struct vi_heap *heap, uint32_t *first, uint64_t unit);
 void vi_list_remove(struct vi_heap *heap, uint32_t *first, uint64_t unit);
 
-/* Free runs; taking looks further into the heap if it must, and allocates the disk
- * blocks.  VI_NONE with errno 0: no room; else with errno. */
-void vi_runs_put(struct vi_heap *heap, uint64_t unit, uint64_t units);
+/* Returns how long the run has become. */
+uint64_t vi_runs_put(struct vi_heap *heap, uint64_t unit, uint64_t units);
+/* Looks further through the heap if it must, and allocates the disk blocks.  VI_NONE
+ * with errno 0: no room; else with errno. */
 uint64_t vi_runs_take(struct vi_heap *heap, uint64_t units);
-bool vi_runs_scan(struct vi_heap *heap); /* false: nothing was left to look at */
 
-/* A span with free blocks of the class for `slot`; the free ones become available.
- * VI_NONE with errno 0: no room; else with errno. */
-uint64_t vi_span_acquire(struct vi_heap *heap, uint32_t slot, unsigned class);
-/* Makes what has become free in an owned span available; false: nothing. */
-bool vi_span_harvest(struct vi_heap *heap, uint64_t head);
-/* The owner lets go. */
-void vi_span_release(struct vi_heap *heap, uint64_t head);
-/* A span without owner: free blocks put it on its list, no block ends it. */
-void vi_span_review(struct vi_heap *heap, uint64_t head);
+/* ---- What slots keep: no lock but on the way from or to a span ---------- */
+
+/* Fills the slot's empty magazine; false as vi_spans_take. */
+bool vi_cache_fill(struct vi_heap *heap, uint32_t slot, unsigned class);
+/* A block is free that the slot's transaction had, which has ended. */
+void vi_cache_put(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t block);
+/* The same for one that it allocated and freed, while it is open. */
+void vi_cache_put_back(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t block);
 
 #endif

@@ -17,7 +17,7 @@
  *          +--------------------+  heap_offset (absent without a heap)
  *          | heap header        |  4 KiB: the root
  *          | descriptors        |  8 bytes a unit (4 KiB of data)
- *          | bitmaps            |  32 bytes a unit
+ *          | marks              |  256 bytes a unit
  *          +--------------------+  data_offset, congruent to the address modulo 2 MiB
  *          | data               |  size now, max_size at most
  *          +--------------------+
@@ -176,10 +176,9 @@ enum vi_kind {
 
 /* ---- Heap -------------------------------------------------------------- */
 
-#define VI_UNIT 4096u         /* of data */
-#define VI_BITS_PER_UNIT 256u /* one for each 16 bytes */
-#define VI_WORDS_PER_UNIT 4u
-#define VI_GROUP_UNITS 512u /* units whose descriptors fill a page: 2 MiB of data */
+#define VI_UNIT 4096u          /* of data */
+#define VI_MARKS_PER_UNIT 256u /* one for each 16 bytes, the smallest block */
+#define VI_GROUP_UNITS 512u    /* units whose descriptors fill a page: 2 MiB of data */
 
 struct vi_root {
     uint64_t offset; /* of data */
@@ -200,11 +199,13 @@ struct vi_heap_header {
  *    | zero         | size class   | units                           | kind  |
  *    +--------------+--------------+---------------------------------+-------+
  *
- * In a small span block i is allocated if bit i % 64 of word i / 64 from the
- * first unit's bitmap words on is set; bits past its last block, and those of all
- * units outside small spans, are zero.  A small span without a set bit is as
- * good as free.  A large span is one allocated block.
+ * In a small span block i is allocated if the i-th mark from its first unit's marks
+ * on is 1 (a byte for each, so that no two transactions store to the same); marks
+ * past its last block, and those of all units outside small spans, are zero.  A small
+ * span whose marks are zero is as good as free.  A large span is one allocated block.
  */
+#define VI_MARK_FREE 0u
+#define VI_MARK_ALLOCATED 1u
 #define VI_SPAN_FREE 0u
 #define VI_SPAN_SMALL 1u
 #define VI_SPAN_LARGE 2u

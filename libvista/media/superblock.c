@@ -25,7 +25,7 @@ uint64_t vi_superblock_meta_size(const struct vi_superblock *superblock)
     if (superblock->heap_offset == 0)
         return superblock->chunks_offset + superblock->chunks_size;
     return superblock->heap_offset + VI_PAGE +
-           vi_superblock_units(superblock) * (sizeof(uint64_t) + VI_BITS_PER_UNIT / 8);
+           vi_superblock_units(superblock) * (sizeof(uint64_t) + VI_MARKS_PER_UNIT);
 }
 
 int vi_superblock_layout(struct vi_superblock *superblock)

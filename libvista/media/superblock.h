@@ -19,7 +19,7 @@ int vi_superblock_layout(struct vi_superblock *superblock);
 /* Where the metadata ends: all before it is mapped apart from the data. */
 uint64_t vi_superblock_meta_size(const struct vi_superblock *superblock);
 
-/* Bytes of descriptors and of bitmaps for all of max_size. */
+/* Bytes of descriptors and of marks for all of max_size. */
 uint64_t vi_superblock_units(const struct vi_superblock *superblock);
 
 /*

@@ -37,7 +37,7 @@ static void wire_heap(struct vi_segment *segment)
     const struct vi_heap_place place = {
         .header = (struct vi_heap_header *)meta,
         .descriptors = (uint64_t *)(meta + VI_PAGE),
-        .bitmaps = (uint64_t *)(meta + VI_PAGE + vi_superblock_units(s) * sizeof(uint64_t)),
+        .marks = meta + VI_PAGE + vi_superblock_units(s) * sizeof(uint64_t),
         .base = segment->map.data,
         .size = s->size,
         .max_size = s->max_size,

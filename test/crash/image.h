@@ -15,9 +15,9 @@
 /* What a recovered segment is judged by. */
 struct found {
     const unsigned char *data;
-    const unsigned char *heap; /* header, descriptors, bitmaps; NULL: no heap */
+    const unsigned char *heap; /* header, descriptors, marks; NULL: no heap */
     uint64_t units;            /* of the heap's data */
-    uint64_t descriptors;      /* whose place there is: bitmaps lie behind */
+    uint64_t descriptors;      /* whose place there is: marks lie behind */
 };
 
 /* IMAGE and SECOND become segments like `live`; recovery runs in `class`. */

@@ -236,7 +236,7 @@ static const char *judge_touched(const struct found *found)
 static const char *read_blocks(const struct found *found, uint64_t *blocks)
 {
     const uint64_t *descriptors = (const uint64_t *)(found->heap + VI_PAGE);
-    const uint64_t *bitmaps = descriptors + found->descriptors;
+    const uint8_t *marks = (const uint8_t *)(descriptors + found->descriptors);
 
     memset(blocks, 0, BLOCK_WORDS * sizeof *blocks);
     for (uint64_t unit = 0; unit < found->units;) {
@@ -253,17 +253,18 @@ static const char *read_blocks(const struct found *found, uint64_t *blocks)
         class = &vi_classes[VI_SPAN_CLASS(d)];
         if (VI_SPAN_KIND(d) == VI_SPAN_LARGE)
             blocks[unit * VI_UNIT / GRANULE / 64] |= (uint64_t)1 << unit * VI_UNIT / GRANULE % 64;
-        for (uint64_t i = 0; VI_SPAN_KIND(d) == VI_SPAN_SMALL && i < units * VI_WORDS_PER_UNIT; i++)
-            for (uint64_t word = bitmaps[unit * VI_WORDS_PER_UNIT + i]; word != 0;
-                 word &= word - 1) {
-                const uint64_t at = (unit * VI_UNIT + (i * 64 + (unsigned)__builtin_ctzll(word)) *
-                                                          (uint64_t) class->size) /
-                                    GRANULE;
+        for (uint64_t i = 0; VI_SPAN_KIND(d) == VI_SPAN_SMALL && i < units * VI_MARKS_PER_UNIT;
+             i++) {
+            const uint64_t at = (unit * VI_UNIT + i * class->size) / GRANULE;
 
-                if (at / 64 >= BLOCK_WORDS)
-                    return "a bitmap has a bit past the end";
-                blocks[at / 64] |= (uint64_t)1 << at % 64;
-            }
+            if (marks[unit * VI_MARKS_PER_UNIT + i] == VI_MARK_FREE)
+                continue;
+            if (marks[unit * VI_MARKS_PER_UNIT + i] != VI_MARK_ALLOCATED)
+                return "a mark makes no sense";
+            if (at / 64 >= BLOCK_WORDS)
+                return "a block is marked past the end";
+            blocks[at / 64] |= (uint64_t)1 << at % 64;
+        }
         for (uint64_t i = 1; i < units; i++)
             if (descriptors[unit + i] != 0)
                 return "spans overlap";

@@ -267,6 +267,34 @@ static void reclassed_span(void)
     leave_segment();
 }
 
+/*
+ * A transaction has allocated and freed a block, which its slot keeps, and then finds no
+ * room: what others are given must not be that block, which its log names.
+ */
+static void cancel_and_want_more(void)
+{
+    for (int i = 0; i < 3; i++) {
+        size_t block;
+
+        begin(1);
+        block = allocate_plain(1, shared_size);
+        if (block != NOWHERE)
+            release(1, block);
+        allocate_plain(1, SIZE - 4096);
+        if (maybe(50))
+            allocate(1, shared_size);
+        end(1);
+    }
+}
+
+static void cancelled_kept(void)
+{
+    shared_size = maybe(50) ? 16 : 200;
+    fresh_heap(3, shared_size);
+    together((void (*const[])(void)){cancel_and_want_more, allocate_on_2}, 2);
+    leave_segment();
+}
+
 /* ---- The root ---------------------------------------------------------- */
 
 static void root(void)
@@ -298,5 +326,6 @@ const struct scenario heap_scenarios[] = {
     {"freed-reused", freed_reused, "a freed block wanted before its slot is durably idle", false},
     {"three-heaps", three_heaps, "heap work on three threads", false},
     {"reclassed-span", reclassed_span, "a span reclassed while it holds pending blocks", false},
+    {"cancelled-kept", cancelled_kept, "a block freed by who allocated it, then no room", false},
     {"root", root, "vista_root made and grown, in place and moved", true},
     {NULL, NULL, NULL, false}};

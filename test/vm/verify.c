@@ -33,13 +33,13 @@ static void compare(const char *what, const void *found, uint64_t length, uint64
 
 /* ---- Blocks ------------------------------------------------------------ */
 
-static uint64_t count_bits(const uint64_t *words, uint64_t count)
+static uint64_t count_marks(const uint8_t *marks, uint64_t count)
 {
-    uint64_t bits = 0;
+    uint64_t allocated = 0;
 
     while (count-- > 0)
-        bits += (uint64_t)__builtin_popcountll(*words++);
-    return bits;
+        allocated += *marks++ == VI_MARK_ALLOCATED;
+    return allocated;
 }
 
 /* Blocks that are allocated as stored; no transaction is open. */
@@ -49,15 +49,15 @@ static uint64_t live_blocks(vista_segment *handle)
     const struct vi_superblock *s = &segment->superblock;
     const unsigned char *meta = segment->map.meta + s->heap_offset + VI_PAGE;
     const uint64_t *descriptors = (const uint64_t *)meta;
-    const uint64_t *bitmaps = descriptors + vi_superblock_units(s);
+    const uint8_t *marks = (const uint8_t *)(descriptors + vi_superblock_units(s));
     uint64_t live = 0;
 
     for (uint64_t unit = 0; unit < s->size / VI_UNIT; unit++)
         if (VI_SPAN_KIND(descriptors[unit]) == VI_SPAN_LARGE)
             live++;
         else if (VI_SPAN_KIND(descriptors[unit]) == VI_SPAN_SMALL)
-            live += count_bits(bitmaps + unit * VI_WORDS_PER_UNIT,
-                               VI_SPAN_UNITS(descriptors[unit]) * VI_WORDS_PER_UNIT);
+            live += count_marks(marks + unit * VI_MARKS_PER_UNIT,
+                                VI_SPAN_UNITS(descriptors[unit]) * VI_MARKS_PER_UNIT);
     return live;
 }
 

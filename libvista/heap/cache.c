@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What a slot keeps: for each size class some free blocks, which its transactions
+ * take from and give to without a lock.  They come from spans and go back to them
+ * many at once.
+ *
+ * Rule 6 of the log: a block that the open transaction has allocated and freed may
+ * lie in its slot's magazine, for that transaction alone; so nothing leaves a magazine
+ * while `named` is set, which settling clears.
+ */
+#include <string.h>
+
+#include "heap/spans.h"
+
+static void hold(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t block)
+{
+    struct vi_cache *cache = &heap->cache[slot];
+    struct vi_magazine *magazine = &cache->magazine[class];
+
+    if (magazine->count == 0)
+        cache->held |= (uint64_t)1 << class;
+    magazine->block[magazine->count++] = block;
+    vi_block_become(heap, block, VI_BLOCK_KEPT);
+}
+
+/* The first `count` blocks, which have been there longest, go back. */
+static void give_back(struct vi_heap *heap, struct vi_magazine *magazine, unsigned class,
+                      uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        vi_spans_put(heap, class, magazine->block[i]);
+    magazine->count -= count;
+    memmove(magazine->block, magazine->block + count, magazine->count * sizeof magazine->block[0]);
+}
+
+bool vi_cache_fill(struct vi_heap *heap, uint32_t slot, unsigned class)
+{
+    bool result;
+
+    pthread_mutex_lock(&heap->lock);
+    result = vi_spans_take(heap, class, &heap->cache[slot].magazine[class],
+                           (heap->keep[class] + 1u) / 2);
+    pthread_mutex_unlock(&heap->lock);
+    if (result)
+        heap->cache[slot].held |= (uint64_t)1 << class;
+    return result;
+}
+
+void vi_cache_put(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t block)
+{
+    struct vi_magazine *magazine = &heap->cache[slot].magazine[class];
+
+    if (magazine->count >= heap->keep[class]) {
+        pthread_mutex_lock(&heap->lock);
+        give_back(heap, magazine, class, (heap->keep[class] + 1u) / 2);
+        pthread_mutex_unlock(&heap->lock);
+    }
+    hold(heap, slot, class, block);
+}
+
+void vi_cache_put_back(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t block)
+{
+    struct vi_cache *cache = &heap->cache[slot];
+
+    if (cache->magazine[class].count >= heap->keep[class]) {
+        vi_block_become(heap, block, VI_BLOCK_DROPPED(slot));
+        return;
+    }
+    hold(heap, slot, class, block);
+    cache->named = true;
+}
+
+void vi_heap_release(struct vi_heap *heap, uint32_t slot)
+{
+    struct vi_cache *cache = &heap->cache[slot];
+
+    if (cache->held == 0 || cache->named)
+        return;
+    pthread_mutex_lock(&heap->lock);
+    for (; cache->held != 0; cache->held &= cache->held - 1) {
+        const unsigned class = (unsigned)__builtin_ctzll(cache->held);
+
+        give_back(heap, &cache->magazine[class], class, cache->magazine[class].count);
+    }
+    pthread_mutex_unlock(&heap->lock);
+}
