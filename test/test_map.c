@@ -917,6 +917,30 @@ START_TEST(classes_cross)
 }
 END_TEST
 
+/* Its handle serves a segment of another class: that flushes its own ranges alone. */
+START_TEST(handle_of_another_class)
+{
+    const char *path = test_path("first"), *other = test_path("second");
+    vista_segment *segment = vista_map(path, 4 * MIB, VISTA_CREATE | VISTA_NO_HEAP, NULL);
+    struct iovec ranges[2];
+    unsigned char *base = vista_base(segment);
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+
+    ranges[0] = (struct iovec){base + MIB, 8};
+    ranges[1] = (struct iovec){base + 3 * MIB, 8};
+    OK(vista_set_ranges(tx, ranges, 2));
+    OK(vista_end_transaction(tx, 0));
+    OK(vista_unmap(segment));
+    OK(vista_init(&(struct vista_options){.force_class = VISTA_CLASS_LINE}));
+    segment = vista_map(other, 64 * KIB, VISTA_CREATE | VISTA_NO_HEAP, NULL);
+    SOME(segment);
+    tx = vista_begin_transaction(segment, 0);
+    OK(vista_set_range(tx, vista_base(segment), 8));
+    OK(vista_end_transaction(tx, 0)); /* where the other was mapped there is nothing */
+    OK(vista_unmap(segment));
+}
+END_TEST
+
 static void change_and_die(void *argument)
 {
     vista_segment *segment = vista_map(argument, 0, 0, NULL);
@@ -1043,6 +1067,7 @@ static Suite *suite(void)
     tcase_add_test(tests, class_forced_by_options);
     tcase_add_test(tests, class_forced_by_environment);
     tcase_add_test(tests, classes_cross);
+    tcase_add_test(tests, handle_of_another_class);
     tcase_add_test(tests, torn_record_in_another_class);
     tests = test_case(suite, "messages", 20);
     tcase_add_test(tests, messages_belong_to_threads);

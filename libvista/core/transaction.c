@@ -79,6 +79,7 @@ static struct vi_tx *make_handle(struct vi_segment *segment)
         pthread_mutex_unlock(&process->lock);
         return NULL;
     }
+    tx->range_count = 0; /* not kept by the inlined commit */
     tx->log.cursor.base = (uintptr_t)segment->map.data;
     tx->log.cursor.inner = segment->map.data_size - VISTA_INLINE_LENGTH;
     __atomic_store_n(&tx->log.cursor.number, segment->handle.number, __ATOMIC_RELAXED);
