@@ -170,6 +170,23 @@ START_TEST(test_pending_root)
 }
 END_TEST
 
+/* Also one that no transaction's end will look at: recovery refuses it. */
+START_TEST(test_root_outside)
+{
+    const struct vi_root outside[] = {{UNITS * VI_UNIT + 1, 0},
+                                      {UNITS * VI_UNIT, 1},
+                                      {16, UNITS * VI_UNIT - 15},
+                                      {1, ~(uint64_t)0}};
+    struct vi_root roots[2] = {{ROOT_OFFSET, 16}, {ROOT_OFFSET, 16}};
+
+    roots[_i % 2] = outside[_i / 2];
+    append(VI_KIND_UNDO, 100, 4, "good", 4);
+    append(VI_KIND_ROOT, 0, 0, roots, sizeof roots);
+    make_unclean();
+    expect_damage("a record of kind 7 (root)");
+}
+END_TEST
+
 /* Where flushes can be lost, a record with a wrong checksum was never completed. */
 START_TEST(test_checksums)
 {
@@ -309,6 +326,7 @@ int main(void)
     tcase_add_loop_test(records, test_bad_record, 0, sizeof bad_records / sizeof *bad_records);
     tcase_add_test(records, test_records_in_chunks);
     tcase_add_test(records, test_pending_root);
+    tcase_add_loop_test(records, test_root_outside, 0, 8);
     tcase_add_test(records, test_checksums);
 
     tcase_add_checked_fixture(damage, make_image, NULL);

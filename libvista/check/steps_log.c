@@ -186,6 +186,17 @@ static bool run_record_good(const struct vi_check *check, const struct vi_record
     return (record->kind != VI_KIND_RUN_FREE || finishing) && vi_check_no_span(check, unit, units);
 }
 
+/* Both roots, of before and after, lie inside the data; whether the one that will count is
+ * a block is looked at by a step of its own. */
+static bool root_record_good(const struct vi_record *record, uint64_t size)
+{
+    struct vi_root both[2];
+
+    memcpy(both, record->payload, sizeof both);
+    return both[0].offset <= size && both[0].size <= size - both[0].offset &&
+           both[1].offset <= size && both[1].size <= size - both[1].offset;
+}
+
 static bool record_good(const struct vi_check *check, const struct vi_record *record,
                         bool finishing)
 {
@@ -197,8 +208,10 @@ static bool record_good(const struct vi_check *check, const struct vi_record *re
         return record->offset <= size && record->length <= size - record->offset;
     if (check->superblock->heap_offset == 0)
         return false;
-    if (!check->descriptors_good || record->kind == VI_KIND_ROOT)
-        return true; /* the root is looked at by its own step */
+    if (record->kind == VI_KIND_ROOT)
+        return root_record_good(record, size);
+    if (!check->descriptors_good)
+        return true;
     return record->kind <= VI_KIND_FREE ? small_record_good(check, record, finishing)
                                         : run_record_good(check, record, finishing);
 }
