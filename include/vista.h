@@ -23,7 +23,9 @@
  * in words what was wrong.  No function exits, aborts, prints or leaves a lock
  * held.  Every function that takes a segment or a transaction fails with EINVAL
  * when it is NULL or has ended, and with EPERM in a child process that was
- * forked from the one that mapped the segment.
+ * forked from the one that mapped the segment.  Those that would take more of a file
+ * that someone else has truncated while it was mapped fail with EBADMSG; a store to
+ * what was cut off raises SIGBUS, as in any mapped file.
  *
  * THREADS.  Every function may be called from any thread.  One transaction is
  * used by one thread at a time and may move between threads.  No function but
@@ -121,7 +123,8 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
  * Writes the data to its file, marks it clean and unmaps it.  The handle ends,
  * also when -1 is returned because writing failed (EIO, ENOSPC): the segment is
  * then recovered at its next mapping.
- * Errors: EBUSY transactions are open, and the segment stays mapped.
+ * Errors: EBUSY transactions are open, and the segment stays mapped; ENOENT someone
+ * has removed the file, and what it held is lost; EBADMSG someone has truncated it.
  */
 int vista_unmap(vista_segment *segment);
 
@@ -211,7 +214,8 @@ VISTA_INLINE int vista_end_transaction(vista_tx *tx, unsigned mode);
  */
 int vista_abort_transaction(vista_tx *tx);
 
-/* On return every commit so far is durable, VISTA_NO_FLUSH or not. */
+/* On return every commit so far is durable, VISTA_NO_FLUSH or not.  Errors: ENOENT, EBADMSG
+ * as vista_unmap. */
 int vista_flush(vista_segment *segment);
 
 /* ---- Automatic ranges -------------------------------------------------- */

@@ -230,7 +230,9 @@ int vista_info(const vista_segment *handle, struct vista_info *out)
 
 int vista_flush(vista_segment *handle)
 {
-    return vi_segment_check(handle) != NULL ? 0 : -1; /* the undo engine flushes at commit */
+    const struct vi_segment *segment = vi_segment_check(handle);
+
+    return segment != NULL ? vi_segment_intact(segment) : -1; /* commits flush by themselves */
 }
 
 int vista_init(const struct vista_options *options)

@@ -15,7 +15,7 @@
 #define CLOSED_KEPT 64
 
 static struct vi_process *the_process;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER; /* of it: the first of all locks */
 
 static void before_fork(void)
 {
@@ -41,26 +41,36 @@ static void after_fork_in_child(void)
     pthread_mutex_unlock(&the_process->lock);
 }
 
-static void make_process(void)
+static struct vi_process *make_process(void)
 {
     struct vi_process *process = vi_arena_alloc(sizeof *process);
 
-    if (process == NULL)
-        return;
+    if (process == NULL || pthread_key_create(&process->exit_key, vi_tx_thread_exit) != 0)
+        return NULL;
+    if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
+        pthread_key_delete(process->exit_key);
+        return NULL;
+    }
     pthread_mutex_init(&process->lock, NULL);
     process->closed_end = &process->closed;
-    if (pthread_key_create(&process->exit_key, vi_tx_thread_exit) != 0 ||
-        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0)
-        return;
-    the_process = process;
+    return process;
 }
 
 struct vi_process *vi_process(void)
 {
-    pthread_once(&once, make_process);
-    if (the_process == NULL)
+    struct vi_process *process = __atomic_load_n(&the_process, __ATOMIC_ACQUIRE);
+
+    if (process != NULL)
+        return process;
+    pthread_mutex_lock(&making);
+    process = the_process;
+    if (process == NULL)
+        process = make_process(); /* if it fails, the next call tries again */
+    __atomic_store_n(&the_process, process, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&making);
+    if (process == NULL)
         vi_fail(ENOMEM, "no memory for the library's state");
-    return the_process;
+    return process;
 }
 
 struct vi_segment *vi_process_new_segment(void)

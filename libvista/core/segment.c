@@ -282,8 +282,15 @@ int vi_segment_start(struct vi_segment *segment)
     return vi_process_add(segment);
 }
 
+int vi_segment_intact(const struct vi_segment *segment)
+{
+    return vi_file_check(&segment->file, segment->superblock.data_offset + segment->map.data_size);
+}
+
 static int mark_clean(struct vi_segment *segment)
 {
+    if (vi_segment_intact(segment) != 0) /* and storing to it could kill us */
+        return -1;
     vi_logs_trim(&segment->logs);
     if (segment->persist.ops.sync(segment->file.fd) != 0)
         return vi_fail_system(errno, "%s: cannot write it back: it stays unclean", segment->path);

@@ -79,6 +79,9 @@ int vi_segment_allocate(struct vi_segment *segment, uint64_t offset, uint64_t le
 /* The same where the segment is sparse, by 2 MiB and only once. */
 int vi_segment_back(struct vi_segment *segment, uint64_t offset, uint64_t length);
 
+/* 0 if no one has removed or truncated the file; ENOENT, EBADMSG. */
+int vi_segment_intact(const struct vi_segment *segment);
+
 /* Rolls back and finishes what the log says; EBADMSG when the log is damaged, and
  * then nothing was changed. */
 int vi_recover(struct vi_segment *segment);

@@ -66,6 +66,7 @@ static int identify(struct vi_file *file)
     file->blocks = (uint64_t)st.st_blocks * 512;
     file->device = st.st_dev;
     file->inode = st.st_ino;
+    file->named = st.st_nlink != 0;
     file->copy_on_write = (unsigned long)fs.f_type == BTRFS_SUPER_MAGIC ||
                           (unsigned long)fs.f_type == ZFS_MAGIC ||
                           (unsigned long)fs.f_type == BCACHEFS_MAGIC;
@@ -139,10 +140,26 @@ int vi_file_truncate(const struct vi_file *file, uint64_t size)
     return 0;
 }
 
+int vi_file_check(const struct vi_file *file, uint64_t size)
+{
+    struct stat st;
+
+    if (fstat(file->fd, &st) != 0)
+        return vi_fail_system(errno, "%s: cannot stat", file->path);
+    if ((uint64_t)st.st_size < size)
+        return vi_fail(EBADMSG, "%s: truncated to %llu bytes while it was mapped", file->path,
+                       (unsigned long long)st.st_size);
+    if (file->named && st.st_nlink == 0)
+        return vi_fail(ENOENT, "%s: removed while it was mapped: what it held is lost", file->path);
+    return 0;
+}
+
 int vi_file_allocate(const struct vi_file *file, uint64_t offset, uint64_t length)
 {
     int error;
 
+    if (vi_file_check(file, offset + length) != 0 && errno != ENOENT)
+        return -1;
     do
         error = posix_fallocate(file->fd, (off_t)offset, (off_t)length);
     while (error == EINTR);

@@ -14,6 +14,7 @@ struct vi_file {
     const char *path; /* the caller's */
     int fd;           /* -1: not open */
     bool made;        /* it was not there before */
+    bool named;       /* it had a name when it was opened */
     bool copy_on_write;
     uint64_t size;   /* when it was opened */
     uint64_t blocks; /* bytes allocated, when it was opened */
@@ -33,7 +34,12 @@ void vi_file_forget(struct vi_file *file);
 /* Makes the file `size` bytes long. */
 int vi_file_truncate(const struct vi_file *file, uint64_t size);
 
-/* Allocates disk blocks, so that no store can find the disk full. */
+/* The file is what was opened, at least `size` bytes long.  What it is not while it is
+ * mapped someone else did: ENOENT it was removed, EBADMSG truncated. */
+int vi_file_check(const struct vi_file *file, uint64_t size);
+
+/* Allocates disk blocks, so that no store can find the disk full; as far as the file
+ * reaches, EBADMSG beyond. */
 int vi_file_allocate(const struct vi_file *file, uint64_t offset, uint64_t length);
 
 /* Gives disk blocks back where the file system can; the bytes then read as zero. */

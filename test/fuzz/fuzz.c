@@ -16,6 +16,7 @@
 #include "check/check.h"
 #include "core/transaction.h"
 #include "heap/heap.h"
+#include "ranges/ranges.h"
 
 uint64_t take(struct input *input, unsigned bytes)
 {
@@ -170,6 +171,7 @@ void die(vista_segment *handle)
         tx->range_count = 0; /* handles are used again */
         tx->no_restore = false;
     }
+    vi_ranges_close(segment);
     if (segment->heap != NULL)
         vi_heap_close(segment->heap);
     vi_segment_close(segment, false);

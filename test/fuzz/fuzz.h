@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "faults.h"
 #include "vista.h"
 
 /* ---- Input ------------------------------------------------------------- */
@@ -72,39 +73,5 @@ void die(vista_segment *segment);
 
 /* Allocated blocks that vista_check counts in the file, if it is sound. */
 bool file_sound(uint64_t *blocks);
-
-/* ---- Refused calls ----------------------------------------------------- */
-
-/* Kinds of system calls that can be made to fail. */
-enum {
-    CALL_MMAP = 1,
-    CALL_MADVISE = 2,
-    CALL_FALLOCATE = 4,
-    CALL_TRUNCATE = 8,
-    CALL_SYNC = 16,
-    CALL_OPEN = 32,
-    CALL_LOCK = 64,
-    CALL_STAT = 128,
-    CALL_READ = 256,
-    CALL_THREAD = 512,
-    CALL_ALL = 1023
-};
-
-/* Those of `kinds` fail from the `after`-th on, `count` of them, with `error` (0: the
- * usual one).  Returns nothing: ask fault_hits. */
-void fault_set(unsigned kinds, unsigned after, unsigned count, int error);
-void fault_clear(void);
-unsigned fault_hits(void);  /* calls made to fail since expect() */
-void fault_reset(void);     /* of which this is a part */
-unsigned fault_calls(void); /* calls of those kinds since fault_set */
-
-/* It could not be told whether the machine has restarted: files may be torn. */
-extern bool boot_id_refused;
-
-/* The same numbers in every run: what getrandom gives from here on. */
-void random_restart(void);
-
-/* Checksums are a constant, so that all agree; else as they are. */
-extern bool checksums_agree;
 
 #endif
