@@ -47,7 +47,7 @@ extern "C" {
 
 /* The library's source turns the inlined functions below into ordinary ones. */
 #ifndef VISTA_INLINE
-#define VISTA_INLINE static inline
+#define VISTA_INLINE static inline __attribute__((always_inline))
 #endif
 
 typedef struct vista_segment vista_segment;
@@ -196,7 +196,7 @@ VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length);
 
 /* Declares `count` ranges, all or (on error, as above) none.  In the cache-line
  * class they share one fence, which makes this the faster call for several. */
-int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int count);
+VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int count);
 
 /*
  * Commits: on return all of the transaction's changes will be found after a
@@ -378,17 +378,17 @@ int vista_check(const char *path, unsigned flags, vista_report_fn report, void *
  * the path has few of both.  Two checks are made less exact than they could be,
  * and what they miss goes out of line.
  *
- * A short record of the undo log, format 1: this header, then the bytes as they
- * were, padded to 8, then eight zero bytes or the next record.  It is written in the
- * kill-safe class, where it counts once its stamp, stored last, is that of its slot.
+ * A record of the undo log, format 1, as the kill-safe class has it: a stamp; the shape,
+ * which is the lengths of one to seven ranges, 9 bits each, and VISTA_SHORT; then each
+ * range's address and the bytes as they were, padded to 8; then eight zero bytes or the
+ * next record.  It counts once its stamp, stored last, is that of its slot.
  */
-struct vista_record1 {
-    uint64_t stamp; /* 0: the transaction's, unique in the file's life */
-    uint64_t where; /* 8: the range: offset in the data | length << VISTA_LENGTH_SHIFT */
-};
-#define VISTA_LENGTH_SHIFT 44
+#define VISTA_SHORT ((uint64_t)1 << 63)
+#define VISTA_SHAPE_BITS 9
 #define VISTA_STAMP_STEP 0x2000u /* from one transaction's stamp to the slot's next */
 #define VISTA_INLINE_LENGTH 256  /* longer ranges go out of line */
+#define VISTA_INLINE_RANGES 7    /* more in one call do, too */
+#define VISTA_INLINE_RECORD (24 + VISTA_INLINE_LENGTH + 8) /* the longest of one range */
 
 /* The beginning of a transaction's handle. */
 struct vista_tx {
@@ -397,8 +397,8 @@ struct vista_tx {
                          format 1.  Odd: commit takes more than to discard the log. */
     uintptr_t first;  /* where the log begins: what `next` becomes at the end, as */
     uintptr_t closed; /* limit1 becomes this: VISTA_CLOSED */
-    uintptr_t base;   /* the data that ranges may lie in */
-    size_t inner;     /* the last offset in it where an inlined range may begin */
+    uintptr_t minus;  /* added to an address: its offset in the segment's data */
+    size_t inner;     /* the last such offset where an inlined range may begin */
     uint64_t stamp;   /* of the open transaction, or of the next */
     uint64_t *word;   /* the same as it is stored in the slot: the commit point */
     uintptr_t room;   /* what limit1 becomes when a transaction begins */
@@ -408,20 +408,22 @@ struct vista_tx {
 
 /* The beginning of a segment's handle. */
 struct vista_segment {
-    uint64_t number; /* 0: not mapped here (unmapped, or in a forked child) */
+    uint64_t number; /* VISTA_UNMAPPED: not mapped here (unmapped, or in a forked child) */
 };
+
+#define VISTA_UNMAPPED UINT64_MAX
 
 /* A handle that this thread may begin when it is not open: a cache that may be
  * emptied at any time. */
 struct vista_thread_cache {
-    uint64_t number; /* of the segment that tx belongs to */
-    vista_tx *tx;    /* NULL: empty */
+    uint64_t number; /* of the segment that tx belongs to; 0: empty */
+    vista_tx *tx;
 };
 extern __thread struct vista_thread_cache vista_thread_cache
     __attribute__((tls_model("initial-exec")));
 
 vista_tx *vista_begin_out_of_line(vista_segment *segment, unsigned mode);
-int vista_set_range_out_of_line(vista_tx *tx, void *address, size_t length);
+int vista_set_ranges_out_of_line(vista_tx *tx, const struct iovec *ranges, int count);
 int vista_end_out_of_line(vista_tx *tx, unsigned mode);
 
 typedef uint64_t vista_pair __attribute__((vector_size(16), aligned(8), may_alias));
@@ -441,66 +443,137 @@ typedef uint64_t vista_word __attribute__((may_alias));
 /* The compiler must not move a store over this. */
 #define VISTA_COMPILER_BARRIER() __asm__ __volatile__("" ::: "memory")
 
-/* The same for the bytes of one range or record alone, so that what else the compiler
- * holds in registers stays there. */
-struct vista_bytes {
-    char byte[VISTA_INLINE_LENGTH + 24];
-};
-#define VISTA_BYTES(address) (*(struct vista_bytes *)(address))
+/* The same for what is at `address` alone, so that what else the compiler holds in
+ * registers stays there. */
+#define VISTA_MEMORY(address) (*(char(*)[])(address))
+
+/* Of one range in a record. */
+#define VISTA_ITEM(length) (sizeof(vista_word) + (((length) + 7) & ~(size_t)7))
+
+/* Copies a range, address and bytes, to the log; to where the next goes. */
+static inline __attribute__((always_inline)) uint64_t *vista_put(uint64_t *item, const void *range,
+                                                                 size_t length, int last)
+{
+    const size_t whole = (length - 1) & ~(size_t)7; /* all but the last word */
+    uint64_t tail = 0;
+
+    *item = (uintptr_t)range;
+    memcpy(item + 1, range, whole);
+    memcpy(&tail, (const char *)range + whole, length - whole);
+    if (last) { /* with eight zero bytes behind it */
+        const vista_pair both = {tail, 0};
+
+        *(vista_pair *)((char *)(item + 1) + whole) = both;
+    } else {
+        *(vista_word *)((char *)(item + 1) + whole) = tail;
+    }
+    return (uint64_t *)((char *)item + VISTA_ITEM(length));
+}
+
+/* The steps of vista_set_ranges for one of the ranges, of which there are `count`. */
+#define VISTA_EACH(step) step(0) step(1) step(2) step(3) step(4) step(5) step(6)
+#define VISTA_ALL(step, operator) \
+    (step(0) operator step(1) operator step(2) operator step(3) operator step(4) operator step(5) \
+     operator step(6))
+#define VISTA_LOAD(i) \
+    void *const address##i = count > i ? ranges[i].iov_base : NULL; \
+    const size_t length##i = count > i ? ranges[i].iov_len : 1;
+#define VISTA_BRIEF(i) \
+    (__builtin_constant_p(length##i) & (length##i > 0) & (length##i <= VISTA_INLINE_LENGTH))
+#define VISTA_NEED(i) (count > i ? VISTA_ITEM(length##i) : 0)
+#define VISTA_SHAPE(i) (count > i ? (uint64_t)length##i << (VISTA_SHAPE_BITS * i) : 0)
+#define VISTA_INSIDE(i) (count <= i || VISTA_LIKELY((uintptr_t)address##i + minus <= inner))
+#define VISTA_PUT(i) \
+    if (count > i) \
+        item = vista_put(item, address##i, length##i, count == i + 1);
+#define VISTA_OPEN(i) \
+    if (count > i) \
+        __asm__ __volatile__("" : "+m"(VISTA_MEMORY(address##i)) : "m"(*record));
+#define VISTA_COPY(i) {address##i, length##i},
 
 VISTA_INLINE vista_tx *vista_begin_transaction(vista_segment *segment, unsigned mode)
 {
     struct vista_thread_cache *cache = &vista_thread_cache;
     vista_tx *tx = cache->tx;
 
-    if (VISTA_UNLIKELY(tx == NULL || segment == NULL || cache->number != segment->number ||
-                       mode != 0 || __atomic_load_n(&tx->limit1, __ATOMIC_ACQUIRE) != VISTA_CLOSED))
+    if (VISTA_UNLIKELY(segment == NULL || cache->number != segment->number || mode != 0 ||
+                       __atomic_load_n(&tx->limit1, __ATOMIC_ACQUIRE) != VISTA_CLOSED))
         return vista_begin_out_of_line(segment, mode);
     __atomic_store_n(&tx->limit1, tx->room, __ATOMIC_RELAXED);
     return tx;
 }
 
+VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int count)
+{
+    if (VISTA_LIKELY(__builtin_constant_p(count) && count > 0 && count <= VISTA_INLINE_RANGES &&
+                     ranges != NULL)) {
+        VISTA_EACH(VISTA_LOAD)
+        const uint64_t shape = VISTA_SHORT | VISTA_ALL(VISTA_SHAPE, |);
+        const size_t need = 3 * sizeof(vista_word) + VISTA_ALL(VISTA_NEED, +);
+        const size_t beyond = need > VISTA_INLINE_RECORD ? need - VISTA_INLINE_RECORD : 0;
+
+        if (VISTA_LIKELY(VISTA_ALL(VISTA_BRIEF, &) && tx != NULL)) {
+            const uintptr_t next = tx->next, minus = tx->minus;
+            const size_t inner = tx->inner;
+
+            if (VISTA_LIKELY(next + beyond <= tx->limit1) && VISTA_ALL(VISTA_INSIDE, &&)) {
+                uint64_t *const record = (uint64_t *)next, *item = record + 2;
+
+                record[1] = shape;
+                VISTA_EACH(VISTA_PUT)
+                __asm__ __volatile__("" : "+m"(VISTA_MEMORY(record)));
+                *record = tx->stamp;
+                /* Now it counts, and the program may store. */
+                VISTA_EACH(VISTA_OPEN)
+                tx->next = (uintptr_t)item;
+                return 0;
+            }
+        }
+        {
+            /* Not the caller's array, which need then not be in memory on the way above. */
+            const struct iovec copy[] = {VISTA_EACH(VISTA_COPY)};
+
+            return vista_set_ranges_out_of_line(tx, copy, count);
+        }
+    }
+    return vista_set_ranges_out_of_line(tx, ranges, count);
+}
+
 VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length)
 {
+    struct iovec range;
+
     if (__builtin_constant_p(length) && length > 0 && length <= VISTA_INLINE_LENGTH && tx != NULL) {
-        const uintptr_t next = tx->next;
-        const uint64_t offset = (uintptr_t)address - tx->base;
+        uint64_t *const record = (uint64_t *)tx->next;
 
-        if (VISTA_LIKELY(offset <= tx->inner && next <= tx->limit1)) {
-            struct vista_record1 *record = (struct vista_record1 *)next;
-            const size_t need = sizeof *record + ((length + 7) & ~(size_t)7);
-            const size_t whole = (length - 1) & ~(size_t)7; /* all but the last word */
-            uint64_t last = 0;
-            vista_pair both;
-            void *range = address;
+        if (VISTA_LIKELY((uintptr_t)address + tx->minus <= tx->inner && tx->next <= tx->limit1)) {
+            uint64_t *const end = vista_put(record + 2, address, length, 1);
 
-            __asm__("" : "+r"(range)); /* what it points to is not for warnings to guess */
-            __asm__ __volatile__("" : "+m"(VISTA_BYTES(range)));
-            memcpy(record + 1, range, whole);
-            memcpy(&last, (const char *)range + whole, length - whole);
-            both[0] = last; /* with eight zero bytes */
-            both[1] = 0;
-            *(vista_pair *)((char *)(record + 1) + whole) = both;
-            record->where = offset | (uint64_t)length << VISTA_LENGTH_SHIFT;
-            __asm__ __volatile__("" : "+m"(VISTA_BYTES(record)));
-            record->stamp = tx->stamp;
-            /* Now it counts, and the program may store. */
-            __asm__ __volatile__("" : "+m"(VISTA_BYTES(range)) : "m"(*record));
-            tx->next = next + need;
+            record[1] = VISTA_SHORT | length;
+
+            __asm__ __volatile__("" : "+m"(VISTA_MEMORY(record)));
+            *record = tx->stamp;
+            __asm__ __volatile__("" : "+m"(VISTA_MEMORY(address)) : "m"(*record));
+            tx->next = (uintptr_t)end;
             return 0;
         }
     }
-    return vista_set_range_out_of_line(tx, address, length);
+    range.iov_base = address;
+    range.iov_len = length;
+    return vista_set_ranges_out_of_line(tx, &range, 1);
 }
 
 VISTA_INLINE int vista_end_transaction(vista_tx *tx, unsigned mode)
 {
+    uint64_t stamp;
+
     if (VISTA_UNLIKELY(tx == NULL || vista_thread_cache.tx != tx || mode != 0 ||
                        tx->limit1 % 2 != 0))
         return vista_end_out_of_line(tx, mode);
-    tx->stamp += VISTA_STAMP_STEP;
+    stamp = tx->stamp + VISTA_STAMP_STEP;
+    tx->stamp = stamp;
     VISTA_COMPILER_BARRIER();
-    *tx->word = tx->stamp; /* the commit point: every record of the log is void */
+    *tx->word = stamp; /* the commit point: every record of the log is void */
     VISTA_COMPILER_BARRIER();
 #if defined(VISTA_THREAD_SANITIZER)
     tx->next = tx->first;

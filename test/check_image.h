@@ -83,6 +83,7 @@ static inline void make_file(uint64_t size, uint64_t max_size)
                                 .features_must = VI_MUST_HEAP | VI_MUST_SPARSE,
                                 .uuid = {1, 2, 3},
                                 .address = 0x550000200000,
+                                .mapped = 0x550000000000,
                                 .size = size,
                                 .max_size = max_size,
                                 .clean = 1,

@@ -446,7 +446,7 @@ static const struct {
     {FIELD(real_class), 4, EBADMSG, "damaged"},
     {FIELD(reserved1), 1, EBADMSG, "damaged"},
     {FIELD(reserved2), 1, EBADMSG, "damaged"},
-    {FIELD(reserved2[9]), 1, EBADMSG, "damaged"},
+    {FIELD(reserved2[8]), 1, EBADMSG, "damaged"},
     {FIELD(reserved3), 1, EBADMSG, "damaged"},
 };
 

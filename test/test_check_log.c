@@ -10,16 +10,15 @@
 static void append(unsigned kind, uint64_t offset, uint32_t length, const void *payload,
                    size_t payload_size)
 {
-    struct vi_record_header *record = (struct vi_record_header *)(image.meta + image.next);
+    uint64_t *record = (uint64_t *)(image.meta + image.next);
 
-    *record = (struct vi_record_header){.stamp = image.stamp | VI_STAMP_LONG,
-                                        .offset = offset,
-                                        .kind = (uint16_t)kind,
-                                        .length = length};
+    record[0] = image.stamp;
+    record[1] = (uint64_t)kind << VI_KIND_SHIFT | length;
+    record[2] = image.superblock.mapped + offset;
     if (payload_size != 0)
-        memcpy(record + 1, payload, payload_size);
+        memcpy(record + 3, payload, payload_size);
     image.last = image.next;
-    image.next += sizeof *record + (payload_size + 7) / 8 * 8;
+    image.next += 3 * sizeof *record + (payload_size + 7) / 8 * 8;
 }
 
 static void finish_slot(void)
@@ -88,13 +87,17 @@ START_TEST(test_finishing_nothing)
 }
 END_TEST
 
-static const struct vi_record_header bad_records[] = {
+static const struct {
+    uint64_t offset;
+    uint32_t length;
+    uint8_t kind;
+} bad_records[] = {
     {.kind = VI_KIND_UNDO, .offset = UNITS * VI_UNIT + 1},
     {.kind = VI_KIND_UNDO, .offset = UNITS * VI_UNIT - 7, .length = 8},
     {.kind = VI_KIND_UNDO, .offset = ~(uint64_t)0 - 3, .length = 8},
-    {.kind = VI_KIND_UNDO, .member = 1},
+    {.kind = VI_KIND_UNDO, .offset = 0, .length = VI_SLOT_SIZE}, /* past the slot's end */
     {.kind = VI_KINDS},
-    {.kind = 0xffff},
+    {.kind = 0x7f},
     {.kind = VI_KIND_ALLOC, .offset = 8},
     {.kind = VI_KIND_ALLOC, .offset = COARSE_UNIT * VI_UNIT + VI_UNIT},
     {.kind = VI_KIND_ALLOC, .offset = FREE_UNIT * VI_UNIT},
@@ -119,14 +122,14 @@ static const struct vi_record_header bad_records[] = {
 
 START_TEST(test_bad_record)
 {
-    const struct vi_record_header *bad = &bad_records[_i];
+    const bool too_long = bad_records[_i].length == VI_SLOT_SIZE;
     char part[64];
 
     append(VI_KIND_UNDO, 100, 4, "good", 4);
-    append(bad->kind, bad->offset, bad->length, NULL, 0);
-    ((struct vi_record_header *)(image.meta + image.last))->member = bad->member;
+    append(bad_records[_i].kind, bad_records[_i].offset, bad_records[_i].length, NULL, 0);
     make_unclean();
-    snprintf(part, sizeof part, "a record of kind %u (", bad->kind);
+    snprintf(part, sizeof part, "a record of kind %u (",
+             too_long ? VI_KINDS : bad_records[_i].kind);
     expect_damage(part);
 }
 END_TEST

@@ -268,7 +268,7 @@ static bool can_count(void)
 
 START_TEST(instructions)
 {
-    uint64_t loop, none, one, two, five;
+    uint64_t loop, none, one, two, five, together;
 
     if (!can_count())
         return;
@@ -280,11 +280,15 @@ START_TEST(instructions)
     none = count(no_range) - loop;
     one = count(one_range) - loop;
     five = count(debit_credit) - loop;
-    printf("instructions: an empty transaction %llu, of one range %llu, debit-credit %llu\n",
-           (unsigned long long)none, (unsigned long long)one, (unsigned long long)five);
+    together = count(debit_credit_at_once) - loop;
+    printf("instructions: an empty transaction %llu, of one range %llu, debit-credit %llu, its "
+           "ranges at once %llu\n",
+           (unsigned long long)none, (unsigned long long)one, (unsigned long long)five,
+           (unsigned long long)together);
     ck_assert_uint_le(none, 80);
     ck_assert_uint_le(one, 100);
     ck_assert_uint_le(five, 350);
+    ck_assert_uint_le(together, 200);
     one = count(malloc_and_free) - loop;
     two = count(malloc_and_abort) - loop;
     printf("instructions: a block allocated and one freed %llu, allocations aborted %llu\n",

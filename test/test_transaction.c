@@ -297,6 +297,50 @@ START_TEST(batch_refused_half_way)
 }
 END_TEST
 
+static int declare_seven(vista_tx *tx, char *const at[7])
+{
+    const struct iovec ranges[] = {{at[0], 8}, {at[1], 8},   {at[2], 1}, {at[3], 255},
+                                   {at[4], 7}, {at[5], 256}, {at[6], 16}};
+
+    return vista_set_ranges(tx, ranges, 7);
+}
+
+/* The inlined batch: bounds of each range, the end of the log, handles that ended. */
+START_TEST(inlined_batch)
+{
+    static const size_t lengths[] = {8, 8, 1, 255, 7, 256, 16};
+    char *const data = (char *)base;
+    char *at[7];
+    vista_tx *tx = begin();
+
+    for (int i = 0; i < 7; i++)
+        at[i] = data + SIZE - lengths[i];
+    OK(declare_seven(tx, at));
+    for (int i = 0; i < 7; i++)
+        at[i] = data + 1000 * i;
+    for (int i = 0; i < 7; i++) {
+        char *const outside[] = {data - 1, data + SIZE - lengths[i] + 1, data + SIZE, NULL,
+                                 (char *)UINTPTR_MAX - lengths[i] / 2};
+        char *const good = at[i];
+
+        for (size_t j = 0; j < sizeof outside / sizeof outside[0]; j++) {
+            at[i] = outside[j];
+            FAILS(declare_seven(tx, at), EINVAL, "range");
+        }
+        at[i] = good;
+    }
+    for (int round = 0; round < 200; round++) { /* 120 KB of log */
+        OK(declare_seven(tx, at));
+        for (int i = 0; i < 7; i++)
+            memset(at[i], round, lengths[i]);
+    }
+    OK(vista_abort_transaction(tx));
+    expect_model();
+    FAILS(declare_seven(tx, at), EINVAL, "ended");
+    FAILS(declare_seven(NULL, at), EINVAL, "NULL");
+}
+END_TEST
+
 /* ---- Logs that grow ---------------------------------------------------- */
 
 START_TEST(logs_grow)
@@ -667,6 +711,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, batches);
     tcase_add_test(tests, batch_refused_half_way);
+    tcase_add_test(tests, inlined_batch);
     tests = test_case(suite, "growth", 20);
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, logs_grow);

@@ -17,7 +17,7 @@ int vista_open_pages(vista_tx *handle, void *address, size_t length)
 
     if (tx == NULL)
         return -1;
-    offset = (uintptr_t)address - tx->log.cursor.base;
+    offset = (uintptr_t)address - (uintptr_t)tx->segment->map.data;
     if (offset > tx->segment->map.data_size || length > tx->segment->map.data_size - offset)
         return vi_fail(EINVAL, "vista_open_pages: %p + %zu is not inside the %zu bytes of %s",
                        address, length, tx->segment->map.data_size, tx->segment->path);
@@ -25,7 +25,7 @@ int vista_open_pages(vista_tx *handle, void *address, size_t length)
         return vi_ranges_prepare(tx, address, length);
     first = offset / VI_PAGE * VI_PAGE;
     end = length != 0 ? (offset + length + VI_PAGE - 1) / VI_PAGE * VI_PAGE : first;
-    pages = (struct iovec){(void *)(tx->log.cursor.base + first), end - first};
+    pages = (struct iovec){tx->segment->map.data + first, end - first};
     return vi_tx_declare(tx, &pages, 1);
 }
 

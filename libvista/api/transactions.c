@@ -27,15 +27,7 @@ vista_tx *vista_begin_out_of_line(vista_segment *handle, unsigned mode)
     return tx != NULL ? &tx->log.cursor : NULL;
 }
 
-int vista_set_range_out_of_line(vista_tx *handle, void *address, size_t length)
-{
-    const struct iovec range = {address, length};
-    struct vi_tx *tx = vi_tx_check(handle);
-
-    return tx != NULL ? vi_tx_declare(tx, &range, 1) : -1;
-}
-
-int vista_set_ranges(vista_tx *handle, const struct iovec *ranges, int count)
+int vista_set_ranges_out_of_line(vista_tx *handle, const struct iovec *ranges, int count)
 {
     struct vi_tx *tx = vi_tx_check(handle);
 

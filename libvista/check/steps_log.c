@@ -202,7 +202,7 @@ static bool record_good(const struct vi_check *check, const struct vi_record *re
 {
     const uint64_t size = check->superblock->size;
 
-    if (record->member != 0 || record->kind >= VI_KINDS)
+    if (record->kind >= VI_KINDS)
         return false;
     if (record->kind == VI_KIND_UNDO)
         return record->offset <= size && record->length <= size - record->offset;
@@ -275,6 +275,7 @@ void vi_check_records(struct vi_check *check)
         .file = check->file,
         .seed = vi_crc32c(0, check->superblock->uuid, sizeof check->superblock->uuid),
         .checked = check->superblock->log_class != VISTA_CLASS_KILL,
+        .mapped = check->superblock->mapped,
         .chunks_offset = check->superblock->chunks_offset,
         .units = check->superblock->chunks_size / VI_CHUNK_UNIT,
     };

@@ -6,8 +6,8 @@
 
 #include "core/chunks.h"
 
-/* A record of no bytes; what follows it may have to begin on a line. */
-#define HEAD sizeof(struct vi_record_header)
+/* A record of no bytes, and the most it takes. */
+#define HEAD (4 * sizeof(uint64_t))
 _Static_assert(HEAD <= VI_LINE, "a head is within a line");
 _Static_assert(sizeof(struct vi_slot_header) == sizeof(struct vi_chunk_header),
                "slots and chunks begin alike");
@@ -69,9 +69,9 @@ int vi_aside_reserve(struct vi_aside *aside, struct vi_log *log, uint32_t length
 }
 
 /* Behind the head of the chunk at `place`. */
-static struct vi_place behind_head(struct vi_place place)
+static struct vi_place behind_head(const struct vi_log *log, struct vi_place place)
 {
-    place.at += HEAD;
+    place.at += log->logs->checked ? HEAD : HEAD - sizeof(uint64_t);
     return place;
 }
 
@@ -92,7 +92,7 @@ void vi_aside_begin(struct vi_aside *aside, const struct vi_log *log)
     }
     vi_fence(log->logs->persist);
     place = place_at((uintptr_t)log->cursor.word, 0);
-    move_to(&aside->log, behind_head(next_place(log, place)));
+    move_to(&aside->log, behind_head(log, next_place(log, place)));
 }
 
 void vi_aside_append(struct vi_aside *aside, uint64_t offset, const void *image)
@@ -101,7 +101,7 @@ void vi_aside_append(struct vi_aside *aside, uint64_t offset, const void *image)
 
     if (log->place.end - log->cursor.next < record_room(aside->length) + CHUNK_ROOM / 2) {
         vi_log_flush(log);
-        move_to(log, behind_head(next_place(log, log->place)));
+        move_to(log, behind_head(log, next_place(log, log->place)));
     }
     vi_log_append_undo(log, offset, aside->length, image);
 }

@@ -219,6 +219,7 @@ int vi_logs_open(struct vi_logs *logs, unsigned char *meta, const struct vi_supe
         .file = file,
         .persist = persist,
         .seed = vi_crc32c(0, superblock->uuid, sizeof superblock->uuid),
+        .mapped = superblock->mapped,
         .checked = superblock->log_class != VISTA_CLASS_KILL,
         .chunks_offset = superblock->chunks_offset,
         .units = superblock->chunks_size / VI_CHUNK_UNIT,

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "core/chunks.h"
 
+#define HEADER_MAX (3 * sizeof(uint64_t))
 #define TERMINATOR sizeof(uint64_t)
 
 static uintptr_t line_up(uintptr_t at)
@@ -23,78 +24,27 @@ static uintptr_t line_up(uintptr_t at)
     return (at + VI_LINE - 1) & ~(uintptr_t)(VI_LINE - 1);
 }
 
+/* Where a record has its shape. */
+static uint64_t *shape_of(const struct vi_log *log, const uint64_t *record)
+{
+    return (uint64_t *)record + (log->logs->checked ? 2 : 1);
+}
+
+/* Of what an item has behind its address, with the padding. */
 static size_t payload_size(unsigned kind, uint32_t length)
 {
     if (kind == VI_KIND_UNDO)
-        return length;
+        return ((size_t)length + 7) & ~(size_t)7;
     return kind == VI_KIND_ROOT ? 2 * sizeof(struct vi_root) : 0;
 }
 
-static size_t padded(size_t payload)
+static uint64_t record_check(const struct vi_log *log, const uint64_t *record, uint64_t bytes)
 {
-    return (payload + 7) & ~(size_t)7;
-}
+    const uint64_t place[4] = {log->slot, (uintptr_t)record - (uintptr_t)log->logs->meta, record[0],
+                               bytes};
 
-static size_t record_size(size_t payload)
-{
-    return sizeof(struct vi_record_header) + padded(payload);
-}
-
-static uint32_t record_check(const struct vi_log *log, const struct vi_record_header *header)
-{
-    const uint64_t position[2] = {log->slot, (uintptr_t)header - (uintptr_t)log->logs->meta};
-    uint32_t crc = vi_crc32c(log->logs->seed, position, sizeof position);
-
-    crc = vi_crc32c(crc, header, offsetof(struct vi_record_header, check));
-    return vi_crc32c(crc, header + 1, payload_size(header->kind, header->length));
-}
-
-struct vi_place vi_log_place(const struct vi_log *log)
-{
-    struct vi_place place = log->place;
-
-    place.at = log->cursor.next;
-    if (log->logs->checked && place.at == log->flushed)
-        place.at = line_up(place.at);
-    return place;
-}
-
-int vi_log_plan(struct vi_log *log, struct vi_place *place, size_t payload)
-{
-    const size_t need = record_size(payload) + TERMINATOR;
-    struct vi_chunk_header *chunk;
-
-    if (place->end >= place->at && place->end - place->at >= need) {
-        place->at += need - TERMINATOR;
-        return 0;
-    }
-    chunk = vi_chunk_next(log->logs, log->slot, place->chunk);
-    if (chunk == NULL || chunk->size < sizeof *chunk + need)
-        chunk = vi_chunk_link(log->logs, log->slot, place->chunk, place->index + 1,
-                              sizeof *chunk + need, log->start.index != 0);
-    if (chunk == NULL)
-        return -1;
-    *place = (struct vi_place){.chunk = (uintptr_t)chunk,
-                               .at = (uintptr_t)(chunk + 1) + need - TERMINATOR,
-                               .end = (uintptr_t)chunk + chunk->size,
-                               .index = place->index + 1};
-    return 0;
-}
-
-/* Moves the cursor to where the planned record begins. */
-static void move(struct vi_log *log, const struct vi_place *place, uintptr_t at)
-{
-    if (place->chunk != log->place.chunk) {
-        if (log->flushed != log->cursor.next)
-            vi_flush(log->logs->persist, (void *)log->flushed, log->cursor.next - log->flushed);
-        log->flushed = at;
-        log->place = *place;
-        if (log->cursor.limit1 != VI_GATED)
-            __atomic_store_n(&log->cursor.limit1, vi_log_limit(place->end) | 1u, __ATOMIC_RELAXED);
-    } else if (log->flushed == log->cursor.next) {
-        log->flushed = at;
-    }
-    log->cursor.next = at;
+    return bytes << 32 |
+           vi_crc32c(vi_crc32c(log->logs->seed, place, sizeof place), record + 2, bytes);
 }
 
 /* Sees to it that what is stored behind a record cannot be taken for the next: before
@@ -110,56 +60,144 @@ static void terminate(const struct vi_log *log, uintptr_t end)
     for (int i = 0; i < 2; i++) {
         uint64_t *next = (uint64_t *)places[i];
 
-        if (places[i] < log->place.end && *next == (log->cursor.stamp | VI_STAMP_LONG)) {
+        if (places[i] < log->place.end && *next == log->cursor.stamp) {
             *next = 0;
             vi_flush_fence(log->logs->persist, next, sizeof *next);
         }
     }
 }
 
-static int append(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32_t length,
-                  const void *payload)
+/* Begins a record that has room for an item of `size` bytes, in the next chunk if need be. */
+static int begin_record(struct vi_log *log, size_t size)
 {
-    const size_t bytes = payload_size(kind, length);
-    struct vi_place place = vi_log_place(log);
-    struct vi_record_header *header;
+    const size_t need = HEADER_MAX + size + TERMINATOR;
+    uintptr_t at = log->cursor.next;
 
-    if (vi_log_plan(log, &place, bytes) != 0)
-        return -1;
-    move(log, &place, place.at - record_size(bytes));
-    header = (struct vi_record_header *)log->cursor.next;
-    terminate(log, place.at);
-    header->offset = offset;
-    header->length = length;
-    header->kind = (uint16_t)kind;
-    header->member = 0;
-    header->check = 0;
-    header->reserved = 0;
+    if (log->flushed == at) {
+        if (log->logs->checked)
+            at = line_up(at);
+        log->flushed = at;
+    }
+    if (at > log->place.end || log->place.end - at < need) {
+        struct vi_chunk_header *chunk = vi_chunk_next(log->logs, log->slot, log->place.chunk);
+
+        if (chunk == NULL || chunk->size < sizeof *chunk + need)
+            chunk = vi_chunk_link(log->logs, log->slot, log->place.chunk, log->place.index + 1,
+                                  sizeof *chunk + need, log->start.index != 0);
+        if (chunk == NULL)
+            return -1;
+        if (log->flushed < log->cursor.next)
+            vi_flush(log->logs->persist, (void *)log->flushed, log->cursor.next - log->flushed);
+        at = (uintptr_t)(chunk + 1);
+        log->flushed = at;
+        log->place = (struct vi_place){.chunk = (uintptr_t)chunk,
+                                       .end = (uintptr_t)chunk + chunk->size,
+                                       .index = log->place.index + 1};
+        if (log->cursor.limit1 != VI_GATED)
+            __atomic_store_n(&log->cursor.limit1, vi_log_limit(log->place.end) | 1u,
+                             __ATOMIC_RELAXED);
+    }
+    log->record = (uint64_t *)at;
+    if (log->first == NULL)
+        log->first = log->record;
+    *shape_of(log, log->record) = 0;
+    log->cursor.next = (uintptr_t)(shape_of(log, log->record) + 1);
+    log->items = 0;
+    return 0;
+}
+
+struct vi_mark vi_log_start(struct vi_log *log)
+{
+    log->record = NULL;
+    log->first = NULL;
+    return (struct vi_mark){log->cursor.next, log->cursor.limit1, log->flushed, log->place};
+}
+
+int vi_log_add(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32_t length,
+               const void *payload)
+{
+    const bool brief = kind == VI_KIND_UNDO && length > 0 && length <= VISTA_INLINE_LENGTH;
+    const size_t bytes = payload_size(kind, length), size = sizeof(uint64_t) + bytes;
+    uint64_t *item, *shape;
+
+    if (log->record == NULL || !brief || log->items == VISTA_INLINE_RANGES ||
+        log->place.end - log->cursor.next < size + TERMINATOR) {
+        vi_log_seal(log);
+        if (begin_record(log, size) != 0)
+            return -1;
+    }
+    shape = shape_of(log, log->record);
+    item = (uint64_t *)log->cursor.next;
+    log->cursor.next += size;
+    if (brief) {
+        *shape |= VISTA_SHORT | (uint64_t)length << VISTA_SHAPE_BITS * log->items++;
+    } else {
+        *shape = (uint64_t)kind << VI_KIND_SHIFT | length;
+        log->items = VISTA_INLINE_RANGES; /* it takes no more */
+    }
+    *item = log->logs->mapped + offset;
     VISTA_COMPILER_BARRIER();
     if (bytes != 0)
-        memcpy(header + 1, payload, bytes);
+        memcpy(item + 1, payload, kind == VI_KIND_UNDO ? length : bytes);
+    return 0;
+}
+
+void vi_log_seal(struct vi_log *log)
+{
+    uint64_t *record = log->record;
+
+    if (record == NULL)
+        return;
+    log->record = NULL;
+    terminate(log, log->cursor.next);
     VISTA_COMPILER_BARRIER();
-    header->stamp = log->cursor.stamp | VI_STAMP_LONG;
+    *record = log->cursor.stamp;
     if (log->logs->checked)
-        header->check = record_check(log, header);
+        record[1] = record_check(log, record, log->cursor.next - (uintptr_t)(record + 2));
     VISTA_COMPILER_BARRIER();
-    log->cursor.next = place.at;
+}
+
+static void make_void(const struct vi_log *log, uint64_t *record)
+{
+    *record = 0;
+    vi_flush_fence(log->logs->persist, record, sizeof *record);
+}
+
+void vi_log_rewind(struct vi_log *log, const struct vi_mark *mark)
+{
+    uintptr_t chunk = mark->place.chunk;
+
+    if (log->first != NULL)
+        make_void(log, log->first);
+    while (chunk != log->place.chunk) { /* those after the first began where a chunk does */
+        chunk = (uintptr_t)vi_chunk_next(log->logs, log->slot, chunk);
+        make_void(log, (uint64_t *)(chunk + sizeof(struct vi_chunk_header)));
+    }
+    log->cursor.next = mark->next;
+    __atomic_store_n(&log->cursor.limit1, mark->limit1, __ATOMIC_RELAXED);
+    log->flushed = mark->flushed;
+    log->place = mark->place;
+}
+
+int vi_log_append_undo(struct vi_log *log, uint64_t offset, uint32_t length, const void *image)
+{
+    vi_log_start(log);
+    if (vi_log_add(log, VI_KIND_UNDO, offset, length, image) != 0)
+        return -1;
+    vi_log_seal(log);
     return 0;
 }
 
 int vi_log_append(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32_t length,
                   const void *payload)
 {
-    if (append(log, kind, offset, length, payload) != 0)
+    vi_log_start(log);
+    if (vi_log_add(log, kind, offset, length, payload) != 0)
         return -1;
+    vi_log_seal(log);
     log->kinds |= 1u << kind;
     vi_log_end_out_of_line(log);
     return 0;
-}
-
-int vi_log_append_undo(struct vi_log *log, uint64_t offset, uint32_t length, const void *image)
-{
-    return append(log, VI_KIND_UNDO, offset, length, image);
 }
 
 void vi_log_flush(struct vi_log *log)
@@ -201,50 +239,39 @@ void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log, uint64_t stam
     const uintptr_t slot = (uintptr_t)log->cursor.word;
 
     walk->log = log;
+    walk->shape = 0;
     walk->place = (struct vi_place){
         .chunk = slot, .at = slot + sizeof(struct vi_slot_header), .end = slot + VI_SLOT_SIZE};
     walk->stamp = stamp;
     walk->verify = verify && log->logs->checked;
 }
 
-/* Reads the transaction's record at `at`, if there is one. */
-static bool read_at(struct vi_walk *walk, uintptr_t at)
+/* Stands before the items of the transaction's record at `at`, if there is one. */
+static bool enter_record(struct vi_walk *walk, uintptr_t at)
 {
-    const struct vista_record1 *brief = (const struct vista_record1 *)at;
-    const struct vi_record_header *header = (const struct vi_record_header *)at;
-    const uintptr_t end = walk->place.end - TERMINATOR;
-    size_t bytes;
+    const uint64_t *record = (const uint64_t *)at, *shape = shape_of(walk->log, record);
+    uintptr_t end = walk->place.end - TERMINATOR;
 
-    if (at > end || end - at < sizeof *brief)
+    if (at > end || end - at < HEADER_MAX || *record != walk->stamp)
         return false;
-    if (brief->stamp == walk->stamp && !walk->log->logs->checked) {
-        bytes = brief->where >> VISTA_LENGTH_SHIFT;
-        walk->record =
-            (struct vi_record){.offset = brief->where & (((uint64_t)1 << VISTA_LENGTH_SHIFT) - 1),
-                               .length = (uint32_t)bytes,
-                               .payload = brief + 1,
-                               .at = at,
-                               .slot = walk->log->slot};
-    } else {
-        if (end - at < sizeof *header || header->stamp != (walk->stamp | VI_STAMP_LONG))
+    if (walk->log->logs->checked) {
+        const uint64_t bytes = record[1] >> 32;
+
+        if (bytes < sizeof *shape || bytes > end - (uintptr_t)shape ||
+            (walk->verify && record[1] != record_check(walk->log, record, bytes)))
             return false;
-        bytes = payload_size(header->kind, header->length);
-        walk->record = (struct vi_record){header->offset, header->length, header->kind,
-                                          header->member, header + 1,     at,
-                                          walk->log->slot};
+        end = (uintptr_t)shape + bytes;
     }
-    at = (uintptr_t)walk->record.payload;
-    if (end < at || end - at < padded(bytes) ||
-        (walk->verify && header->check != record_check(walk->log, header)))
-        return false;
-    walk->place.at = at + padded(bytes);
+    walk->shape = *shape;
+    walk->place.at = (uintptr_t)(shape + 1);
+    walk->end = end;
     return true;
 }
 
-static bool next_in_chunk(struct vi_walk *walk)
+static bool enter_record_in_chunk(struct vi_walk *walk)
 {
-    return read_at(walk, walk->place.at) ||
-           (walk->log->logs->checked && read_at(walk, line_up(walk->place.at)));
+    return enter_record(walk, walk->place.at) ||
+           (walk->log->logs->checked && enter_record(walk, line_up(walk->place.at)));
 }
 
 /* Moves to the chunk behind this one, if it is in the chain. */
@@ -264,12 +291,40 @@ static bool enter_next_chunk(struct vi_walk *walk)
 
 const struct vi_record *vi_walk_next(struct vi_walk *walk)
 {
-    if (next_in_chunk(walk) || (enter_next_chunk(walk) && next_in_chunk(walk)))
-        return &walk->record;
-    return NULL;
+    struct vi_record *record = &walk->record;
+    const uint64_t *item;
+    size_t bytes;
+
+    if (walk->shape == 0 && !enter_record_in_chunk(walk) &&
+        !(enter_next_chunk(walk) && enter_record_in_chunk(walk)))
+        return NULL;
+    item = (const uint64_t *)walk->place.at;
+    *record =
+        (struct vi_record){.at = walk->place.at, .payload = item + 1, .slot = walk->log->slot};
+    if (walk->shape & VISTA_SHORT) {
+        record->length = walk->shape & ((1u << VISTA_SHAPE_BITS) - 1);
+        walk->shape = (walk->shape & ~VISTA_SHORT) >> VISTA_SHAPE_BITS;
+        if (walk->shape != 0)
+            walk->shape |= VISTA_SHORT;
+    } else {
+        record->length = (uint32_t)walk->shape;
+        record->kind = (uint16_t)(walk->shape >> VI_KIND_SHIFT);
+        walk->shape = 0;
+    }
+    bytes = payload_size(record->kind, record->length);
+    if (walk->end - walk->place.at < sizeof *item ||
+        walk->end - walk->place.at - sizeof *item < bytes) {
+        record->kind = VI_KINDS; /* and the walk goes no further */
+        walk->shape = 0;
+        walk->place.at = walk->place.end;
+        return record;
+    }
+    record->offset = *item - walk->log->logs->mapped;
+    walk->place.at += sizeof *item + bytes;
+    return record;
 }
 
-/* Visits the `count` records that `walk` stands before, newest first: a few at once
+/* Visits the `count` items that `walk` stands before, newest first: a few at once
  * from a list, more as two halves.  So it needs no memory and no links, and a stack as
  * deep as the count has bits.  NOLINTNEXTLINE(misc-no-recursion) */
 static void visit_backward(struct vi_walk walk, uint64_t count,

@@ -24,6 +24,7 @@ struct vi_logs {
     const struct vi_file *file;
     const struct vi_persist *persist;
     uint32_t seed;          /* CRC32C of the file's UUID */
+    uint64_t mapped;        /* address of the data in records */
     bool checked;           /* records carry a CRC32C: the log's class flushes */
     uint64_t chunks_offset; /* of the chunk area */
     uint64_t units;         /* in it */
@@ -47,7 +48,7 @@ struct vi_place {
 /* limit1 of one whose log's space ends at `end`: an inlined record fits. */
 static inline uintptr_t vi_log_limit(uintptr_t end)
 {
-    return end - sizeof(struct vista_record1) - VISTA_INLINE_LENGTH - sizeof(uint64_t);
+    return end - VISTA_INLINE_RECORD;
 }
 
 /* One slot's log, while a transaction holds it. */
@@ -60,16 +61,19 @@ struct vi_log {
     struct vi_place place; /* its `at` is stale: cursor.next counts */
     struct vi_place start; /* where it is after a discard: the slot, or see core/aside.h */
     uintptr_t flushed;     /* records from here to cursor.next are not yet flushed */
+    /* While items are added: */
+    uint64_t *record; /* that they go to; NULL: none yet */
+    unsigned items;   /* in it */
+    uint64_t *first;  /* record since vi_log_start */
 };
 
-/* A record as it is read, short or long. */
+/* An item of a record, as it is read. */
 struct vi_record {
     uint64_t offset;
     uint32_t length;
-    uint16_t kind;
-    uint16_t member;
+    uint16_t kind; /* VI_KINDS: it makes no sense */
     const void *payload;
-    uintptr_t at;  /* where it begins */
+    uintptr_t at;  /* where it is */
     uint32_t slot; /* whose log it is in */
 };
 
@@ -113,23 +117,30 @@ int vi_log_take(struct vi_logs *logs, struct vi_log *log);
 /* Slot `slot` as it is stored, for recovery. */
 void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot);
 
-/* Makes sure that a record with `payload` bytes fits at `place`, which moves to
- * the next chunk if it must; that one is linked if there is none.  ENOSPC. */
-int vi_log_plan(struct vi_log *log, struct vi_place *place, size_t payload);
-
-/* Where the log stands now. */
-struct vi_place vi_log_place(const struct vi_log *log);
-
 /*
- * Appends a record, which is durable after vi_log_flush, and makes the commit go
- * out of line.  `payload` is for kinds that have one.  -1 with ENOSPC: nothing
- * was appended.
+ * Appends a record of one item, which is durable after vi_log_flush, and makes the
+ * commit go out of line.  `payload` is for kinds that have one.  -1 with ENOSPC:
+ * nothing was appended.
  */
 int vi_log_append(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32_t length,
                   const void *payload);
 
 /* The same for VI_KIND_UNDO, whose commit stays inlined while it can. */
 int vi_log_append_undo(struct vi_log *log, uint64_t offset, uint32_t length, const void *image);
+
+/*
+ * Several that share records, and count all or not at all: vi_log_start; vi_log_add for
+ * each; vi_log_seal or, when one could not be added, vi_log_rewind.
+ */
+struct vi_mark {
+    uintptr_t next, limit1, flushed;
+    struct vi_place place;
+};
+struct vi_mark vi_log_start(struct vi_log *log);
+int vi_log_add(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32_t length,
+               const void *payload);
+void vi_log_seal(struct vi_log *log);
+void vi_log_rewind(struct vi_log *log, const struct vi_mark *mark);
 
 /* The commit goes out of line. */
 static inline void vi_log_end_out_of_line(struct vi_log *log)
@@ -149,10 +160,12 @@ void vi_log_discard(struct vi_log *log);
 /* After the discard: begins again; gives chunks back past a bound. */
 void vi_log_reset(struct vi_log *log);
 
-/* Walking a log from its oldest record. */
+/* Walking a log from its oldest item. */
 struct vi_walk {
     const struct vi_log *log;
     struct vi_place place; /* `at`: where the next record would be */
+    uint64_t shape;        /* of the record's items that are left; 0: none */
+    uintptr_t end;         /* of the record, at the latest */
     uint64_t stamp;
     struct vi_record record; /* what vi_walk_next returned */
     bool verify;             /* compare checksums: not needed on what this process wrote */
@@ -160,7 +173,7 @@ struct vi_walk {
 void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log, uint64_t stamp, bool verify);
 const struct vi_record *vi_walk_next(struct vi_walk *walk);
 
-/* Calls `visit` for every record, newest first. */
+/* Calls `visit` for every item, newest first. */
 void vi_walk_backward(const struct vi_log *log, uint64_t stamp, bool verify,
                       void (*visit)(void *context, const struct vi_record *record), void *context);
 

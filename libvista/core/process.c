@@ -32,7 +32,7 @@ static void after_fork_in_child(void)
     for (struct vi_segment *segment = the_process->mapped; segment != NULL;
          segment = segment->next) {
         segment->state = VI_SEGMENT_FORKED;
-        segment->handle.number = 0;
+        segment->handle.number = VISTA_UNMAPPED;
         vi_tx_forget_all(segment);
         vi_file_forget(&segment->file);
     }
@@ -93,6 +93,7 @@ struct vi_segment *vi_process_new_segment(void)
         return NULL;
     memset(segment, 0, sizeof *segment);
     segment->file.fd = -1;
+    segment->handle.number = VISTA_UNMAPPED;
     pthread_mutex_init(&segment->lock, NULL);
     pthread_mutex_init(&segment->backing, NULL);
     pthread_mutex_init(&segment->root_lock, NULL);
@@ -123,7 +124,7 @@ void vi_process_remove(struct vi_segment *segment)
             break;
         }
     segment->state = VI_SEGMENT_CLOSED;
-    segment->handle.number = 0;
+    segment->handle.number = VISTA_UNMAPPED;
     segment->next = NULL;
     *process->closed_end = segment;
     process->closed_end = &segment->next;

@@ -16,8 +16,7 @@ static bool undo_valid(void *context, const struct vi_record *record)
 {
     const struct vi_segment *segment = context;
 
-    return record->member == 0 && record->length <= VI_RECORD_MAX &&
-           record->offset <= segment->map.data_size &&
+    return record->length <= VI_RECORD_MAX && record->offset <= segment->map.data_size &&
            record->length <= segment->map.data_size - record->offset;
 }
 

@@ -272,11 +272,13 @@ int vi_segment_start(struct vi_segment *segment)
         s->device = segment->file.device;
         s->inode = segment->file.inode;
         s->log_class = segment->persist.class;
+        s->mapped = (uintptr_t)segment->map.data;
         s->clean = 0;
         if (vi_superblock_write(&segment->file, &segment->persist, segment->map.meta, s) != 0 ||
             (segment->file.made && vi_file_sync_name(&segment->file) != 0))
             return -1;
         segment->logs.checked = segment->persist.flushes;
+        segment->logs.mapped = s->mapped;
     }
     segment->fresh = false;
     return vi_process_add(segment);

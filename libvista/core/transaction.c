@@ -80,7 +80,7 @@ static struct vi_tx *make_handle(struct vi_segment *segment)
         return NULL;
     }
     tx->range_count = 0; /* not kept by the inlined commit */
-    tx->log.cursor.base = (uintptr_t)segment->map.data;
+    tx->log.cursor.minus = -(uintptr_t)segment->map.data;
     tx->log.cursor.inner = segment->map.data_size - VISTA_INLINE_LENGTH;
     __atomic_store_n(&tx->log.cursor.number, segment->handle.number, __ATOMIC_RELAXED);
     tx->log.cursor.room = room(tx);
@@ -103,7 +103,7 @@ static void make_idle(struct vi_tx *tx)
 /* Is what the thread's cache holds still what was put there? */
 static bool is_cached(const struct vista_thread_cache *cache)
 {
-    return cache->tx != NULL &&
+    return cache->number != 0 &&
            __atomic_load_n(&cache->tx->number, __ATOMIC_RELAXED) == cache->number;
 }
 
@@ -222,7 +222,7 @@ void vi_tx_thread_exit(void *cache_of_thread)
             make_idle(tx);
         pthread_mutex_unlock(&tx->segment->lock);
     }
-    cache->tx = NULL;
+    *cache = (struct vista_thread_cache){0};
     pthread_mutex_unlock(&process->lock);
 }
 
@@ -230,14 +230,14 @@ void vi_tx_thread_exit(void *cache_of_thread)
 
 static int check_range(const struct vi_tx *tx, const struct iovec *range)
 {
-    const uint64_t offset = (uintptr_t)range->iov_base - tx->log.cursor.base;
+    const uint64_t offset = (uintptr_t)range->iov_base - (uintptr_t)tx->segment->map.data;
     const size_t size = tx->segment->map.data_size;
 
     if (offset <= size && range->iov_len <= size - offset)
         return 0;
     return vi_fail(EINVAL, "range %p + %zu is not inside the %zu bytes of %s at %p",
                    range->iov_base, range->iov_len, size, tx->segment->path,
-                   (void *)tx->log.cursor.base);
+                   (void *)tx->segment->map.data);
 }
 
 /* A range of VISTA_INLINE_LENGTH or more need not be logged again. */
@@ -247,61 +247,53 @@ static bool is_logged(const struct vi_tx *tx, const struct iovec *range)
            vi_pages_declared(&tx->pages, range->iov_base, range->iov_len);
 }
 
-static size_t piece_of(size_t length)
-{
-    return length < VI_RECORD_MAX ? length : VI_RECORD_MAX;
-}
-
-/* Makes room in the log for all, so that logging them cannot fail half-way. */
-static int plan(struct vi_tx *tx, const struct iovec *ranges, int count)
-{
-    struct vi_place place = vi_log_place(&tx->log);
-
-    for (int i = 0; i < count; i++) {
-        if (is_logged(tx, &ranges[i]))
-            continue;
-        for (size_t done = 0; done < ranges[i].iov_len; done += VI_RECORD_MAX)
-            if (vi_log_plan(&tx->log, &place, piece_of(ranges[i].iov_len - done)) != 0)
-                return -1;
-    }
-    return 0;
-}
-
-static void log_range(struct vi_tx *tx, const struct iovec *range)
+static int log_range(struct vi_tx *tx, const struct iovec *range)
 {
     const unsigned char *from = range->iov_base;
+    size_t piece;
 
-    for (size_t done = 0; done < range->iov_len; done += VI_RECORD_MAX)
-        vi_log_append_undo(&tx->log, (uintptr_t)from + done - tx->log.cursor.base,
-                           (uint32_t)piece_of(range->iov_len - done), from + done);
+    for (size_t done = 0; done < range->iov_len; done += piece) {
+        piece = range->iov_len - done < VI_RECORD_MAX ? range->iov_len - done : VI_RECORD_MAX;
+        if (vi_log_add(&tx->log, VI_KIND_UNDO,
+                       (uintptr_t)from + done - (uintptr_t)tx->segment->map.data, (uint32_t)piece,
+                       from + done) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
 {
     struct vi_segment *segment = tx->segment;
+    struct vi_mark mark;
 
     for (int i = 0; i < count; i++)
         if (check_range(tx, &ranges[i]) != 0)
             return -1;
     if (segment->flags & VISTA_SPARSE)
         for (int i = 0; i < count; i++)
-            if (vi_segment_back(segment, (uintptr_t)ranges[i].iov_base - tx->log.cursor.base,
+            if (vi_segment_back(segment,
+                                (uintptr_t)ranges[i].iov_base - (uintptr_t)segment->map.data,
                                 ranges[i].iov_len) != 0)
                 return -1;
-    if (plan(tx, ranges, count) != 0)
-        return -1;
+    mark = vi_log_start(&tx->log);
     for (int i = 0; i < count; i++)
-        if (!is_logged(tx, &ranges[i])) {
-            log_range(tx, &ranges[i]);
-            if (tx->range_count < VI_RANGES_KEPT)
-                tx->ranges[tx->range_count] = ranges[i];
-            tx->range_count++;
+        if (!is_logged(tx, &ranges[i]) && log_range(tx, &ranges[i]) != 0) {
+            vi_log_rewind(&tx->log, &mark);
+            return -1;
         }
-    for (int i = 0; i < count; i++) /* only now: what was planned was logged */
-        if (ranges[i].iov_len >= VISTA_INLINE_LENGTH) {
+    vi_log_seal(&tx->log);
+    for (int i = 0; i < count; i++) {
+        if (is_logged(tx, &ranges[i]))
+            continue;
+        if (tx->range_count < VI_RANGES_KEPT)
+            tx->ranges[tx->range_count] = ranges[i];
+        tx->range_count++;
+        if (ranges[i].iov_len >= VISTA_INLINE_LENGTH) { /* only now that all are logged */
             vi_pages_declare(&tx->pages, ranges[i].iov_base, ranges[i].iov_len);
             vi_log_end_out_of_line(&tx->log); /* which forgets them */
         }
+    }
     vi_log_flush(&tx->log);
     return 0;
 }

@@ -77,7 +77,8 @@ struct vi_superblock {
     uint32_t log_class;          /* 156: enum vista_class the log is written in */
     uint32_t real_class;         /* 160: the class that the file gave, forced or not */
     uint32_t reserved1;          /* 164: zero */
-    uint64_t reserved2[10];      /* 168: zero; for a shared log's home and members */
+    uint64_t mapped;             /* 168: address of the data when last mapped for writing */
+    uint64_t reserved2[9];       /* 176: zero */
     uint32_t reserved3;          /* 248: zero */
     uint32_t check;              /* 252: CRC32C of the 252 bytes before */
 };
@@ -108,9 +109,8 @@ struct vi_log_header {
  *    | count of this slot, from 1   | slot          | F |
  *    +------------------------------+---------------+---+
  *
- * F in a slot's word is 1 while the transaction is committed with work to finish; in
- * a record it says that the record is long.  At 10 million transactions a second through one slot the
- * 51 bits last 7 years.
+ * F in a slot's word is 1 while the transaction is committed with work to finish.  At 10
+ * million transactions a second through one slot the 51 bits last 7 years.
  *
  * The slot's states, all told from its word W:
  *   idle       no record begins the log that has the stamp W
@@ -118,7 +118,6 @@ struct vi_log_header {
  *   finishing  F set; the records are those of stamp W - 1
  */
 #define VI_STAMP_FINISHING 1u /* in a slot's word */
-#define VI_STAMP_LONG 1u      /* in a record */
 #define VI_STAMP_SLOT_SHIFT 1
 
 struct vi_slot_header {
@@ -140,22 +139,21 @@ _Static_assert(offsetof(struct vi_chunk_header, next) == offsetof(struct vi_slot
                "links are found alike");
 
 /*
- * Records are short (see vista.h, where the inlined path needs them: undo records of
- * the home segment in the kill-safe class) or long.  A range longer than VI_RECORD_MAX
- * becomes several.
+ * A record: the transaction's stamp; where flushes can be lost, a word with the bytes
+ * that follow << 32 | CRC32C; the shape; then one item, or as many as the shape says.
+ * An item is an address, where the segment was mapped when the record was written, and
+ * what the kind has, padded to 8: for an undo item the bytes as they were.
+ *
+ *     63  62     56 55                                                   0
+ *    +---+---------+------------------------------------------------------+
+ *    | 0 | kind    | length                                               |  one item
+ *    +---+---------+-----+-------------+-----+-------------+--------------+
+ *    | 1 | length 6, or 0| length 5    | ... | length 1    | length 0     |  undo items
+ *    +---+---------------+-------------+-----+-------------+--------------+
+ *
+ * A range longer than VI_RECORD_MAX becomes several records.
  */
-struct vi_record_header {
-    uint64_t stamp;    /*  0: the transaction's, with VI_STAMP_LONG */
-    uint64_t offset;   /*  8: of data */
-    uint32_t length;   /* 16: see below */
-    uint16_t kind;     /* 20: enum vi_kind */
-    uint16_t member;   /* 22: zero; which segment of several that share the log */
-    uint32_t check;    /* 24: CRC32C where flushes can be lost, else zero */
-    uint32_t reserved; /* 28: zero */
-};
-_Static_assert(sizeof(struct vi_record_header) == 32, "record header");
-_Static_assert(offsetof(struct vi_record_header, check) == 24, "record header");
-_Static_assert(sizeof(struct vista_record1) == 16, "short record header");
+#define VI_KIND_SHIFT 56
 #define VI_RECORD_MAX (1u << 30)
 #define VI_CHUNK_MAX ((uint64_t)2 << 30) /* a record of that length fits */
 

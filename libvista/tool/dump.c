@@ -58,7 +58,6 @@ static void record_json(uint64_t slot, bool finishing, const struct vi_record *r
     tool_json_number("slot", slot);
     tool_json_text("transaction", finishing ? "finishing" : "open");
     tool_json_text("kind", kind_name(record->kind));
-    tool_json_number("member", record->member);
     tool_json_number("offset", record->offset);
     tool_json_number("length", record->length);
     tool_json_number("file_offset", file_offset);
@@ -89,8 +88,6 @@ static void record(void *arg, uint64_t slot, bool finishing, const struct vi_rec
     dump->slot = slot + 1;
     printf("  %-10s offset %-10llu length %-8u file offset %llu", kind_name(record->kind),
            (unsigned long long)record->offset, record->length, (unsigned long long)file_offset);
-    if (record->member != 0)
-        printf(" member %u", record->member);
     if (record->kind == VI_KIND_UNDO) {
         printf(" :");
         print_bytes(record->payload, record->length);

@@ -243,7 +243,7 @@ bool image_try_file(struct trial *trial)
 
     memory.current = NO_WORLD;
     memory.registering = false;
-    vista_thread_cache.tx = NULL;
+    vista_thread_cache = (struct vista_thread_cache){0};
     hooks.pretend = !trial->copied;
     good = try_file(trial);
     hooks.pretend = false;

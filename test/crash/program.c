@@ -292,7 +292,7 @@ void declare(int act, size_t offset, size_t length)
 
 bool declare_all(int act, const struct iovec *ranges, int count)
 {
-    const bool good = vista_set_ranges(run.tx[act], ranges, count) == 0;
+    const bool good = inlined_set_ranges(run.tx[act], ranges, count) == 0;
 
     for (int i = 0; i < count && good; i++)
         model_range(act, (size_t)((unsigned char *)ranges[i].iov_base - run.base),

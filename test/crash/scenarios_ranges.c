@@ -8,6 +8,7 @@
 #include "base/crc32c.h"
 #include "core/transaction.h"
 #include "hooks.h"
+#include "inlined.h"
 #include "program.h"
 #include "scenarios.h"
 
@@ -73,12 +74,15 @@ static void several_ranges(void)
     fresh_segment(FLAT, SMALL);
     explore();
     for (int i = 0; i < 3; i++) {
-        struct iovec ranges[5];
-        const int count = (int)pick(2, 5);
+        static const int counts[] = {2, 3, 7};
+        const bool inlined = maybe(60);
+        const int count = inlined ? counts[pick(0, 2)] : (int)pick(2, 7);
+        struct iovec ranges[7];
 
         begin(0);
         for (int j = 0; j < count; j++)
-            ranges[j] = (struct iovec){run.base + (size_t)j * 1500 + pick(0, 1000), pick(0, 90)};
+            ranges[j] = (struct iovec){run.base + (size_t)j * 1000 + pick(0, 700),
+                                       inlined ? inlined_lengths[count][j] : pick(0, 90)};
         declare_all(0, ranges, count);
         for (int j = 0; j < count; j++)
             store((size_t)((unsigned char *)ranges[j].iov_base - run.base), ranges[j].iov_len);
@@ -205,36 +209,28 @@ static void replaced_chain(void)
 
 /* ---- Bytes that look like records -------------------------------------- */
 
-/* A record as the library would write it at `at` of a slot's log, and its payload. */
-struct forged {
-    struct vi_record_header header;
-    unsigned char payload[8];
-};
-
-static void forge(struct forged *forged, const struct vi_log *log, uint64_t stamp, uintptr_t at)
+/* Before the bytes of a record's first item. */
+static size_t size_of_header(void)
 {
-    const uint64_t position[2] = {log->slot, at - (uintptr_t)log->logs->meta};
-    struct vi_record_header *header = &forged->header;
-    uint32_t crc;
-
-    *forged = (struct forged){.header = {.stamp = stamp | VI_STAMP_LONG,
-                                         .offset = 4096,
-                                         .length = sizeof forged->payload,
-                                         .kind = VI_KIND_UNDO}};
-    memset(forged->payload, 0xee, sizeof forged->payload);
-    if (!log->logs->checked)
-        return;
-    crc = vi_crc32c(log->logs->seed, position, sizeof position);
-    crc = vi_crc32c(crc, header, offsetof(struct vi_record_header, check));
-    header->check = vi_crc32c(crc, forged->payload, sizeof forged->payload);
+    return (run.class == VISTA_CLASS_KILL ? 3 : 4) * sizeof(uint64_t);
 }
 
-/* Where the record behind one of `length` bytes begins, when not on a new line. */
-static size_t size_of_record(size_t length)
-{
-    const bool is_short = run.class == VISTA_CLASS_KILL && (length == 8 || length == 24);
+/* A record of 8 bytes as the library would write it at `at` of a slot's log. */
+#define FORGED 40
 
-    return (is_short ? sizeof(struct vista_record1) : sizeof(struct vi_record_header)) + length;
+static void forge(unsigned char *forged, const struct vi_log *log, uint64_t stamp, uintptr_t at)
+{
+    const uint64_t item[3] = {VISTA_SHORT | 8, log->logs->mapped + 4096, 0xeeeeeeeeeeeeeeee};
+    const uint64_t place[4] = {log->slot, at - (uintptr_t)log->logs->meta, stamp, sizeof item};
+    const uint64_t check =
+        (uint64_t)sizeof item << 32 |
+        vi_crc32c(vi_crc32c(log->logs->seed, place, sizeof place), item, sizeof item);
+
+    memset(forged, 0, FORGED);
+    memcpy(forged, &stamp, sizeof stamp);
+    if (log->logs->checked)
+        memcpy(forged + sizeof stamp, &check, sizeof check);
+    memcpy(forged + size_of_header() - 2 * sizeof item[0], item, sizeof item);
 }
 
 /*
@@ -255,13 +251,10 @@ static void payload_like_record(void)
         begin(0);
         log = &((const struct vi_tx *)run.tx[0])->log;
         record = log->cursor.next;
-        for (size_t behind = on_line ? 64 : size_of_record(length);
-             behind + sizeof(struct forged) <= sizeof bytes; behind += 64) {
-            struct forged forged;
-
-            forge(&forged, log, *log->cursor.word + 2 * VISTA_STAMP_STEP, record + behind);
-            memcpy(bytes + behind - sizeof forged.header, &forged, sizeof forged);
-        }
+        for (size_t behind = on_line ? 64 : size_of_header() + length;
+             behind + FORGED <= sizeof bytes; behind += 64)
+            forge(bytes + behind - size_of_header(), log, *log->cursor.word + 2 * VISTA_STAMP_STEP,
+                  record + behind);
         declare(0, 0, 1000 + sizeof bytes);
         store_bytes(0, zeros, sizeof zeros); /* so that what is logged leaves lines alike */
         store_bytes(1000, bytes, sizeof bytes);
@@ -396,6 +389,33 @@ static void refused_batch(void)
     leave_segment();
 }
 
+/* The same when part of it went to a chunk that was there; another transaction then has
+ * the ranges. */
+static void refused_in_chain(void)
+{
+    struct iovec ranges[8];
+
+    fresh_segment(FLAT, (size_t)32 << 10);
+    begin(0);
+    declare(0, 0, 30000); /* makes the chunk */
+    commit(0);
+    explore();
+    begin(0);
+    change_little(0, 0, 4000);
+    for (size_t j = 0; j < 8; j++)
+        ranges[j] = (struct iovec){run.base + 4096 + j * 1000, pick(11000, 13000)};
+    hooks.no_space = true;
+    declare_all(0, ranges, 8);
+    hooks.no_space = false;
+    begin(1);
+    change(1, 4096 + pick(0, 8000), pick(1, 200));
+    commit(1);
+    if (maybe(30))
+        change_little(0, 0, 4000);
+    end(0);
+    leave_segment();
+}
+
 const struct scenario range_scenarios[] = {
     {"one-range", one_range, "one range at a time", false},
     {"overlapping", overlapping, "ranges that overlap, repeat, are empty or long", false},
@@ -412,4 +432,5 @@ const struct scenario range_scenarios[] = {
     {"two-handles", two_handles, "two transactions open on one thread", false},
     {"moved-handle", moved_handle, "a handle begun on one thread, ended on another", false},
     {"refused-batch", refused_batch, "a batch of ranges refused half-way", false},
+    {"refused-in-chain", refused_in_chain, "the same with part of it in a chunk", false},
     {NULL, NULL, NULL, false}};
