@@ -126,11 +126,10 @@ static int create_copy(struct copy *copy, mode_t mode)
 {
     char path[PATH_MAX];
 
-    if (strlen(copy->to.path) >= sizeof path)
+    if (snprintf(path, sizeof path, "%s", copy->to.path) >= (int)sizeof path)
         return vi_fail(ENAMETOOLONG, "%s: the name is too long", copy->to.path);
     if (access(copy->to.path, F_OK) == 0) /* linkat and O_EXCL see to it that it is so */
         return vi_fail(EEXIST, "%s: is there already", copy->to.path);
-    strcpy(path, copy->to.path);
     copy->to.fd = open(dirname(path), O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
     if (copy->to.fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
         copy->to.fd = open(copy->to.path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, mode);

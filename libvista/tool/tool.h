@@ -22,10 +22,10 @@ enum tool_status {
 
 struct tool_option {
     const char *name; /* without its two dashes */
-    char letter;      /* 0: none */
     bool *given;
     const char **value; /* NULL: it takes none */
     bool may_be_bare;   /* the value may be missing, and follows = if it is not */
+    char letter;        /* 0: none */
 };
 
 struct tool_command {
