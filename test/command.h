@@ -29,7 +29,21 @@ static inline const char *build_directory(void)
     return dirname(dirname(path));
 }
 
-/* Runs a program of the build, given from there, and its arguments through the shell. */
+/* Runs a command through the shell. */
+static inline int run_shell(const char *command)
+{
+    FILE *pipe = popen(command, "r");
+    size_t got;
+    int status;
+
+    ck_assert_ptr_ne(pipe, NULL);
+    got = fread(output, 1, sizeof output - 1, pipe);
+    output[got] = '\0';
+    status = pclose(pipe);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Runs a program of the build, given from there, and its arguments. */
 static inline int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 static inline int run(const char *format, ...)
@@ -38,19 +52,11 @@ static inline int run(const char *format, ...)
     char command[2 * PATH_MAX + 4096];
     int length = snprintf(command, sizeof command, "exec 2>&1; %s/", build_directory());
     va_list arguments;
-    size_t got;
-    FILE *pipe;
-    int status;
 
     va_start(arguments, format);
     vsnprintf(command + length, room, format, arguments);
     va_end(arguments);
-    pipe = popen(command, "r");
-    ck_assert_ptr_ne(pipe, NULL);
-    got = fread(output, 1, sizeof output - 1, pipe);
-    output[got] = '\0';
-    status = pclose(pipe);
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return run_shell(command);
 }
 
 /* Runs one so for a while, and kills it. */

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The persistent part: a hash table of keys and values in a segment's heap.
+ *
+ * Functions that take a transaction change the store as a part of it.  When one fails,
+ * errno and vista_errormsg() say why, and the caller aborts; when it has committed, the
+ * change is for good.
+ */
+#ifndef KEYVALUE_STORE_H
+#define KEYVALUE_STORE_H
+
+#include <vista.h>
+
+#include "text.h"
+
+struct store;
+
+/* The store in the segment, made if the segment is new.  NULL with vista_errormsg(), or
+ * with errno EBADMSG: the segment belongs to another program. */
+struct store *store_open(vista_segment *segment);
+
+uint64_t store_count(const struct store *store);
+
+/* The value stays where it is until the next change. */
+bool store_get(const struct store *store, struct slice key, struct slice *value);
+
+bool store_set(vista_tx *tx, struct store *store, struct slice key, struct slice value);
+
+/* 1: the key is gone; 0: it was not there; -1: failed. */
+int store_delete(vista_tx *tx, struct store *store, struct slice key);
+
+/*
+ * Walks through the store a little: calls `visit` for some keys and returns where to go
+ * on; begin with 0, and 0 says that the end was reached.  A key that is there from the
+ * first call to the last is visited at least once, however the store has changed and its
+ * table was resized between calls; one that came or went meanwhile, perhaps.
+ */
+typedef void (*store_visit)(void *context, struct slice key);
+uint64_t store_scan(const struct store *store, uint64_t cursor, store_visit visit, void *context);
+
+#endif
