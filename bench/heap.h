@@ -15,6 +15,7 @@
 
 #define HEAP_PER_SECOND 800e6 /* what plain stores have been seen to fill, and half */
 #define HEAP_SLOTS 4096u
+#define HEAP_MIXED_SIZE ((size_t)256 << 20) /* for 4096 blocks of 16 KiB on average, and holes */
 #define HEAP_BUCKETS (1u << 20)
 
 struct heap_node {
@@ -59,9 +60,10 @@ static void heap_open(struct session *session)
     bench_prefault(heap->live, heap->most * sizeof *heap->live);
     session->state = heap;
     session->grows = heap->room;
-    /* The mixed sizes need room for 4096 blocks of 16 KiB on average, and holes. */
     peer_open(&heap->peer, session,
-              heap->room + HEAP_BUCKETS * sizeof(peer_ref) + ((size_t)256 << 20));
+              strcmp(session->config->command, "heap-mixed") == 0
+                  ? HEAP_MIXED_SIZE
+                  : heap->room + HEAP_BUCKETS * sizeof(peer_ref) + (32u << 20));
     heap->buckets = peer_root(&heap->peer, HEAP_BUCKETS * sizeof(peer_ref));
 }
 
