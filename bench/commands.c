@@ -2,9 +2,11 @@
  *
  * The commands: which rows each one runs.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "bank.h"
 #include "bench.h"
@@ -41,6 +43,14 @@ static size_t default_size(const char *workload)
     return strcmp(workload, "order-entry") == 0 ? OE_ITEM_BYTES + OE_WAREHOUSE_BYTES : BANK_SIZE;
 }
 
+/* A branch for each thread, a warehouse. */
+static size_t least_size(const char *workload, unsigned threads)
+{
+    if (strcmp(workload, "debit-credit") == 0)
+        return (size_t)threads * BANK_ACCOUNTS * sizeof(struct bank_record);
+    return strcmp(workload, "order-entry") == 0 ? OE_ITEM_BYTES + OE_WAREHOUSE_BYTES : 1;
+}
+
 static bool has_row(const struct table *table, unsigned from, const char *peer)
 {
     for (unsigned i = from; i < table->count; i++) {
@@ -59,6 +69,8 @@ static unsigned add_rows(struct table *table, const char *workload, struct row r
 
     row.workload = workload;
     row.size = config->size != 0 ? config->size : default_size(workload);
+    if (row.size < least_size(workload, config->threads))
+        row.size = least_size(workload, config->threads);
     row.threads = config->threads;
     row.shared = config->shared;
     for (int class = CLASS_KILL; class < CLASSES; class ++) {
@@ -105,6 +117,26 @@ static void tell_skipped(const struct config *config, const char *workload)
     }
 }
 
+/* Before anything runs: can the files be made? */
+static void check_files(const struct config *config, bool directory)
+{
+    const char *path = config->path != NULL ? config->path : "/dev/shm";
+    const char *slash = strrchr(path, '/');
+    const size_t length = slash == NULL ? 1 : slash == path ? 1 : (size_t)(slash - path);
+    char parent[4096];
+    FILE *csv;
+
+    snprintf(parent, sizeof parent, "%.*s", (int)length, slash == NULL ? "." : path);
+    if (access(directory ? path : parent, W_OK) != 0)
+        bench_usage_error("%s: %s", directory ? path : parent, strerror(errno));
+    if (config->csv == NULL)
+        return;
+    csv = fopen(config->csv, "ae");
+    if (csv == NULL)
+        bench_usage_error("%s: %s", config->csv, strerror(errno));
+    fclose(csv);
+}
+
 static void check_path(const struct table *table)
 {
     const struct config *config = table->config;
@@ -112,6 +144,7 @@ static void check_path(const struct table *table)
     const bool directory =
         config->path == NULL || (stat(config->path, &status) == 0 && S_ISDIR(status.st_mode));
 
+    check_files(config, directory);
     if (!directory && table->count > 1)
         bench_usage_error("a file as --path wants one --peer and one --class");
     if (directory && (config->resume || (config->acks != NULL && table->count > 1)))
@@ -262,12 +295,45 @@ int bench_threads(struct config *config)
     return status;
 }
 
+/* The same peer and class at another size of the database. */
+static double ns_at(const struct table *table, const struct row *row, const char *peer, size_t size)
+{
+    for (unsigned i = 0; i < table->count; i++) {
+        const struct row *other = &table->rows[i];
+
+        if (other->size == size && strcmp(other->peer, peer) == 0 && !other->failed &&
+            (other->class == row->class || other->class == CLASS_NONE))
+            return other->median.ns;
+    }
+    return 0;
+}
+
+/* What twice the database costs, beside what it costs plain stores. */
+static void print_growths(const struct table *table)
+{
+    for (unsigned i = 0; i < table->count; i++) {
+        const struct row *row = &table->rows[i];
+        const double after = ns_at(table, row, row->peer, 2 * row->size);
+        const double plain = ns_at(table, row, "plain", row->size);
+        const double plain_after = ns_at(table, row, "plain", 2 * row->size);
+
+        if (strcmp(row->peer, "vista") != 0 || row->failed || after == 0 || plain_after == 0)
+            continue;
+        printf(
+            "vista, %s, %.0f to %.0f MB: %.0f to %.0f ns, by %.0f; plain stores %.0f to %.0f, by "
+            "%.0f\n",
+            bench_class_name(row->class), (double)row->size / 1048576, (double)row->size / 524288,
+            row->median.ns, after, after - row->median.ns, plain, plain_after, plain_after - plain);
+    }
+}
+
 /* Debit-credit with databases from such as fit the caches to far past them. */
 int bench_sizes(struct config *config)
 {
     static const size_t megabytes[] = {10, 25, 50, 100, 200, 400, 800};
     struct table table = {config, NULL, 0};
     const size_t most = config->size != 0 ? config->size : (size_t)400 << 20;
+    int status;
 
     set_defaults(config, 0.3, "kill,line", MAIN_PEERS);
     tell_skipped(config, "debit-credit");
@@ -276,7 +342,11 @@ int bench_sizes(struct config *config)
         if (i == 0 || config->size <= most)
             want_rows(&table, "debit-credit", (struct row){0});
     }
-    return finish(&table);
+    status = run_and_report(&table);
+    if (!config->json)
+        print_growths(&table);
+    free(table.rows);
+    return status;
 }
 
 /* What a sync to a real disk costs, and what libvista does there in its own class. */

@@ -41,7 +41,7 @@ struct heap {
  * it; heap-64 and heap-map then end a run early. */
 static uint64_t heap_growth(const struct session *session)
 {
-    const double wanted = 32e6 + HEAP_PER_SECOND * 1.4 * session->config->seconds;
+    const double wanted = 32e6 + HEAP_PER_SECOND * PEER_PACE * 1.4 * session->config->seconds;
 
     return wanted < (double)session->size ? (uint64_t)wanted : session->size;
 }

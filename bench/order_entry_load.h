@@ -3,6 +3,8 @@
  * Order-entry: making the database (TPC-C 4.3.3), opening it again.  Included
  * after order_entry.h and order_entry_check.h.
  */
+#include "orders_make.h"
+
 #define OE_LOAD_BATCH 50u /* orders or payments a transaction */
 
 /* Where the tables are, from the root. */
@@ -173,7 +175,8 @@ static void oe_open(struct session *session)
     session->state = oe;
     oe->warehouses = oe_warehouses(session->size);
     oe->draw = oe_draw_start(session->lanes[0].rng.state);
-    oe->room = oe_growth(session->config->seconds);
+    oe->room = oe_growth(session->config->seconds,
+                         session->class == CLASS_LINE ? PEER_PACE / 2 : PEER_PACE);
     session->grows = oe->room;
     if (!PEER_ABORTS && session->existing)
         bench_fail("%s: nothing of it can be found again without transactions", PEER_NAME);

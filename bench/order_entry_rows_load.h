@@ -4,6 +4,7 @@
  * Included after order_entry_rows.h.
  */
 #include "orders_check.h"
+#include "orders_make.h"
 
 /* ---- Loading: one transaction, tables in the order of their keys ------- */
 
@@ -326,7 +327,7 @@ static void oe_open(struct session *session)
     session->state = oe;
     oe->warehouses = oe_warehouses(session->size);
     oe->draw = oe_draw_start(session->lanes[0].rng.state);
-    oe->room = oe_growth(session->config->seconds);
+    oe->room = oe_growth(session->config->seconds, 0.2);
     session->grows = oe->room;
     rows_open(&oe->rows, session, tables, OE_TABLES);
     if (!session->existing)

@@ -12,6 +12,8 @@
  *     PEER_CLASSES                   the bits of struct driver
  *     PEER_ABORTS                    0: it has no transactions to abort
  *     PEER_ONE_THREAD                1: no more than one thread
+ *     PEER_PACE                      transactions against those of plain, at most: by
+ *                                    which files are sized
  *
  *     peer_open(peer, session, size) creates the file, or recovers the one there
  *     peer_close(peer)

@@ -21,6 +21,7 @@
 #define PEER_SYMBOL(workload) workload##_floor
 #define PEER_CLASSES CLASSES_MEMORY
 #define PEER_ABORTS 1
+#define PEER_PACE 0.8
 #define PEER_ONE_THREAD 1
 
 #define FLOOR_LOG 4096u

@@ -15,6 +15,7 @@
 #define PEER_SYMBOL(workload) workload##_plain
 #define PEER_CLASSES (1u << CLASS_NONE)
 #define PEER_ABORTS 0
+#define PEER_PACE 1.0
 #define PEER_ONE_THREAD 0
 
 #define PLAIN_TABLE (256u << 10) /* blocks from here on are tables */

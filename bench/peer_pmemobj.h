@@ -17,6 +17,7 @@
 #define PEER_SYMBOL(workload) workload##_pmemobj
 #define PEER_CLASSES (CLASSES_MEMORY | 1u << CLASS_SYNC)
 #define PEER_ABORTS 1
+#define PEER_PACE 0.2
 #define PEER_ONE_THREAD 0
 
 typedef uint64_t peer_ref;

@@ -13,6 +13,7 @@
 #define PEER_SYMBOL(workload) workload##_vista
 #define PEER_CLASSES CLASSES_MEMORY
 #define PEER_ABORTS 1
+#define PEER_PACE 0.8
 #define PEER_ONE_THREAD 0
 
 #define VISTA_BATCH 256 /* a delivery declares at most 10 * (4 + 15) ranges */
