@@ -7,7 +7,8 @@
  *
  * A new-order declares the order's number, the ends of the district's lists and each
  * line's stock: 13 ranges as a rule, and its three blocks need none.  A payment
- * declares 4 or 5, a delivery 13 in each district.
+ * declares 4 or 5, a delivery 13 in each district.  Those of one kind are declared by
+ * fours, so that a peer may know their number when it is compiled.
  */
 #include <stdlib.h>
 
@@ -91,16 +92,24 @@ HOT void oe_declare_order(struct oe *oe, struct peer_tx *tx, struct oe_place *pl
 {
     struct oe_new_order *last = peer_at(&oe->peer, place->queue_last);
 
-    peer_declare(tx, &place->row.next_order, sizeof place->row.next_order);
-    peer_declare(tx, &place->queue_last, 2 * sizeof(peer_ref)); /* and orders */
-    if (last != NULL)
-        peer_declare(tx, &last->next, sizeof last->next);
-    else
-        peer_declare(tx, &place->queue_first, sizeof place->queue_first);
-    for (uint32_t i = 0; i < in->count; i++) {
-        if (in->lines[i].item < OE_ITEMS)
-            peer_declare(tx, oe_stock_of(oe, &in->lines[i]), OE_STOCK_CHANGES);
+    const struct iovec ranges[] = {
+        {&place->row.next_order, sizeof place->row.next_order},
+        {&place->queue_last, 2 * sizeof(peer_ref)}, /* and orders */
+        {last != NULL ? &last->next : &place->queue_first, sizeof(peer_ref)}};
+    const uint32_t count = in->count - in->unused_item; /* the last one */
+    uint32_t i = 0;
+
+    peer_declare_all(tx, ranges, 3);
+    for (; i + 3 < count; i += 4) {
+        const struct iovec stock[] = {{oe_stock_of(oe, &in->lines[i]), OE_STOCK_CHANGES},
+                                      {oe_stock_of(oe, &in->lines[i + 1]), OE_STOCK_CHANGES},
+                                      {oe_stock_of(oe, &in->lines[i + 2]), OE_STOCK_CHANGES},
+                                      {oe_stock_of(oe, &in->lines[i + 3]), OE_STOCK_CHANGES}};
+
+        peer_declare_all(tx, stock, 4);
     }
+    for (; i < count; i++)
+        peer_declare(tx, oe_stock_of(oe, &in->lines[i]), OE_STOCK_CHANGES);
 }
 
 /* Puts an order at the head of the district's orders and the end of its queue. */
@@ -188,6 +197,7 @@ HOT void oe_payment(struct oe *oe, enum durability class)
     uint32_t number = in.customer;
     struct oe_customer *customer;
     struct oe_history *history;
+    struct iovec ranges[4];
     struct peer_tx tx;
     char last[16];
     bool bad;
@@ -200,10 +210,11 @@ HOT void oe_payment(struct oe *oe, enum durability class)
     bad = customer->credit[0] == 'B';
     peer_begin(&oe->peer, &tx, class);
     history = peer_malloc(&tx, sizeof *history);
-    peer_declare(&tx, &warehouse->ytd, sizeof(int64_t));
-    peer_declare(&tx, &place->row.ytd, sizeof(int64_t));
-    peer_declare(&tx, &place->history, sizeof place->history);
-    peer_declare(&tx, customer, OE_CUSTOMER_CHANGES);
+    ranges[0] = (struct iovec){&warehouse->ytd, sizeof warehouse->ytd};
+    ranges[1] = (struct iovec){&place->row.ytd, sizeof place->row.ytd};
+    ranges[2] = (struct iovec){&place->history, sizeof place->history};
+    ranges[3] = (struct iovec){customer, OE_CUSTOMER_CHANGES};
+    peer_declare_all(&tx, ranges, 4);
     if (bad)
         peer_declare(&tx, customer->data, OE_DATA);
     peer_ready(&tx);
@@ -231,12 +242,26 @@ struct oe_delivery {
 /* Declares what the delivery of a district's oldest order will change. */
 HOT void oe_declare_delivery(struct peer_tx *tx, const struct oe_delivery *delivery)
 {
+    struct oe_line *lines = delivery->lines;
+    const struct iovec ranges[] = {
+        {&delivery->place->queue_first, 2 * sizeof(peer_ref)}, /* and queue_last */
+        {&delivery->order->row.carrier, sizeof(uint8_t)},
+        {delivery->customer, OE_CUSTOMER_CHANGES}};
+    const unsigned count = delivery->order->row.lines;
+    unsigned i = 0;
+
     peer_free(tx, delivery->entry, sizeof *delivery->entry);
-    peer_declare(tx, &delivery->place->queue_first, 2 * sizeof(peer_ref)); /* and queue_last */
-    peer_declare(tx, &delivery->order->row.carrier, sizeof(uint8_t));
-    for (unsigned i = 0; i < delivery->order->row.lines; i++)
-        peer_declare(tx, &delivery->lines[i].delivered, sizeof(uint32_t));
-    peer_declare(tx, delivery->customer, OE_CUSTOMER_CHANGES);
+    peer_declare_all(tx, ranges, 3);
+    for (; i + 3 < count; i += 4) {
+        const struct iovec dates[] = {{&lines[i].delivered, sizeof(uint32_t)},
+                                      {&lines[i + 1].delivered, sizeof(uint32_t)},
+                                      {&lines[i + 2].delivered, sizeof(uint32_t)},
+                                      {&lines[i + 3].delivered, sizeof(uint32_t)}};
+
+        peer_declare_all(tx, dates, 4);
+    }
+    for (; i < count; i++)
+        peer_declare(tx, &lines[i].delivered, sizeof(uint32_t));
 }
 
 HOT void oe_deliver(struct oe *oe, const struct oe_delivery *delivery, peer_ref next,

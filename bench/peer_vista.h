@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * libvista, used as a program would: in the kill-safe class each range is declared
- * by the inlined vista_set_range, where lines are flushed the ranges declared
- * together go into one vista_set_ranges, which is its header's advice.
+ * libvista, used as its header advises: ranges known together are declared by one
+ * vista_set_ranges, which is inlined when their number and lengths are constants, and
+ * single ones by the inlined vista_set_range.  Where lines are flushed all that is
+ * declared before the stores goes into one call, for one fence.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -92,20 +93,12 @@ HOT void peer_declare(struct peer_tx *tx, void *address, size_t length)
 HOT void peer_declare_all(struct peer_tx *tx, const struct iovec *ranges, int count)
 {
     if (tx->class == CLASS_KILL) {
-        if (count > 0)
-            peer_declare(tx, ranges[0].iov_base, ranges[0].iov_len);
-        if (count > 1)
-            peer_declare(tx, ranges[1].iov_base, ranges[1].iov_len);
-        if (count > 2)
-            peer_declare(tx, ranges[2].iov_base, ranges[2].iov_len);
-        if (count > 3)
-            peer_declare(tx, ranges[3].iov_base, ranges[3].iov_len);
-        if (count > 4)
-            peer_declare(tx, ranges[4].iov_base, ranges[4].iov_len);
+        if (__builtin_expect(vista_set_ranges(tx->tx, ranges, count) != 0, 0))
+            vista_fail("vista_set_ranges");
         return;
     }
-    if (__builtin_expect(vista_set_ranges(tx->tx, ranges, count) != 0, 0))
-        vista_fail("vista_set_ranges");
+    for (int i = 0; i < count; i++)
+        peer_declare(tx, ranges[i].iov_base, ranges[i].iov_len);
 }
 
 HOT void peer_ready(struct peer_tx *tx)
