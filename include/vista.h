@@ -56,16 +56,17 @@ typedef struct vista_tx vista_tx;
 /* ---- Segments ---------------------------------------------------------- */
 
 /* Flags of vista_map. */
-#define VISTA_CREATE 0x0001u      /* make the file when it is not there */
-#define VISTA_EXCLUSIVE 0x0002u   /* with CREATE: it must not be there */
-#define VISTA_READ_ONLY 0x0004u   /* look only: no recovery, no writing */
-#define VISTA_AUTO_RANGE 0x0008u  /* ranges need not be declared: see AUTOMATIC RANGES */
-#define VISTA_POWER_SAFE 0x0010u  /* require: commits survive power loss */
-#define VISTA_KILL_SAFE 0x0020u   /* ask for no more than: commits survive the process */
-#define VISTA_ACCEPT_TORN 0x0040u /* take a segment that may be torn */
-#define VISTA_ANY_ADDRESS 0x0080u /* may be mapped away from its own address */
-#define VISTA_NO_HEAP 0x0100u     /* at creation: flat memory from vista_base on */
-#define VISTA_SPARSE 0x0200u      /* at creation: disk blocks are allocated with use */
+#define VISTA_CREATE 0x0001u       /* make the file when it is not there */
+#define VISTA_EXCLUSIVE 0x0002u    /* with CREATE: it must not be there */
+#define VISTA_READ_ONLY 0x0004u    /* look only: no recovery, no writing */
+#define VISTA_AUTO_RANGE 0x0008u   /* ranges need not be declared: see AUTOMATIC RANGES */
+#define VISTA_POWER_SAFE 0x0010u   /* require: commits survive power loss */
+#define VISTA_KILL_SAFE 0x0020u    /* ask for no more than: commits survive the process */
+#define VISTA_ACCEPT_TORN 0x0040u  /* take a segment that may be torn */
+#define VISTA_ANY_ADDRESS 0x0080u  /* may be mapped away from its own address */
+#define VISTA_NO_HEAP 0x0100u      /* at creation: flat memory from vista_base on */
+#define VISTA_SPARSE 0x0200u       /* at creation: disk blocks are allocated with use */
+#define VISTA_CHECK_RANGES 0x0400u /* to find ranges that were forgotten: see below */
 
 /* How commits are made to last: what the segment's log is written for. */
 enum vista_class {
@@ -141,7 +142,7 @@ struct vista_info {
     void *base;              /* as vista_base */
     size_t size;             /* as vista_size */
     size_t max_size;         /* what size may grow to */
-    unsigned flags;          /* which of READ_ONLY, AUTO_RANGE, NO_HEAP, SPARSE it is;
+    unsigned flags;          /* which of READ_ONLY, AUTO_RANGE, CHECK_RANGES, NO_HEAP, SPARSE it is;
                                 ANY_ADDRESS if moved */
     unsigned durability;     /* what is promised: VISTA_KILL_SAFE or VISTA_POWER_SAFE */
     unsigned persistence;    /* how: enum vista_class */
@@ -179,8 +180,8 @@ int vista_info(const vista_segment *segment, struct vista_info *out);
 /*
  * Begins a transaction.  `mode` is 0, or VISTA_NO_RESTORE: the caller promises
  * not to abort it (after a crash it is rolled back all the same).
- * Errors: EINVAL; EAGAIN 4096 are open; EROFS the segment is mapped read-only;
- * ENOSPC or ENOMEM no room for one more log.
+ * Errors: EINVAL; EAGAIN 4096 are open; EBUSY one is, with automatic ranges; EROFS
+ * the segment is mapped read-only; ENOSPC or ENOMEM no room for one more log.
  */
 VISTA_INLINE vista_tx *vista_begin_transaction(vista_segment *segment, unsigned mode);
 
@@ -203,7 +204,7 @@ VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int 
  * crash of the kind that the segment's class covers, and the handle has ended.
  * `mode` is 0 or VISTA_NO_FLUSH, under which durability (never atomicity) may
  * wait for vista_flush; today's engine flushes at once.
- * Errors: EINVAL only; a commit cannot fail for want of space.
+ * Errors: EINVAL; EFAULT under VISTA_CHECK_RANGES; a commit cannot fail for want of space.
  */
 VISTA_INLINE int vista_end_transaction(vista_tx *tx, unsigned mode);
 
@@ -274,6 +275,23 @@ int vista_open_pages(vista_tx *tx, void *address, size_t length);
 #if defined(_POSIX_C_SOURCE) && _POSIX_C_SOURCE >= 199309L /* else there is no siginfo_t */
 int vista_fault(const siginfo_t *info, void *ucontext);
 #endif
+
+/*
+ * VISTA_CHECK_RANGES, or VISTA_CHECK=ranges in the environment of a program that maps
+ * without it, is a debug aid: it finds stores that no vista_set_range declared and
+ * that were not to a block allocated in the transaction.  vista_end_transaction then
+ * fails with EFAULT, and vista_errormsg() tells the first such store: its address, its
+ * offset in the data, and where it was made, as function and as module and offset for
+ * addr2line(1), if it was the first to its page; else a watchpoint at the address,
+ * which is the same in the next run, finds it.  The transaction stays open and cannot
+ * be committed; an abort takes back all its stores, also those not declared.
+ *
+ * It works by page protection, as above: so a store outside any transaction is a fault,
+ * at the faulty instruction; transactions wait for each other, up to two seconds, after
+ * which a begin is EBUSY (two of one thread cannot be checked); the log
+ * has room for a copy of all data; and all is many times slower.  A store of the
+ * value that was there before may be overlooked.
+ */
 
 /* ---- The persistent heap ----------------------------------------------- */
 

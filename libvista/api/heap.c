@@ -30,16 +30,20 @@ static int check_not_root(const struct vi_tx *tx, const void *address)
     return vi_fail(EINVAL, "%s: %p is the root, which cannot be freed", tx->segment->path, address);
 }
 
-/* Opens a new block for stores by the library, which is not to fault in the middle of
- * a call: the block, or NULL, and then it is free again. */
-static void *prepare(struct vi_tx *tx, void *block, size_t length)
+/* Allocates, and opens `stored` bytes to stores by the library, which is not to fault
+ * in the middle of a call. */
+static void *allocate(struct vi_tx *tx, size_t size, size_t stored)
 {
+    struct vi_heap *heap = tx->segment->heap;
+    void *block = vi_heap_malloc(heap, &tx->log, size);
     int error;
 
-    if (block == NULL || vi_ranges_prepare(tx, block, length) == 0)
+    if (tx->segment->ranges == NULL || block == NULL ||
+        (vi_ranges_prepare(tx, block, stored) == 0 &&
+         vi_ranges_allow(tx, block, vi_heap_usable_size(heap, &tx->log, block)) == 0))
         return block;
     error = errno;
-    vi_heap_free(tx->segment->heap, &tx->log, block); /* allocated just now: it can go back */
+    vi_heap_free(heap, &tx->log, block); /* allocated just now: it can go back */
     errno = error;
     return NULL;
 }
@@ -48,7 +52,7 @@ void *vista_malloc(vista_tx *handle, size_t size)
 {
     struct vi_tx *tx = check(handle);
 
-    return tx != NULL ? vi_heap_malloc(tx->segment->heap, &tx->log, size) : NULL;
+    return tx != NULL ? allocate(tx, size, 0) : NULL;
 }
 
 void *vista_calloc(vista_tx *handle, size_t count, size_t size)
@@ -61,7 +65,7 @@ void *vista_calloc(vista_tx *handle, size_t count, size_t size)
         return NULL;
     if (__builtin_mul_overflow(count, size, &bytes))
         return vi_fail(ENOMEM, "vista_calloc: %zu times %zu bytes overflows", count, size), NULL;
-    block = prepare(tx, vi_heap_malloc(tx->segment->heap, &tx->log, bytes), bytes);
+    block = allocate(tx, bytes, bytes);
     return block != NULL ? memset(block, 0, bytes) : NULL;
 }
 
@@ -75,13 +79,13 @@ void *vista_realloc(vista_tx *handle, void *address, size_t size)
     if (tx == NULL)
         return NULL;
     if (address == NULL)
-        return vi_heap_malloc(heap, &tx->log, size);
+        return allocate(tx, size, 0);
     if (check_not_root(tx, address) != 0)
         return NULL;
     old = vi_heap_usable_size(heap, &tx->log, address);
     if (old == 0 || (size <= old && size >= old / 2))
         return old == 0 ? NULL : address;
-    block = prepare(tx, vi_heap_malloc(heap, &tx->log, size), size < old ? size : old);
+    block = allocate(tx, size, size < old ? size : old);
     if (block == NULL)
         return NULL;
     if (vi_heap_free(heap, &tx->log, address) != 0) {
@@ -140,7 +144,7 @@ static int grow_root(struct vi_tx *tx, struct vi_root old, size_t room, size_t s
     unsigned char *base = tx->segment->map.data, *from = base + old.offset, *block = from;
 
     if (room < size) {
-        block = prepare(tx, vi_heap_malloc(heap, &tx->log, size), size);
+        block = allocate(tx, size, size);
         if (block == NULL)
             return -1;
         memcpy(block, from, old.size);
@@ -148,7 +152,8 @@ static int grow_root(struct vi_tx *tx, struct vi_root old, size_t room, size_t s
         const struct iovec fresh = {block + old.size, size - old.size};
 
         if (vi_tx_declare(tx, &fresh, 1) != 0 ||
-            vi_ranges_prepare(tx, fresh.iov_base, fresh.iov_len) != 0)
+            vi_ranges_prepare(tx, fresh.iov_base, fresh.iov_len) != 0 ||
+            vi_ranges_allow(tx, fresh.iov_base, fresh.iov_len) != 0)
             return -1;
     }
     memset(block + old.size, 0, size - old.size);
@@ -179,8 +184,7 @@ static int change_root(struct vi_segment *segment, struct vi_root old, size_t ro
         errno = error;
         return -1;
     }
-    vi_ranges_commit(tx);
-    return 0;
+    return vi_ranges_commit(tx);
 }
 
 void *vista_root(vista_segment *handle, size_t size)

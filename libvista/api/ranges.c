@@ -21,12 +21,14 @@ int vista_open_pages(vista_tx *handle, void *address, size_t length)
     if (offset > tx->segment->map.data_size || length > tx->segment->map.data_size - offset)
         return vi_fail(EINVAL, "vista_open_pages: %p + %zu is not inside the %zu bytes of %s",
                        address, length, tx->segment->map.data_size, tx->segment->path);
-    if (tx->segment->ranges != NULL)
-        return vi_ranges_prepare(tx, address, length);
     first = offset / VI_PAGE * VI_PAGE;
     end = length != 0 ? (offset + length + VI_PAGE - 1) / VI_PAGE * VI_PAGE : first;
     pages = (struct iovec){tx->segment->map.data + first, end - first};
-    return vi_tx_declare(tx, &pages, 1);
+    if (tx->segment->ranges == NULL)
+        return vi_tx_declare(tx, &pages, 1);
+    return vi_ranges_prepare(tx, pages.iov_base, pages.iov_len) != 0
+               ? -1
+               : vi_ranges_allow(tx, pages.iov_base, pages.iov_len);
 }
 
 int vista_fault(const siginfo_t *info, void *ucontext)

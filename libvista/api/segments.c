@@ -4,6 +4,7 @@
  * wired together.  Contracts are in vista.h.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -14,7 +15,8 @@
 
 #define ALL_FLAGS \
     (VISTA_CREATE | VISTA_EXCLUSIVE | VISTA_READ_ONLY | VISTA_AUTO_RANGE | VISTA_POWER_SAFE | \
-     VISTA_KILL_SAFE | VISTA_ACCEPT_TORN | VISTA_ANY_ADDRESS | VISTA_NO_HEAP | VISTA_SPARSE)
+     VISTA_KILL_SAFE | VISTA_ACCEPT_TORN | VISTA_ANY_ADDRESS | VISTA_NO_HEAP | VISTA_SPARSE | \
+     VISTA_CHECK_RANGES)
 
 static const struct {
     unsigned flags; /* all of these together make no sense, */
@@ -25,6 +27,8 @@ static const struct {
     {VISTA_READ_ONLY | VISTA_POWER_SAFE, "VISTA_READ_ONLY commits nothing to be power-safe"},
     {VISTA_READ_ONLY | VISTA_KILL_SAFE, "VISTA_READ_ONLY commits nothing to be kill-safe"},
     {VISTA_READ_ONLY | VISTA_AUTO_RANGE, "VISTA_READ_ONLY has no ranges"},
+    {VISTA_READ_ONLY | VISTA_CHECK_RANGES, "VISTA_READ_ONLY has no ranges"},
+    {VISTA_AUTO_RANGE | VISTA_CHECK_RANGES, "with VISTA_AUTO_RANGE all ranges are declared"},
     {VISTA_POWER_SAFE | VISTA_KILL_SAFE, "VISTA_POWER_SAFE and VISTA_KILL_SAFE exclude each other"},
     {VISTA_EXCLUSIVE | VISTA_ACCEPT_TORN, "what VISTA_EXCLUSIVE creates cannot be torn"},
 };
@@ -67,6 +71,20 @@ static int check_options(const char *path, size_t size, unsigned flags,
                        size);
     if (options->mode & ~(mode_t)0777)
         return vi_fail(EINVAL, "%s: mode 0%o is more than permission bits", path, options->mode);
+    return 0;
+}
+
+/* VISTA_CHECK in the environment adds to the flags. */
+static int check_environment(unsigned *flags)
+{
+    const char *value = getenv("VISTA_CHECK");
+
+    if (value == NULL || *value == '\0')
+        return 0;
+    if (strcmp(value, "ranges") != 0)
+        return vi_fail(EINVAL, "VISTA_CHECK is \"%s\": it must be ranges", value);
+    if (!(*flags & (VISTA_READ_ONLY | VISTA_AUTO_RANGE)))
+        *flags |= VISTA_CHECK_RANGES;
     return 0;
 }
 
@@ -142,7 +160,8 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
         return vi_fail(EINVAL, "vista_map: no path"), NULL;
     if (strlen(path) >= PATH_MAX)
         return vi_fail(ENAMETOOLONG, "vista_map: the path is %zu bytes long", strlen(path)), NULL;
-    if (check_flags(path, size, flags) != 0 || check_options(path, size, flags, options) != 0)
+    if (check_environment(&flags) != 0 || check_flags(path, size, flags) != 0 ||
+        check_options(path, size, flags, options) != 0)
         return NULL;
     segment = vi_segment_open(path, size, flags, options);
     if (segment == NULL)
@@ -155,7 +174,8 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
         close_segment(segment, false);
         return NULL;
     }
-    if (flags & VISTA_AUTO_RANGE && vi_ranges_open(segment, options->auto_pages) != 0) {
+    if (flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES) &&
+        vi_ranges_open(segment, options->auto_pages, flags & VISTA_CHECK_RANGES) != 0) {
         const int error = errno;
 
         if (segment->file.made)
@@ -175,6 +195,8 @@ int vista_unmap(vista_segment *handle)
     if (segment == NULL)
         return -1;
     open = vi_tx_count_open(segment);
+    if (open != 0 && vi_ranges_found(segment))
+        return -1;
     if (open != 0)
         return vi_fail(EBUSY, "%s: %llu transactions are open", segment->path,
                        (unsigned long long)open);
@@ -209,7 +231,10 @@ int vista_info(const vista_segment *handle, struct vista_info *out)
     out->base = segment->map.data;
     out->size = segment->map.data_size;
     out->max_size = segment->superblock.max_size;
-    out->flags = segment->flags | (segment->ranges != NULL ? VISTA_AUTO_RANGE : 0);
+    out->flags = segment->flags;
+    if (segment->ranges != NULL)
+        out->flags |=
+            segment->ranges->check.allowed != NULL ? VISTA_CHECK_RANGES : VISTA_AUTO_RANGE;
     out->persistence = segment->persist.class;
     out->durability = VISTA_KILL_SAFE;
     if (segment->persist.flushes && segment->superblock.real_class != VISTA_CLASS_KILL)

@@ -35,7 +35,12 @@ int vista_set_ranges_out_of_line(vista_tx *handle, const struct iovec *ranges, i
         return -1;
     if (count < 0 || (ranges == NULL && count > 0))
         return vi_fail(EINVAL, "vista_set_ranges: %d ranges at %p", count, (const void *)ranges);
-    return vi_tx_declare(tx, ranges, count);
+    if (vi_tx_declare(tx, ranges, count) != 0)
+        return -1;
+    for (int i = 0; i < count; i++)
+        if (vi_ranges_allow(tx, ranges[i].iov_base, ranges[i].iov_len) != 0)
+            return -1;
+    return 0;
 }
 
 int vista_end_out_of_line(vista_tx *handle, unsigned mode)
@@ -46,8 +51,7 @@ int vista_end_out_of_line(vista_tx *handle, unsigned mode)
         return -1;
     if (mode & ~VISTA_NO_FLUSH)
         return vi_fail(EINVAL, "vista_end_transaction: unknown mode 0x%x", mode);
-    vi_ranges_commit(tx);
-    return 0;
+    return vi_ranges_commit(tx);
 }
 
 int vista_abort_transaction(vista_tx *handle)

@@ -89,7 +89,9 @@ bool vi_faults_mend(const siginfo_t *info, const void *ucontext)
         return false;
     for (struct vi_ranges *r = the_faults->first; r != NULL; r = r->next)
         if (address - r->base < r->size && info->si_signo == (r->protect.fd < 0 ? SIGSEGV : SIGBUS))
-            return vi_ranges_fault(r, address);
+            return vi_ranges_fault(
+                r, (struct vi_note){address, (uintptr_t)context->uc_mcontext.gregs[REG_RIP],
+                                    *(uintptr_t *)context->uc_mcontext.gregs[REG_RSP]});
     return false;
 }
 

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/arena.h"
 #include "base/error.h"
@@ -16,6 +17,8 @@
 /* Touched pages within so few are protected again by one call, which costs less than
  * a call for each. */
 #define ONE_CALL 512u
+
+#define CHECK_WAIT_MS 2000u /* VISTA_CHECK_RANGES: for another transaction to end */
 
 static uint64_t pages_of(const struct vi_segment *segment)
 {
@@ -171,13 +174,14 @@ static void protect_again(struct vi_ranges *r)
     }
     r->count = 0;
     r->left = r->aside.count;
+    vi_undeclared_forget(&r->check, r->segment->superblock.max_size);
     if (r->stuck)
         r->stuck = vi_protect_set(&r->protect, 0, pages_of(r->segment), false) != 0;
 }
 
-bool vi_ranges_fault(struct vi_ranges *r, uintptr_t address)
+bool vi_ranges_fault(struct vi_ranges *r, struct vi_note store)
 {
-    const uint64_t page = (address - r->base) / VI_PAGE;
+    const uint64_t page = (store.address - r->base) / VI_PAGE;
     const char *why = NULL;
     struct stat st;
 
@@ -193,9 +197,11 @@ bool vi_ranges_fault(struct vi_ranges *r, uintptr_t address)
                                 "the disk"
                               : "cannot be stored to: the kernel does not open the page";
     }
+    if (why == NULL)
+        vi_undeclared_store(&r->check, store.address - r->base, store);
     pthread_mutex_unlock(&r->lock);
     if (why != NULL)
-        vi_error_fault(r->segment->path, address, why);
+        vi_error_fault(r->segment->path, store.address, why);
     return why == NULL;
 }
 
@@ -243,21 +249,59 @@ int vi_ranges_prepare(struct vi_tx *tx, const void *address, size_t length)
     return result;
 }
 
+int vi_ranges_allow(struct vi_tx *tx, const void *address, size_t length)
+{
+    struct vi_ranges *r = tx->segment->ranges;
+
+    if (r == NULL || r->check.allowed == NULL)
+        return 0;
+    vi_undeclared_allow(&r->check, (uintptr_t)address - r->base, length);
+    return vi_ranges_prepare(tx, address, length);
+}
+
 /* ---- Transactions ------------------------------------------------------ */
+
+bool vi_ranges_found(struct vi_segment *segment)
+{
+    struct vi_ranges *r = segment->ranges;
+
+    if (r == NULL || r->check.count == 0)
+        return false;
+    vi_undeclared_report(&r->check, EBUSY, r->protect.base, segment->path);
+    return true;
+}
+
+/* A program that is but checked may have many transactions: one waits for the other,
+ * unless that is only to end after it. */
+static bool take(struct vi_ranges *r)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    int state = VI_RANGES_IDLE;
+
+    for (unsigned ms = 0; !atomic_compare_exchange_weak(&r->state, &state, VI_RANGES_BUSY); ms++) {
+        if (state != VI_RANGES_IDLE &&
+            (r->check.allowed == NULL || r->check.count != 0 || ms > CHECK_WAIT_MS))
+            return false;
+        if (state != VI_RANGES_IDLE)
+            nanosleep(&pause, NULL);
+        state = VI_RANGES_IDLE;
+    }
+    return true;
+}
 
 struct vi_tx *vi_ranges_begin(struct vi_segment *segment, unsigned mode)
 {
     struct vi_ranges *r = segment->ranges;
-    int idle = VI_RANGES_IDLE;
     struct vi_tx *tx;
 
     if (r == NULL)
         return vi_tx_begin(segment, mode);
-    if (!atomic_compare_exchange_strong(&r->state, &idle, VI_RANGES_BUSY))
-        return vi_fail(EBUSY,
-                       "%s: a transaction is open, and with automatic ranges only one can be",
-                       segment->path),
-               NULL;
+    if (!take(r)) {
+        if (!vi_ranges_found(segment))
+            vi_fail(EBUSY, "%s: a transaction is open, and with automatic ranges only one can be",
+                    segment->path);
+        return NULL;
+    }
     tx = vi_tx_begin(segment, mode);
     if (r->stuck)
         protect_again(r);
@@ -285,17 +329,24 @@ static void stop(struct vi_ranges *r)
     unlock(r, &before);
 }
 
-void vi_ranges_commit(struct vi_tx *tx)
+int vi_ranges_commit(struct vi_tx *tx)
 {
     struct vi_ranges *r = tx->segment->ranges;
 
-    if (r != NULL) {
-        stop(r);
-        protect_again(r);
+    if (r == NULL) {
+        vi_tx_commit(tx);
+        return 0;
     }
+    stop(r);
+    if (r->check.allowed != NULL &&
+        !vi_undeclared_none(&r->check, &tx->log, r->protect.base, tx->segment->path)) {
+        r->state = VI_RANGES_OPEN;
+        return -1;
+    }
+    protect_again(r);
     vi_tx_commit(tx);
-    if (r != NULL)
-        r->state = VI_RANGES_IDLE;
+    r->state = VI_RANGES_IDLE;
+    return 0;
 }
 
 /* Opens the pages that explicit ranges are to be copied back to. */
@@ -352,7 +403,7 @@ static int reserve(struct vi_segment *segment, uint64_t pages)
     return result;
 }
 
-int vi_ranges_open(struct vi_segment *segment, uint64_t auto_pages)
+int vi_ranges_open(struct vi_segment *segment, uint64_t auto_pages, bool check)
 {
     const uint64_t pages = pages_of(segment);
     const bool host_faults = vi_process()->host_faults;
@@ -364,6 +415,7 @@ int vi_ranges_open(struct vi_segment *segment, uint64_t auto_pages)
     r->open = vi_reserve(bitmap_size(segment));
     r->touched = vi_reserve(list_size(segment));
     if (r->open == NULL || r->touched == NULL ||
+        (check && vi_undeclared_open(&r->check, segment->superblock.max_size) != 0) ||
         reserve(segment, auto_pages != 0 && auto_pages < pages ? auto_pages : pages) != 0)
         return -1;
     r->left = r->aside.count;
@@ -391,6 +443,7 @@ void vi_ranges_close(struct vi_segment *segment)
     vi_protect_close(&r->protect);
     vi_release(r->open, bitmap_size(segment));
     vi_release(r->touched, list_size(segment));
+    vi_undeclared_close(&r->check, segment->superblock.max_size);
     r->open = NULL;
     r->touched = NULL;
     segment->ranges = NULL;

@@ -22,6 +22,7 @@
 #include "core/aside.h"
 #include "core/transaction.h"
 #include "ranges/protect.h"
+#include "ranges/undeclared.h"
 
 enum vi_ranges_state {
     VI_RANGES_IDLE,
@@ -39,31 +40,40 @@ struct vi_ranges {
     pthread_mutex_t lock; /* of what follows, while the state is OPEN */
     struct vi_protect protect;
     struct vi_aside aside;
-    uint64_t *open;    /* a bit for each page */
-    uint32_t *touched; /* the pages whose bit is set */
-    uint64_t count;    /* of them */
-    uint64_t left;     /* pages that can still be logged */
-    bool stuck;        /* a page could not be protected again: all are to be */
+    uint64_t *open;             /* a bit for each page */
+    uint32_t *touched;          /* the pages whose bit is set */
+    uint64_t count;             /* of them */
+    uint64_t left;              /* pages that can still be logged */
+    bool stuck;                 /* a page could not be protected again: all are to be */
+    struct vi_undeclared check; /* VISTA_CHECK_RANGES */
 };
 
 /* Protects the data of a segment that has just been opened, and reserves log space
- * for so many pages, 0: for all. */
-int vi_ranges_open(struct vi_segment *segment, uint64_t auto_pages);
+ * for so many pages, 0: for all.  `check`: for VISTA_CHECK_RANGES. */
+int vi_ranges_open(struct vi_segment *segment, uint64_t auto_pages, bool check);
 void vi_ranges_close(struct vi_segment *segment);
 
 /* These do what transaction.h has for it where there are no automatic ranges. */
 struct vi_tx *vi_ranges_begin(struct vi_segment *segment, unsigned mode);
-void vi_ranges_commit(struct vi_tx *tx);
+/* -1 with EFAULT: it is still open, for it has stored to what was not declared. */
+int vi_ranges_commit(struct vi_tx *tx);
 void vi_ranges_abort(struct vi_tx *tx);
 
 /* Logs and opens the pages of a part of the data, if the segment has automatic
  * ranges; ENOSPC when they are more than are left, and then none. */
 int vi_ranges_prepare(struct vi_tx *tx, const void *address, size_t length);
 
+/* VISTA_CHECK_RANGES: the program may store to these bytes, and the kernel for it.
+ * Errors as of vi_ranges_prepare. */
+int vi_ranges_allow(struct vi_tx *tx, const void *address, size_t length);
+
+/* It is why a transaction has not ended: EBUSY and the message are set. */
+bool vi_ranges_found(struct vi_segment *segment);
+
 /* Pages that the open transaction has touched, and that it has left. */
 void vi_ranges_count(struct vi_ranges *ranges, uint64_t *touched, uint64_t *left);
 
-/* A store to `address` faulted; all signals are blocked.  false: it is not to be. */
-bool vi_ranges_fault(struct vi_ranges *ranges, uintptr_t address);
+/* A store faulted; all signals are blocked.  false: it is not to be. */
+bool vi_ranges_fault(struct vi_ranges *ranges, struct vi_note store);
 
 #endif
