@@ -18,6 +18,8 @@
 #define PAGE ((size_t)4096)
 #define SIZE ((size_t)1 << 20)
 
+typedef uint64_t unaligned __attribute__((aligned(1), may_alias));
+
 static vista_segment *segment;
 static volatile unsigned char *base;
 static const char *path;
@@ -84,7 +86,7 @@ START_TEST(stores_that_are_found)
 
     tx = begin(); /* over its end */
     declare(tx, 100, 7);
-    *(volatile uint64_t *)(base + 100) = UINT64_MAX;
+    *(volatile unaligned *)(base + 100) = UINT64_MAX;
     found(tx, 107, 1);
 
     tx = begin(); /* before it is declared */

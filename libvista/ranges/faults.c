@@ -78,6 +78,12 @@ void vi_faults_give(struct vi_ranges *r)
     pthread_mutex_unlock(&the_faults->lock);
 }
 
+/* Where the sanitizers have nothing to say. */
+__attribute__((no_sanitize("address", "thread"))) static uintptr_t top_of(const ucontext_t *context)
+{
+    return *(const uintptr_t *)context->uc_mcontext.gregs[REG_RSP];
+}
+
 bool vi_faults_mend(const siginfo_t *info, const void *ucontext)
 {
     const ucontext_t *context = ucontext;
@@ -91,7 +97,7 @@ bool vi_faults_mend(const siginfo_t *info, const void *ucontext)
         if (address - r->base < r->size && info->si_signo == (r->protect.fd < 0 ? SIGSEGV : SIGBUS))
             return vi_ranges_fault(
                 r, (struct vi_note){address, (uintptr_t)context->uc_mcontext.gregs[REG_RIP],
-                                    *(uintptr_t *)context->uc_mcontext.gregs[REG_RSP]});
+                                    top_of(context)});
     return false;
 }
 
