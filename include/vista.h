@@ -339,8 +339,9 @@ size_t vista_usable_size(vista_segment *segment, const void *address);
  * The root: the block from which everything else is found.  It is made, zeroed,
  * by the first call, durably and outside any transaction of the caller's; later
  * calls return it, larger when `size` has grown (the new bytes zeroed).  With
- * `size` 0 it is returned as it is.  Growth may move it; pointers to it are then
- * to be fetched anew.
+ * `size` 0 it is returned as it is: a program that may be given another's segment
+ * asks so first, and knows its own by vista_usable_size and a mark in it.  Growth may
+ * move the root; pointers to it are then to be fetched anew.
  * Errors: ENOENT `size` is 0 and there is no root; EBUSY it would have to move
  * while transactions are open; EROFS; ENOMEM, ENOSPC.
  */

@@ -31,8 +31,8 @@ static int new_superblock(struct vi_segment *segment, size_t size, unsigned flag
     const uint64_t least = flags & VISTA_NO_HEAP ? VI_PAGE : HEAP_MIN;
 
     if (size > (size_t)1 << 43 || options->max_size > (size_t)1 << 43)
-        return vi_fail(EINVAL, "%s: a segment of %zu bytes, growing to %zu, is larger than 8 TiB",
-                       segment->path, size, options->max_size);
+        return vi_fail(EINVAL, "%s: size %zu or max_size %zu is larger than 8 TiB", segment->path,
+                       size, options->max_size);
     *s = (struct vi_superblock){.magic = VI_MAGIC, .version = VI_VERSION};
     s->features_must =
         (flags & VISTA_NO_HEAP ? 0 : VI_MUST_HEAP) | (flags & VISTA_SPARSE ? VI_MUST_SPARSE : 0);
