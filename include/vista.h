@@ -67,6 +67,7 @@ typedef struct vista_tx vista_tx;
 #define VISTA_NO_HEAP 0x0100u      /* at creation: flat memory from vista_base on */
 #define VISTA_SPARSE 0x0200u       /* at creation: disk blocks are allocated with use */
 #define VISTA_CHECK_RANGES 0x0400u /* to find ranges that were forgotten: see below */
+#define VISTA_GROW 0x0800u         /* the heap grows when it is full, up to max_size */
 
 /* How commits are made to last: what the segment's log is written for. */
 enum vista_class {
@@ -128,6 +129,19 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
  * has removed the file, and what it held is lost; EBADMSG someone has truncated it.
  */
 int vista_unmap(vista_segment *segment);
+
+/*
+ * Makes the data `size` bytes, in whole pages; the address stays.  It may grow, up to the
+ * max_size of its creation, while transactions are open, on other threads too.  It may
+ * shrink while none is open and none is begun until the call returns, if no block of the
+ * heap lies in what goes; its disk space is given back.  A crash leaves the old size or
+ * the new one.
+ * Errors: EINVAL `size` is 0 or above max_size; EBUSY shrinking, transactions are open, or
+ * a block is in the way; ENOSPC, EDQUOT no room on the disk; ENOMEM no address space was
+ * to be had for it when the segment was mapped; ENOTSUP it is mapped VISTA_AUTO_RANGE
+ * or VISTA_CHECK_RANGES; EROFS; EBADMSG the heap is damaged.  Then all is as it was.
+ */
+int vista_resize(vista_segment *segment, size_t size);
 
 /* Where the data begins; NULL with errno on a handle that has ended.  Memory from
  * here on belongs to the heap unless the segment is VISTA_NO_HEAP. */
@@ -533,7 +547,7 @@ VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int 
 
         if (VISTA_LIKELY(VISTA_ALL(VISTA_BRIEF, &) && tx != NULL)) {
             const uintptr_t next = tx->next, minus = tx->minus;
-            const size_t inner = tx->inner;
+            const size_t inner = __atomic_load_n(&tx->inner, __ATOMIC_RELAXED); /* resizing */
 
             if (VISTA_LIKELY(next + beyond <= tx->limit1) && VISTA_ALL(VISTA_INSIDE, &&)) {
                 uint64_t *const record = (uint64_t *)next, *item = record + 2;
@@ -565,7 +579,9 @@ VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length)
     if (__builtin_constant_p(length) && length > 0 && length <= VISTA_INLINE_LENGTH && tx != NULL) {
         uint64_t *const record = (uint64_t *)tx->next;
 
-        if (VISTA_LIKELY((uintptr_t)address + tx->minus <= tx->inner && tx->next <= tx->limit1)) {
+        if (VISTA_LIKELY((uintptr_t)address + tx->minus <=
+                             __atomic_load_n(&tx->inner, __ATOMIC_RELAXED) &&
+                         tx->next <= tx->limit1)) {
             uint64_t *const end = vista_put(record + 2, address, length, 1);
 
             record[1] = VISTA_SHORT | length;

@@ -30,12 +30,35 @@ static int check_not_root(const struct vi_tx *tx, const void *address)
     return vi_fail(EINVAL, "%s: %p is the root, which cannot be freed", tx->segment->path, address);
 }
 
+/* Grows the heap, by a quarter if the disk has it, so that `size` bytes fit. */
+static int grow_for(struct vi_segment *segment, size_t size)
+{
+    const uint64_t old = vi_segment_size(segment), left = segment->superblock.max_size - old,
+                   need = vi_segment_round(size, segment->flags), more = old / 4;
+
+    if (left == 0 || need > left)
+        return errno = ENOMEM, -1;
+    if (more > need && vista_resize(&segment->handle, old + (more < left ? more : left)) == 0)
+        return 0;
+    return vista_resize(&segment->handle, old + need);
+}
+
+static void *get_block(struct vi_tx *tx, size_t size)
+{
+    struct vi_segment *segment = tx->segment;
+    void *block = vi_heap_malloc(segment->heap, &tx->log, size);
+
+    while (block == NULL && errno == ENOMEM && segment->grows && grow_for(segment, size) == 0)
+        block = vi_heap_malloc(segment->heap, &tx->log, size);
+    return block;
+}
+
 /* Allocates, and opens `stored` bytes to stores by the library, which is not to fault
  * in the middle of a call. */
 static void *allocate(struct vi_tx *tx, size_t size, size_t stored)
 {
     struct vi_heap *heap = tx->segment->heap;
-    void *block = vi_heap_malloc(heap, &tx->log, size);
+    void *block = get_block(tx, size);
     int error;
 
     if (tx->segment->ranges == NULL || block == NULL ||

@@ -16,7 +16,7 @@
 #define ALL_FLAGS \
     (VISTA_CREATE | VISTA_EXCLUSIVE | VISTA_READ_ONLY | VISTA_AUTO_RANGE | VISTA_POWER_SAFE | \
      VISTA_KILL_SAFE | VISTA_ACCEPT_TORN | VISTA_ANY_ADDRESS | VISTA_NO_HEAP | VISTA_SPARSE | \
-     VISTA_CHECK_RANGES)
+     VISTA_CHECK_RANGES | VISTA_GROW)
 
 static const struct {
     unsigned flags; /* all of these together make no sense, */
@@ -29,6 +29,9 @@ static const struct {
     {VISTA_READ_ONLY | VISTA_AUTO_RANGE, "VISTA_READ_ONLY has no ranges"},
     {VISTA_READ_ONLY | VISTA_CHECK_RANGES, "VISTA_READ_ONLY has no ranges"},
     {VISTA_AUTO_RANGE | VISTA_CHECK_RANGES, "with VISTA_AUTO_RANGE all ranges are declared"},
+    {VISTA_READ_ONLY | VISTA_GROW, "VISTA_READ_ONLY cannot grow"},
+    {VISTA_NO_HEAP | VISTA_GROW, "VISTA_GROW is for a heap"},
+    {VISTA_AUTO_RANGE | VISTA_GROW, "a segment with VISTA_AUTO_RANGE has the size it has"},
     {VISTA_POWER_SAFE | VISTA_KILL_SAFE, "VISTA_POWER_SAFE and VISTA_KILL_SAFE exclude each other"},
     {VISTA_EXCLUSIVE | VISTA_ACCEPT_TORN, "what VISTA_EXCLUSIVE creates cannot be torn"},
 };
@@ -103,7 +106,7 @@ static void release(void *heap, uint32_t slot)
     vi_heap_release(heap, slot);
 }
 
-static int open_heap(struct vi_segment *segment)
+static struct vi_heap *make_heap(struct vi_segment *segment, uint64_t size)
 {
     const struct vi_superblock *s = &segment->superblock;
     unsigned char *meta = segment->map.meta + s->heap_offset;
@@ -112,7 +115,7 @@ static int open_heap(struct vi_segment *segment)
         .descriptors = (uint64_t *)(meta + VI_PAGE),
         .marks = meta + VI_PAGE + vi_superblock_units(s) * sizeof(uint64_t),
         .base = segment->map.data,
-        .size = s->size,
+        .size = size,
         .max_size = s->max_size,
         .persist = &segment->persist,
         .path = segment->path,
@@ -120,8 +123,12 @@ static int open_heap(struct vi_segment *segment)
         .reclaim = reclaim,
         .context = segment,
     };
-    struct vi_heap *heap = vi_heap_open(&place);
 
+    return vi_heap_open(&place);
+}
+
+static int open_heap(struct vi_segment *segment, struct vi_heap *heap)
+{
     if (heap == NULL)
         return -1;
     segment->heap = heap;
@@ -168,7 +175,8 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
         return NULL;
     segment->kinds[VI_KIND_UNDO].handler = &vi_undo_handler;
     segment->kinds[VI_KIND_UNDO].context = segment;
-    if ((!(segment->flags & VISTA_NO_HEAP) && open_heap(segment) != 0) ||
+    if ((!(segment->flags & VISTA_NO_HEAP) &&
+         open_heap(segment, make_heap(segment, segment->superblock.size)) != 0) ||
         (!(flags & VISTA_READ_ONLY) && vi_recover(segment) != 0) ||
         (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) || vi_segment_start(segment) != 0) {
         close_segment(segment, false);
@@ -184,6 +192,7 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
         errno = error;
         return NULL;
     }
+    segment->grows = flags & VISTA_GROW && segment->ranges == NULL;
     return &segment->handle;
 }
 
@@ -214,7 +223,63 @@ size_t vista_size(const vista_segment *handle)
 {
     const struct vi_segment *segment = vi_segment_check(handle);
 
-    return segment != NULL ? segment->map.data_size : 0;
+    return segment != NULL ? vi_segment_size(segment) : 0;
+}
+
+/* No transaction is open, and the part above holds no block. */
+static int shrink(struct vi_segment *segment, uint64_t size)
+{
+    struct vi_heap *heap = NULL, *old = segment->heap;
+    const uint64_t open = vi_tx_count_open(segment);
+
+    if (open != 0)
+        return vi_fail(EBUSY, "%s: cannot shrink while %llu transactions are open", segment->path,
+                       (unsigned long long)open);
+    if (old != NULL) {
+        heap = make_heap(segment, size);
+        if (heap == NULL)
+            return -1;
+    }
+    if ((old != NULL && vi_heap_cut(old, size) != 0) || vi_segment_shrink(segment, size) != 0) {
+        const int error = errno;
+
+        if (heap != NULL)
+            vi_heap_close(heap);
+        errno = error;
+        return -1;
+    }
+    if (heap != NULL) {
+        open_heap(segment, heap);
+        vi_heap_close(old);
+    }
+    return 0;
+}
+
+int vista_resize(vista_segment *handle, size_t size)
+{
+    struct vi_segment *segment = vi_segment_check(handle);
+    int result;
+
+    if (segment == NULL)
+        return -1;
+    if (segment->flags & VISTA_READ_ONLY)
+        return vi_fail(EROFS, "%s: is mapped read-only", segment->path);
+    if (segment->ranges != NULL)
+        return vi_fail(ENOTSUP,
+                       "%s: mapped with automatic or checked ranges it has the size it has",
+                       segment->path);
+    if (size == 0 || size > segment->superblock.max_size)
+        return vi_fail(EINVAL, "%s: %zu bytes: its size can be up to %llu", segment->path, size,
+                       (unsigned long long)segment->superblock.max_size);
+    size = vi_segment_round(size, segment->flags);
+    pthread_mutex_lock(&segment->size_lock);
+    result = size < segment->map.data_size   ? shrink(segment, size)
+             : size > segment->map.data_size ? vi_segment_grow(segment, size)
+                                             : 0;
+    if (result == 0 && segment->heap != NULL)
+        vi_heap_grow(segment->heap, size);
+    pthread_mutex_unlock(&segment->size_lock);
+    return result;
 }
 
 int vista_info(const vista_segment *handle, struct vista_info *out)
@@ -229,7 +294,7 @@ int vista_info(const vista_segment *handle, struct vista_info *out)
     out->path = segment->path;
     memcpy(out->uuid, segment->superblock.uuid, sizeof out->uuid);
     out->base = segment->map.data;
-    out->size = segment->map.data_size;
+    out->size = vi_segment_size(segment);
     out->max_size = segment->superblock.max_size;
     out->flags = segment->flags;
     if (segment->ranges != NULL)

@@ -97,6 +97,7 @@ struct vi_segment *vi_process_new_segment(void)
     pthread_mutex_init(&segment->lock, NULL);
     pthread_mutex_init(&segment->backing, NULL);
     pthread_mutex_init(&segment->root_lock, NULL);
+    pthread_mutex_init(&segment->size_lock, NULL);
     return segment;
 }
 

@@ -22,13 +22,19 @@ static uint64_t round_up(uint64_t value, uint64_t to)
     return (value + to - 1) / to * to;
 }
 
+uint64_t vi_segment_round(uint64_t size, unsigned flags)
+{
+    const uint64_t least = flags & VISTA_NO_HEAP ? VI_PAGE : HEAP_MIN;
+
+    return round_up(size < least ? least : size, VI_PAGE);
+}
+
 /* ---- Creating ---------------------------------------------------------- */
 
 static int new_superblock(struct vi_segment *segment, size_t size, unsigned flags,
                           const struct vista_map_options *options)
 {
     struct vi_superblock *s = &segment->superblock;
-    const uint64_t least = flags & VISTA_NO_HEAP ? VI_PAGE : HEAP_MIN;
 
     if (size > (size_t)1 << 43 || options->max_size > (size_t)1 << 43)
         return vi_fail(EINVAL, "%s: size %zu or max_size %zu is larger than 8 TiB", segment->path,
@@ -38,7 +44,7 @@ static int new_superblock(struct vi_segment *segment, size_t size, unsigned flag
         (flags & VISTA_NO_HEAP ? 0 : VI_MUST_HEAP) | (flags & VISTA_SPARSE ? VI_MUST_SPARSE : 0);
     if (getrandom(s->uuid, sizeof s->uuid, 0) != sizeof s->uuid)
         return vi_fail_system(errno, "%s: no random numbers for its UUID", segment->path);
-    s->size = round_up(size < least ? least : size, VI_PAGE);
+    s->size = vi_segment_round(size, flags);
     s->max_size = round_up(options->max_size, VI_PAGE);
     if (s->max_size < s->size)
         s->max_size = s->size;
@@ -161,7 +167,11 @@ static int open_existing(struct vi_segment *segment, unsigned flags)
         vi_map_file(&segment->map, &segment->file, vi_superblock_meta_size(s), s->data_offset,
                     s->size) != 0)
         return -1;
-    return segment->map.writable ? fill_holes(segment) : 0;
+    if (!segment->map.writable)
+        return 0;
+    if (segment->file.size > s->data_offset + s->size) /* killed while its size changed */
+        (void)vi_file_truncate(&segment->file, s->data_offset + s->size);
+    return fill_holes(segment);
 }
 
 /* ---- Class ------------------------------------------------------------- */
@@ -286,7 +296,8 @@ int vi_segment_start(struct vi_segment *segment)
 
 int vi_segment_intact(const struct vi_segment *segment)
 {
-    return vi_file_check(&segment->file, segment->superblock.data_offset + segment->map.data_size);
+    return vi_file_check(&segment->file,
+                         segment->superblock.data_offset + vi_segment_size(segment));
 }
 
 static int mark_clean(struct vi_segment *segment)
@@ -358,7 +369,7 @@ int vi_segment_back(struct vi_segment *segment, uint64_t offset, uint64_t length
     for (uint64_t at = offset / VI_HUGE_PAGE * VI_HUGE_PAGE; at < end && result == 0;
          at += VI_HUGE_PAGE) {
         const uint64_t group = at / VI_HUGE_PAGE, bit = (uint64_t)1 << group % 64;
-        const uint64_t left = segment->map.data_size - at;
+        const uint64_t left = vi_segment_size(segment) - at;
 
         if (__atomic_load_n(&segment->backed[group / 64], __ATOMIC_ACQUIRE) & bit)
             continue;

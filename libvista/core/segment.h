@@ -7,7 +7,7 @@
  * not know: vi_segment_open; setting `kinds` (what the heap's records mean);
  * vi_recover; vi_segment_start.
  *
- * Lock order: a segment's root lock, the list of segments, a segment's lock, the
+ * Lock order: a segment's root lock, its size lock, the list of segments, a segment's lock, the
  * heap's lock, the log area's lock, `backing`.
  */
 #ifndef VI_CORE_SEGMENT_H
@@ -53,6 +53,8 @@ struct vi_segment {
     void *heap;
     struct vi_ranges *ranges;                   /* automatic ranges, else NULL */
     pthread_mutex_t root_lock;                  /* of the heap's root; before all other locks */
+    pthread_mutex_t size_lock;                  /* of the size; before all but that */
+    bool grows;                                 /* when the heap is full */
     void (*release)(void *heap, uint32_t slot); /* give back what the slot keeps */
 
     pthread_mutex_t backing; /* sparse: of `backed`, a bit for each 2 MiB with blocks */
@@ -61,6 +63,15 @@ struct vi_segment {
     struct vi_segment *next; /* in the list of segments, or of closed ones */
     char path[PATH_MAX];
 };
+
+/* Bytes of data: vista_resize on another thread may change it. */
+static inline uint64_t vi_segment_size(const struct vi_segment *segment)
+{
+    return __atomic_load_n(&segment->map.data_size, __ATOMIC_ACQUIRE);
+}
+
+/* A size as it will be: whole pages, and room for a heap unless VISTA_NO_HEAP. */
+uint64_t vi_segment_round(uint64_t size, unsigned flags);
 
 /* Opens or creates; arguments are checked by the caller.  Errors as vista_map. */
 struct vi_segment *vi_segment_open(const char *path, size_t size, unsigned flags,
@@ -72,6 +83,14 @@ int vi_segment_start(struct vi_segment *segment);
 /* Undoes vi_segment_open and start; the file is marked clean if `clean`.  The handle
  * is gone, also on failure. */
 int vi_segment_close(struct vi_segment *segment, bool clean);
+
+/*
+ * Makes the data larger, or smaller: what is above goes.  The caller keeps two from doing
+ * so at once, and transactions from being open while it shrinks.  On failure nothing has
+ * changed.
+ */
+int vi_segment_grow(struct vi_segment *segment, uint64_t size);
+int vi_segment_shrink(struct vi_segment *segment, uint64_t size);
 
 /* Allocates the disk blocks of a part of the data and of the heap's metadata for it. */
 int vi_segment_allocate(struct vi_segment *segment, uint64_t offset, uint64_t length);

@@ -81,11 +81,11 @@ static struct vi_tx *make_handle(struct vi_segment *segment)
     }
     tx->range_count = 0; /* not kept by the inlined commit */
     tx->log.cursor.minus = -(uintptr_t)segment->map.data;
-    tx->log.cursor.inner = segment->map.data_size - VISTA_INLINE_LENGTH;
     __atomic_store_n(&tx->log.cursor.number, segment->handle.number, __ATOMIC_RELAXED);
     tx->log.cursor.room = room(tx);
     tx->log.cursor.limit1 = VISTA_CLOSED;
     pthread_mutex_lock(&segment->lock);
+    tx->log.cursor.inner = vi_segment_size(segment) - VISTA_INLINE_LENGTH;
     tx->next_all = segment->all;
     segment->all = tx;
     pthread_mutex_unlock(&segment->lock);
@@ -231,7 +231,7 @@ void vi_tx_thread_exit(void *cache_of_thread)
 static int check_range(const struct vi_tx *tx, const struct iovec *range)
 {
     const uint64_t offset = (uintptr_t)range->iov_base - (uintptr_t)tx->segment->map.data;
-    const size_t size = tx->segment->map.data_size;
+    const size_t size = vi_segment_size(tx->segment);
 
     if (offset <= size && range->iov_len <= size - offset)
         return 0;

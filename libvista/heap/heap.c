@@ -29,6 +29,15 @@ static uint8_t keep_of(const struct vi_heap *heap, unsigned class)
     return (uint8_t)(count == 0 ? 1 : count < VI_KEPT ? count : VI_KEPT);
 }
 
+/* Does a span hold no block, as it is stored? */
+static bool is_empty(const struct vi_heap *heap, uint64_t head, uint64_t d)
+{
+    const uint32_t blocks =
+        (uint32_t)(VI_SPAN_UNITS(d) * VI_UNIT / vi_classes[VI_SPAN_CLASS(d)].size);
+
+    return VI_SPAN_KIND(d) == VI_SPAN_SMALL && vi_span_allocated(heap, head, 0, blocks) == blocks;
+}
+
 struct vi_heap *vi_heap_open(const struct vi_heap_place *place)
 {
     struct vi_heap *heap = vi_reserve(state_size(place));
@@ -46,6 +55,39 @@ struct vi_heap *vi_heap_open(const struct vi_heap_place *place)
     for (unsigned class = 0; class < VI_CLASSES; class ++)
         heap->keep[class] = keep_of(heap, class);
     return heap;
+}
+
+void vi_heap_grow(struct vi_heap *heap, uint64_t size)
+{
+    pthread_mutex_lock(&heap->lock);
+    heap->place.size = size;
+    heap->units = size / VI_UNIT;
+    pthread_mutex_unlock(&heap->lock);
+}
+
+int vi_heap_cut(struct vi_heap *heap, uint64_t size)
+{
+    uint64_t next, d;
+
+    for (int pass = 0; pass < 2; pass++) /* looking; ending */
+        for (uint64_t unit = 0; unit < heap->units; unit = next) {
+            d = vi_descriptor(heap, unit);
+            next = unit + (d != 0 ? VI_SPAN_UNITS(d) : 1);
+            if (d != 0 && !vi_span_sound(heap, unit, d))
+                return vi_fail(EBADMSG, "%s: damaged: the heap's descriptor of unit %llu",
+                               heap->place.path, (unsigned long long)unit);
+            if (d == 0 || next * VI_UNIT <= size)
+                continue;
+            if (pass == 0 && !is_empty(heap, unit, d))
+                return vi_fail(EBUSY, "%s: cannot shrink to %llu bytes: there is a block at %llu",
+                               heap->place.path, (unsigned long long)size,
+                               (unsigned long long)(unit * VI_UNIT));
+            if (pass == 1) {
+                vi_heap_store(&heap->place.descriptors[unit], sizeof d, 0);
+                vi_flush_fence(heap->place.persist, &heap->place.descriptors[unit], sizeof d);
+            }
+        }
+    return 0;
 }
 
 void vi_heap_close(struct vi_heap *heap)

@@ -36,6 +36,13 @@ struct vi_heap_place {
 struct vi_heap *vi_heap_open(const struct vi_heap_place *place);
 void vi_heap_close(struct vi_heap *heap);
 
+/* The data has become larger. */
+void vi_heap_grow(struct vi_heap *heap, uint64_t size);
+
+/* The data is to be cut to `size`; no transaction is open: ends spans above that hold
+ * nothing, durably.  EBUSY when there is a block, EBADMSG. */
+int vi_heap_cut(struct vi_heap *heap, uint64_t size);
+
 /* What the heap's records mean; the context is the heap. */
 extern const struct vi_handler vi_heap_handlers[VI_KINDS];
 

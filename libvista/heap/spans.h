@@ -94,7 +94,7 @@ struct vi_cache {
 
 struct vi_heap {
     struct vi_heap_place place;
-    uint64_t units;           /* in the data */
+    _Atomic uint64_t units;   /* in the data */
     struct vi_unit *unit;     /* by unit */
     uint16_t *map;            /* by unit: 0, or of a small span that is loaded, see below */
     uint16_t *state;          /* of blocks, as they are marked in the file */

@@ -161,6 +161,26 @@ int vi_map_file(struct vi_map *map, const struct vi_file *file, size_t meta_size
     return map_over(map, file, map->data, data_size, data_offset);
 }
 
+int vi_map_extend(struct vi_map *map, const struct vi_file *file, uint64_t data_offset, size_t old,
+                  size_t size)
+{
+    const bool sync = map->map_sync;
+
+    if (map_over(map, file, map->data + old, size - old, data_offset + old) != 0)
+        return -1;
+    if (map->map_sync == sync)
+        return 0;
+    map->map_sync = sync;
+    vi_map_cut(map, old, size);
+    return vi_fail(ENOTSUP, "%s: MAP_SYNC was refused for what it grows by", file->path);
+}
+
+void vi_map_cut(const struct vi_map *map, size_t size, size_t old)
+{
+    map_own(map->data + size, old - size, PROT_NONE,
+            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
 void vi_map_undo(struct vi_map *map)
 {
     if (map->meta != NULL)

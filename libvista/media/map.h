@@ -34,6 +34,13 @@ int vi_map_reserve_anywhere(struct vi_map *map, const char *path, uint64_t addre
 int vi_map_file(struct vi_map *map, const struct vi_file *file, size_t meta_size,
                 uint64_t data_offset, size_t data_size);
 
+/* Maps the file's part from `old` to `size` of the data, into the reservation. */
+int vi_map_extend(struct vi_map *map, const struct vi_file *file, uint64_t data_offset, size_t old,
+                  size_t size);
+
+/* The data from `size` to `old` is a reservation again. */
+void vi_map_cut(const struct vi_map *map, size_t size, size_t old);
+
 /* Undoes what was done so far of the above.  The last call on it. */
 void vi_map_undo(struct vi_map *map);
 

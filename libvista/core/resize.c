@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * A segment's size changes.  What counts is the superblock's: when a segment grows, disk
+ * blocks are there before it says so; when it shrinks, they are given back after.  So a
+ * crash leaves the old size or the new one, and at most some blocks behind it.
+ */
+#include <errno.h>
+
+#include "base/error.h"
+#include "core/transaction.h"
+
+static int store_size(struct vi_segment *segment, uint64_t size)
+{
+    struct vi_superblock *s = &segment->superblock;
+    const uint64_t old = s->size;
+    int error;
+
+    s->size = size;
+    if (vi_superblock_write(&segment->file, &segment->persist, segment->map.meta, s) == 0)
+        return 0;
+    error = errno; /* one copy may say it: a newer one is not to */
+    s->size = old;
+    (void)vi_superblock_write(&segment->file, &segment->persist, segment->map.meta, s);
+    errno = error;
+    return -1;
+}
+
+/* From now on this is the size, for ranges too. */
+static void publish(struct vi_segment *segment, uint64_t size)
+{
+    __atomic_store_n(&segment->map.data_size, size, __ATOMIC_RELEASE);
+    pthread_mutex_lock(&segment->lock);
+    for (struct vi_tx *tx = segment->all; tx != NULL; tx = tx->next_all)
+        __atomic_store_n(&tx->log.cursor.inner, size - VISTA_INLINE_LENGTH, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&segment->lock);
+}
+
+int vi_segment_grow(struct vi_segment *segment, uint64_t size)
+{
+    const uint64_t old = segment->map.data_size, end = segment->superblock.data_offset;
+    int error;
+
+    if (size > segment->map.reserved)
+        return vi_fail(ENOMEM, "%s: the address space up to %llu bytes is not reserved",
+                       segment->path, (unsigned long long)size);
+    /* A crash may have left something behind the old end. */
+    if (vi_segment_intact(segment) != 0 || vi_file_truncate(&segment->file, end + old) != 0)
+        return -1;
+    if (vi_file_truncate(&segment->file, end + size) == 0 &&
+        (segment->flags & VISTA_SPARSE || vi_segment_allocate(segment, old, size - old) == 0) &&
+        vi_map_extend(&segment->map, &segment->file, end, old, size) == 0) {
+        if (store_size(segment, size) == 0) {
+            publish(segment, size);
+            return 0;
+        }
+        error = errno; /* and the file stays as long as either copy may say */
+        vi_map_cut(&segment->map, old, size);
+    } else {
+        error = errno;
+        (void)vi_file_truncate(&segment->file, end + old);
+    }
+    errno = error;
+    return -1;
+}
+
+int vi_segment_shrink(struct vi_segment *segment, uint64_t size)
+{
+    const uint64_t old = segment->map.data_size;
+
+    if (vi_segment_intact(segment) != 0 || store_size(segment, size) != 0)
+        return -1;
+    publish(segment, size);
+    vi_map_cut(&segment->map, size, old);
+    for (uint64_t at = (size + VI_HUGE_PAGE - 1) / VI_HUGE_PAGE;
+         segment->backed != NULL && at <= old / VI_HUGE_PAGE; at++)
+        segment->backed[at / 64] &= ~((uint64_t)1 << at % 64);
+    (void)vi_file_truncate(&segment->file, segment->superblock.data_offset + size);
+    return 0;
+}
