@@ -25,7 +25,7 @@ static const struct part {
     {"main", "main", bench_main_table, NULL, NULL, 0.5, 5, false},
     {"peers", "debit-credit", bench_one, ALL_PEERS, "kill", 0.4, 5, false},
     {"order-entry", "order-entry", bench_one, ALL_PEERS, "kill", 0.4, 5, false},
-    {"disk", "disk", bench_disk, NULL, NULL, 0.4, 3, true},
+    {"disk", "disk", bench_disk, NULL, NULL, 0.3, 3, true},
     {"synthetic", "synthetic", bench_synthetic, ALL_PEERS ",copy", "kill,line", 0.15, 5, false},
     {"sizes", "sizes", bench_sizes, NULL, NULL, 0.2, 5, false},
     {"heap", "heap", bench_heap, "vista,plain,libpmemobj,lmdb,sqlite", "kill,line", 0.3, 5, false},

@@ -4,8 +4,8 @@
  * their addresses (pmemobj_tx_add_range_direct), references kept as offsets from
  * the pool so that nothing is looked up, the pool's pages faulted in beforehand.
  * The environment is set by turns.c before the process of a run starts:
- * PMEM_IS_PMEM_FORCE=1 in the classes kill and line, PMEM_NO_FLUSH=1 too in kill and
- * eadr; nothing in sync, where it calls msync.
+ * PMEM_IS_PMEM_FORCE=1 in kill, line and eadr, PMEM_NO_FLUSH=1 too in kill and eadr;
+ * nothing in sync, where it calls msync.
  */
 #include <errno.h>
 #include <libpmemobj.h>

@@ -76,11 +76,12 @@ static bool is_recovery(const struct row *row)
 static void print_recovery(const struct row *row)
 {
     const bool plain = row->class == CLASS_NONE;
+    const int digits = row->median.ns < 10e6 ? 3 : 0;
 
-    printf("%-14s %-5s %9.0f %13.3f %9.1f  ", row->workload,
+    printf("%-14s %-5s %9.0f %13.3f %9.*f  ", row->workload,
            plain ? "-" : bench_class_name(row->class), (double)row->size / 1048576,
-           (double)row->range / 1048576, row->median.ns / 1e6);
-    printf("%.*f-%.*f %s\n", 1, row->ns_low / 1e6, 1, row->ns_high / 1e6,
+           (double)row->range / 1048576, digits, row->median.ns / 1e6);
+    printf("%.*f-%.*f %s\n", digits, row->ns_low / 1e6, digits, row->ns_high / 1e6,
            row->failed ? row->median.verdict
            : plain     ? "  copying as much twice"
                        : "");

@@ -4,6 +4,7 @@
  *   - journal_mode=WAL, and locking_mode=EXCLUSIVE, with which its index of the log is
  *     in ordinary memory and no locks are taken;
  *   - a cache that holds the database; statements prepared once and kept;
+ *   - no mutexes (SQLITE_OPEN_NOMUTEX), as there is one thread;
  *   - rows by INTEGER PRIMARY KEY, which is the key of the table's own tree.
  * A row is its first number, which SQL can add to, and the rest as a blob, so that
  * little is encoded.  Class kill: synchronous=OFF, which survives the process.  Class
@@ -72,7 +73,10 @@ static void sqlite_table(struct rows *rows, unsigned table, const char *name)
 static void rows_open(struct rows *rows, const struct session *session, const char *const *tables,
                       unsigned count)
 {
-    sqlite_must(rows, sqlite3_open(session->path, &rows->db), SQLITE_OK, session->path);
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+
+    sqlite_must(rows, sqlite3_open_v2(session->path, &rows->db, flags, NULL), SQLITE_OK,
+                session->path);
     sqlite3_busy_timeout(rows->db, 10000); /* a killed process is still being taken down */
     sqlite_execute(rows, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; "
                          "PRAGMA cache_size = -2000000; PRAGMA temp_store = MEMORY");

@@ -65,6 +65,8 @@ HOT void synthetic_sizes(struct synthetic *s, struct lane *lane, unsigned count,
         synthetic_loop(s, lane, count, 8, class);
     else if (range == 64)
         synthetic_loop(s, lane, count, 64, class);
+    else if (range == 256)
+        synthetic_loop(s, lane, count, 256, class);
     else
         synthetic_loop(s, lane, count, range, class);
 }

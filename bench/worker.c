@@ -20,6 +20,7 @@
 #include "bench.h"
 
 #define BATCH 256u          /* transactions between two looks at the clock */
+#define BATCH_SYNC 4u       /* where each waits for a disk */
 #define MAX_SAMPLES 200000u /* of latency: 200 lie above the 99.9th percentile */
 
 void bench_fail(const char *format, ...)
@@ -91,6 +92,7 @@ struct runner {
 static void *measure(void *argument)
 {
     struct runner *runner = argument;
+    const unsigned batch = runner->session->class == CLASS_SYNC ? BATCH_SYNC : BATCH;
     unsigned done = 1;
     uint64_t begin, now;
 
@@ -100,7 +102,7 @@ static void *measure(void *argument)
     }
     begin = now = bench_now();
     while (now - begin < runner->length && done != 0) {
-        done = runner->driver->batch(runner->session, runner->lane, BATCH);
+        done = runner->driver->batch(runner->session, runner->lane, batch);
         runner->count += done;
         now = bench_now();
     }
@@ -164,6 +166,7 @@ static void sample(const struct driver *driver, struct session *session, double 
     double *samples = calloc(MAX_SAMPLES, sizeof *samples);
     const uint64_t begin = bench_now(), first = ticks();
     const uint64_t length = (uint64_t)(seconds * 1e9);
+    const unsigned look = session->class == CLASS_SYNC ? BATCH_SYNC : 16;
     uint64_t overhead = UINT64_MAX, now = begin;
     double scale;
     size_t count = 0;
@@ -176,7 +179,7 @@ static void sample(const struct driver *driver, struct session *session, double 
         overhead = b - a < overhead ? b - a : overhead;
     }
     while (count < MAX_SAMPLES && now - begin < length) {
-        for (int i = 0; i < 16 && count < MAX_SAMPLES; i++) {
+        for (unsigned i = 0; i < look && count < MAX_SAMPLES; i++) {
             const uint64_t a = ticks();
 
             if (driver->batch(session, 0, 1) == 0) {
