@@ -200,7 +200,8 @@ static void kill_run(const char *workload, const char *peer, const char *path, c
                   peer, status);
 }
 
-/* The first kill is while the database is made, the others while it is worked on. */
+/* The first kill is while the database is made, the others while it is worked on.
+ * libpmemobj does not promise to open a file whose making was killed. */
 static void kills(const char *workload, const char *peer, unsigned times)
 {
     const char *path = test_path(workload);
@@ -209,7 +210,7 @@ static void kills(const char *workload, const char *peer, unsigned times)
 
     unlink(path);
     unlink(acks);
-    for (unsigned i = 0; i <= times; i++) {
+    for (unsigned i = strcmp(peer, "libpmemobj") == 0; i <= times; i++) {
         kill_run(workload, peer, path, acks, i > 0, test_below(&random, 200000));
         if (access(path, F_OK) != 0)
             continue;
