@@ -46,7 +46,7 @@ static bool talk; /* FUZZ_TALK is set: says what an input does */
 
 static struct {
     vista_segment *segment;
-    unsigned char *base;
+    unsigned char *base, *home; /* where it is, and where it was made */
     size_t size;
     unsigned flags, class;
     bool flat, read_only;
@@ -197,7 +197,7 @@ static void map(unsigned flags)
         m.segment = vista_map(file_path, 0, flags, NULL);
         HOLDS(m.segment != NULL, "vista_map, now that nothing is refused");
     }
-    HOLDS(vista_base(m.segment) == m.base || flags & VISTA_ANY_ADDRESS, "the same address");
+    HOLDS(vista_base(m.segment) == m.home || flags & VISTA_ANY_ADDRESS, "the same address");
     m.base = vista_base(m.segment);
     HOLDS(m.base != NULL && vista_size(m.segment) == m.size, "the same segment");
     m.read_only = flags & VISTA_READ_ONLY;
@@ -791,7 +791,7 @@ static bool create(struct input *input)
         m.segment = vista_map(file_path, m.size, VISTA_CREATE | m.flags, &where);
         HOLDS(m.segment != NULL, "vista_map, now that nothing is refused");
     }
-    m.base = vista_base(m.segment);
+    m.base = m.home = vista_base(m.segment);
     memset(m.owner, NO_ONE, sizeof m.owner);
     if (m.flat) {
         memset(m.known, 0xff, m.size);
