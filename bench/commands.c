@@ -12,9 +12,9 @@
 #include "bench.h"
 #include "orders.h"
 
-/* `copy`, of synthetic alone, goes with plain: see plain.c. */
-static const char *const peers[] = {"vista",      "vista-auto", "floor",  "plain",
-                                    "libpmemobj", "lmdb",       "sqlite", "copy"};
+/* `copy`, of synthetic alone, goes with plain: see plain.c; `faults` with vista-auto. */
+static const char *const peers[] = {"vista", "vista-auto", "floor", "plain", "libpmemobj",
+                                    "lmdb",  "sqlite",     "copy",  "faults"};
 #define PEERS (sizeof peers / sizeof peers[0])
 #define HEAP_SIZE ((size_t)512 << 20) /* that a run allocates at most */
 #define MAIN_PEERS "vista,floor,plain,libpmemobj"

@@ -10,12 +10,15 @@
 
 #include "peer.h"
 
+#ifndef VISTA_FLAGS /* of vista_map; peer_vista_auto.h has all of these */
+#define VISTA_FLAGS 0u
 #define PEER_NAME "vista"
 #define PEER_SYMBOL(workload) workload##_vista
-#define PEER_CLASSES CLASSES_MEMORY
-#define PEER_ABORTS 1
 #define PEER_PACE 0.8
 #define PEER_ONE_THREAD 0
+#endif
+#define PEER_CLASSES CLASSES_MEMORY
+#define PEER_ABORTS 1
 
 #define VISTA_BATCH 256 /* a delivery declares at most 10 * (4 + 15) ranges */
 
@@ -47,10 +50,10 @@ UNUSED static void peer_open(struct peer *peer, const struct session *session, s
     if (vista_init(session->existing ? NULL : &options) != 0)
         vista_fail("vista_init");
     /* A file whose making was killed is made again, and found to be empty. */
-    peer->segment = vista_map(session->path, size, VISTA_CREATE, &map);
+    peer->segment = vista_map(session->path, size, VISTA_CREATE | VISTA_FLAGS, &map);
     if (peer->segment == NULL)
         vista_fail("vista_map");
-    if (!session->existing)
+    if (!session->existing && VISTA_FLAGS == 0)
         bench_prefault(vista_base(peer->segment), vista_size(peer->segment));
 }
 
@@ -80,6 +83,8 @@ HOT void peer_begin(struct peer *peer, struct peer_tx *tx, enum durability class
 
 HOT void peer_declare(struct peer_tx *tx, void *address, size_t length)
 {
+    if (VISTA_FLAGS != 0)
+        return;
     if (tx->class == CLASS_KILL) {
         if (__builtin_expect(vista_set_range(tx->tx, address, length) != 0, 0))
             vista_fail("vista_set_range");
@@ -92,6 +97,8 @@ HOT void peer_declare(struct peer_tx *tx, void *address, size_t length)
 
 HOT void peer_declare_all(struct peer_tx *tx, const struct iovec *ranges, int count)
 {
+    if (VISTA_FLAGS != 0)
+        return;
     if (tx->class == CLASS_KILL) {
         if (__builtin_expect(vista_set_ranges(tx->tx, ranges, count) != 0, 0))
             vista_fail("vista_set_ranges");
