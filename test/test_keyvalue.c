@@ -23,20 +23,16 @@ struct server {
     int says; /* its output */
 };
 
-static struct server start(const char *path, const char *options)
+/* Runs a command that starts a server, until it says that it is ready: true, or ends. */
+static bool try_start(struct server *server, const char *command, char *says, size_t room)
 {
-    struct server server = {.path = path};
-    char command[2 * PATH_MAX], line[2 * PATH_MAX] = "";
-    const char *port;
-    int ends[2];
     size_t got = 0;
+    int ends[2];
 
     ck_assert_int_eq(pipe(ends), 0);
-    snprintf(command, sizeof command, "exec %s/" PROGRAM " %s --port 0 %s", build_directory(), path,
-             options);
-    server.process = fork();
-    ck_assert_int_ge(server.process, 0);
-    if (server.process == 0) {
+    server->process = fork();
+    ck_assert_int_ge(server->process, 0);
+    if (server->process == 0) {
         dup2(ends[1], 1);
         dup2(ends[1], 2);
         close(ends[0]);
@@ -45,18 +41,29 @@ static struct server start(const char *path, const char *options)
         _exit(99);
     }
     close(ends[1]);
-    server.says = ends[0];
-    while (strstr(line, "ready on") == NULL || line[got - 1] != '\n') {
-        const ssize_t more = read(server.says, line + got, sizeof line - 1 - got);
+    server->says = ends[0];
+    says[0] = '\0';
+    while (strstr(says, "ready on") == NULL || says[got - 1] != '\n') {
+        const ssize_t more = read(server->says, says + got, room - 1 - got);
 
-        ck_assert_msg(more > 0, "the server ended: %s", line);
+        if (more <= 0)
+            return false;
         got += (size_t)more;
-        line[got] = '\0';
+        says[got] = '\0';
     }
-    port = strstr(line, "port ");
-    ck_assert_ptr_ne(port, NULL);
-    server.port = atoi(port + strlen("port "));
-    ck_assert_int_gt(server.port, 0);
+    server->port = atoi(strstr(says, "port ") + strlen("port "));
+    ck_assert_int_gt(server->port, 0);
+    return true;
+}
+
+static struct server start(const char *path, const char *options)
+{
+    struct server server = {.path = path};
+    char command[2 * PATH_MAX], says[2 * PATH_MAX];
+
+    snprintf(command, sizeof command, "exec %s/" PROGRAM " %s --port 0 %s", build_directory(), path,
+             options);
+    ck_assert_msg(try_start(&server, command, says, sizeof says), "the server ended: %s", says);
     return server;
 }
 
@@ -1008,6 +1015,79 @@ START_TEST(test_killed_before_commit)
 }
 END_TEST
 
+/* ---- Ranges that were forgotten ------------------------------------------------- */
+
+#define CALLS 8u /* of vista_set_range in store.c */
+
+/* The server without call number `out` of them (from 0 on; CALLS: with all). */
+static void compile_without(unsigned out, const char *program)
+{
+    char command[4 * PATH_MAX];
+
+    snprintf(command, sizeof command,
+             "printf '#define vista_set_range(...) "
+             "(__COUNTER__ == %u ? 0 : (vista_set_range)(__VA_ARGS__))\\n' >%s.h && "
+             "%s -w -O1 -include vista.h -include %s.h %s/08_keyvalue/*.c -o %s -L%s "
+             "-Wl,-rpath,%s -lvista",
+             out, program, VISTA_COMPILE, program, VISTA_EXAMPLES, program, build_directory(),
+             build_directory());
+    ck_assert_int_eq(system(command), 0);
+}
+
+/* Writes of every kind: the table grows and shrinks, values are replaced in place and
+ * not.  Whether one is answered by what VISTA_CHECK_RANGES has found. */
+static bool write_finds(int client)
+{
+    static const char *const more[] = {"set key:1 0\n", "set key:1 a-much-longer-value\n"};
+    char line[512], request[64];
+
+    for (unsigned i = 0; i < 1002; i++) {
+        if (i < 500)
+            sprintf(request, "set key:%u value\n", i);
+        else if (i < 502)
+            strcpy(request, more[i - 500]);
+        else
+            sprintf(request, "del key:%u\n", i - 502);
+        say(client, request, strlen(request));
+        hear_line(client, line, sizeof line);
+        if (line[0] == '-') {
+            ck_assert_msg(strstr(line, "stored to without vista_set_range") != NULL, "%s", line);
+            return true;
+        }
+    }
+    return false;
+}
+
+START_TEST(test_forgotten_ranges)
+{
+    const unsigned out = (unsigned)_i;
+    struct server server = {.path = test_path("forgotten")};
+    char program[PATH_MAX], command[3 * PATH_MAX], says[2 * PATH_MAX];
+    bool found;
+
+    if (test_is_sanitized()) {
+        test_skip("the server with a range taken out", "compiled without sanitizers only");
+        return;
+    }
+    snprintf(program, sizeof program, "%s", test_disk_path("server"));
+    compile_without(out, program);
+    snprintf(command, sizeof command, "VISTA_CHECK=ranges exec %s %s --size 4 --port 0", program,
+             server.path);
+    if (try_start(&server, command, says, sizeof says)) {
+        const int client = connect_to(&server);
+
+        found = write_finds(client);
+        close(client);
+        ck_assert_int_eq(end(&server, SIGTERM), 0);
+    } else {
+        found = strstr(says, "stored to without vista_set_range") != NULL;
+        ck_assert_msg(found, "%s", says);
+        ck_assert_int_eq(end(&server, SIGTERM), 1);
+    }
+    ck_assert_msg(found == (out < CALLS), "call number %u", out);
+}
+END_TEST
+
 /* ---- Debian's tools -------------------------------------------------------------------- */
 
 static bool have_tools(void)
@@ -1111,7 +1191,7 @@ int main(void)
     Suite *suite = suite_create("keyvalue");
     TCase *protocol = test_case(suite, "protocol", 60), *limits = test_case(suite, "limits", 60);
     TCase *scan = test_case(suite, "scan", 60), *kills = test_case(suite, "kills", 120);
-    TCase *tools = test_case(suite, "tools", 120);
+    TCase *ranges = test_case(suite, "ranges", 60), *tools = test_case(suite, "tools", 120);
 
     tcase_add_test(protocol, test_replies);
     tcase_add_test(protocol, test_bad_protocol);
@@ -1125,6 +1205,7 @@ int main(void)
     tcase_add_test(scan, test_patterns);
     tcase_add_test(kills, test_killed);
     tcase_add_test(kills, test_killed_before_commit);
+    tcase_add_loop_test(ranges, test_forgotten_ranges, 0, CALLS + 1);
     tcase_add_test(tools, test_tools);
     tcase_add_test(tools, test_tools_killed);
     return test_run(suite);
