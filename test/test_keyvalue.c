@@ -415,7 +415,7 @@ START_TEST(test_start_errors)
     EXPECT(1, "cannot map the data", PROGRAM " %s --port 0", path); /* the other has it */
     EXPECT(1, "cannot open", PROGRAM " /no/such/directory/file --port 0");
     EXPECT(0, "1\n", "examples/example_01_counter %s", foreign);
-    EXPECT(1, "cannot map the data", PROGRAM " %s --port 0", foreign); /* not sparse */
+    EXPECT(1, "not a key-value server's", PROGRAM " %s --port 0", foreign);
     EXPECT(0, "2\n", "examples/example_01_counter %s", foreign);
     ck_assert_int_ne(access(test_path("errors.2"), F_OK), 0);
     stop(&server);
@@ -426,7 +426,7 @@ END_TEST
 START_TEST(test_foreign_root)
 {
     const char *path = test_path("foreign");
-    vista_segment *segment = vista_map(path, 1 << 20, VISTA_CREATE | VISTA_SPARSE, NULL);
+    vista_segment *segment = vista_map(path, 1 << 20, VISTA_CREATE, NULL);
     uint64_t *root, size;
     vista_tx *tx;
 
@@ -537,6 +537,47 @@ START_TEST(test_slow_reader)
     HEAR(slow, "+PONG\r\n");
     close(slow);
     close(other);
+    free(value);
+    stop(&server);
+}
+END_TEST
+
+/* Values of half a MiB, more than the segment has at first: it grows, and is killed. */
+START_TEST(test_growth)
+{
+    const unsigned values = 60, half = 1 << 19;
+    struct server server = start(test_path("growth"), "");
+    int client = connect_to(&server);
+    char *value = malloc(half + 64);
+    unsigned long long size = 0;
+
+    for (unsigned i = 0; i < values; i++) {
+        char request[64];
+
+        say(client, request,
+            (size_t)sprintf(request, "*3\r\n$3\r\nset\r\n$2\r\n%02u\r\n$%u\r\n", i, half));
+        memset(value, (int)('A' + i), half);
+        memcpy(value + half, "\r\n", 2);
+        say(client, value, half + 2);
+        HEAR(client, "+OK\r\n");
+    }
+    ck_assert_int_eq(end(&server, SIGKILL), KILLED);
+    close(client);
+    EXPECT(1, "size", "vista info %s", server.path); /* 1: it needs recovery */
+    ck_assert_int_eq(sscanf(strstr(output, "\nsize"), " size %llu", &size), 1);
+    ck_assert_uint_gt(size, (unsigned long long)values * half);
+    server = start(server.path, "");
+    client = connect_to(&server);
+    for (unsigned i = 0; i < values; i++) {
+        char request[16];
+        const size_t header = (size_t)sprintf(value, "$%u\r\n", half);
+
+        say(client, request, (size_t)sprintf(request, "get %02u\n", i));
+        memset(value + header, (int)('A' + i), half);
+        memcpy(value + header + half, "\r\n", 2);
+        hear(client, value, header + half + 2);
+    }
+    close(client);
     free(value);
     stop(&server);
 }
@@ -1200,6 +1241,7 @@ int main(void)
     tcase_add_test(limits, test_foreign_root);
     tcase_add_test(limits, test_many_clients);
     tcase_add_test(limits, test_slow_reader);
+    tcase_add_test(limits, test_growth);
     tcase_add_test(limits, test_full);
     tcase_add_test(scan, test_scan);
     tcase_add_test(scan, test_patterns);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Example 8: a key-value server that speaks the Redis protocol (version 2), and whose
- * data is a segment: nothing is loaded at its start, and nothing saved.
+ * data is a segment: nothing is loaded at its start, and nothing saved.  It grows with
+ * the data, up to --size.
  *
  *     cc -O2 -o keyvalue 08_keyvalue/?*.c $(pkg-config --cflags --libs vista)
  *
@@ -46,7 +47,8 @@
 /* A client that does not take its replies is not read from, nor its requests run, while
  * as much waits for it.  (Some clients send all of a long pipeline before they read.) */
 #define OUTPUT_PAUSE ((size_t)8 << 20)
-#define EVENTS 256 /* taken from the kernel at a time */
+#define FIRST_SIZE ((size_t)16 << 20) /* of the data, which grows as it fills */
+#define EVENTS 256                    /* taken from the kernel at a time */
 
 struct client {
     struct client *next, **link; /* in the list of all */
@@ -286,10 +288,11 @@ static bool allow_descriptors(const struct options *options)
 
 static bool open_store(struct server *server, const struct options *options)
 {
+    const struct vista_map_options growth = {.max_size = options->megabytes << 20};
+    const size_t size = growth.max_size < FIRST_SIZE ? growth.max_size : FIRST_SIZE;
     struct vista_info info;
 
-    server->segment =
-        vista_map(options->path, options->megabytes << 20, VISTA_CREATE | VISTA_SPARSE, NULL);
+    server->segment = vista_map(options->path, size, VISTA_CREATE | VISTA_GROW, &growth);
     if (server->segment == NULL || vista_info(server->segment, &info) != 0)
         return complain("cannot map the data", vista_errormsg());
     server->store = store_open(server->segment);
@@ -401,7 +404,7 @@ static bool parse_options(struct options *options, char **words)
 
 int main(int argc, char **argv)
 {
-    struct options options = {NULL, "127.0.0.1", "6379", 1024, 1000, 0};
+    struct options options = {NULL, "127.0.0.1", "6379", 16384, 1000, 0};
     struct server server = {0};
 
     if (argc < 2 || argv[1][0] == '-' || !parse_options(&options, argv + 2)) {
