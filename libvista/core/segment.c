@@ -167,11 +167,7 @@ static int open_existing(struct vi_segment *segment, unsigned flags)
         vi_map_file(&segment->map, &segment->file, vi_superblock_meta_size(s), s->data_offset,
                     s->size) != 0)
         return -1;
-    if (!segment->map.writable)
-        return 0;
-    if (segment->file.size > s->data_offset + s->size) /* killed while its size changed */
-        (void)vi_file_truncate(&segment->file, s->data_offset + s->size);
-    return fill_holes(segment);
+    return segment->map.writable ? fill_holes(segment) : 0;
 }
 
 /* ---- Class ------------------------------------------------------------- */
@@ -275,6 +271,8 @@ int vi_segment_start(struct vi_segment *segment)
     struct vi_superblock *s = &segment->superblock;
 
     if (segment->map.writable) {
+        if (segment->file.size > s->data_offset + s->size) /* killed while its size changed */
+            (void)vi_file_truncate(&segment->file, s->data_offset + s->size);
         /* What recovery stored, or an earlier class left unflushed. */
         if (segment->persist.ops.sync(segment->file.fd) != 0)
             return vi_fail_system(errno, "%s: cannot sync", segment->path);

@@ -49,7 +49,7 @@ static struct {
     unsigned char *base, *home; /* where it is, and where it was made */
     size_t size;
     unsigned flags, class;
-    bool flat, read_only;
+    bool flat, read_only, grows;
     vista_tx *tx[ACTS];
     bool keeps[ACTS]; /* begun VISTA_NO_RESTORE */
     struct undo undos[ACTS][UNDOS];
@@ -201,6 +201,7 @@ static void map(unsigned flags)
     m.base = vista_base(m.segment);
     HOLDS(m.base != NULL && vista_size(m.segment) == m.size, "the same segment");
     m.read_only = flags & VISTA_READ_ONLY;
+    m.grows = flags & VISTA_GROW;
     compare("mapped again");
 }
 
@@ -402,6 +403,17 @@ static void set_ranges(struct input *input, int act)
             store((size_t)((unsigned char *)ranges[i].iov_base - m.base), ranges[i].iov_len);
 }
 
+/* A heap that is full may grow the segment, up to its maximum. */
+static void look_at_size(void)
+{
+    const size_t size = vista_size(m.segment);
+
+    HOLDS(size >= m.size && size <= SIZE_MAX_DATA && size % 4096 == 0 &&
+              (size == m.size || m.grows),
+          "the size is %zu and was %zu", size, m.size);
+    m.size = size;
+}
+
 /* A block that was given out: apart from all that is allocated or may be again. */
 static void given(int act, unsigned which, void *address, size_t size)
 {
@@ -409,6 +421,7 @@ static void given(int act, unsigned which, void *address, size_t size)
     const size_t at = (size_t)((unsigned char *)address - m.base);
 
     size += size == 0;
+    look_at_size();
     HOLDS(at <= m.size && size <= m.size - at && at % 16 == 0, "block at %p of %zu", address, size);
     HOLDS(m.root_size == 0 || at + size <= m.root || m.root + m.root_size <= at,
           "a block over the root");
@@ -432,6 +445,7 @@ static void no_block(size_t size)
 {
     uint64_t pages = pages_of(size) + pages_of(m.root_size);
 
+    look_at_size();
     REFUSED("an allocation", ENOMEM, ENOSPC, ENOTSUP, EIO);
     if (m.flat) {
         HOLDS(errno == ENOTSUP, "an allocation in a flat segment");
@@ -441,7 +455,7 @@ static void no_block(size_t size)
         pages += m.blocks[i].live ? pages_of(m.blocks[i].size) : 0;
     for (int i = 0; i < ACTS; i++)
         pages += m.cancelled[i];
-    HOLDS(fault_hits() != 0 || size > 2000 || pages > m.size / 4096,
+    HOLDS(fault_hits() != 0 || size > 2000 || pages > (m.grows ? SIZE_MAX_DATA : m.size) / 4096,
           "no room for %zu bytes beside %llu pages in %zu", size, (unsigned long long)pages,
           m.size);
     compare("an allocation failed");
@@ -595,6 +609,7 @@ static void root(struct input *input)
                 return;
     expect();
     at = vista_root(m.segment, size);
+    look_at_size();
     if (at == NULL) {
         REFUSED("vista_root", ENOENT, EBUSY, EROFS, ENOMEM, ENOSPC, ENOTSUP, EAGAIN, EIO);
         HOLDS((errno == ENOTSUP) == m.flat, "the root of a flat segment");
@@ -626,6 +641,40 @@ static void root(struct input *input)
     }
     HOLDS(at == m.base + m.root, "the root has moved");
     compare("the root");
+}
+
+static void resize(struct input *input)
+{
+    const size_t size = take(input, 2) * 16, least = m.flat ? 4 * KIB : 64 * KIB;
+    const size_t pages = size < least ? least : (size + 4095) / 4096 * 4096;
+    int result;
+
+    expect();
+    result = vista_resize(m.segment, size);
+    if (result != 0) {
+        REFUSED("vista_resize", EINVAL, EBUSY, ENOSPC, ENOMEM, EROFS, EIO, EFBIG);
+        HOLDS((errno == EINVAL) == (size == 0 || pages > SIZE_MAX_DATA) || m.read_only, "%zu bytes",
+              size);
+        HOLDS(errno != EBUSY || (pages < m.size && (open_count() != 0 || !m.flat)),
+              "nothing is busy");
+        HOLDS(errno == EINVAL || errno == EBUSY || errno == EROFS || fault_hits() != 0,
+              "vista_resize failed for no reason");
+        HOLDS(vista_size(m.segment) == m.size, "it failed, and the size changed");
+        compare("vista_resize failed");
+        return;
+    }
+    HOLDS(size != 0 && vista_size(m.segment) == pages && !m.read_only, "resized to %zu", size);
+    HOLDS(pages >= m.size || open_count() == 0, "it shrank under open transactions");
+    for (unsigned i = 0; i < BLOCKS; i++)
+        HOLDS(!m.blocks[i].live || m.blocks[i].at + m.blocks[i].size <= pages,
+              "a block is cut off");
+    HOLDS(m.root_size == 0 || m.root + m.root_size <= pages, "the root is cut off");
+    if (pages < m.size) { /* what comes later is new */
+        memset(m.now + pages, 0, m.size - pages);
+        memset(m.known + pages, m.flat ? 0xff : 0, m.size - pages);
+    }
+    m.size = pages;
+    compare("resized");
 }
 
 static void inquire(void)
@@ -674,6 +723,8 @@ static void map_again(struct input *input, bool killed)
         flags |= VISTA_KILL_SAFE;
     if (how & 64 && !(flags & VISTA_READ_ONLY))
         flags |= VISTA_ACCEPT_TORN;
+    if (how & 128 && !m.flat && !(flags & VISTA_READ_ONLY))
+        flags |= VISTA_GROW;
     map(flags);
 }
 
@@ -696,7 +747,10 @@ static void operation(struct input *input)
         root(input);
         return;
     case 4:
-        inquire();
+        if (act >= 3)
+            resize(input);
+        else
+            inquire();
         return;
     case 5:
         compare("at rest");
@@ -774,6 +828,8 @@ static bool create(struct input *input)
     if (!m.flat && m.size < 64 * KIB)
         m.size = 64 * KIB;
     m.flags = (m.flat ? VISTA_NO_HEAP : 0) | (how & 8 ? VISTA_SPARSE : 0);
+    m.grows = how & 128 && !m.flat;
+    m.flags |= m.grows ? VISTA_GROW : 0;
     image_put(&empty);
     random_restart();
     boot_id_refused = false;
@@ -794,10 +850,10 @@ static bool create(struct input *input)
     m.base = m.home = vista_base(m.segment);
     memset(m.owner, NO_ONE, sizeof m.owner);
     if (m.flat) {
-        memset(m.known, 0xff, m.size);
-        memset(m.now, 0, m.size);
+        memset(m.known, 0xff, sizeof m.known);
+        memset(m.now, 0, sizeof m.now);
     } else {
-        memset(m.known, 0, m.size);
+        memset(m.known, 0, sizeof m.known);
     }
     memset(m.blocks, 0, sizeof m.blocks);
     m.root_size = m.root = 0;
