@@ -21,8 +21,9 @@ struct bank_history {
     struct bank_head head;
     char pad[112]; /* heads of two threads on lines of their own */
     struct bank_row rows[BANK_ROWS];
-    char end[96];
-} __attribute__((aligned(64)));
+    char end[130];
+} __attribute__((aligned(16))); /* as peers' blocks are */
+_Static_assert(sizeof(struct bank_history) % 64 == 0, "histories on lines of their own");
 
 /* The root; followed by histories, branches, tellers and accounts. */
 struct bank_root {
