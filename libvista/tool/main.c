@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * vista: makes segments, looks at them, checks, recovers and copies them.
+ * vista: makes segments, looks at them, checks, recovers, resizes and copies them.
  */
 #include <errno.h>
 #include <signal.h>
@@ -17,7 +17,7 @@
 #endif
 
 static const struct tool_command *const commands[] = {
-    &tool_create, &tool_info, &tool_check, &tool_recover, &tool_dump, &tool_copy,
+    &tool_create, &tool_info, &tool_check, &tool_recover, &tool_dump, &tool_resize, &tool_copy,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -25,8 +25,9 @@ static void print_help(void)
 {
     printf("usage: vista COMMAND [OPTIONS] FILE\n"
            "\n"
-           "Makes the segments of programs that use libvista, looks at them, checks, recovers\n"
-           "and copies them.  No command writes to a file that is there, but `recover`.\n"
+           "Makes the segments of programs that use libvista, looks at them, checks,\n"
+           "recovers, resizes and copies them.  No command writes to a file that is there, but\n"
+           "`recover` and `resize`.\n"
            "\n");
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);

@@ -36,7 +36,7 @@ struct tool_command {
 };
 
 extern const struct tool_command tool_check, tool_copy, tool_create, tool_dump, tool_info,
-    tool_recover;
+    tool_recover, tool_resize;
 
 /*
  * Reads a command's arguments, options and `count` files, argv[0] being its name.
