@@ -12,7 +12,9 @@
 
 /* A slot keeps chunks for a transaction of a few megabytes; beyond that the memory
  * is better shared.  A chunk from PUNCHED bytes on also gives its disk blocks back. */
-#define KEPT ((uint64_t)4 << 20)
+#ifndef VI_LOG_KEPT /* in small memory a test lets it keep less */
+#define VI_LOG_KEPT ((uint64_t)4 << 20)
+#endif
 #define PUNCHED ((uint64_t)64 << 20)
 
 static uintptr_t slot_address(const struct vi_logs *logs, uint32_t slot)
@@ -172,7 +174,7 @@ void vi_chunk_trim(struct vi_logs *logs, uint32_t slot, uintptr_t chunk)
     for (struct vi_chunk_header *next; (next = vi_chunk_next(logs, slot, chunk)) != NULL;
          chunk = (uintptr_t)next) {
         total += next->size;
-        if (total > KEPT) {
+        if (total > VI_LOG_KEPT) {
             unlink_tail(logs, slot, chunk);
             return;
         }

@@ -100,8 +100,8 @@ NAMED(void, hook_fence, __tsan_atomic_thread_fence, int order)
         memory_store(at, sizeof *at); \
         return __atomic_##what(at, value, __ATOMIC_SEQ_CST); \
     }
-#define EXCHANGE(bits) \
-    NAMED(int, hook_exchange##bits, __tsan_atomic##bits##_compare_exchange_strong, \
+#define EXCHANGE(bits, how) \
+    NAMED(int, hook_exchange_##how##bits, __tsan_atomic##bits##_compare_exchange_##how, \
           uint##bits##_t *at, uint##bits##_t *old, uint##bits##_t value, int yes, int no) \
     { \
         (void)yes; \
@@ -117,7 +117,8 @@ NAMED(void, hook_fence, __tsan_atomic_thread_fence, int order)
     MODIFY(bits, fetch_xor) \
     MODIFY(bits, fetch_add) \
     MODIFY(bits, fetch_sub) \
-    EXCHANGE(bits)
+    EXCHANGE(bits, strong) \
+    EXCHANGE(bits, weak)
 ATOMICS(8)
 ATOMICS(16)
 ATOMICS(32)

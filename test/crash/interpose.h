@@ -16,6 +16,9 @@
 
 #include "hooks.h"
 
+/* Chains that are not kept are within the reach of a small memory. */
+#define VI_LOG_KEPT ((uint64_t)256 << 10)
+
 #define memcpy(to, from, length) crash_memcpy(to, from, length)
 #define memmove(to, from, length) crash_memmove(to, from, length)
 #define memset(to, value, length) crash_memset(to, value, length)

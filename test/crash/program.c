@@ -185,7 +185,9 @@ static void map_in_class(size_t size, unsigned flags, const struct vista_map_opt
 void fresh_segment(enum media media, size_t size)
 {
     const struct vista_map_options options = {.address = (void *)PART(DATA), .max_size = size};
-    const unsigned flags = VISTA_CREATE | (media == FLAT ? VISTA_NO_HEAP : 0);
+    const bool flat = media == FLAT || media == SPARSE_FLAT;
+    const unsigned flags = VISTA_CREATE | (flat ? VISTA_NO_HEAP : 0) |
+                           (media == SPARSE_FLAT || media == SPARSE_HEAP ? VISTA_SPARSE : 0);
     static bool registered;
 
     for (int i = 0; i < THREADS; i++)
@@ -201,7 +203,7 @@ void fresh_segment(enum media media, size_t size)
     }
     memory_reset();
     image_file_reset(copy_path);
-    model_reset(size, media == HEAP);
+    model_reset(size, !flat);
     root_calls = 0;
     memory.seed = run.seed;
     memory.point = states_point;
@@ -211,7 +213,7 @@ void fresh_segment(enum media media, size_t size)
     map_in_class(size, flags, &options);
     states.created = true;
     states.may_be_clean = false;
-    if (media == FLAT)
+    if (flat)
         for (size_t i = 0; i < size; i += 64)
             store(i, 64);
     memcpy(model.base, run.base, size);

@@ -14,7 +14,7 @@
 
 #include "vista.h"
 
-enum media { FLAT, HEAP };
+enum media { FLAT, HEAP, SPARSE_FLAT, SPARSE_HEAP };
 
 struct run {
     uint64_t seed;
@@ -34,7 +34,7 @@ void seed_random(void);
 uint64_t pick(uint64_t low, uint64_t high);
 bool maybe(unsigned percent);
 
-/* A fresh segment, filled with a pattern when FLAT.  Everything before explore() is
+/* A fresh segment, filled with a pattern when flat.  Everything before explore() is
  * taken as durable and not looked at. */
 void fresh_segment(enum media media, size_t size);
 void explore(void);

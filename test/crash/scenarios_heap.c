@@ -62,6 +62,20 @@ static void malloc_some(void)
     leave_segment();
 }
 
+/* The same where the heap's disk blocks come with use. */
+static void malloc_sparse(void)
+{
+    fresh_segment(SPARSE_HEAP, SIZE);
+    explore();
+    for (int i = 0; i < 3; i++) {
+        begin(0);
+        for (int j = (int)pick(1, 3); j > 0; j--)
+            allocate(0, some_size());
+        end(0);
+    }
+    leave_segment();
+}
+
 /* Nothing is declared: no fence but the commit's makes the record durable. */
 static void malloc_alone(void)
 {
@@ -316,6 +330,7 @@ static void root(void)
 
 const struct scenario heap_scenarios[] = {
     {"malloc", malloc_some, "vista_malloc", false},
+    {"malloc-sparse", malloc_sparse, "allocations in a sparse heap", false},
     {"malloc-alone", malloc_alone, "a block and no range: its bit durable, its record not?", false},
     {"free", free_some, "vista_free: work deferred to after the commit", false},
     {"realloc", realloc_some, "vista_realloc", false},

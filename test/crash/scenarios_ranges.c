@@ -207,6 +207,49 @@ static void replaced_chain(void)
     leave_segment();
 }
 
+/* A chain that is too long to be kept: its chunks go when the transaction has ended, and
+ * another slot takes one at once. */
+static void trimmed_chain(void)
+{
+    const size_t size = (size_t)400 << 10;
+
+    fresh_segment(FLAT, size);
+    explore();
+    for (int i = 0; i < 2; i++) {
+        begin(0);
+        declare(0, 0, 15000);
+        declare(0, 20000, pick(270000, 280000)); /* 5 units */
+        change_little(0, 0, 2000);
+        end(0);
+        begin(1);
+        declare(1, 310000, 15000);
+        declare(1, 330000, pick(2000, 4000)); /* unit 0 */
+        change_little(1, 330000, 332000);
+        begin(0);
+        change_little(0, 0, 2000);
+        end(0);
+        end(1);
+    }
+    leave_segment();
+}
+
+/* Disk blocks come with the first range in them. */
+static void sparse(void)
+{
+    fresh_segment(SPARSE_FLAT, SMALL);
+    explore();
+    for (int i = 0; i < 3; i++) {
+        begin(0);
+        change_some(0, 0, SMALL);
+        if (maybe(50))
+            change_some(0, 0, SMALL);
+        end(0);
+        if (maybe(30))
+            die_and_map(run.class);
+    }
+    leave_segment();
+}
+
 /* ---- Bytes that look like records -------------------------------------- */
 
 /* Before the bytes of a record's first item. */
@@ -425,6 +468,8 @@ const struct scenario range_scenarios[] = {
     {"log-growth", log_growth, "a log that grows past its slot", false},
     {"moved-chunk", moved_chunk, "a chunk that moves between slots", false},
     {"replaced-chain", replaced_chain, "a longer chunk in place of a chain of two", false},
+    {"trimmed-chain", trimmed_chain, "a chain too long to be kept", false},
+    {"sparse", sparse, "a flat segment whose disk blocks come with use", false},
     {"payload-like-record", payload_like_record, "old payload that looks like the next record",
      false},
     {"two-open", two_open, "two transactions open on two threads", false},
