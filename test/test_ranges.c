@@ -220,6 +220,31 @@ START_TEST(one_at_a_time)
 }
 END_TEST
 
+/* Handles that served other segments, and that threads remember as theirs. */
+START_TEST(after_other_segments)
+{
+    for (int round = 0; round < 3; round++) {
+        vista_segment *other = vista_map(test_path("other"), SIZE, VISTA_CREATE | FLAT, NULL);
+        vista_tx *tx;
+
+        SOME(other);
+        tx = vista_begin_transaction(other, 0);
+        OK(vista_set_range(tx, vista_base(other), 8));
+        OK(vista_end_transaction(tx, 0));
+        OK(vista_unmap(other));
+        open_as(_i, FLAT, NULL);
+        for (int i = 0; i < 3; i++) {
+            tx = begin();
+            base[i]++;
+            model[i]++;
+            end(tx);
+        }
+        expect_model();
+        close_it();
+    }
+}
+END_TEST
+
 /* ---- Death ------------------------------------------------------------- */
 
 static void die_in_transaction(void *way)
@@ -1089,6 +1114,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tests, edges_of_pages, 0, WAYS);
     tcase_add_loop_test(tests, explicit_ranges, 0, WAYS);
     tcase_add_loop_test(tests, one_at_a_time, 0, 2);
+    tcase_add_loop_test(tests, after_other_segments, 0, 2);
     tcase_add_loop_test(tests, killed, 0, WAYS);
     tcase_add_loop_test(tests, killed_at_any_time, 0, WAYS);
     tcase_add_loop_test(tests, stores_of_all_threads, 0, WAYS);

@@ -72,6 +72,7 @@ static struct vi_tx *make_handle(struct vi_segment *segment)
     if (tx == NULL)
         return NULL;
     tx->segment = segment;
+    tx->cached = false;
     if (vi_log_take(&segment->logs, &tx->log) != 0) {
         pthread_mutex_lock(&process->lock);
         tx->next_idle = process->spare;
@@ -150,7 +151,8 @@ static void end_handle(struct vi_tx *tx)
     vi_log_reset(&tx->log);
     tx->no_restore = false;
     tx->range_count = 0;
-    if (vista_thread_cache.tx == &tx->log.cursor) {
+    /* What the cache had of a segment that is gone may be this handle, too. */
+    if (is_cached(&vista_thread_cache) && vista_thread_cache.tx == &tx->log.cursor) {
         __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_CLOSED, __ATOMIC_RELAXED);
         return;
     }

@@ -278,7 +278,8 @@ static bool take(struct vi_ranges *r)
     const struct timespec pause = {.tv_nsec = 1000000};
     int state = VI_RANGES_IDLE;
 
-    for (unsigned ms = 0; !atomic_compare_exchange_weak(&r->state, &state, VI_RANGES_BUSY); ms++) {
+    for (unsigned ms = 0; !atomic_compare_exchange_strong(&r->state, &state, VI_RANGES_BUSY);
+         ms++) {
         if (state != VI_RANGES_IDLE &&
             (r->check.allowed == NULL || r->check.count != 0 || ms > CHECK_WAIT_MS))
             return false;

@@ -165,6 +165,15 @@ void *crash_mmap(void *address, size_t length, int protection, int flags, int fd
     return got;
 }
 
+/* Nothing is protected: scenarios say where a store would fault. */
+int crash_mprotect(void *address, size_t length, int protection)
+{
+    (void)address;
+    (void)length;
+    (void)protection;
+    return 0;
+}
+
 int crash_posix_fallocate(int fd, off_t offset, off_t length)
 {
     if (hooks.no_space && memory.current == LIVE)

@@ -23,6 +23,7 @@ void *crash_memcpy(void *to, const void *from, size_t length);
 void *crash_memmove(void *to, const void *from, size_t length);
 void *crash_memset(void *to, int value, size_t length);
 void *crash_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
+int crash_mprotect(void *address, size_t length, int protection);
 int crash_posix_fallocate(int fd, off_t offset, off_t length);
 int crash_fallocate(int fd, int mode, off_t offset, off_t length);
 int crash_fstat(int fd, struct stat *st);

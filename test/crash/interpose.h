@@ -24,6 +24,7 @@
 #define memset(to, value, length) crash_memset(to, value, length)
 #define mmap(address, length, protection, flags, fd, offset) \
     crash_mmap(address, length, protection, flags, fd, offset)
+#define mprotect(address, length, protection) crash_mprotect(address, length, protection)
 #define posix_fallocate(fd, offset, length) crash_posix_fallocate(fd, offset, length)
 #define fallocate(fd, mode, offset, length) crash_fallocate(fd, mode, offset, length)
 #define fstat(fd, st) crash_fstat(fd, st)

@@ -19,6 +19,7 @@
 #include "inlined.h"
 #include "memory.h"
 #include "model.h"
+#include "ranges/ranges.h"
 #include "states.h"
 
 #define ROOT_ACT 5
@@ -28,6 +29,7 @@ struct run run;
 static uint64_t random_state;
 static unsigned root_calls;
 static char path[128], copy_path[128];
+static unsigned auto_range; /* VISTA_AUTO_RANGE, or 0 */
 
 static void remove_files(void)
 {
@@ -168,13 +170,13 @@ static void after_call(void)
 
 static void map_in_class(size_t size, unsigned flags, const struct vista_map_options *options)
 {
-    const struct vista_options force = {.force_class = run.class};
+    const struct vista_options force = {.force_class = run.class, .flags = VISTA_HOST_FAULTS};
 
     worlds[LIVE].exact = run.class != VISTA_CLASS_LINE;
     vista_init(&force);
     memory.registering = true;
     memory.current = LIVE;
-    run.segment = vista_map(path, size, flags, options);
+    run.segment = vista_map(path, size, flags | auto_range, options);
     memory.registering = false;
     memory_complete();
     if (run.segment == NULL)
@@ -185,7 +187,7 @@ static void map_in_class(size_t size, unsigned flags, const struct vista_map_opt
 void fresh_segment(enum media media, size_t size)
 {
     const struct vista_map_options options = {.address = (void *)PART(DATA), .max_size = size};
-    const bool flat = media == FLAT || media == SPARSE_FLAT;
+    const bool flat = media != HEAP && media != SPARSE_HEAP;
     const unsigned flags = VISTA_CREATE | (flat ? VISTA_NO_HEAP : 0) |
                            (media == SPARSE_FLAT || media == SPARSE_HEAP ? VISTA_SPARSE : 0);
     static bool registered;
@@ -210,6 +212,7 @@ void fresh_segment(enum media media, size_t size)
     memory.pause = pause_here;
     hooks.blocked = blocked;
     hooks.no_space = false;
+    auto_range = media == AUTO ? VISTA_AUTO_RANGE : 0;
     map_in_class(size, flags, &options);
     states.created = true;
     states.may_be_clean = false;
@@ -243,6 +246,7 @@ void die_and_map(enum vista_class class)
     memory_complete();
     image_close();
     memory.current = NO_WORLD;
+    vi_ranges_close(segment);
     if (segment->heap != NULL)
         vi_heap_close(segment->heap);
     vi_segment_close(segment, false);
@@ -328,6 +332,20 @@ void store(size_t offset, size_t length)
 void change(int act, size_t offset, size_t length)
 {
     declare(act, offset, length);
+    store(offset, length);
+    after_call();
+}
+
+void change_undeclared(int act, size_t offset, size_t length)
+{
+    struct vi_ranges *ranges = ((struct vi_segment *)run.segment)->ranges;
+
+    for (size_t at = offset; at < offset + length; at = (at / VI_PAGE + 1) * VI_PAGE)
+        if (!vi_ranges_fault(ranges, (struct vi_note){.address = (uintptr_t)run.base + at}))
+            fail("a store");
+    memory_complete();
+    model_range(act, offset, length);
+    after_call();
     store(offset, length);
     after_call();
 }

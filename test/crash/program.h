@@ -14,7 +14,7 @@
 
 #include "vista.h"
 
-enum media { FLAT, HEAP, SPARSE_FLAT, SPARSE_HEAP };
+enum media { FLAT, HEAP, SPARSE_FLAT, SPARSE_HEAP, AUTO /* flat, with automatic ranges */ };
 
 struct run {
     uint64_t seed;
@@ -50,7 +50,8 @@ void declare(int act, size_t offset, size_t length);
 bool declare_all(int act, const struct iovec *ranges, int count); /* false: refused */
 void store(size_t offset, size_t length);                         /* of random bytes */
 void store_bytes(size_t offset, const void *bytes, size_t length);
-void change(int act, size_t offset, size_t length); /* declare and store */
+void change(int act, size_t offset, size_t length);            /* declare and store */
+void change_undeclared(int act, size_t offset, size_t length); /* faults, and stores */
 void commit(int act);
 void roll_back(int act);
 

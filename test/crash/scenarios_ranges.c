@@ -459,6 +459,72 @@ static void refused_in_chain(void)
     leave_segment();
 }
 
+#define PAGES ((size_t)3 * VI_PAGE)
+
+static void undeclared(void)
+{
+    const size_t length = maybe(80) ? pick(1, 40) : pick(41, 5000);
+
+    change_undeclared(0, pick(0, PAGES - length), length);
+}
+
+static void automatic_ranges(void)
+{
+    fresh_segment(AUTO, PAGES);
+    explore();
+    for (int i = 0; i < 2; i++) {
+        begin(0);
+        if (maybe(50)) /* declared, then stored to or not */
+            declare(0, pick(0, PAGES - 300), pick(1, 300));
+        undeclared();
+        if (maybe(50))
+            declare(0, pick(0, PAGES - 300), pick(1, 300));
+        if (maybe(50))
+            undeclared();
+        end(0);
+    }
+    leave_segment();
+}
+
+/* Pages are logged by a thread that is not the transaction's. */
+static void automatic_threads(void)
+{
+    fresh_segment(AUTO, PAGES);
+    explore();
+    for (int i = 0; i < 2; i++) {
+        on_thread(0);
+        begin(0);
+        if (maybe(50))
+            declare(0, pick(0, PAGES - 300), pick(1, 300));
+        on_thread(1);
+        undeclared();
+        if (maybe(50))
+            on_thread(0);
+        undeclared();
+        on_thread(maybe(80) ? 0 : 1);
+        end(0);
+    }
+    on_thread(0);
+    leave_segment();
+}
+
+/* Log space is set aside where another chain was. */
+static void automatic_again(void)
+{
+    fresh_segment(AUTO, PAGES);
+    begin(0);
+    undeclared();
+    commit(0);
+    explore();
+    begin(0);
+    undeclared();
+    die_and_map(run.class);
+    begin(0);
+    undeclared();
+    end(0);
+    leave_segment();
+}
+
 const struct scenario range_scenarios[] = {
     {"one-range", one_range, "one range at a time", false},
     {"overlapping", overlapping, "ranges that overlap, repeat, are empty or long", false},
@@ -478,4 +544,7 @@ const struct scenario range_scenarios[] = {
     {"moved-handle", moved_handle, "a handle begun on one thread, ended on another", false},
     {"refused-batch", refused_batch, "a batch of ranges refused half-way", false},
     {"refused-in-chain", refused_in_chain, "the same with part of it in a chunk", false},
+    {"automatic-ranges", automatic_ranges, "stores that fault, and declared ranges", false},
+    {"automatic-threads", automatic_threads, "stores that fault on two threads", false},
+    {"automatic-again", automatic_again, "automatic ranges after a death", false},
     {NULL, NULL, NULL, false}};
