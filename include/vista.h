@@ -264,6 +264,8 @@ int vista_flush(vista_segment *segment);
  *   one.  Every other fault is passed on to whoever had the signal when the first
  *   such segment was mapped.  A program that installs a handler later must have it
  *   call vista_fault, or pass on what is not its own.
+ * - Valgrind resumes stores that fault correctly only with the option
+ *   --vex-iropt-register-updates=allregs-at-mem-access.
  * - A child that has been forked has none of the pages, as always.
  * - Where the kernel allows no more mappings (vm.max_map_count), neighbouring pages
  *   are logged and opened together; auto_pages then covers fewer.

@@ -655,6 +655,19 @@ static void plain(int signal)
     siglongjmp(back, 1);
 }
 
+static void fault_twice(void *way)
+{
+    const struct sigaction action = {.sa_handler = plain, .sa_flags = SA_RESETHAND};
+    volatile int i;
+
+    REQUIRE(sigaction(SIGSEGV, &action, NULL) == 0);
+    path = test_path("twice"); /* the parent has the other */
+    open_as((int)(uintptr_t)way, FLAT, NULL);
+    for (i = 0; i < 2; i++)
+        if (sigsetjmp(back, 1) == 0)
+            *nowhere = 1;
+}
+
 /* The handler before us finds the mask that the kernel would have given it. */
 START_TEST(handlers_of_all_kinds)
 {
@@ -675,6 +688,8 @@ START_TEST(handlers_of_all_kinds)
     ck_assert(!sigismember(&in_handler, SIGUSR2) && !sigismember(&in_handler, SIGTERM));
     base[PAGE] = 1; /* it is reset, ours is not */
     end(tx);
+    if (!test_is_sanitized())
+        ck_assert_int_eq(test_in_child(fault_twice, (void *)(uintptr_t)(_i + 2)), 128 + SIGSEGV);
 
     OK(sigaction(SIGSEGV, NULL, &now)); /* ours stays after the segment */
     close_it();
@@ -768,6 +783,15 @@ static void store_in_handler(int signal)
     handled++;
 }
 
+static void on_which_stack(int signal)
+{
+    char here;
+
+    (void)signal;
+    on_alternate = &here >= alternate && &here < alternate + ALTERNATE;
+    siglongjmp(back, 1);
+}
+
 static void *overflow(void *tx)
 {
     const stack_t stack = {.ss_sp = alternate, .ss_size = ALTERNATE};
@@ -779,6 +803,10 @@ static void *overflow(void *tx)
     OK(sigaction(SIGUSR1, &action, NULL));
     base[0] = 1; /* its fault is on the alternate stack */
     raise(SIGUSR1);
+    ck_assert(on_alternate);
+    on_alternate = false;
+    if (sigsetjmp(back, 1) == 0) /* the library's handler, and from it the program's */
+        *nowhere = 1;
     OK(sigaltstack(&before, NULL));
     return NULL;
 }
@@ -790,6 +818,7 @@ START_TEST(alternate_stacks)
     if (not_under_thread_sanitizer("stores in signal handlers on alternate stacks"))
         return;
     alternate = malloc(ALTERNATE);
+    signal(SIGSEGV, on_which_stack);
     open_as(_i, FLAT, NULL);
     vista_tx *tx = begin();
     ck_assert_int_eq(pthread_create(&thread, NULL, overflow, tx), 0);
