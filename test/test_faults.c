@@ -243,6 +243,121 @@ START_TEST(every_system_call)
 }
 END_TEST
 
+/* vista_check passes, or says what it was refused; it changes nothing. */
+START_TEST(every_system_call_of_a_check)
+{
+    const char *path = test_path("checked");
+    vista_segment *segment = vista_map(path, MIB, VISTA_CREATE, NULL);
+
+    SOME(segment);
+    SOME(vista_root(segment, 30000));
+    OK(vista_unmap(segment));
+    const uint64_t digest = test_digest(path);
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        unsigned calls = 1;
+
+        for (unsigned k = 0; k < calls; k++) {
+            int result;
+
+            fault_set(refusals[i].kind, k, 1, 0);
+            errno = 0;
+            result = vista_check(path, 0, NULL, NULL);
+            const int error = errno;
+            calls = fault_calls();
+            fault_clear();
+            ck_assert_msg(result == 0 || (error != EBADMSG && error != 0 && *vista_errormsg() != 0),
+                          "%s call %u: errno %d, \"%s\"", refusals[i].name, k, error,
+                          vista_errormsg());
+        }
+    }
+    ck_assert_uint_eq(test_digest(path), digest);
+    test_sound(path);
+}
+END_TEST
+
+/* Every record that the heap writes may be the one that needs a chunk of the log, and
+ * there is none: the transaction stands as before the call. */
+static unsigned no_chunk(vista_segment *segment, unsigned char *root, size_t fill)
+{
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+    void *old = vista_malloc(tx, 40), *block;
+    unsigned refused = 0;
+
+    SOME(old);
+    memset(old, 'o', 40);
+    OK(vista_end_transaction(tx, 0));
+    tx = vista_begin_transaction(segment, 0);
+    OK(vista_set_range(tx, root, fill));
+    root[0]++;
+    fault_set(CALL_FALLOCATE, 0, 1000000, 0);
+    for (size_t size = 100000; size >= 100; size /= 10) {
+        block = vista_malloc(tx, size);
+        ck_assert(block != NULL || errno == ENOSPC);
+        refused += block == NULL;
+        block = vista_realloc(tx, old, size);
+        ck_assert(block != NULL || errno == ENOSPC);
+        refused += block == NULL;
+        if (block != NULL)
+            old = block;
+        ck_assert_int_eq(((char *)old)[39], 'o');
+    }
+    if (vista_free(tx, old) != 0)
+        ck_assert_int_eq(errno, ENOSPC);
+    fault_clear();
+    OK(vista_abort_transaction(tx));
+    ck_assert_int_eq(root[0], 0);
+    return refused;
+}
+
+START_TEST(no_chunk_for_the_heap)
+{
+    for (unsigned class = VISTA_CLASS_KILL; class <= VISTA_CLASS_LINE; class ++) {
+        const char *path = test_path("no-chunk");
+        vista_segment *segment;
+        unsigned rounds = 0, refused = 0;
+
+        OK(vista_init(&(struct vista_options){.force_class = class}));
+        for (size_t fill = 15800; fill < 16300; fill += 8, rounds++) {
+            segment = vista_map(path, 4 * MIB, VISTA_CREATE, NULL); /* its slots have no chunks */
+            SOME(segment);
+            refused += no_chunk(segment, vista_root(segment, 20000), fill);
+            OK(vista_unmap(segment));
+        }
+        ck_assert_uint_ge(refused, 10);
+        test_sound(path);
+        ck_assert_uint_eq(test_live_blocks(path), rounds + 1);
+        unlink(path);
+    }
+    OK(vista_init(NULL));
+}
+END_TEST
+
+/* More is declared than the whole log area holds. */
+START_TEST(log_area_is_full)
+{
+    const char *path = test_path("full");
+    vista_segment *segment = vista_map(path, 64 * KIB, VISTA_CREATE | VISTA_NO_HEAP, NULL);
+    unsigned char *base = vista_base(segment);
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+    unsigned count = 0;
+
+    SOME(tx);
+    while (vista_set_range(tx, base + count % 2 * 1000, 200) == 0) {
+        base[count % 2 * 1000] = 1;
+        ck_assert_uint_lt(count++, 10000000);
+    }
+    ck_assert_int_eq(errno, ENOSPC);
+    ck_assert_msg(test_says("log area"), "%s", vista_errormsg());
+    OK(vista_abort_transaction(tx));
+    ck_assert(base[0] == 0 && base[1000] == 0);
+    tx = vista_begin_transaction(segment, 0);
+    OK(vista_set_range(tx, base, 60000));
+    OK(vista_end_transaction(tx, 0));
+    OK(vista_unmap(segment));
+    test_sound(path);
+}
+END_TEST
+
 /* A sync that fails at the end: the data is in the file, which stays unclean. */
 START_TEST(unmapping_cannot_write)
 {
@@ -555,6 +670,9 @@ static Suite *suite(void)
     TCase *tests = test_case(suite, "system calls", 60);
 
     tcase_add_loop_test(tests, every_system_call, 0, 4);
+    tcase_add_test(tests, every_system_call_of_a_check);
+    tcase_add_test(tests, no_chunk_for_the_heap);
+    tcase_add_test(tests, log_area_is_full);
     tcase_add_test(tests, unmapping_cannot_write);
     tests = test_case(suite, "file", 20);
     tcase_add_test(tests, removed_while_mapped);

@@ -395,6 +395,10 @@ static void breakage(uintptr_t address)
     expected("slots-too-many", "heap", EBADMSG, 0, EBADMSG, EBADMSG, 2 * DONE, 0, 0);
     broken_word("slot-of-another", clean, VI_SLOTS_OFFSET, 7 << 13 | 5 << 1);
     expected("slot-of-another", "heap", EBADMSG, 0, EBADMSG, EBADMSG, 2 * DONE, 0, 0);
+    /* The first record's address. */
+    broken_word("record-outside", "flat-open-kill",
+                VI_SLOTS_OFFSET + sizeof(struct vi_slot_header) + 16, 1);
+    expected("record-outside", "flat", EBADMSG, EUCLEAN, ECANCELED, EBADMSG, DONE, 0, 0);
     broken_word("descriptor-too-long", clean, s.heap_offset + VI_PAGE,
                 VI_SPAN(VI_SPAN_LARGE, 1000000, 0));
     expected("descriptor-too-long", "any", EBADMSG, 0, 0, EBADMSG, 0, 0, 0);
