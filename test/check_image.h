@@ -126,6 +126,7 @@ static inline void make_image(void)
     *word_at(descriptor_at(LARGE_UNIT)) = VI_SPAN(VI_SPAN_LARGE, LARGE_UNITS, 0);
     *word_at(marks_at(SMALL_UNIT)) = 0x01010101;
     *word_at(marks_at(COARSE_UNIT)) = (uint64_t)1 << 56;
+    *word_at(marks_at(LARGE_UNIT)) = 1;
     *(struct vi_root *)(image.meta + image.superblock.heap_offset) =
         (struct vi_root){.offset = ROOT_OFFSET, .size = 16};
 }

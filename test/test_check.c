@@ -123,7 +123,9 @@ START_TEST(test_large_and_sparse)
     *word_at(descriptor_at(last)) = VI_SPAN(VI_SPAN_LARGE, 1, 0);
     expect_sound("spans of small blocks: 1, large blocks: 1, free pages: 4194299 of 4194304");
     *word_at(marks_at(last)) = 1;
-    expect_damage("in no span of small blocks");
+    expect_sound("allocated blocks, large ones too: 1,");
+    *word_at(marks_at(last - 1)) = 1;
+    expect_damage("are in no span");
 }
 END_TEST
 
@@ -302,10 +304,10 @@ START_TEST(test_marks)
 {
     const struct wrong wrong[] = {
         {marks_at(FREE_UNIT), 1, "unit 30: the marks 0x1 at file offset"},
-        {marks_at(FREE_UNIT - 1) + 248, 1, "are in no span of small blocks"},
-        {marks_at(LARGE_UNIT), 1, "are in no span of small blocks"},
-        {marks_at(UNITS), 1, "are in no span of small blocks"},
-        {image.size - 8, 1, "are in no span of small blocks"},
+        {marks_at(FREE_UNIT - 1) + 248, 1, "is past the last block of its span"},
+        {marks_at(LARGE_UNIT), 0x101, "is past the last block of its span"},
+        {marks_at(UNITS), 1, "are in no span"},
+        {image.size - 8, 1, "are in no span"},
         {marks_at(SMALL_UNIT) + 8, 0x020001, "unit 0: the mark 2 at file offset"},
         {marks_at(SMALL_UNIT) + 8, 0xff00, "is neither 0 nor 1"},
         {marks_at(COARSE_UNIT) + 8, 1, "is past the last block of its span"},

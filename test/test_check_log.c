@@ -44,9 +44,9 @@ static void append_heap_records(void)
     append(VI_KIND_ALLOC, 4 * VI_UNIT - 16, named(3, 1023), NULL, 0);
     append(VI_KIND_ALLOC, COARSE_UNIT * VI_UNIT, 0, NULL, 0);
     append(VI_KIND_FREE, COARSE_UNIT * VI_UNIT + 7 * 8192, named(14, 7), NULL, 0);
-    append(VI_KIND_RUN_ALLOC, FREE_UNIT * VI_UNIT, UNITS - FREE_UNIT, NULL, 0);
-    append(VI_KIND_RUN_CANCEL, FREE_UNIT * VI_UNIT, UNITS - FREE_UNIT, NULL, 0);
-    append(VI_KIND_RUN_FREE, LARGE_UNIT * VI_UNIT, LARGE_UNITS, NULL, 0);
+    append(VI_KIND_ALLOC, LARGE_UNIT * VI_UNIT, 0, NULL, 0);
+    append(VI_KIND_CANCEL, LARGE_UNIT * VI_UNIT, 0, NULL, 0);
+    append(VI_KIND_FREE, LARGE_UNIT * VI_UNIT, 0, NULL, 0);
     append(VI_KIND_ROOT, 0, 0, roots, sizeof roots);
 }
 
@@ -68,12 +68,12 @@ END_TEST
 START_TEST(test_finishing)
 {
     append(VI_KIND_FREE, 32, named(0, 2), NULL, 0);
-    append(VI_KIND_RUN_FREE, LARGE_UNIT * VI_UNIT, LARGE_UNITS, NULL, 0);
+    append(VI_KIND_FREE, LARGE_UNIT * VI_UNIT, 0, NULL, 0);
     make_unclean();
     *word_at(marks_at(SMALL_UNIT)) = 0x01000101;
-    *word_at(descriptor_at(LARGE_UNIT)) = 0;
+    *word_at(marks_at(LARGE_UNIT)) = 0;
     expect_damage("a record of kind 3 (free) for data offset 32");
-    ck_assert_ptr_ne(strstr(said.text, "a record of kind 6 (run free)"), NULL);
+    ck_assert_ptr_ne(strstr(said.text, "a record of kind 3 (free) for data offset 81920"), NULL);
     finish_slot();
     expect_sound("committed ones to finish: 1");
 }
@@ -101,7 +101,6 @@ static const struct {
     {.kind = VI_KIND_ALLOC, .offset = 8},
     {.kind = VI_KIND_ALLOC, .offset = COARSE_UNIT * VI_UNIT + VI_UNIT},
     {.kind = VI_KIND_ALLOC, .offset = FREE_UNIT * VI_UNIT},
-    {.kind = VI_KIND_ALLOC, .offset = LARGE_UNIT * VI_UNIT},
     {.kind = VI_KIND_ALLOC, .offset = UNITS * VI_UNIT},
     {.kind = VI_KIND_ALLOC, .offset = ~(uint64_t)0},
     {.kind = VI_KIND_CANCEL, .offset = 1},
@@ -109,15 +108,11 @@ static const struct {
     {.kind = VI_KIND_ALLOC, .offset = VI_UNIT, .length = 256},
     {.kind = VI_KIND_ALLOC, .offset = 4 * VI_UNIT, .length = 4 << 16 | 1024},
     {.kind = VI_KIND_FREE, .offset = 64, .length = 4},
-    {.kind = VI_KIND_RUN_ALLOC, .offset = FREE_UNIT * VI_UNIT},
-    {.kind = VI_KIND_RUN_ALLOC, .offset = FREE_UNIT * VI_UNIT + 16, .length = 1},
-    {.kind = VI_KIND_RUN_ALLOC, .offset = (FREE_UNIT - 1) * VI_UNIT, .length = 0xffffffff},
-    {.kind = VI_KIND_RUN_ALLOC, .offset = FREE_UNIT * VI_UNIT, .length = UNITS},
-    {.kind = VI_KIND_RUN_ALLOC, .offset = (LARGE_UNIT - 1) * VI_UNIT, .length = 2},
-    {.kind = VI_KIND_RUN_CANCEL, .offset = UNITS * VI_UNIT, .length = 1},
-    {.kind = VI_KIND_RUN_FREE, .offset = LARGE_UNIT * VI_UNIT, .length = LARGE_UNITS + 1},
-    {.kind = VI_KIND_RUN_FREE, .offset = FREE_UNIT * VI_UNIT, .length = 1},
-    {.kind = VI_KIND_RUN_FREE, .offset = ~(uint64_t)0 / VI_UNIT * VI_UNIT, .length = 1},
+    {.kind = VI_KIND_ALLOC, .offset = FREE_UNIT * VI_UNIT, .length = 10 << 16},
+    {.kind = VI_KIND_ALLOC, .offset = LARGE_UNIT * VI_UNIT + 16},
+    {.kind = VI_KIND_FREE, .offset = LARGE_UNIT * VI_UNIT, .length = 1},
+    {.kind = VI_KIND_FREE, .offset = (LARGE_UNIT + 1) * VI_UNIT, .length = 1 << 16},
+    {.kind = VI_KIND_FREE, .offset = ~(uint64_t)0 / VI_UNIT * VI_UNIT, .length = 0xffffffff},
 };
 
 START_TEST(test_bad_record)
@@ -157,18 +152,19 @@ START_TEST(test_pending_root)
 {
     const struct vi_root roots[2] = {{ROOT_OFFSET, 16}, {FREE_UNIT * VI_UNIT, 5000}};
 
-    append(VI_KIND_RUN_ALLOC, FREE_UNIT * VI_UNIT, 2, NULL, 0);
+    append(VI_KIND_ALLOC, FREE_UNIT * VI_UNIT, 0, NULL, 0);
+    *word_at(descriptor_at(FREE_UNIT)) = VI_SPAN(VI_SPAN_LARGE, 2, 0);
     append(VI_KIND_ROOT, 0, 0, roots, sizeof roots);
     append(VI_KIND_FREE, ROOT_OFFSET, named(0, 3), NULL, 0);
     make_unclean();
     *(struct vi_root *)(image.meta + image.superblock.heap_offset) = roots[1];
     expect_sound("0 root: 16 bytes at data offset 48");
-    *word_at(descriptor_at(FREE_UNIT)) = VI_SPAN(VI_SPAN_LARGE, 2, 0);
+    *word_at(marks_at(FREE_UNIT)) = 1;
     expect_sound("0 root: 16 bytes at data offset 48");
     finish_slot();
     *word_at(marks_at(SMALL_UNIT)) = 0x00010101;
     expect_sound("0 root: 5000 bytes at data offset");
-    *word_at(descriptor_at(FREE_UNIT)) = 0;
+    *word_at(marks_at(FREE_UNIT)) = 0;
     expect_damage("2 root: ");
 }
 END_TEST
@@ -186,7 +182,7 @@ START_TEST(test_root_outside)
     append(VI_KIND_UNDO, 100, 4, "good", 4);
     append(VI_KIND_ROOT, 0, 0, roots, sizeof roots);
     make_unclean();
-    expect_damage("a record of kind 7 (root)");
+    expect_damage("a record of kind 4 (root)");
 }
 END_TEST
 

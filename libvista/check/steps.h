@@ -63,7 +63,7 @@ static inline uint64_t vi_check_word(const struct vi_check *check, uint64_t offs
     return __atomic_load_n((const uint64_t *)(check->meta + offset), __ATOMIC_RELAXED);
 }
 
-/* A small span; blocks are numbered from its first unit on. */
+/* A span; blocks are numbered from its first unit on. */
 struct vi_check_span {
     uint64_t unit;
     uint64_t units;
@@ -73,11 +73,10 @@ struct vi_check_span {
 
 uint64_t vi_check_units(const struct vi_check *check); /* of the data as large as it is now */
 uint64_t vi_check_descriptor(const struct vi_check *check, uint64_t unit);
-/* The small span that a unit lies in; false: none that makes sense. */
-bool vi_check_small_span(const struct vi_check *check, uint64_t unit, struct vi_check_span *span);
+/* The span that a unit lies in, of a large one but the first units; false: none that
+ * makes sense. */
+bool vi_check_span_of(const struct vi_check *check, uint64_t unit, struct vi_check_span *span);
 bool vi_check_mark(const struct vi_check *check, const struct vi_check_span *span, uint64_t block);
-/* No span begins in these units. */
-bool vi_check_no_span(const struct vi_check *check, uint64_t unit, uint64_t units);
 
 /* The steps, in order. */
 void vi_check_state(struct vi_check *check);

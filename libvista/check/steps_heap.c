@@ -51,7 +51,7 @@ static const char *why_not(const struct vi_check *check, uint64_t unit, uint64_t
                : "has a length that its size class cannot have";
 }
 
-bool vi_check_small_span(const struct vi_check *check, uint64_t unit, struct vi_check_span *span)
+bool vi_check_span_of(const struct vi_check *check, uint64_t unit, struct vi_check_span *span)
 {
     uint64_t head = unit;
     uint64_t descriptor;
@@ -61,13 +61,12 @@ bool vi_check_small_span(const struct vi_check *check, uint64_t unit, struct vi_
     while ((descriptor = vi_check_descriptor(check, head)) == 0)
         if (head == 0 || unit - --head >= VI_SMALL_UNITS)
             return false;
-    if (VI_SPAN_KIND(descriptor) != VI_SPAN_SMALL || why_not(check, head, descriptor) != NULL ||
-        unit - head >= VI_SPAN_UNITS(descriptor))
+    if (why_not(check, head, descriptor) != NULL || unit - head >= VI_SPAN_UNITS(descriptor))
         return false;
     span->unit = head;
     span->units = VI_SPAN_UNITS(descriptor);
-    span->block_size = vi_classes[VI_SPAN_CLASS(descriptor)].size;
-    span->blocks = span->units * VI_UNIT / span->block_size;
+    span->block_size = vi_span_block_size(descriptor);
+    span->blocks = vi_span_blocks(descriptor);
     return true;
 }
 
@@ -76,15 +75,6 @@ bool vi_check_mark(const struct vi_check *check, const struct vi_check_span *spa
     const uint64_t mark = span->unit * VI_MARKS_PER_UNIT + block;
 
     return check->meta[marks_offset(check) + mark] != VI_MARK_FREE;
-}
-
-bool vi_check_no_span(const struct vi_check *check, uint64_t unit, uint64_t units)
-{
-    const uint64_t end = descriptors_offset(check) + (unit + units) * sizeof(uint64_t);
-    struct vi_check_scan scan =
-        vi_check_scan(check, descriptors_offset(check) + unit * sizeof(uint64_t), end);
-
-    return vi_check_next(&scan) == end;
 }
 
 /* ---- Descriptors ------------------------------------------------------- */
@@ -104,16 +94,11 @@ static uint64_t count_span(struct vi_check *check, uint64_t unit, uint64_t descr
     const uint64_t units = VI_SPAN_UNITS(descriptor);
     const uint64_t offset = unit * VI_UNIT, length = units * VI_UNIT;
 
-    if (VI_SPAN_KIND(descriptor) == VI_SPAN_SMALL) {
-        vi_check_span_found(check, offset, length, vi_classes[VI_SPAN_CLASS(descriptor)].size);
+    vi_check_span_found(check, offset, length, vi_span_block_size(descriptor));
+    if (VI_SPAN_KIND(descriptor) == VI_SPAN_SMALL)
         check->totals->small_spans++;
-    } else {
-        vi_check_span_found(check, offset, length, length);
-        vi_check_block_found(check, offset, length);
+    else
         check->totals->large_spans++;
-        check->totals->blocks++;
-        check->totals->block_bytes += length;
-    }
     return unit + units;
 }
 
@@ -190,10 +175,9 @@ void vi_check_marks(struct vi_check *check)
     while ((at = vi_check_next(&scan)) != end && !check->stopped) {
         const uint64_t unit = (at - start) / VI_MARKS_PER_UNIT, word = vi_check_word(check, at);
 
-        if (unit - span.unit >= span.units && !vi_check_small_span(check, unit, &span)) {
+        if (unit - span.unit >= span.units && !vi_check_span_of(check, unit, &span)) {
             vi_check_say(check, VI_CHECK_DAMAGE,
-                         "unit %llu: the marks 0x%llx at file offset %llu are in no span of small "
-                         "blocks",
+                         "unit %llu: the marks 0x%llx at file offset %llu are in no span",
                          (unsigned long long)unit, (unsigned long long)word,
                          (unsigned long long)at);
             continue;
@@ -217,16 +201,10 @@ void vi_check_marks(struct vi_check *check)
 /* Bytes of the allocated block that begins at `offset`; 0: there is none. */
 static uint64_t live_block(const struct vi_check *check, uint64_t offset)
 {
-    const uint64_t unit = offset / VI_UNIT;
     struct vi_check_span span;
-    uint64_t descriptor, at;
+    uint64_t at;
 
-    if (unit >= vi_check_units(check))
-        return 0;
-    descriptor = vi_check_descriptor(check, unit);
-    if (VI_SPAN_KIND(descriptor) == VI_SPAN_LARGE)
-        return offset % VI_UNIT == 0 ? VI_SPAN_UNITS(descriptor) * VI_UNIT : 0;
-    if (!vi_check_small_span(check, unit, &span))
+    if (!vi_check_span_of(check, offset / VI_UNIT, &span))
         return 0;
     at = offset - span.unit * VI_UNIT;
     return at % span.block_size == 0 && at / span.block_size < span.blocks &&

@@ -151,39 +151,23 @@ void vi_check_slots(struct vi_check *check)
 /* ---- Records ----------------------------------------------------------- */
 
 static const char *const kind_names[VI_KINDS] = {
-    [VI_KIND_UNDO] = "undo",           [VI_KIND_ALLOC] = "alloc",
-    [VI_KIND_CANCEL] = "cancel",       [VI_KIND_FREE] = "free",
-    [VI_KIND_RUN_ALLOC] = "run alloc", [VI_KIND_RUN_CANCEL] = "run cancel",
-    [VI_KIND_RUN_FREE] = "run free",   [VI_KIND_ROOT] = "root",
+    [VI_KIND_UNDO] = "undo", [VI_KIND_ALLOC] = "alloc", [VI_KIND_CANCEL] = "cancel",
+    [VI_KIND_FREE] = "free", [VI_KIND_ROOT] = "root",
 };
 
-/* The record names a block of a small span in both ways alike: by its place in the
+/* The record names a block in both ways alike: by its place in the
  * data and, in `length`, by its distance in units from the span's first and its
  * number.  One that is to be freed at commit is allocated until then. */
-static bool small_record_good(const struct vi_check *check, const struct vi_record *record,
+static bool block_record_good(const struct vi_check *check, const struct vi_record *record,
                               bool finishing)
 {
     const uint64_t unit = record->offset / VI_UNIT, block = record->length & 0xffffu;
     struct vi_check_span span;
 
-    if (!vi_check_small_span(check, unit, &span) || unit - span.unit != record->length >> 16 ||
+    if (!vi_check_span_of(check, unit, &span) || unit - span.unit != record->length >> 16 ||
         block >= span.blocks || record->offset != span.unit * VI_UNIT + block * span.block_size)
         return false;
     return record->kind != VI_KIND_FREE || finishing || vi_check_mark(check, &span, block);
-}
-
-/* The span is there, or is not yet or no longer, as the kind allows. */
-static bool run_record_good(const struct vi_check *check, const struct vi_record *record,
-                            bool finishing)
-{
-    const uint64_t unit = record->offset / VI_UNIT, units = record->length;
-
-    if (record->offset % VI_UNIT != 0 || units == 0 || unit >= vi_check_units(check) ||
-        units > vi_check_units(check) - unit)
-        return false;
-    if (vi_check_descriptor(check, unit) == VI_SPAN(VI_SPAN_LARGE, units, 0))
-        return true;
-    return (record->kind != VI_KIND_RUN_FREE || finishing) && vi_check_no_span(check, unit, units);
 }
 
 /* Both roots, of before and after, lie inside the data; whether the one that will count is
@@ -210,10 +194,7 @@ static bool record_good(const struct vi_check *check, const struct vi_record *re
         return false;
     if (record->kind == VI_KIND_ROOT)
         return root_record_good(record, size);
-    if (!check->descriptors_good)
-        return true;
-    return record->kind <= VI_KIND_FREE ? small_record_good(check, record, finishing)
-                                        : run_record_good(check, record, finishing);
+    return !check->descriptors_good || block_record_good(check, record, finishing);
 }
 
 /* A record of the root holds the old one and the new one; the oldest record of an

@@ -28,22 +28,23 @@ static void give_back(struct vi_heap *heap, struct vi_magazine *magazine, unsign
                       uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++)
-        vi_spans_put(heap, class, magazine->block[i]);
+        vi_span_put(heap, class, magazine->block[i]);
     magazine->count -= count;
     memmove(magazine->block, magazine->block + count, magazine->count * sizeof magazine->block[0]);
 }
 
 bool vi_cache_fill(struct vi_heap *heap, uint32_t slot, unsigned class)
 {
-    bool result;
+    struct vi_cache *cache = &heap->cache[slot];
+    uint64_t head;
 
     pthread_mutex_lock(&heap->lock);
-    result = vi_spans_take(heap, class, &heap->cache[slot].magazine[class],
-                           (heap->keep[class] + 1u) / 2);
+    head = vi_span_find(heap, class);
+    if (head != VI_NONE)
+        vi_span_take(heap, head, &cache->magazine[class], (heap->keep[class] + 1u) / 2);
     pthread_mutex_unlock(&heap->lock);
-    if (result)
-        heap->cache[slot].held |= (uint64_t)1 << class;
-    return result;
+    cache->held |= (uint64_t)1 << class;
+    return head != VI_NONE;
 }
 
 void vi_cache_put(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t block)
@@ -53,9 +54,12 @@ void vi_cache_put(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t 
     if (magazine->count >= heap->keep[class]) {
         pthread_mutex_lock(&heap->lock);
         give_back(heap, magazine, class, (heap->keep[class] + 1u) / 2);
+        if (class == VI_LARGE)
+            vi_span_put(heap, class, block);
         pthread_mutex_unlock(&heap->lock);
     }
-    hold(heap, slot, class, block);
+    if (class != VI_LARGE)
+        hold(heap, slot, class, block);
 }
 
 void vi_cache_put_back(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t block)

@@ -29,15 +29,6 @@ static uint8_t keep_of(const struct vi_heap *heap, unsigned class)
     return (uint8_t)(count == 0 ? 1 : count < VI_KEPT ? count : VI_KEPT);
 }
 
-/* Does a span hold no block, as it is stored? */
-static bool is_empty(const struct vi_heap *heap, uint64_t head, uint64_t d)
-{
-    const uint32_t blocks =
-        (uint32_t)(VI_SPAN_UNITS(d) * VI_UNIT / vi_classes[VI_SPAN_CLASS(d)].size);
-
-    return VI_SPAN_KIND(d) == VI_SPAN_SMALL && vi_span_allocated(heap, head, 0, blocks) == blocks;
-}
-
 struct vi_heap *vi_heap_open(const struct vi_heap_place *place)
 {
     struct vi_heap *heap = vi_reserve(state_size(place));
@@ -78,7 +69,7 @@ int vi_heap_cut(struct vi_heap *heap, uint64_t size)
                                heap->place.path, (unsigned long long)unit);
             if (d == 0 || next * VI_UNIT <= size)
                 continue;
-            if (pass == 0 && !is_empty(heap, unit, d))
+            if (pass == 0 && vi_span_allocated(heap, unit, d, 0) < vi_span_blocks(d))
                 return vi_fail(EBUSY, "%s: cannot shrink to %llu bytes: there is a block at %llu",
                                heap->place.path, (unsigned long long)size,
                                (unsigned long long)(unit * VI_UNIT));
@@ -97,7 +88,7 @@ void vi_heap_close(struct vi_heap *heap)
 
 /* ---- Finding a block --------------------------------------------------- */
 
-/* What the map says of the small span that `offset` lies in; 0: in none. */
+/* What the map says of the span that `offset` lies in; 0: see vi_span_load. */
 static unsigned find(struct vi_heap *heap, uint64_t offset)
 {
     unsigned entry;
@@ -108,7 +99,7 @@ static unsigned find(struct vi_heap *heap, uint64_t offset)
     return entry != 0 ? entry : vi_span_load(heap, offset / VI_UNIT);
 }
 
-/* How a record names a small block, beside its offset. */
+/* How a record names a block, beside its offset. */
 static uint32_t place_of(uint64_t offset, uint64_t block)
 {
     return (uint32_t)((offset / VI_UNIT - (block >> 16)) << 16 | (block & 0xffffu));
@@ -122,55 +113,28 @@ static bool is_allocated(uint32_t state, const struct vi_log *log)
     return log != NULL ? state == VI_BLOCK_TAKEN(log->slot) : (state - VI_BLOCK_OWNED) % 2 == 0;
 }
 
-/* Units of the large block that begins at `offset`; 0: none does.  Called with the lock. */
-static uint64_t units_of(const struct vi_heap *heap, const struct vi_log *log, uint64_t offset)
-{
-    const uint64_t head = offset / VI_UNIT;
-    const struct vi_unit *u = &heap->unit[head];
-    uint64_t d;
-
-    if (offset % VI_UNIT != 0 || head >= heap->units || u->state == VI_UNIT_FREEING)
-        return 0;
-    if (u->state == VI_UNIT_PENDING)
-        return log == NULL || u->owner == log->slot ? u->length : 0;
-    d = vi_descriptor(heap, head);
-    return VI_SPAN_KIND(d) == VI_SPAN_LARGE && vi_descriptor_valid(heap, head, d) ? VI_SPAN_UNITS(d)
-                                                                                  : 0;
-}
-
 size_t vi_heap_usable_size(struct vi_heap *heap, const struct vi_log *log, const void *address)
 {
     const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->place.base;
     const unsigned entry = find(heap, offset);
-    size_t size = 0;
+    const uint64_t block = entry != 0 ? vi_block_at(offset, entry) : VI_NONE;
 
-    if (entry != 0) {
-        const uint64_t block = vi_block_at(offset, entry);
-
-        if (block != VI_NONE && is_allocated(vi_block_state(heap, block), log))
-            size = vi_classes[vi_map_class(entry)].size;
-    } else {
-        pthread_mutex_lock(&heap->lock);
-        size = units_of(heap, log, offset) * VI_UNIT;
-        pthread_mutex_unlock(&heap->lock);
-    }
-    if (size == 0)
-        vi_fail(EINVAL, "%s: %p is not the start of an allocated block", heap->place.path, address);
-    return size;
+    if (block != VI_NONE && is_allocated(vi_block_state(heap, block), log))
+        return vi_span_block_size(vi_descriptor(heap, block >> 16));
+    vi_fail(EINVAL, "%s: %p is not the start of an allocated block", heap->place.path, address);
+    return 0;
 }
 
 /* ---- Allocating -------------------------------------------------------- */
 
-/* Both return the offset of a new block; VI_NONE with errno 0: no room; else with errno. */
-static uint64_t allocate_small(struct vi_heap *heap, struct vi_log *log, unsigned class)
+/* Gives the magazine's next block to the transaction.  Like both that follow it returns
+ * the block's offset, or VI_NONE with errno, which is 0 when there is no room. */
+static uint64_t allocate(struct vi_heap *heap, struct vi_log *log, struct vi_magazine *magazine,
+                         unsigned class)
 {
-    struct vi_magazine *magazine = &heap->cache[log->slot].magazine[class];
-    uint64_t block, offset;
+    const uint64_t block = magazine->block[magazine->count - 1];
+    const uint64_t offset = vi_block_offset(block, class);
 
-    if (magazine->count == 0 && !vi_cache_fill(heap, log->slot, class))
-        return VI_NONE;
-    block = magazine->block[magazine->count - 1];
-    offset = vi_block_offset(block, class);
     if (vi_log_append(log, VI_KIND_ALLOC, offset, place_of(offset, block), NULL) != 0)
         return VI_NONE;
     magazine->count--;
@@ -178,24 +142,31 @@ static uint64_t allocate_small(struct vi_heap *heap, struct vi_log *log, unsigne
     return offset;
 }
 
-static uint64_t allocate_run(struct vi_heap *heap, struct vi_log *log, uint64_t units)
+static uint64_t allocate_small(struct vi_heap *heap, struct vi_log *log, unsigned class)
 {
-    uint64_t head;
+    struct vi_magazine *magazine = &heap->cache[log->slot].magazine[class];
+
+    if (magazine->count == 0 && !vi_cache_fill(heap, log->slot, class))
+        return VI_NONE;
+    return allocate(heap, log, magazine, class);
+}
+
+static uint64_t allocate_large(struct vi_heap *heap, struct vi_log *log, uint64_t units)
+{
+    struct vi_magazine one;
+    uint64_t head, offset;
 
     pthread_mutex_lock(&heap->lock);
-    head = vi_runs_take(heap, units);
-    if (head != VI_NONE &&
-        vi_log_append(log, VI_KIND_RUN_ALLOC, head * VI_UNIT, (uint32_t)units, NULL) != 0) {
-        vi_runs_put(heap, head, units);
-        head = VI_NONE;
-    }
-    if (head != VI_NONE) {
-        heap->unit[head].length = (uint32_t)units;
-        heap->unit[head].owner = log->slot;
-        heap->unit[head].state = VI_UNIT_PENDING;
-    }
+    head = vi_span_make(heap, VI_SPAN_LARGE, 0, units);
+    if (head != VI_NONE)
+        vi_span_take(heap, head, &one, 1);
     pthread_mutex_unlock(&heap->lock);
-    return head != VI_NONE ? head * VI_UNIT : VI_NONE;
+    if (head == VI_NONE)
+        return VI_NONE;
+    offset = allocate(heap, log, &one, VI_LARGE);
+    if (offset == VI_NONE)
+        vi_cache_put(heap, log->slot, VI_LARGE, one.block[0]);
+    return offset;
 }
 
 /* Brings together what is free but kept by someone, or not yet known to be free. */
@@ -207,34 +178,27 @@ static void gather(struct vi_heap *heap, const struct vi_log *log)
     while (vi_spans_look(heap))
         ;
     pthread_mutex_unlock(&heap->lock);
-}
-
-/* A large block, or a small one for which there was no room. */
-static uint64_t allocate(struct vi_heap *heap, struct vi_log *log, size_t size, uint64_t units)
-{
-    uint64_t offset = size > VI_SMALL_MAX ? allocate_run(heap, log, units) : VI_NONE;
-
-    if (offset != VI_NONE || errno != 0)
-        return offset;
-    gather(heap, log);
     errno = 0;
-    if (size <= VI_SMALL_MAX)
-        offset = allocate_small(heap, log, vi_class_of(size));
-    if (offset == VI_NONE && errno == 0) /* a run may fit where no span does */
-        offset = allocate_run(heap, log, units);
-    return offset;
 }
 
 void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size)
 {
     const uint64_t units = size / VI_UNIT + (size % VI_UNIT != 0 || size == 0);
+    const bool small = size <= VI_SMALL_MAX;
     uint64_t offset = VI_NONE;
 
     errno = 0;
-    if (size <= VI_SMALL_MAX)
+    if (small)
         offset = allocate_small(heap, log, vi_class_of(size));
-    if (offset == VI_NONE && errno == 0 && units <= heap->units)
-        offset = allocate(heap, log, size, units);
+    else if (units <= heap->units)
+        offset = allocate_large(heap, log, units);
+    if (offset == VI_NONE && errno == 0 && units <= heap->units) {
+        gather(heap, log);
+        if (small)
+            offset = allocate_small(heap, log, vi_class_of(size));
+        if (offset == VI_NONE && errno == 0) /* pages may be had where no small span can */
+            offset = allocate_large(heap, log, units);
+    }
     if (offset != VI_NONE)
         return heap->place.base + offset;
     if (errno == 0 && heap->damaged)
@@ -248,75 +212,35 @@ void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size)
 
 /* ---- Freeing ----------------------------------------------------------- */
 
-static int refuse(const struct vi_heap *heap, uint64_t offset, const char *why)
+static int refuse(const struct vi_heap *heap, const void *address, const char *why)
 {
-    return vi_fail(EINVAL, "%s: vista_free of %p: %s", heap->place.path,
-                   (void *)((uintptr_t)heap->place.base + offset), why);
-}
-
-/* A block that is not live: the transaction's own, or none to free. */
-static int cancel(struct vi_heap *heap, struct vi_log *log, uint64_t offset, unsigned class,
-                  uint64_t block)
-{
-    const uint32_t state = block != VI_NONE ? vi_block_state(heap, block) : VI_BLOCK_FREE;
-
-    if (block == VI_NONE)
-        return refuse(heap, offset, "no block begins there");
-    if (state == VI_BLOCK_FREEING)
-        return refuse(heap, offset, "the block is being freed already");
-    if (state != VI_BLOCK_TAKEN(log->slot))
-        return refuse(heap, offset, "the block is free, or of another open transaction");
-    if (vi_log_append(log, VI_KIND_CANCEL, offset, place_of(offset, block), NULL) != 0)
-        return -1;
-    vi_cache_put_back(heap, log->slot, class, block);
-    return 0;
-}
-
-/* Called with the lock. */
-static int free_run(struct vi_heap *heap, struct vi_log *log, uint64_t offset)
-{
-    const uint64_t head = offset / VI_UNIT, units = units_of(heap, log, offset);
-    struct vi_unit *u = &heap->unit[head];
-    bool pending;
-
-    if (units == 0)
-        return refuse(heap, offset,
-                      "no block begins there, or it is free, being freed or of another open "
-                      "transaction");
-    pending = u->state == VI_UNIT_PENDING;
-    if (!pending && !vi_span_sound(heap, head, vi_descriptor(heap, head)))
-        return vi_fail(EBADMSG, "%s: damaged: the block at %p overlaps another", heap->place.path,
-                       (void *)(heap->place.base + offset));
-    if (vi_log_append(log, pending ? VI_KIND_RUN_CANCEL : VI_KIND_RUN_FREE, offset, (uint32_t)units,
-                      NULL) != 0)
-        return -1;
-    u->length = (uint32_t)units;
-    u->state = VI_UNIT_FREEING;
-    return 0;
+    return vi_fail(EINVAL, "%s: vista_free of %p: %s", heap->place.path, address, why);
 }
 
 int vi_heap_free(struct vi_heap *heap, struct vi_log *log, const void *address)
 {
     const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->place.base;
     const unsigned entry = find(heap, offset);
-    uint64_t block;
-    int result;
+    const uint64_t block = entry != 0 ? vi_block_at(offset, entry) : VI_NONE;
+    uint32_t state;
 
-    if (entry == 0) {
-        pthread_mutex_lock(&heap->lock);
-        result = free_run(heap, log, offset);
-        pthread_mutex_unlock(&heap->lock);
-        return result;
-    }
-    block = vi_block_at(offset, entry);
+    if (block == VI_NONE)
+        return refuse(heap, address, "no block begins there");
     /* What the commit stores to, and the block, which is likely to be allocated next. */
     __builtin_prefetch(heap->place.marks + vi_block_cell(block), 1);
     __builtin_prefetch(address, 1);
-    if (block == VI_NONE || vi_block_state(heap, block) != VI_BLOCK_LIVE)
-        return cancel(heap, log, offset, vi_map_class(entry), block);
-    if (vi_log_append(log, VI_KIND_FREE, offset, place_of(offset, block), NULL) != 0)
+    state = vi_block_state(heap, block);
+    if (state == VI_BLOCK_FREEING)
+        return refuse(heap, address, "the block is being freed already");
+    if (state != VI_BLOCK_LIVE && state != VI_BLOCK_TAKEN(log->slot))
+        return refuse(heap, address, "the block is free, or of another open transaction");
+    if (vi_log_append(log, state == VI_BLOCK_LIVE ? VI_KIND_FREE : VI_KIND_CANCEL, offset,
+                      place_of(offset, block), NULL) != 0)
         return -1;
-    vi_block_become(heap, block, VI_BLOCK_FREEING);
+    if (state == VI_BLOCK_LIVE)
+        vi_block_become(heap, block, VI_BLOCK_FREEING);
+    else
+        vi_cache_put_back(heap, log->slot, vi_map_class(entry), block);
     return 0;
 }
 

@@ -37,20 +37,16 @@ static unsigned bin_of(uint64_t units)
     return 63 - (unsigned)__builtin_clzll(units);
 }
 
-/* Both ends: their state and length. */
-static void tag(struct vi_heap *heap, uint64_t unit, uint64_t units, uint8_t state)
+/* Both ends. */
+static void tag(struct vi_heap *heap, uint64_t unit, uint64_t units, uint64_t length)
 {
-    struct vi_unit *first = &heap->unit[unit], *last = first + units - 1;
-
-    first->length = last->length = (uint32_t)units;
-    first->state = state;
-    last->state = state;
+    heap->unit[unit].length = heap->unit[unit + units - 1].length = (uint32_t)length;
 }
 
 static void add(struct vi_heap *heap, uint64_t unit, uint64_t units)
 {
     vi_list_add(heap, &heap->bins[bin_of(units)], unit);
-    tag(heap, unit, units, VI_UNIT_FREE);
+    tag(heap, unit, units, units);
 }
 
 /* Returns its length. */
@@ -59,7 +55,7 @@ static uint64_t drop(struct vi_heap *heap, uint64_t unit)
     const uint64_t units = heap->unit[unit].length;
 
     vi_list_remove(heap, &heap->bins[bin_of(units)], unit);
-    tag(heap, unit, units, VI_UNIT_NONE);
+    tag(heap, unit, units, 0);
     return units;
 }
 
@@ -67,11 +63,11 @@ uint64_t vi_runs_put(struct vi_heap *heap, uint64_t unit, uint64_t units)
 {
     const uint64_t end = unit + units;
 
-    if (unit > 0 && heap->unit[unit - 1].state == VI_UNIT_FREE) {
+    if (unit > 0 && heap->unit[unit - 1].length != 0) {
         unit -= heap->unit[unit - 1].length;
         units += drop(heap, unit);
     }
-    if (end < heap->units && heap->unit[end].state == VI_UNIT_FREE)
+    if (end < heap->units && heap->unit[end].length != 0)
         units += drop(heap, end);
     add(heap, unit, units);
     return units;
@@ -90,12 +86,7 @@ static bool scan(struct vi_heap *heap, uint64_t units)
             heap->frontier += heap->damaged ? 0 : VI_SPAN_UNITS(d);
             continue;
         }
-        if (heap->unit[head].state >= VI_UNIT_PENDING) { /* settled later */
-            heap->frontier += heap->unit[head].length;
-            continue;
-        }
-        while (end < heap->units && end - head < VI_GROUP_UNITS && vi_descriptor(heap, end) == 0 &&
-               heap->unit[end].state < VI_UNIT_PENDING)
+        while (end < heap->units && end - head < VI_GROUP_UNITS && vi_descriptor(heap, end) == 0)
             end++;
         heap->frontier = end;
         if (vi_runs_put(heap, head, end - head) >= units)

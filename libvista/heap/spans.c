@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Small spans: loading what an earlier mapping stored, making, ending, taking blocks
- * from and giving them back to.
+ * Spans: loading what an earlier mapping stored, making, ending, taking blocks from
+ * and giving them back to.
  */
 #include "heap/spans.h"
 
@@ -22,7 +22,7 @@
         CLASS((base) + 7 * (step), units), CLASS((base) + 8 * (step), units)
 
 /* Spans have 16 blocks or more up to 1 KiB, and at least 8 beyond. */
-const struct vi_class vi_classes[VI_CLASSES] = {
+const struct vi_class vi_classes[VI_LARGE + 1] = {
     EIGHT(0, 16, 4),      EIGHT(128, 16, 4),    EIGHT(256, 32, 4),   EIGHT(512, 64, 4),
     EIGHT(1024, 128, 16), EIGHT(2048, 256, 16), EIGHT(4096, 512, 16)};
 
@@ -63,10 +63,11 @@ static void describe(struct vi_heap *heap, uint64_t head, uint64_t descriptor)
 
 /* ---- Loading, making, ending ------------------------------------------- */
 
-uint32_t vi_span_allocated(const struct vi_heap *heap, uint64_t head, uint32_t from,
-                           uint32_t blocks)
+uint32_t vi_span_allocated(const struct vi_heap *heap, uint64_t head, uint64_t descriptor,
+                           uint32_t from)
 {
     const uint8_t *marks = heap->place.marks + head * VI_MARKS_PER_UNIT;
+    const uint32_t blocks = vi_span_blocks(descriptor);
 
     while (from < blocks)
         if (from % 8 == 0 &&
@@ -79,23 +80,27 @@ uint32_t vi_span_allocated(const struct vi_heap *heap, uint64_t head, uint32_t f
     return blocks;
 }
 
+/* Units that the map speaks of. */
+static uint64_t mapped(uint64_t descriptor)
+{
+    return VI_SPAN_KIND(descriptor) == VI_SPAN_LARGE ? 1 : VI_SPAN_UNITS(descriptor);
+}
+
 /* The states of the blocks, which are all free as yet, from their marks. */
-static void load(struct vi_heap *heap, uint64_t head, uint64_t descriptor)
+static void load(struct vi_heap *heap, uint64_t head, uint64_t d)
 {
     struct vi_unit *u = &heap->unit[head];
-    const unsigned class = VI_SPAN_CLASS(descriptor);
-    const uint64_t units = VI_SPAN_UNITS(descriptor);
+    const unsigned class = vi_span_class(d);
 
-    u->blocks = (uint16_t)(units * VI_UNIT / vi_classes[class].size);
-    u->free = u->blocks;
+    u->free = u->blocks = (uint16_t)vi_span_blocks(d);
     u->from = 0;
-    for (uint32_t i = 0; (i = vi_span_allocated(heap, head, i, u->blocks)) < u->blocks; i++) {
+    for (uint32_t i = 0; (i = vi_span_allocated(heap, head, d, i)) < u->blocks; i++) {
         vi_block_become(heap, vi_block(head, i), VI_BLOCK_LIVE);
         u->free--;
     }
     if (u->free != 0)
         vi_list_add(heap, &heap->partial[class], head);
-    for (uint64_t back = 0; back < units; back++)
+    for (uint64_t back = 0; back < mapped(d); back++)
         __atomic_store_n(&heap->map[head + back], (uint16_t)(back << 8 | (class + 1)),
                          __ATOMIC_RELEASE);
 }
@@ -108,84 +113,86 @@ unsigned vi_span_load(struct vi_heap *heap, uint64_t unit)
     pthread_mutex_lock(&heap->lock);
     while ((d = vi_descriptor(heap, head)) == 0 && head > 0 && unit - head < VI_SMALL_UNITS)
         head--;
-    if (VI_SPAN_KIND(d) == VI_SPAN_SMALL && heap->map[head] == 0 && vi_span_sound(heap, head, d))
+    if (d != 0 && heap->map[head] == 0 && vi_span_sound(heap, head, d))
         load(heap, head, d);
     entry = heap->map[unit];
     pthread_mutex_unlock(&heap->lock);
     return entry;
 }
 
-/* A span whose blocks are all free. */
-static void end(struct vi_heap *heap, unsigned class, uint64_t head)
+/* A loaded span whose blocks are all free. */
+static void end(struct vi_heap *heap, uint64_t head)
 {
-    const uint64_t units = VI_SPAN_UNITS(vi_descriptor(heap, head));
+    const uint64_t d = vi_descriptor(heap, head);
 
-    vi_list_remove(heap, &heap->partial[class], head);
-    for (uint64_t unit = head; unit < head + units; unit++)
+    vi_list_remove(heap, &heap->partial[vi_span_class(d)], head);
+    for (uint64_t unit = head; unit < head + mapped(d); unit++)
         __atomic_store_n(&heap->map[unit], 0, __ATOMIC_RELAXED);
     describe(heap, head, 0);
     if (head < heap->frontier) /* else the look through the heap will find them */
-        vi_runs_put(heap, head, units);
+        vi_runs_put(heap, head, VI_SPAN_UNITS(d));
 }
 
 bool vi_spans_look(struct vi_heap *heap)
 {
     for (int looks = 0; looks < LOOKS; looks++) {
         const uint64_t head = heap->looked;
-        uint64_t d;
+        uint64_t d = 0;
 
-        if (head >= heap->frontier)
+        while (heap->looked < heap->frontier && heap->looked - head < VI_GROUP_UNITS &&
+               (d = vi_descriptor(heap, heap->looked)) == 0)
+            heap->looked++;
+        if (heap->looked == heap->frontier)
             return false;
-        d = vi_descriptor(heap, head);
-        heap->looked += d != 0 ? VI_SPAN_UNITS(d) : 1;
-        if (VI_SPAN_KIND(d) == VI_SPAN_SMALL) {
-            if (heap->map[head] == 0)
-                load(heap, head, d);
-            if (heap->unit[head].free == heap->unit[head].blocks)
-                end(heap, VI_SPAN_CLASS(d), head);
-        } else if (d == 0) {
-            while (heap->looked < heap->frontier && heap->looked - head < VI_GROUP_UNITS &&
-                   vi_descriptor(heap, heap->looked) == 0)
-                heap->looked++;
-        }
+        if (d == 0)
+            continue;
+        if (heap->map[heap->looked] == 0)
+            load(heap, heap->looked, d);
+        if (heap->unit[heap->looked].free == heap->unit[heap->looked].blocks)
+            end(heap, heap->looked);
+        heap->looked += VI_SPAN_UNITS(d);
     }
     return true;
 }
 
-/* In a small heap a span is at most a 128th of it, so that every class can have one;
- * at least one block. */
-static bool make(struct vi_heap *heap, unsigned class)
+uint64_t vi_span_make(struct vi_heap *heap, unsigned kind, unsigned class, uint64_t units)
 {
-    uint64_t units = vi_classes[class].units, head;
+    const uint64_t head = vi_runs_take(heap, units);
 
-    while (units > heap->units / 128 && units / 2 * VI_UNIT >= vi_classes[class].size)
-        units /= 2;
-    head = vi_runs_take(heap, units);
     if (head == VI_NONE)
-        return false;
-    describe(heap, head, VI_SPAN(VI_SPAN_SMALL, units, class));
-    load(heap, head, vi_descriptor(heap, head));
-    return true;
+        return VI_NONE;
+    describe(heap, head, VI_SPAN(kind, units, class));
+    load(heap, head, VI_SPAN(kind, units, class));
+    return heap->unit[head].free != 0 ? head : VI_NONE; /* a damaged file: marks of free units */
+}
+
+uint64_t vi_span_find(struct vi_heap *heap, unsigned class)
+{
+    const uint32_t size = vi_classes[class].size, *partial = &heap->partial[class];
+    uint64_t units = vi_classes[class].units;
+
+    /* In a small heap a span is at most a 128th of it, so that every class can have one;
+     * at least one block. */
+    while (units > heap->units / 128 && units / 2 * VI_UNIT >= size)
+        units /= 2;
+    while (*partial == 0) {
+        const bool more = vi_spans_look(heap);
+
+        if (*partial == 0 && vi_span_make(heap, VI_SPAN_SMALL, class, units) == VI_NONE &&
+            (errno != 0 || !more))
+            return VI_NONE;
+    }
+    return *partial - 1;
 }
 
 /* ---- Blocks ------------------------------------------------------------ */
 
-bool vi_spans_take(struct vi_heap *heap, unsigned class, struct vi_magazine *magazine,
-                   uint32_t most)
+void vi_span_take(struct vi_heap *heap, uint64_t head, struct vi_magazine *magazine, uint32_t most)
 {
-    const uint32_t *partial = &heap->partial[class];
-    uint64_t head, left;
-    struct vi_unit *u;
+    struct vi_unit *u = &heap->unit[head];
+    uint64_t left = most < u->free ? most : u->free;
 
-    while (*partial == 0) {
-        const bool more = vi_spans_look(heap);
-
-        if (*partial == 0 && !make(heap, class) && (errno != 0 || !more))
-            return false;
-    }
-    head = *partial - 1;
-    u = &heap->unit[head];
-    magazine->count = left = most < u->free ? most : u->free;
+    magazine->count = left;
     u->free -= (uint16_t)left;
     for (; left > 0; u->from++) {
         const uint64_t block = vi_block(head, u->from);
@@ -196,11 +203,10 @@ bool vi_spans_take(struct vi_heap *heap, unsigned class, struct vi_magazine *mag
         magazine->block[--left] = block; /* the first one last: it is taken next */
     }
     if (u->free == 0)
-        vi_list_remove(heap, &heap->partial[class], head);
-    return true;
+        vi_list_remove(heap, &heap->partial[vi_span_class(vi_descriptor(heap, head))], head);
 }
 
-void vi_spans_put(struct vi_heap *heap, unsigned class, uint64_t block)
+void vi_span_put(struct vi_heap *heap, unsigned class, uint64_t block)
 {
     const uint64_t head = block >> 16;
     struct vi_unit *u = &heap->unit[head];
@@ -211,5 +217,5 @@ void vi_spans_put(struct vi_heap *heap, unsigned class, uint64_t block)
     if (u->free++ == 0)
         vi_list_add(heap, &heap->partial[class], head);
     if (u->free == u->blocks)
-        end(heap, class, head);
+        end(heap, head);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Inside the heap: size classes, the volatile state of blocks, units and spans, what
- * slots keep, free runs.
+ * slots keep, free runs.  A large block is a span's only one, of a class of its own.
  *
- * A small block goes round these states.  Who may move it on is told beside the
+ * A block goes round these states.  Who may move it on is told beside the
  * arrow; so no two threads ever store to the same state, and none needs a lock or a
  * locked instruction, but where blocks go between a slot and a span, many at once.
  *
@@ -27,6 +27,7 @@
 
 /* 16 to 128 by 16, then eight to each doubling: at most an eighth is lost. */
 #define VI_CLASSES 56u
+#define VI_LARGE VI_CLASSES /* the class of the others; their size is their span's */
 #define VI_SMALL_MAX 8192u
 #define VI_SMALL_UNITS 16u /* of the longest small span */
 
@@ -35,7 +36,7 @@ struct vi_class {
     uint32_t units;      /* of a span, at most; in a small heap it is shorter */
     uint32_t reciprocal; /* offset * reciprocal >> 32 is offset / size, below 64 KiB */
 };
-extern const struct vi_class vi_classes[VI_CLASSES];
+extern const struct vi_class vi_classes[VI_CLASSES + 1];
 
 static inline unsigned vi_class_of(size_t size)
 {
@@ -59,22 +60,13 @@ enum vi_block_state {
 #define VI_BLOCK_DROPPED(slot) (VI_BLOCK_OWNED + 2 * (slot) + 1) /* and freed by it again */
 _Static_assert(VI_BLOCK_DROPPED(VI_SLOTS - 1) <= UINT16_MAX, "a state has 16 bits");
 
-enum vi_unit_state {
-    VI_UNIT_NONE,    /* as the descriptor says */
-    VI_UNIT_FREE,    /* first or last of a free run */
-    VI_UNIT_PENDING, /* head of a large block that `owner` has allocated */
-    VI_UNIT_FREEING, /* head of a large block that an open transaction has freed */
-};
-
 struct vi_unit {
     uint32_t next;   /* in a list of runs or spans: unit + 1 */
     uint32_t prev;   /* the same */
-    uint32_t length; /* of the free run, at both ends; of a pending large block */
-    uint32_t owner;  /* slot of a pending large block */
-    uint16_t blocks; /* head of a small span: how many */
+    uint32_t length; /* at both ends of a free run: of it; else 0 */
+    uint16_t blocks; /* head of a loaded span: how many */
     uint16_t free;   /* of these, in that state: then the span is in its class's list */
     uint16_t from;   /* none before this one is */
-    uint8_t state;
 };
 
 /* Blocks that a slot may take without asking, the next one last. */
@@ -85,28 +77,28 @@ struct vi_magazine {
 };
 
 struct vi_cache {
-    struct vi_magazine magazine[VI_CLASSES];
-    uint64_t held; /* bit k: magazine k may have blocks */
-    bool named;    /* and the open transaction's log may name some of them */
+    struct vi_magazine magazine[VI_LARGE + 1]; /* the last one stays empty */
+    uint64_t held;                             /* bit k: magazine k may have blocks */
+    bool named; /* and the open transaction's log may name some of them */
 };
 
 #define VI_BINS 40
 
 struct vi_heap {
     struct vi_heap_place place;
-    _Atomic uint64_t units;   /* in the data */
-    struct vi_unit *unit;     /* by unit */
-    uint16_t *map;            /* by unit: 0, or of a small span that is loaded, see below */
-    uint16_t *state;          /* of blocks, as they are marked in the file */
-    struct vi_cache *cache;   /* by slot */
-    uint8_t keep[VI_CLASSES]; /* most blocks in a magazine */
+    _Atomic uint64_t units;     /* in the data */
+    struct vi_unit *unit;       /* by unit */
+    uint16_t *map;              /* by unit: 0, or of a span that is loaded, see below */
+    uint16_t *state;            /* of blocks, as they are marked in the file */
+    struct vi_cache *cache;     /* by slot */
+    uint8_t keep[VI_LARGE + 1]; /* most blocks in a magazine */
 
-    pthread_mutex_t lock;         /* of `unit` and what follows */
-    uint64_t frontier;            /* free runs below are in the bins */
-    uint64_t looked;              /* small spans below are loaded; at most the frontier */
-    bool damaged;                 /* the descriptor at the frontier makes no sense */
-    uint32_t partial[VI_CLASSES]; /* spans with free blocks */
-    uint32_t bins[VI_BINS];       /* free runs by the logarithm of their length */
+    pthread_mutex_t lock;           /* of `unit` and what follows */
+    uint64_t frontier;              /* free runs below are in the bins */
+    uint64_t looked;                /* spans below are loaded; at most the frontier */
+    bool damaged;                   /* the descriptor at the frontier makes no sense */
+    uint32_t partial[VI_LARGE + 1]; /* spans with free blocks */
+    uint32_t bins[VI_BINS];         /* free runs by the logarithm of their length */
 };
 
 #define VI_NONE UINT64_MAX
@@ -127,7 +119,7 @@ static inline uint64_t vi_descriptor(const struct vi_heap *heap, uint64_t unit)
 
 /* ---- Blocks ------------------------------------------------------------ */
 
-/* A small block is named by its span's first unit << 16 | its number in it. */
+/* A block is named by its span's first unit << 16 | its number in it. */
 static inline uint64_t vi_block(uint64_t head, uint64_t index)
 {
     return head << 16 | index;
@@ -153,8 +145,8 @@ static inline void vi_block_become(struct vi_heap *heap, uint64_t block, uint32_
     __atomic_store_n(&heap->state[vi_block_cell(block)], (uint16_t)state, __ATOMIC_RELAXED);
 }
 
-/* What the map says of a unit of a loaded small span: units back to its first << 8 |
- * size class + 1. */
+/* What the map says of a loaded span, at its first unit, and of small ones at the others:
+ * units back to the first << 8 | size class + 1. */
 static inline unsigned vi_map_class(unsigned entry)
 {
     return (entry & 0xffu) - 1;
@@ -177,29 +169,47 @@ static inline uint64_t vi_block_at(uint64_t offset, unsigned entry)
 
 /* ---- Spans ------------------------------------------------------------- */
 
+static inline unsigned vi_span_class(uint64_t descriptor)
+{
+    return VI_SPAN_KIND(descriptor) == VI_SPAN_LARGE ? VI_LARGE : VI_SPAN_CLASS(descriptor);
+}
+
+static inline uint64_t vi_span_block_size(uint64_t descriptor)
+{
+    return VI_SPAN_KIND(descriptor) == VI_SPAN_LARGE ? VI_SPAN_UNITS(descriptor) * VI_UNIT
+                                                     : vi_classes[VI_SPAN_CLASS(descriptor)].size;
+}
+
+static inline uint32_t vi_span_blocks(uint64_t descriptor)
+{
+    return (uint32_t)(VI_SPAN_UNITS(descriptor) * VI_UNIT / vi_span_block_size(descriptor));
+}
+
 /* Does the descriptor make sense for a span that begins at `unit`? */
 bool vi_descriptor_valid(const struct vi_heap *heap, uint64_t unit, uint64_t descriptor);
 
 /* Is it valid, and are those behind it zero, so that it overlaps no other? */
 bool vi_span_sound(const struct vi_heap *heap, uint64_t head, uint64_t descriptor);
 
-/* What the map says of a unit, the small span that it is in loaded; 0: it is in none.
- * Takes the lock. */
+/* The first block of a span from number `from` on that is marked as allocated, or how
+ * many blocks it has. */
+uint32_t vi_span_allocated(const struct vi_heap *heap, uint64_t head, uint64_t descriptor,
+                           uint32_t from);
+
+/* What the map says of a unit, the span that it is in loaded; 0: it is in no small one
+ * and at the beginning of no large one.  Takes the lock. */
 unsigned vi_span_load(struct vi_heap *heap, uint64_t unit);
 
 /* All of the following are called with the lock. */
 
-/* The first block of a small span from number `from` on that is marked as allocated;
- * `blocks`, which is how many it has: none is. */
-uint32_t vi_span_allocated(const struct vi_heap *heap, uint64_t head, uint32_t from,
-                           uint32_t blocks);
-
-/* Free blocks of a class, up to `most`, into an empty magazine.  False with errno 0:
- * there is no room; else with errno. */
-bool vi_spans_take(struct vi_heap *heap, unsigned class, struct vi_magazine *magazine,
-                   uint32_t most);
+/* A new span, its blocks free.  VI_NONE with errno 0: there is no room; else with errno. */
+uint64_t vi_span_make(struct vi_heap *heap, unsigned kind, unsigned class, uint64_t units);
+/* A span with free blocks of a small class; VI_NONE as above. */
+uint64_t vi_span_find(struct vi_heap *heap, unsigned class);
+/* Free blocks of a span, up to `most`, into an empty magazine. */
+void vi_span_take(struct vi_heap *heap, uint64_t head, struct vi_magazine *magazine, uint32_t most);
 /* A block is free; the last of a span ends it. */
-void vi_spans_put(struct vi_heap *heap, unsigned class, uint64_t block);
+void vi_span_put(struct vi_heap *heap, unsigned class, uint64_t block);
 /* Loads a bounded number of spans, ends those that are empty.  False: none was left. */
 bool vi_spans_look(struct vi_heap *heap);
 
@@ -217,7 +227,7 @@ uint64_t vi_runs_take(struct vi_heap *heap, uint64_t units);
 
 /* ---- What slots keep: no lock but on the way from or to a span ---------- */
 
-/* Fills the slot's empty magazine; false as vi_spans_take. */
+/* Fills the slot's empty magazine; false as vi_span_find. */
 bool vi_cache_fill(struct vi_heap *heap, uint32_t slot, unsigned class);
 /* A block is free that the slot's transaction had, which has ended. */
 void vi_cache_put(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t block);

@@ -157,19 +157,15 @@ _Static_assert(offsetof(struct vi_chunk_header, next) == offsetof(struct vi_slot
 #define VI_RECORD_MAX (1u << 30)
 #define VI_CHUNK_MAX ((uint64_t)2 << 30) /* a record of that length fits */
 
-/* Kinds.  `offset` is of data.  `length`: of UNDO, in bytes; of a small block's
- * record, units back to its span's head << 16 | number of the block in it; of a
- * large one's, in units. */
+/* Kinds.  `offset` is of data.  `length`: of UNDO, in bytes; of a block's record,
+ * units back to its span's head << 16 | number of the block in it. */
 enum vi_kind {
-    VI_KIND_UNDO = 0,      /* payload: the bytes as they were */
-    VI_KIND_ALLOC = 1,     /* a block of a small span was allocated */
-    VI_KIND_CANCEL = 2,    /* one allocated in this transaction was freed */
-    VI_KIND_FREE = 3,      /* a block of a small span is to be freed at commit */
-    VI_KIND_RUN_ALLOC = 4, /* the same three for large blocks */
-    VI_KIND_RUN_CANCEL = 5,
-    VI_KIND_RUN_FREE = 6,
-    VI_KIND_ROOT = 7, /* payload: two struct vi_root, as it was and as it is to be */
-    VI_KINDS = 8
+    VI_KIND_UNDO = 0,   /* payload: the bytes as they were */
+    VI_KIND_ALLOC = 1,  /* a block was allocated */
+    VI_KIND_CANCEL = 2, /* one allocated in this transaction was freed */
+    VI_KIND_FREE = 3,   /* one allocated before is to be freed at commit */
+    VI_KIND_ROOT = 4,   /* payload: two struct vi_root, as it was and as it is to be */
+    VI_KINDS = 5
 };
 
 /* ---- Heap -------------------------------------------------------------- */
@@ -197,10 +193,10 @@ struct vi_heap_header {
  *    | zero         | size class   | units                           | kind  |
  *    +--------------+--------------+---------------------------------+-------+
  *
- * In a small span block i is allocated if the i-th mark from its first unit's marks
- * on is 1 (a byte for each, so that no two transactions store to the same); marks
- * past its last block, and those of all units outside small spans, are zero.  A small
- * span whose marks are zero is as good as free.  A large span is one allocated block.
+ * A small span holds blocks of its class's size, a large one a single block.  Block i
+ * is allocated if the i-th mark from its span's first unit's on is 1 (a byte for each, so
+ * that no two transactions store to the same); marks past a span's last block, and those
+ * of free units, are zero.  A span whose marks are all zero is as good as free.
  */
 #define VI_MARK_FREE 0u
 #define VI_MARK_ALLOCATED 1u

@@ -42,10 +42,8 @@ struct dump {
 static const char *kind_name(unsigned kind)
 {
     static const char *const names[VI_KINDS] = {
-        [VI_KIND_UNDO] = "undo",           [VI_KIND_ALLOC] = "alloc",
-        [VI_KIND_CANCEL] = "cancel",       [VI_KIND_FREE] = "free",
-        [VI_KIND_RUN_ALLOC] = "run alloc", [VI_KIND_RUN_CANCEL] = "run cancel",
-        [VI_KIND_RUN_FREE] = "run free",   [VI_KIND_ROOT] = "root",
+        [VI_KIND_UNDO] = "undo", [VI_KIND_ALLOC] = "alloc", [VI_KIND_CANCEL] = "cancel",
+        [VI_KIND_FREE] = "free", [VI_KIND_ROOT] = "root",
     };
 
     return kind < VI_KINDS && names[kind] != NULL ? names[kind] : "unknown";

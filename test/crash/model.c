@@ -241,7 +241,6 @@ static const char *read_blocks(const struct found *found, uint64_t *blocks)
     memset(blocks, 0, BLOCK_WORDS * sizeof *blocks);
     for (uint64_t unit = 0; unit < found->units;) {
         const uint64_t d = descriptors[unit], units = VI_SPAN_UNITS(d);
-        const struct vi_class *class;
 
         if (d == 0) {
             unit++;
@@ -250,12 +249,8 @@ static const char *read_blocks(const struct found *found, uint64_t *blocks)
         if (units == 0 || units > found->units - unit || VI_SPAN_KIND(d) > VI_SPAN_LARGE ||
             VI_SPAN_CLASS(d) >= VI_CLASSES)
             return "a descriptor makes no sense";
-        class = &vi_classes[VI_SPAN_CLASS(d)];
-        if (VI_SPAN_KIND(d) == VI_SPAN_LARGE)
-            blocks[unit * VI_UNIT / GRANULE / 64] |= (uint64_t)1 << unit * VI_UNIT / GRANULE % 64;
-        for (uint64_t i = 0; VI_SPAN_KIND(d) == VI_SPAN_SMALL && i < units * VI_MARKS_PER_UNIT;
-             i++) {
-            const uint64_t at = (unit * VI_UNIT + i * class->size) / GRANULE;
+        for (uint64_t i = 0; i < units * VI_MARKS_PER_UNIT; i++) {
+            const uint64_t at = (unit * VI_UNIT + i * vi_span_block_size(d)) / GRANULE;
 
             if (marks[unit * VI_MARKS_PER_UNIT + i] == VI_MARK_FREE)
                 continue;

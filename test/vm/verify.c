@@ -53,9 +53,7 @@ static uint64_t live_blocks(vista_segment *handle)
     uint64_t live = 0;
 
     for (uint64_t unit = 0; unit < s->size / VI_UNIT; unit++)
-        if (VI_SPAN_KIND(descriptors[unit]) == VI_SPAN_LARGE)
-            live++;
-        else if (VI_SPAN_KIND(descriptors[unit]) == VI_SPAN_SMALL)
+        if (descriptors[unit] != 0)
             live += count_marks(marks + unit * VI_MARKS_PER_UNIT,
                                 VI_SPAN_UNITS(descriptors[unit]) * VI_MARKS_PER_UNIT);
     return live;
