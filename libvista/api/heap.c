@@ -150,6 +150,15 @@ size_t vista_usable_size(vista_segment *handle, const void *address)
     return segment != NULL ? vi_heap_usable_size(segment->heap, NULL, address) : 0;
 }
 
+int vista_heap_walk(vista_segment *handle, vista_walk_fn visit, void *arg)
+{
+    struct vi_segment *segment = check_heap(handle);
+
+    if (segment != NULL && visit == NULL)
+        return vi_fail(EINVAL, "vista_heap_walk: nothing to call");
+    return segment != NULL ? vi_heap_walk(segment->heap, visit, arg) : -1;
+}
+
 /* ---- The root ---------------------------------------------------------- */
 
 /* Bytes of the root's block; 0 if there is none. */

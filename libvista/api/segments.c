@@ -315,6 +315,8 @@ int vista_info(const vista_segment *handle, struct vista_info *out)
     out->log_bytes = vi_logs_bytes(&segment->logs);
     if (segment->ranges != NULL)
         vi_ranges_count(segment->ranges, &out->pages_touched, &out->pages_left);
+    if (segment->heap != NULL)
+        vi_heap_count(segment->heap, out);
     return 0;
 }
 

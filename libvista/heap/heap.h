@@ -58,6 +58,12 @@ size_t vi_heap_usable_size(struct vi_heap *heap, const struct vi_log *log, const
 struct vi_root vi_heap_root(const struct vi_heap *heap);
 int vi_heap_set_root(struct vi_heap *heap, struct vi_log *log, struct vi_root root);
 
+/* As vista_heap_walk. */
+int vi_heap_walk(struct vi_heap *heap, vista_walk_fn visit, void *arg);
+
+/* Sets the heap's fields, which are zero. */
+void vi_heap_count(struct vi_heap *heap, struct vista_info *info);
+
 /* Gives back the free blocks that a slot keeps; its transaction, if one is open, is the
  * caller's. */
 void vi_heap_release(struct vi_heap *heap, uint32_t slot);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Looking through the whole heap for what is allocated, as stored: blocks that open
+ * transactions have allocated do not count yet, and those that they have freed still
+ * do.  A part is looked at under the lock, which keeps it what it is.  A block that is
+ * allocated all the while is found once, since the span that holds it does not move.
+ */
+#include <errno.h>
+
+#include "base/error.h"
+#include "heap/spans.h"
+
+/* A span, or free units. */
+struct part {
+    uint64_t head;
+    uint64_t units;
+    uint64_t size;                                      /* of a block */
+    uint32_t blocks;                                    /* of the span; free units: 0 */
+    uint32_t count;                                     /* of these that are allocated, */
+    uint16_t index[VI_SMALL_UNITS * VI_MARKS_PER_UNIT]; /* by number */
+};
+
+/* The part behind this one; without units: there is none.  -1 with EBADMSG. */
+static int next(struct vi_heap *heap, struct part *part)
+{
+    uint64_t unit = part->head + part->units, d = 0;
+
+    part->head = unit;
+    part->blocks = part->count = 0;
+    pthread_mutex_lock(&heap->lock);
+    while (unit < heap->units && unit - part->head < VI_GROUP_UNITS &&
+           (d = vi_descriptor(heap, unit)) == 0)
+        unit++;
+    if (unit == part->head && vi_descriptor_valid(heap, unit, d)) {
+        unit += VI_SPAN_UNITS(d);
+        part->size = vi_span_block_size(d);
+        part->blocks = vi_span_blocks(d);
+        for (uint32_t i = 0; (i = vi_span_allocated(heap, part->head, d, i)) < part->blocks; i++)
+            part->index[part->count++] = (uint16_t)i;
+    }
+    pthread_mutex_unlock(&heap->lock);
+    part->units = unit - part->head;
+    if (part->units != 0 || unit == heap->units)
+        return 0;
+    return vi_fail(EBADMSG, "%s: damaged: the heap's descriptor of unit %llu makes no sense",
+                   heap->place.path, (unsigned long long)unit);
+}
+
+int vi_heap_walk(struct vi_heap *heap, vista_walk_fn visit, void *arg)
+{
+    struct part part = {0};
+
+    do {
+        if (next(heap, &part) != 0)
+            return -1;
+        for (uint32_t i = 0; i < part.count; i++)
+            if (visit(arg, heap->place.base + part.head * VI_UNIT + part.index[i] * part.size,
+                      part.size) != 0)
+                return vi_fail(ECANCELED, "%s: vista_heap_walk was stopped by its caller",
+                               heap->place.path);
+    } while (part.units != 0);
+    return 0;
+}
+
+void vi_heap_count(struct vi_heap *heap, struct vista_info *info)
+{
+    struct part part = {0};
+    uint64_t run = 0;
+
+    do {
+        uint64_t free;
+
+        if (next(heap, &part) != 0) {
+            info->heap_blocks = info->heap_used = info->heap_free = info->heap_largest = 0;
+            return;
+        }
+        free = part.count == 0 ? part.units * VI_UNIT : (part.blocks - part.count) * part.size;
+        run = part.count == 0 ? run + free : 0;
+        info->heap_blocks += part.count;
+        info->heap_used += part.count * part.size;
+        info->heap_free += free;
+        info->heap_largest = run > info->heap_largest ? run : info->heap_largest;
+    } while (part.units != 0);
+}
