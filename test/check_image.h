@@ -127,8 +127,8 @@ static inline void make_image(void)
     *word_at(marks_at(SMALL_UNIT)) = 0x01010101;
     *word_at(marks_at(COARSE_UNIT)) = (uint64_t)1 << 56;
     *word_at(marks_at(LARGE_UNIT)) = 1;
-    *(struct vi_root *)(image.meta + image.superblock.heap_offset) =
-        (struct vi_root){.offset = ROOT_OFFSET, .size = 16};
+    *(struct vi_heap_header *)(image.meta + image.superblock.heap_offset) =
+        (struct vi_heap_header){.root = {.offset = ROOT_OFFSET, .size = 16}, .end = UNITS};
 }
 
 /* Left open by a process that was killed. */

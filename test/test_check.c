@@ -118,6 +118,7 @@ START_TEST(test_large_and_sparse)
     const uint64_t last = ((uint64_t)16 << 30) / VI_UNIT - 1;
 
     make_file((uint64_t)16 << 30, (uint64_t)16 << 30);
+    *word_at(image.superblock.heap_offset + offsetof(struct vi_heap_header, end)) = last + 1;
     *word_at(descriptor_at(0)) = VI_SPAN(VI_SPAN_SMALL, 4, 7);
     *word_at(marks_at(3)) = 0;
     *word_at(descriptor_at(last)) = VI_SPAN(VI_SPAN_LARGE, 1, 0);
@@ -292,6 +293,10 @@ START_TEST(test_descriptors)
         {descriptor_at(1), VI_SPAN(VI_SPAN_LARGE, 1, 0), "lies inside another span"},
         {descriptor_at(LARGE_UNIT + LARGE_UNITS - 1), 1, "lies inside another span"},
         {descriptor_at(UNITS), VI_SPAN(VI_SPAN_LARGE, 1, 0), "lies past the end of the data"},
+        {image.superblock.heap_offset + offsetof(struct vi_heap_header, end), LARGE_UNIT,
+         "lies past what was ever used"},
+        {image.superblock.heap_offset + offsetof(struct vi_heap_header, end), UNITS + 1,
+         "129 units are said to be used, there are 128"},
         {descriptor_at(2 * UNITS + 7), 1, "lies past the end of the data"},
         {descriptor_at(vi_superblock_units(&image.superblock) - 1), 1, "past the end of the data"},
     };

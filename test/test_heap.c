@@ -589,6 +589,21 @@ START_TEST(damaged_marks)
 }
 END_TEST
 
+/* Less is said to have been used than was: what lies behind is not believed. */
+START_TEST(damaged_end)
+{
+    struct test_random random = test_random_new(700 + (uint64_t)_i);
+    const uint64_t end = _i == 0 ? 0 : _i == 1 ? ~0ull : test_below(&random, 200);
+    unsigned char *blocks[150];
+
+    make_mixed(&random, blocks, 150);
+    const struct vi_superblock s = test_superblock(path, test_superblock_current(path));
+
+    test_poke(path, s.heap_offset + offsetof(struct vi_heap_header, end), &end, sizeof end);
+    use_damaged(&random, blocks, 150);
+}
+END_TEST
+
 /* A large block's length reaches into the next one, and both are freed. */
 START_TEST(damaged_length_overlaps)
 {
@@ -687,6 +702,7 @@ static Suite *suite(void)
     tests = test_case(suite, "damage", 10);
     tcase_add_loop_test(tests, damaged_descriptors, 0, 200);
     tcase_add_loop_test(tests, damaged_marks, 0, 30);
+    tcase_add_loop_test(tests, damaged_end, 0, 30);
     tcase_add_test(tests, damaged_length_overlaps);
     tcase_add_loop_test(tests, damaged_root, 0, 16);
     return suite;

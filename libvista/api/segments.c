@@ -231,6 +231,7 @@ static int shrink(struct vi_segment *segment, uint64_t size)
 {
     struct vi_heap *heap = NULL, *old = segment->heap;
     const uint64_t open = vi_tx_count_open(segment);
+    int result, error;
 
     if (open != 0)
         return vi_fail(EBUSY, "%s: cannot shrink while %llu transactions are open", segment->path,
@@ -240,19 +241,22 @@ static int shrink(struct vi_segment *segment, uint64_t size)
         if (heap == NULL)
             return -1;
     }
-    if ((old != NULL && vi_heap_cut(old, size) != 0) || vi_segment_shrink(segment, size) != 0) {
-        const int error = errno;
-
-        if (heap != NULL)
-            vi_heap_close(heap);
+    if (old != NULL && vi_heap_cut(old, size) != 0) {
+        error = errno;
+        vi_heap_close(heap);
         errno = error;
         return -1;
     }
-    if (heap != NULL) {
+    result = vi_segment_shrink(segment, size);
+    error = errno;
+    if (heap != NULL) { /* what the old one knows of is gone */
+        if (result != 0)
+            vi_heap_grow(heap, vi_segment_size(segment));
         open_heap(segment, heap);
         vi_heap_close(old);
     }
-    return 0;
+    errno = error;
+    return result;
 }
 
 int vista_resize(vista_segment *handle, size_t size)

@@ -28,6 +28,12 @@ uint64_t vi_check_descriptor(const struct vi_check *check, uint64_t unit)
     return vi_check_word(check, descriptors_offset(check) + unit * sizeof(uint64_t));
 }
 
+static uint64_t used_end(const struct vi_check *check)
+{
+    return vi_check_word(check,
+                         check->superblock->heap_offset + offsetof(struct vi_heap_header, end));
+}
+
 /* NULL, or why a descriptor that is not zero cannot stand at `unit`. */
 static const char *why_not(const struct vi_check *check, uint64_t unit, uint64_t descriptor)
 {
@@ -36,6 +42,8 @@ static const char *why_not(const struct vi_check *check, uint64_t unit, uint64_t
 
     if (unit >= vi_check_units(check))
         return "lies past the end of the data";
+    if (unit >= used_end(check))
+        return "lies past what was ever used";
     if (kind != VI_SPAN_SMALL && kind != VI_SPAN_LARGE)
         return "is of no known kind";
     if (descriptor != VI_SPAN(kind, units, size_class))
@@ -110,6 +118,10 @@ void vi_check_descriptors(struct vi_check *check)
     uint64_t end = 0; /* of the span before */
     uint64_t at;
 
+    if (used_end(check) > vi_check_units(check))
+        vi_check_say(check, VI_CHECK_DAMAGE, "%llu units are said to be used, there are %llu",
+                     (unsigned long long)used_end(check),
+                     (unsigned long long)vi_check_units(check));
     while ((at = vi_check_next(&scan)) != scan.end && !check->stopped) {
         const uint64_t unit = (at - start) / sizeof(uint64_t);
         const uint64_t descriptor = vi_check_word(check, at);

@@ -38,6 +38,7 @@ struct vi_heap *vi_heap_open(const struct vi_heap_place *place)
         return vi_fail(ENOMEM, "%s: no memory for the heap's volatile state", place->path), NULL;
     heap->place = *place;
     heap->units = place->size / VI_UNIT;
+    heap->limit = place->header->end < heap->units ? place->header->end : heap->units;
     pthread_mutex_init(&heap->lock, NULL);
     heap->cache = (struct vi_cache *)(heap + 1);
     heap->unit = (struct vi_unit *)(heap->cache + VI_SLOTS);
@@ -45,23 +46,29 @@ struct vi_heap *vi_heap_open(const struct vi_heap_place *place)
     heap->state = heap->map + units;
     for (unsigned class = 0; class < VI_CLASSES; class ++)
         heap->keep[class] = keep_of(heap, class);
+    if (heap->limit < heap->units)
+        vi_runs_put(heap, heap->limit, heap->units - heap->limit);
     return heap;
 }
 
 void vi_heap_grow(struct vi_heap *heap, uint64_t size)
 {
+    const uint64_t old = heap->units;
+
     pthread_mutex_lock(&heap->lock);
     heap->place.size = size;
     heap->units = size / VI_UNIT;
+    if (old < heap->units)
+        vi_runs_put(heap, old, heap->units - old);
     pthread_mutex_unlock(&heap->lock);
 }
 
 int vi_heap_cut(struct vi_heap *heap, uint64_t size)
 {
-    uint64_t next, d;
+    uint64_t *end = &heap->place.header->end, next, d;
 
     for (int pass = 0; pass < 2; pass++) /* looking; ending */
-        for (uint64_t unit = 0; unit < heap->units; unit = next) {
+        for (uint64_t unit = 0; unit < *end && unit < heap->units; unit = next) {
             d = vi_descriptor(heap, unit);
             next = unit + (d != 0 ? VI_SPAN_UNITS(d) : 1);
             if (d != 0 && !vi_span_sound(heap, unit, d))
@@ -78,6 +85,10 @@ int vi_heap_cut(struct vi_heap *heap, uint64_t size)
                 vi_flush_fence(heap->place.persist, &heap->place.descriptors[unit], sizeof d);
             }
         }
+    if (*end > size / VI_UNIT) {
+        vi_heap_store(end, sizeof *end, size / VI_UNIT);
+        vi_flush_fence(heap->place.persist, end, sizeof *end);
+    }
     return 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#define PARTS 64 /* of the heap that are looked at, in passing */
 #define LOOKS 32 /* at runs of the same bin: the shortest that fits, of so many */
 
 void vi_list_add(struct vi_heap *heap, uint32_t *first, uint64_t unit)
@@ -73,20 +74,20 @@ uint64_t vi_runs_put(struct vi_heap *heap, uint64_t unit, uint64_t units)
     return units;
 }
 
-/* Moves the frontier over what comes next, to the next run of `units` or longer;
- * false: there was none. */
-static bool scan(struct vi_heap *heap, uint64_t units)
+/* Moves the frontier over what comes next, over `parts` spans or stretches of free
+ * units at most, to the next run of `units` or longer; false: there was none. */
+static bool scan(struct vi_heap *heap, uint64_t units, uint64_t parts)
 {
-    while (heap->frontier < heap->units && !heap->damaged) {
+    for (; parts > 0 && heap->frontier < heap->limit && !heap->damaged; parts--) {
         const uint64_t head = heap->frontier, d = vi_descriptor(heap, head);
         uint64_t end = head;
 
         if (d != 0) {
-            heap->damaged = !vi_span_sound(heap, head, d);
+            heap->damaged = !vi_span_sound(heap, head, d) || head + VI_SPAN_UNITS(d) > heap->limit;
             heap->frontier += heap->damaged ? 0 : VI_SPAN_UNITS(d);
             continue;
         }
-        while (end < heap->units && end - head < VI_GROUP_UNITS && vi_descriptor(heap, end) == 0)
+        while (end < heap->limit && end - head < VI_GROUP_UNITS && vi_descriptor(heap, end) == 0)
             end++;
         heap->frontier = end;
         if (vi_runs_put(heap, head, end - head) >= units)
@@ -110,23 +111,38 @@ static uint64_t look(const struct vi_heap *heap, unsigned bin, uint64_t units)
     return best;
 }
 
+/* What is used from now on: durably, before a span can be there. */
+static void raise_end(struct vi_heap *heap, uint64_t end)
+{
+    uint64_t *where = &heap->place.header->end;
+
+    if (end <= *where)
+        return;
+    end = (end + VI_GROUP_UNITS - 1) / VI_GROUP_UNITS * VI_GROUP_UNITS;
+    vi_heap_store(where, sizeof *where, end < heap->units ? end : heap->units);
+    vi_flush_fence(heap->place.persist, where, sizeof *where);
+}
+
 uint64_t vi_runs_take(struct vi_heap *heap, uint64_t units)
 {
     const struct vi_heap_place *place = &heap->place;
     uint64_t unit = VI_NONE, length;
 
+    scan(heap, units, PARTS); /* to use again what is free there before what never was */
     do {
         for (unsigned bin = bin_of(units); bin < VI_BINS && unit == VI_NONE; bin++)
             unit = look(heap, bin, units);
-    } while (unit == VI_NONE && scan(heap, units));
+    } while (unit == VI_NONE && scan(heap, units, UINT64_MAX));
     errno = 0;
     if (unit == VI_NONE)
         return VI_NONE;
     length = drop(heap, unit);
     if (length > units)
         add(heap, unit + units, length - units);
-    if (place->back == NULL || place->back(place->context, unit * VI_UNIT, units * VI_UNIT) == 0)
+    if (place->back == NULL || place->back(place->context, unit * VI_UNIT, units * VI_UNIT) == 0) {
+        raise_end(heap, unit + units);
         return unit;
+    }
     vi_runs_put(heap, unit, units);
     return VI_NONE;
 }

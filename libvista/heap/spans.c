@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-#define LOOKS 64 /* at spans, or stretches of units without one, in one go */
+#define LOOKS 16 /* at spans, or stretches of units without one, in one go */
 
 /* ---- Size classes ------------------------------------------------------ */
 
@@ -69,14 +69,14 @@ uint32_t vi_span_allocated(const struct vi_heap *heap, uint64_t head, uint64_t d
     const uint8_t *marks = heap->place.marks + head * VI_MARKS_PER_UNIT;
     const uint32_t blocks = vi_span_blocks(descriptor);
 
-    while (from < blocks)
-        if (from % 8 == 0 &&
-            __atomic_load_n((const uint64_t *)(marks + from), __ATOMIC_RELAXED) == 0)
-            from += 8;
-        else if (__atomic_load_n(&marks[from], __ATOMIC_RELAXED) != VI_MARK_FREE)
-            return from;
-        else
-            from++;
+    for (; from < blocks; from = (from | 7) + 1) {
+        const uint64_t word =
+            __atomic_load_n((const uint64_t *)(marks + (from & ~7u)), __ATOMIC_RELAXED) >>
+            from % 8 * 8;
+
+        if (word != 0)
+            return from + (uint32_t)__builtin_ctzll(word) / 8;
+    }
     return blocks;
 }
 
@@ -113,7 +113,8 @@ unsigned vi_span_load(struct vi_heap *heap, uint64_t unit)
     pthread_mutex_lock(&heap->lock);
     while ((d = vi_descriptor(heap, head)) == 0 && head > 0 && unit - head < VI_SMALL_UNITS)
         head--;
-    if (d != 0 && heap->map[head] == 0 && vi_span_sound(heap, head, d))
+    if (d != 0 && heap->map[head] == 0 && vi_span_sound(heap, head, d) &&
+        head + VI_SPAN_UNITS(d) <= heap->limit) /* else it was loaded when it was made */
         load(heap, head, d);
     entry = heap->map[unit];
     pthread_mutex_unlock(&heap->lock);
@@ -129,7 +130,7 @@ static void end(struct vi_heap *heap, uint64_t head)
     for (uint64_t unit = head; unit < head + mapped(d); unit++)
         __atomic_store_n(&heap->map[unit], 0, __ATOMIC_RELAXED);
     describe(heap, head, 0);
-    if (head < heap->frontier) /* else the look through the heap will find them */
+    if (!vi_runs_unknown(heap, head)) /* else the look through the heap will find them */
         vi_runs_put(heap, head, VI_SPAN_UNITS(d));
 }
 

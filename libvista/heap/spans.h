@@ -93,10 +93,11 @@ struct vi_heap {
     struct vi_cache *cache;     /* by slot */
     uint8_t keep[VI_LARGE + 1]; /* most blocks in a magazine */
 
-    pthread_mutex_t lock;           /* of `unit` and what follows */
-    uint64_t frontier;              /* free runs below are in the bins */
-    uint64_t looked;                /* spans below are loaded; at most the frontier */
-    bool damaged;                   /* the descriptor at the frontier makes no sense */
+    pthread_mutex_t lock; /* of `unit` and what follows */
+    uint64_t limit;       /* units below may have been used in an earlier mapping */
+    uint64_t frontier;    /* of these, free runs below are in the bins; as all above are */
+    uint64_t looked;      /* spans below are loaded; at most the frontier */
+    bool damaged;         /* the descriptor at the frontier makes no sense */
     uint32_t partial[VI_LARGE + 1]; /* spans with free blocks */
     uint32_t bins[VI_BINS];         /* free runs by the logarithm of their length */
 };
@@ -221,7 +222,13 @@ void vi_list_remove(struct vi_heap *heap, uint32_t *first, uint64_t unit);
 
 /* Returns how long the run has become. */
 uint64_t vi_runs_put(struct vi_heap *heap, uint64_t unit, uint64_t units);
-/* Looks further through the heap if it must, and allocates the disk blocks.  VI_NONE
+/* Is the unit behind what was looked through for free runs? */
+static inline bool vi_runs_unknown(const struct vi_heap *heap, uint64_t unit)
+{
+    return unit >= heap->frontier && unit < heap->limit;
+}
+
+/* Looks further through the heap, far if it must, and allocates the disk blocks.  VI_NONE
  * with errno 0: no room; else with errno. */
 uint64_t vi_runs_take(struct vi_heap *heap, uint64_t units);
 

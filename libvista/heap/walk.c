@@ -17,26 +17,43 @@ struct part {
     uint64_t size;                                      /* of a block */
     uint32_t blocks;                                    /* of the span; free units: 0 */
     uint32_t count;                                     /* of these that are allocated, */
-    uint16_t index[VI_SMALL_UNITS * VI_MARKS_PER_UNIT]; /* by number */
+    uint16_t index[VI_SMALL_UNITS * VI_MARKS_PER_UNIT]; /* by number, if asked for */
 };
 
-/* The part behind this one; without units: there is none.  -1 with EBADMSG. */
-static int next(struct vi_heap *heap, struct part *part)
+/* By the number of ones: a mark is 1 or 0. */
+static uint32_t count(const struct vi_heap *heap, const struct part *part)
 {
-    uint64_t unit = part->head + part->units, d = 0;
+    const uint64_t *marks = (const uint64_t *)(heap->place.marks + part->head * VI_MARKS_PER_UNIT);
+    uint32_t ones = 0;
+
+    for (uint32_t i = 0; i < part->blocks; i += 8)
+        ones += (uint32_t)__builtin_popcountll(__atomic_load_n(marks++, __ATOMIC_RELAXED));
+    return ones;
+}
+
+/* The part behind this one; without units: there is none.  -1 with EBADMSG. */
+static int next(struct vi_heap *heap, struct part *part, bool list)
+{
+    uint64_t unit = part->head + part->units, d = 0, end;
 
     part->head = unit;
     part->blocks = part->count = 0;
     pthread_mutex_lock(&heap->lock);
-    while (unit < heap->units && unit - part->head < VI_GROUP_UNITS &&
-           (d = vi_descriptor(heap, unit)) == 0)
+    end = heap->place.header->end;
+    if (unit >= end)
+        unit = heap->units;
+    while (unit < end && unit - part->head < VI_GROUP_UNITS && (d = vi_descriptor(heap, unit)) == 0)
         unit++;
     if (unit == part->head && vi_descriptor_valid(heap, unit, d)) {
         unit += VI_SPAN_UNITS(d);
         part->size = vi_span_block_size(d);
         part->blocks = vi_span_blocks(d);
-        for (uint32_t i = 0; (i = vi_span_allocated(heap, part->head, d, i)) < part->blocks; i++)
-            part->index[part->count++] = (uint16_t)i;
+        if (list)
+            for (uint32_t i = 0; (i = vi_span_allocated(heap, part->head, d, i)) < part->blocks;
+                 i++)
+                part->index[part->count++] = (uint16_t)i;
+        else
+            part->count = count(heap, part);
     }
     pthread_mutex_unlock(&heap->lock);
     part->units = unit - part->head;
@@ -51,7 +68,7 @@ int vi_heap_walk(struct vi_heap *heap, vista_walk_fn visit, void *arg)
     struct part part = {0};
 
     do {
-        if (next(heap, &part) != 0)
+        if (next(heap, &part, true) != 0)
             return -1;
         for (uint32_t i = 0; i < part.count; i++)
             if (visit(arg, heap->place.base + part.head * VI_UNIT + part.index[i] * part.size,
@@ -70,7 +87,7 @@ void vi_heap_count(struct vi_heap *heap, struct vista_info *info)
     do {
         uint64_t free;
 
-        if (next(heap, &part) != 0) {
+        if (next(heap, &part, false) != 0) {
             info->heap_blocks = info->heap_used = info->heap_free = info->heap_largest = 0;
             return;
         }

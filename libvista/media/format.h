@@ -180,7 +180,8 @@ struct vi_root {
 };
 
 struct vi_heap_header {
-    struct vi_root root; /* 0 */
+    struct vi_root root; /*  0 */
+    uint64_t end;        /* 16: units from this one on were never in a span */
 };
 
 /*

@@ -235,6 +235,7 @@ static const char *judge_touched(const struct found *found)
 /* The blocks that are allocated, as stored. */
 static const char *read_blocks(const struct found *found, uint64_t *blocks)
 {
+    const struct vi_heap_header *header = (const struct vi_heap_header *)found->heap;
     const uint64_t *descriptors = (const uint64_t *)(found->heap + VI_PAGE);
     const uint8_t *marks = (const uint8_t *)(descriptors + found->descriptors);
 
@@ -246,6 +247,8 @@ static const char *read_blocks(const struct found *found, uint64_t *blocks)
             unit++;
             continue;
         }
+        if (unit >= header->end)
+            return "a span lies past what was ever used";
         if (units == 0 || units > found->units - unit || VI_SPAN_KIND(d) > VI_SPAN_LARGE ||
             VI_SPAN_CLASS(d) >= VI_CLASSES)
             return "a descriptor makes no sense";
