@@ -295,6 +295,8 @@ static void cancel_and_want_more(void)
         if (block != NOWHERE)
             release(1, block);
         allocate_plain(1, SIZE - 4096);
+        for (int j = (int)pick(1, 4); j > 0; j--) /* meanwhile */
+            change(1, kept[0], 8);
         if (maybe(50))
             allocate(1, shared_size);
         end(1);
