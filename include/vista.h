@@ -177,7 +177,8 @@ struct vista_info {
     uint64_t heap_used;    /* bytes that they can hold, the sum of vista_usable_size */
     uint64_t heap_free;    /* bytes free, in pages and between blocks of like size */
     uint64_t heap_largest; /* the largest block that there is room for, in bytes */
-    uint64_t reserved[10];
+    const char *log;       /* path of the segment whose log it uses, mostly its own */
+    uint64_t reserved[9];
 };
 
 /*
@@ -241,6 +242,30 @@ int vista_abort_transaction(vista_tx *tx);
 /* On return every commit so far is durable, VISTA_NO_FLUSH or not.  Errors: ENOENT, EBADMSG
  * as vista_unmap. */
 int vista_flush(vista_segment *segment);
+
+/* ---- Several segments --------------------------------------------------- */
+
+/*
+ * A segment that is mapped with options.log shares the undo log of that segment, its
+ * home, for as long as it is mapped: a transaction begun on any segment of such a group
+ * covers all of them, and all of its changes in all of them happen or none do.  Any
+ * segment may be home of up to 255 others that are mapped; given the handle of another
+ * member, its home is meant.  All have one class, and none is mapped with automatic or
+ * checked ranges (ENOTSUP, EINVAL).
+ *
+ * - vista_set_range takes ranges in each of them; vista_free, vista_realloc and
+ *   vista_usable_size know the segment from the address; vista_malloc and vista_calloc
+ *   allocate in home, vista_malloc_in where it is told to.  vista_root and vista_resize are
+ *   each segment's own.
+ * - They may be unmapped in any order, when no transaction is open (EBUSY).  Home's handle
+ *   then ends as all do; its file stays mapped until the last member is unmapped.
+ * - What is left of such transactions after a crash is in home's log, which has the paths
+ *   of the members.  The next mapping of any of them first recovers home and the
+ *   members that its log names, all at once; one that cannot be found, or is locked,
+ *   is refused by name (ENOENT, EBUSY, ...).  VISTA_ACCEPT_TORN goes on without it: its
+ *   changes are then not undone, or those of the segment mapped if home is missing.
+ * - After a clean unmapping each segment stands alone again.
+ */
 
 /* ---- Automatic ranges -------------------------------------------------- */
 
@@ -333,6 +358,10 @@ int vista_fault(const siginfo_t *info, void *ucontext);
  * The transaction then stands as before the call.
  */
 void *vista_malloc(vista_tx *tx, size_t size);
+
+/* The same in another segment that shares the transaction's log.  Errors also: EINVAL it
+ * does not. */
+void *vista_malloc_in(vista_tx *tx, vista_segment *segment, size_t size);
 
 /* As vista_malloc(tx, count * size), zeroed; ENOMEM when the product overflows. */
 void *vista_calloc(vista_tx *tx, size_t count, size_t size);

@@ -87,7 +87,12 @@ static int verdict(unsigned flags, size_t size, bool exists)
     if (flags & VISTA_EXCLUSIVE && !(flags & VISTA_CREATE))
         return EINVAL;
     if (flags & VISTA_READ_ONLY && flags & (VISTA_CREATE | VISTA_ACCEPT_TORN | VISTA_POWER_SAFE |
-                                            VISTA_KILL_SAFE | VISTA_AUTO_RANGE))
+                                            VISTA_KILL_SAFE | VISTA_AUTO_RANGE |
+                                            VISTA_CHECK_RANGES | VISTA_GROW))
+        return EINVAL;
+    if (flags & VISTA_AUTO_RANGE && flags & (VISTA_CHECK_RANGES | VISTA_GROW))
+        return EINVAL;
+    if (flags & VISTA_GROW && flags & VISTA_NO_HEAP)
         return EINVAL;
     if (flags & VISTA_POWER_SAFE && flags & VISTA_KILL_SAFE)
         return EINVAL;
@@ -137,7 +142,7 @@ START_TEST(every_combination_of_flags)
 {
     const char *path = make_file("flags", 0), *missing = test_path("missing");
 
-    for (unsigned flags = 0; flags < 0x400; flags++) {
+    for (unsigned flags = 0; flags < 0x1000; flags++) {
         const uint64_t digest =
             verdict(flags, flags & VISTA_CREATE ? MIB : 0, true) == 0 ? 0 : test_digest(path);
 
@@ -175,10 +180,8 @@ START_TEST(options_that_make_no_sense)
 {
     const char *path = test_path("options");
     vista_segment *other = make("other", MIB, 0);
-    struct vista_map_options options = {.log = other};
+    struct vista_map_options options = {.auto_pages = 7};
 
-    NULLS(vista_map(path, MIB, VISTA_CREATE, &options), ENOTSUP, "log");
-    options = (struct vista_map_options){.auto_pages = 7};
     NULLS(vista_map(path, MIB, VISTA_CREATE, &options), EINVAL, "auto_pages");
     options = (struct vista_map_options){.reserved = {[9] = 1}};
     NULLS(vista_map(path, MIB, VISTA_CREATE, &options), EINVAL, "reserved");
@@ -430,7 +433,7 @@ static const struct {
     {FIELD(features_may), ~0ull, 0, ""},
     {FIELD(features_read_only), 1, ENOTSUP, "feature"},
     {FIELD(features_read_only), 1ull << 63, ENOTSUP, "feature"},
-    {FIELD(features_must), VI_MUST_HEAP | 4, ENOTSUP, "5"},
+    {FIELD(features_must), VI_MUST_HEAP | 8, ENOTSUP, "9"},
     {FIELD(features_must), 1ull << 63 | VI_MUST_HEAP, ENOTSUP, "8000000000000001"},
     {FIELD(features_must), 0, EBADMSG, "damaged"},
     {FIELD(sequence), 0, 0, ""},

@@ -10,24 +10,29 @@
 #include "core/transaction.h"
 #include "ranges/ranges.h"
 
-/* The open transaction behind a handle, on a segment that has a heap. */
-static struct vi_tx *check(vista_tx *handle)
+static struct vi_segment *has_heap(struct vi_segment *segment)
 {
-    struct vi_tx *tx = vi_tx_check(handle);
+    return segment->heap != NULL
+               ? segment
+               : (vi_fail(ENOTSUP, "%s: has no heap", segment->path), (struct vi_segment *)NULL);
+}
 
-    if (tx != NULL && tx->segment->heap == NULL)
-        return vi_fail(ENOTSUP, "%s: has no heap", tx->segment->path), NULL;
-    return tx;
+/* The segment with the block that an open transaction is to change; NULL with errno. */
+static struct vi_segment *owner_of(const struct vi_tx *tx, const void *address)
+{
+    struct vi_segment *owner = vi_group_find(tx->segment, address);
+
+    return has_heap(owner != NULL ? owner : tx->segment);
 }
 
 /* The root is not the program's to free. */
-static int check_not_root(const struct vi_tx *tx, const void *address)
+static int check_not_root(const struct vi_segment *segment, const void *address)
 {
-    const struct vi_root root = vi_heap_root(tx->segment->heap);
+    const struct vi_root root = vi_heap_root(segment->heap);
 
-    if (root.size == 0 || (uintptr_t)address - (uintptr_t)tx->segment->map.data != root.offset)
+    if (root.size == 0 || (uintptr_t)address - (uintptr_t)segment->map.data != root.offset)
         return 0;
-    return vi_fail(EINVAL, "%s: %p is the root, which cannot be freed", tx->segment->path, address);
+    return vi_fail(EINVAL, "%s: %p is the root, which cannot be freed", segment->path, address);
 }
 
 /* Grows the heap, by a quarter if the disk has it, so that `size` bytes fit. */
@@ -43,9 +48,8 @@ static int grow_for(struct vi_segment *segment, size_t size)
     return vista_resize(&segment->handle, old + need);
 }
 
-static void *get_block(struct vi_tx *tx, size_t size)
+static void *get_block(struct vi_tx *tx, struct vi_segment *segment, size_t size)
 {
-    struct vi_segment *segment = tx->segment;
     void *block = vi_heap_malloc(segment->heap, &tx->log, size);
 
     while (block == NULL && errno == ENOMEM && segment->grows && grow_for(segment, size) == 0)
@@ -55,13 +59,13 @@ static void *get_block(struct vi_tx *tx, size_t size)
 
 /* Allocates, and opens `stored` bytes to stores by the library, which is not to fault
  * in the middle of a call. */
-static void *allocate(struct vi_tx *tx, size_t size, size_t stored)
+static void *allocate(struct vi_tx *tx, struct vi_segment *segment, size_t size, size_t stored)
 {
-    struct vi_heap *heap = tx->segment->heap;
-    void *block = get_block(tx, size);
+    struct vi_heap *heap = segment->heap;
+    void *block = get_block(tx, segment, size);
     int error;
 
-    if (tx->segment->ranges == NULL || block == NULL ||
+    if (segment->ranges == NULL || block == NULL ||
         (vi_ranges_prepare(tx, block, stored) == 0 &&
          vi_ranges_allow(tx, block, vi_heap_usable_size(heap, &tx->log, block)) == 0))
         return block;
@@ -73,48 +77,62 @@ static void *allocate(struct vi_tx *tx, size_t size, size_t stored)
 
 void *vista_malloc(vista_tx *handle, size_t size)
 {
-    struct vi_tx *tx = check(handle);
+    struct vi_tx *tx = vi_tx_check(handle);
 
-    return tx != NULL ? allocate(tx, size, 0) : NULL;
+    return tx != NULL && has_heap(tx->segment) ? allocate(tx, tx->segment, size, 0) : NULL;
+}
+
+void *vista_malloc_in(vista_tx *handle, vista_segment *in, size_t size)
+{
+    struct vi_tx *tx = vi_tx_check(handle);
+    struct vi_segment *segment = tx != NULL ? vi_segment_check(in) : NULL;
+
+    if (segment == NULL)
+        return NULL;
+    if (vi_home(segment) != tx->segment)
+        return vi_fail(EINVAL, "%s: does not share the log of %s, which the transaction is on",
+                       segment->path, tx->segment->path),
+               NULL;
+    return has_heap(segment) ? allocate(tx, segment, size, 0) : NULL;
 }
 
 void *vista_calloc(vista_tx *handle, size_t count, size_t size)
 {
-    struct vi_tx *tx = check(handle);
+    struct vi_tx *tx = vi_tx_check(handle);
     size_t bytes;
     void *block;
 
-    if (tx == NULL)
+    if (tx == NULL || has_heap(tx->segment) == NULL)
         return NULL;
     if (__builtin_mul_overflow(count, size, &bytes))
         return vi_fail(ENOMEM, "vista_calloc: %zu times %zu bytes overflows", count, size), NULL;
-    block = allocate(tx, bytes, bytes);
+    block = allocate(tx, tx->segment, bytes, bytes);
     return block != NULL ? memset(block, 0, bytes) : NULL;
 }
 
 void *vista_realloc(vista_tx *handle, void *address, size_t size)
 {
-    struct vi_tx *tx = check(handle);
-    struct vi_heap *heap = tx != NULL ? tx->segment->heap : NULL;
+    struct vi_tx *tx = vi_tx_check(handle);
+    struct vi_segment *segment = tx != NULL ? owner_of(tx, address) : NULL;
     size_t old;
     void *block;
 
-    if (tx == NULL)
+    if (segment == NULL)
         return NULL;
     if (address == NULL)
-        return allocate(tx, size, 0);
-    if (check_not_root(tx, address) != 0)
+        return allocate(tx, segment, size, 0);
+    if (check_not_root(segment, address) != 0)
         return NULL;
-    old = vi_heap_usable_size(heap, &tx->log, address);
+    old = vi_heap_usable_size(segment->heap, &tx->log, address);
     if (old == 0 || (size <= old && size >= old / 2))
         return old == 0 ? NULL : address;
-    block = allocate(tx, size, size < old ? size : old);
+    block = allocate(tx, segment, size, size < old ? size : old);
     if (block == NULL)
         return NULL;
-    if (vi_heap_free(heap, &tx->log, address) != 0) {
+    if (vi_heap_free(segment->heap, &tx->log, address) != 0) {
         const int error = errno;
 
-        vi_heap_free(heap, &tx->log, block); /* allocated just now: it can always go back */
+        vi_heap_free(segment->heap, &tx->log, block); /* allocated just now: it can go back */
         errno = error;
         return NULL;
     }
@@ -123,24 +141,23 @@ void *vista_realloc(vista_tx *handle, void *address, size_t size)
 
 int vista_free(vista_tx *handle, void *address)
 {
-    struct vi_tx *tx = check(handle);
+    struct vi_tx *tx = vi_tx_check(handle);
+    struct vi_segment *segment = tx != NULL ? owner_of(tx, address) : NULL;
 
-    if (tx == NULL)
+    if (segment == NULL)
         return -1;
     if (address == NULL)
         return 0;
-    if (check_not_root(tx, address) != 0)
+    if (check_not_root(segment, address) != 0)
         return -1;
-    return vi_heap_free(tx->segment->heap, &tx->log, address);
+    return vi_heap_free(segment->heap, &tx->log, address);
 }
 
 static struct vi_segment *check_heap(vista_segment *handle)
 {
     struct vi_segment *segment = vi_segment_check(handle);
 
-    if (segment != NULL && segment->heap == NULL)
-        return vi_fail(ENOTSUP, "%s: has no heap", segment->path), NULL;
-    return segment;
+    return segment != NULL ? has_heap(segment) : NULL;
 }
 
 size_t vista_usable_size(vista_segment *handle, const void *address)
@@ -170,13 +187,14 @@ static size_t room_of(const struct vi_segment *segment, struct vi_root root)
 }
 
 /* In a transaction of its own: the root becomes `size` bytes, in place if it can. */
-static int grow_root(struct vi_tx *tx, struct vi_root old, size_t room, size_t size)
+static int grow_root(struct vi_tx *tx, struct vi_segment *segment, struct vi_root old, size_t room,
+                     size_t size)
 {
-    struct vi_heap *heap = tx->segment->heap;
-    unsigned char *base = tx->segment->map.data, *from = base + old.offset, *block = from;
+    struct vi_heap *heap = segment->heap;
+    unsigned char *base = segment->map.data, *from = base + old.offset, *block = from;
 
     if (room < size) {
-        block = allocate(tx, size, size);
+        block = allocate(tx, segment, size, size);
         if (block == NULL)
             return -1;
         memcpy(block, from, old.size);
@@ -201,15 +219,15 @@ static int change_root(struct vi_segment *segment, struct vi_root old, size_t ro
     if (segment->flags & VISTA_READ_ONLY)
         return vi_fail(EROFS, "%s: is mapped read-only, its root has %llu bytes", segment->path,
                        (unsigned long long)old.size);
-    if (old.size != 0 && room < size && vi_tx_count_open(segment) != 0)
+    if (old.size != 0 && room < size && vi_tx_count_open(vi_home(segment)) != 0)
         return vi_fail(EBUSY,
                        "%s: its root of %llu bytes would have to move to grow to %zu, and "
                        "transactions are open",
                        segment->path, (unsigned long long)old.size, size);
-    tx = vi_ranges_begin(segment, 0);
+    tx = vi_ranges_begin(vi_home(segment), 0);
     if (tx == NULL)
         return -1;
-    if (grow_root(tx, old, room, size) != 0) {
+    if (grow_root(tx, segment, old, room, size) != 0) {
         const int error = errno;
 
         vi_ranges_abort(tx);

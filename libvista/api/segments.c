@@ -57,8 +57,11 @@ static int check_flags(const char *path, size_t size, unsigned flags)
 static int check_options(const char *path, size_t size, unsigned flags,
                          const struct vista_map_options *options)
 {
-    if (options->log != NULL)
-        return vi_fail(ENOTSUP, "%s: a shared log is not built into this version", path);
+    if (options->log != NULL && flags & (VISTA_READ_ONLY | VISTA_AUTO_RANGE | VISTA_CHECK_RANGES))
+        return vi_fail(EINVAL,
+                       "%s: VISTA_READ_ONLY, VISTA_AUTO_RANGE and VISTA_CHECK_RANGES do not "
+                       "go with another's log",
+                       path);
     if (options->auto_pages != 0 && !(flags & VISTA_AUTO_RANGE))
         return vi_fail(EINVAL, "%s: auto_pages goes with VISTA_AUTO_RANGE", path);
     if (memcmp(options->reserved, default_options.reserved, sizeof options->reserved) != 0)
@@ -151,11 +154,139 @@ static int check_torn(const struct vi_segment *segment)
 
 static int close_segment(struct vi_segment *segment, bool clean)
 {
+    if (segment->home != NULL)
+        vi_group_leave(segment);
     vi_ranges_close(segment);
     if (segment->heap != NULL)
         vi_heap_close(segment->heap);
     return vi_segment_close(segment, clean);
 }
+
+/* Opened, with what its records mean, and not yet recovered. */
+static struct vi_segment *open_segment(const char *path, size_t size, unsigned flags,
+                                       const struct vista_map_options *options)
+{
+    struct vi_segment *segment = vi_segment_open(path, size, flags, options);
+
+    if (segment == NULL)
+        return NULL;
+    segment->accept_torn = flags & VISTA_ACCEPT_TORN;
+    segment->kinds[VI_KIND_UNDO].handler = &vi_undo_handler;
+    segment->kinds[VI_KIND_UNDO].context = segment;
+    if (!(segment->flags & VISTA_NO_HEAP) &&
+        open_heap(segment, make_heap(segment, segment->superblock.size)) != 0) {
+        close_segment(segment, false);
+        return NULL;
+    }
+    return segment;
+}
+
+/* ---- Groups: segments that share a log ---------------------------------- */
+
+/* For vi_recover: a member that home's log names. */
+static int attach(struct vi_segment *home, const struct vi_member *entry)
+{
+    const unsigned flags = home->accept_torn ? VISTA_ACCEPT_TORN : 0;
+    struct vi_segment *segment = open_segment(entry->path, 0, flags, &default_options);
+
+    if (segment != NULL && memcmp(segment->superblock.uuid, entry->uuid, sizeof entry->uuid) != 0) {
+        close_segment(segment, false);
+        segment = NULL;
+        vi_fail(ENOENT, "%s: is another segment now", entry->path);
+    }
+    if (segment != NULL && vi_recover(segment, attach) != 0) {
+        close_segment(segment, false);
+        segment = NULL;
+    }
+    if (segment != NULL)
+        vi_group_link(home, segment, entry->mapped);
+    else if (!home->accept_torn)
+        return vi_fail(errno, "%s: a transaction in its log changed a member: %s", home->path,
+                       vi_error_message());
+    return 0;
+}
+
+/* What recovery has attached is given back. */
+static int release_members(struct vi_segment *home, bool clean)
+{
+    int result = 0;
+
+    while (home->members != NULL)
+        if (close_segment(home->members, clean) != 0)
+            result = -1;
+    return result;
+}
+
+static bool is_mapped_here(const uint8_t uuid[16])
+{
+    struct vi_process *process = vi_process();
+    bool found = false;
+
+    pthread_mutex_lock(&process->lock);
+    for (const struct vi_segment *at = process->mapped; at != NULL; at = at->next)
+        found |= memcmp(at->superblock.uuid, uuid, sizeof at->superblock.uuid) == 0;
+    pthread_mutex_unlock(&process->lock);
+    return found;
+}
+
+/* Mapping it rolls its members back, too. */
+static int recover_home(const char *path, const struct vi_member *home)
+{
+    vista_segment *handle = vista_map(home->path, 0, 0, NULL);
+    struct vista_info info;
+
+    if (handle == NULL)
+        return vi_fail(errno, "%s: was open with the log of another segment: %s", path,
+                       vi_error_message());
+    vista_info(handle, &info);
+    if (vista_unmap(handle) != 0)
+        return -1;
+    if (memcmp(info.uuid, home->uuid, sizeof info.uuid) == 0)
+        return 0;
+    return vi_fail(ENOENT, "%s: was open with the log of %s, which is another segment now", path,
+                   home->path);
+}
+
+/* A member that was left open is its home's to recover: NULL with errno if that fails. */
+static struct vi_segment *after_home(struct vi_segment *segment, size_t size, unsigned flags,
+                                     const struct vista_map_options *options)
+{
+    const struct vi_superblock *s = &segment->superblock;
+    struct vi_member home;
+    char path[PATH_MAX];
+
+    if (s->clean || !(s->features_must & VI_MUST_MEMBER) || flags & VISTA_READ_ONLY)
+        return segment;
+    if (vi_member_home(segment, &home) && is_mapped_here(home.uuid))
+        return segment; /* which recovered it when it was mapped */
+    memcpy(path, segment->path, sizeof path);
+    close_segment(segment, false); /* so that home can open it */
+    if (recover_home(path, &home) != 0 && !(flags & VISTA_ACCEPT_TORN))
+        return NULL;
+    return open_segment(path, size, flags, options);
+}
+
+static int join(struct vi_segment *segment, vista_segment *log)
+{
+    struct vi_segment *home = log != NULL ? vi_segment_check(log) : NULL;
+
+    if (log == NULL)
+        return 0;
+    if (home == NULL)
+        return -1;
+    home = vi_home(home);
+    if (home->flags & VISTA_READ_ONLY || home->ranges != NULL)
+        return vi_fail(EINVAL,
+                       "%s: cannot use the log of %s, which is mapped read-only or with automatic "
+                       "or checked ranges",
+                       segment->path, home->path);
+    if (home->persist.class != segment->persist.class)
+        return vi_fail(ENOTSUP, "%s: its class is %d, that of %s, whose log it is to use, %d",
+                       segment->path, segment->persist.class, home->path, home->persist.class);
+    return vi_group_join(home, segment);
+}
+
+/* ------------------------------------------------------------------------ */
 
 vista_segment *vista_map(const char *path, size_t size, unsigned flags,
                          const struct vista_map_options *options)
@@ -170,16 +301,20 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
     if (check_environment(&flags) != 0 || check_flags(path, size, flags) != 0 ||
         check_options(path, size, flags, options) != 0)
         return NULL;
-    segment = vi_segment_open(path, size, flags, options);
+    segment = open_segment(path, size, flags, options);
+    if (segment != NULL)
+        segment = after_home(segment, size, flags, options);
     if (segment == NULL)
         return NULL;
-    segment->kinds[VI_KIND_UNDO].handler = &vi_undo_handler;
-    segment->kinds[VI_KIND_UNDO].context = segment;
-    if ((!(segment->flags & VISTA_NO_HEAP) &&
-         open_heap(segment, make_heap(segment, segment->superblock.size)) != 0) ||
-        (!(flags & VISTA_READ_ONLY) && vi_recover(segment) != 0) ||
-        (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) || vi_segment_start(segment) != 0) {
+    if ((!(flags & VISTA_READ_ONLY) && vi_recover(segment, attach) != 0) ||
+        (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) ||
+        release_members(segment, true) != 0 || join(segment, options->log) != 0 ||
+        vi_segment_start(segment) != 0) {
+        const int error = errno;
+
+        release_members(segment, false);
         close_segment(segment, false);
+        errno = error;
         return NULL;
     }
     if (flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES) &&
@@ -198,18 +333,28 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
 
 int vista_unmap(vista_segment *handle)
 {
-    struct vi_segment *segment = vi_segment_check(handle);
+    struct vi_segment *segment = vi_segment_check(handle), *home;
     uint64_t open;
+    int result;
 
     if (segment == NULL)
         return -1;
-    open = vi_tx_count_open(segment);
-    if (open != 0 && vi_ranges_found(segment))
+    home = vi_home(segment);
+    open = vi_tx_count_open(home);
+    if (open != 0 && vi_ranges_found(home))
         return -1;
     if (open != 0)
         return vi_fail(EBUSY, "%s: %llu transactions are open", segment->path,
                        (unsigned long long)open);
-    return close_segment(segment, true);
+    if (segment->members != NULL) { /* their log stays */
+        vi_process_detach(segment);
+        return 0;
+    }
+    result = close_segment(segment, true);
+    if (home->state == VI_SEGMENT_DETACHED && home->members == NULL &&
+        close_segment(home, true) != 0)
+        result = -1;
+    return result;
 }
 
 void *vista_base(const vista_segment *handle)
@@ -230,7 +375,7 @@ size_t vista_size(const vista_segment *handle)
 static int shrink(struct vi_segment *segment, uint64_t size)
 {
     struct vi_heap *heap = NULL, *old = segment->heap;
-    const uint64_t open = vi_tx_count_open(segment);
+    const uint64_t open = vi_tx_count_open(vi_home(segment));
     int result, error;
 
     if (open != 0)
@@ -315,8 +460,9 @@ int vista_info(const vista_segment *handle, struct vista_info *out)
     out->data_offset = segment->superblock.data_offset;
     out->rolled_back = segment->rolled_back;
     out->finished = segment->finished;
-    out->open_transactions = vi_tx_count_open(segment);
-    out->log_bytes = vi_logs_bytes(&segment->logs);
+    out->open_transactions = vi_tx_count_open(vi_home(segment));
+    out->log_bytes = vi_logs_bytes(&vi_home(segment)->logs);
+    out->log = vi_home(segment)->path;
     if (segment->ranges != NULL)
         vi_ranges_count(segment->ranges, &out->pages_touched, &out->pages_left);
     if (segment->heap != NULL)

@@ -23,7 +23,7 @@ vista_tx *vista_begin_out_of_line(vista_segment *handle, unsigned mode)
         return vi_fail(EINVAL, "vista_begin_transaction: unknown mode 0x%x", mode), NULL;
     if (segment->flags & VISTA_READ_ONLY)
         return vi_fail(EROFS, "%s: is mapped read-only", segment->path), NULL;
-    tx = vi_ranges_begin(segment, mode);
+    tx = vi_ranges_begin(vi_home(segment), mode);
     return tx != NULL ? &tx->log.cursor : NULL;
 }
 

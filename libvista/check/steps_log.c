@@ -8,7 +8,7 @@
 #include "base/arena.h"
 #include "base/crc32c.h"
 #include "check/steps.h"
-#include "core/log.h"
+#include "core/segment.h"
 
 static uint64_t slot_offset(uint64_t slot)
 {
@@ -181,13 +181,16 @@ static bool root_record_good(const struct vi_record *record, uint64_t size)
            both[1].offset <= size && both[1].size <= size - both[1].offset;
 }
 
-static bool record_good(const struct vi_check *check, const struct vi_record *record,
-                        bool finishing)
+/* One of a member's is for home's recovery to look at. */
+static bool record_good(const struct vi_check *check, const struct vi_logs *logs,
+                        const struct vi_record *record, bool finishing)
 {
     const uint64_t size = check->superblock->size;
 
     if (record->kind >= VI_KINDS)
         return false;
+    if (record->offset >= check->superblock->max_size && vi_member_of(logs, record) != NULL)
+        return true;
     if (record->kind == VI_KIND_UNDO)
         return record->offset <= size && record->length <= size - record->offset;
     if (check->superblock->heap_offset == 0)
@@ -226,7 +229,7 @@ static void check_log(struct vi_check *check, struct vi_logs *logs, uint32_t slo
 
         if (check->visitor->record != NULL)
             check->visitor->record(check->visitor->arg, slot, finishing, record, at);
-        if (!record_good(check, record, finishing))
+        if (!record_good(check, logs, record, finishing))
             vi_check_say(
                 check, VI_CHECK_DAMAGE,
                 "slot %u, file offset %llu: a record of kind %u (%s) for data offset %llu, "

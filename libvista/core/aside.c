@@ -87,7 +87,7 @@ void vi_aside_begin(struct vi_aside *aside, const struct vi_log *log)
     aside->log.cursor.stamp = log->cursor.stamp;
     for (; place.index != log->start.index; place = next_place(log, place)) {
         move_to(&aside->log, place);
-        vi_log_append_undo(&aside->log, 0, 0, NULL);
+        vi_log_append_undo(&aside->log, log->logs->mapped, 0, NULL);
         vi_flush(log->logs->persist, (void *)place.at, HEAD);
     }
     vi_fence(log->logs->persist);
@@ -103,5 +103,5 @@ void vi_aside_append(struct vi_aside *aside, uint64_t offset, const void *image)
         vi_log_flush(log);
         move_to(log, behind_head(log, next_place(log, log->place)));
     }
-    vi_log_append_undo(log, offset, aside->length, image);
+    vi_log_append_undo(log, log->logs->mapped + offset, aside->length, image);
 }

@@ -113,7 +113,7 @@ struct vi_mark vi_log_start(struct vi_log *log)
     return (struct vi_mark){log->cursor.next, log->cursor.limit1, log->flushed, log->place};
 }
 
-int vi_log_add(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32_t length,
+int vi_log_add(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
                const void *payload)
 {
     const bool brief = kind == VI_KIND_UNDO && length > 0 && length <= VISTA_INLINE_LENGTH;
@@ -135,7 +135,7 @@ int vi_log_add(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32_t 
         *shape = (uint64_t)kind << VI_KIND_SHIFT | length;
         log->items = VISTA_INLINE_RANGES; /* it takes no more */
     }
-    *item = log->logs->mapped + offset;
+    *item = address;
     VISTA_COMPILER_BARRIER();
     if (bytes != 0)
         memcpy(item + 1, payload, kind == VI_KIND_UNDO ? length : bytes);
@@ -179,20 +179,20 @@ void vi_log_rewind(struct vi_log *log, const struct vi_mark *mark)
     log->place = mark->place;
 }
 
-int vi_log_append_undo(struct vi_log *log, uint64_t offset, uint32_t length, const void *image)
+int vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length, const void *image)
 {
     vi_log_start(log);
-    if (vi_log_add(log, VI_KIND_UNDO, offset, length, image) != 0)
+    if (vi_log_add(log, VI_KIND_UNDO, address, length, image) != 0)
         return -1;
     vi_log_seal(log);
     return 0;
 }
 
-int vi_log_append(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32_t length,
+int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
                   const void *payload)
 {
     vi_log_start(log);
-    if (vi_log_add(log, kind, offset, length, payload) != 0)
+    if (vi_log_add(log, kind, address, length, payload) != 0)
         return -1;
     vi_log_seal(log);
     log->kinds |= 1u << kind;

@@ -69,7 +69,7 @@ struct vi_log {
 
 /* An item of a record, as it is read. */
 struct vi_record {
-    uint64_t offset;
+    uint64_t offset; /* of its address from where the log's own data was mapped */
     uint32_t length;
     uint16_t kind; /* VI_KINDS: it makes no sense */
     const void *payload;
@@ -118,15 +118,15 @@ int vi_log_take(struct vi_logs *logs, struct vi_log *log);
 void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot);
 
 /*
- * Appends a record of one item, which is durable after vi_log_flush, and makes the
+ * Appends a record of one item, about what is at `address` in the data, which is durable after vi_log_flush, and makes the
  * commit go out of line.  `payload` is for kinds that have one.  -1 with ENOSPC:
  * nothing was appended.
  */
-int vi_log_append(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32_t length,
+int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
                   const void *payload);
 
 /* The same for VI_KIND_UNDO, whose commit stays inlined while it can. */
-int vi_log_append_undo(struct vi_log *log, uint64_t offset, uint32_t length, const void *image);
+int vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length, const void *image);
 
 /*
  * Several that share records, and count all or not at all: vi_log_start; vi_log_add for
@@ -137,7 +137,7 @@ struct vi_mark {
     struct vi_place place;
 };
 struct vi_mark vi_log_start(struct vi_log *log);
-int vi_log_add(struct vi_log *log, enum vi_kind kind, uint64_t offset, uint32_t length,
+int vi_log_add(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
                const void *payload);
 void vi_log_seal(struct vi_log *log);
 void vi_log_rewind(struct vi_log *log, const struct vi_mark *mark);

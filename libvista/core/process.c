@@ -106,12 +106,21 @@ int vi_process_add(struct vi_segment *segment)
     struct vi_process *process = vi_process();
 
     pthread_mutex_lock(&process->lock);
-    segment->handle.number = ++process->last_number;
+    segment->number = segment->home != NULL ? segment->home->number : ++process->last_number;
+    segment->handle.number = segment->number;
     segment->state = VI_SEGMENT_MAPPED;
     segment->next = process->mapped;
     process->mapped = segment;
     pthread_mutex_unlock(&process->lock);
     return 0;
+}
+
+void vi_process_detach(struct vi_segment *segment)
+{
+    pthread_mutex_lock(&vi_process()->lock);
+    segment->state = VI_SEGMENT_DETACHED;
+    segment->handle.number = VISTA_UNMAPPED;
+    pthread_mutex_unlock(&vi_process()->lock);
 }
 
 void vi_process_remove(struct vi_segment *segment)

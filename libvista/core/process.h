@@ -37,6 +37,9 @@ struct vi_segment *vi_process_new_segment(void);
 /* Gives it its number: transactions can begin. */
 int vi_process_add(struct vi_segment *segment);
 
+/* Its handle ends; the segment stays for its members. */
+void vi_process_detach(struct vi_segment *segment);
+
 /* Closed: not used again before many others are. */
 void vi_process_remove(struct vi_segment *segment);
 

@@ -39,35 +39,51 @@ static bool undo_extent(void *context, const struct vi_record *record, uint64_t 
 const struct vi_handler vi_undo_handler = {
     .valid = undo_valid, .undo = undo_undo, .extent = undo_extent};
 
+static struct vi_item item_of(struct vi_segment *home, struct vi_record *record)
+{
+    struct vi_segment *owner = vi_group_owner(home, record);
+
+    if (owner == NULL || record->kind >= VI_KINDS)
+        return (struct vi_item){.record = record, .owner = owner};
+    return (struct vi_item){record, owner, owner->kinds[record->kind].handler,
+                            owner->kinds[record->kind].context};
+}
+
+bool vi_next_item(struct vi_segment *home, struct vi_walk *walk, struct vi_item *item)
+{
+    if (vi_walk_next(walk) == NULL)
+        return false;
+    *item = item_of(home, &walk->record);
+    return true;
+}
+
 static void undo_record(void *context, const struct vi_record *record)
 {
-    struct vi_segment *segment = context;
-    const struct vi_handler *handler = segment->kinds[record->kind].handler;
+    struct vi_record own = *record;
+    const struct vi_item item = item_of(context, &own);
 
-    if (handler->undo != NULL)
-        handler->undo(segment->kinds[record->kind].context, record);
+    if (item.handler != NULL && item.handler->undo != NULL)
+        item.handler->undo(item.context, item.record);
 }
 
 /* Flushes the stored words that records of some kinds change. */
 static void flush_words(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
                         bool verify, uint32_t kinds, bool extents)
 {
-    const struct vi_record *record;
+    struct vi_item item;
     struct vi_walk walk;
 
     vi_walk_begin(&walk, log, log->stamp, verify);
-    while ((record = vi_walk_next(&walk)) != NULL) {
-        const struct vi_handler *handler = segment->kinds[record->kind].handler;
-        void *handled = segment->kinds[record->kind].context;
+    while (vi_next_item(segment, &walk, &item)) {
         uint64_t offset, length;
 
-        if (!(kinds >> record->kind & 1))
+        if (item.handler == NULL || !(kinds >> item.record->kind & 1))
             continue;
-        if (extents && handler->extent != NULL &&
-            handler->extent(handled, record, &offset, &length))
-            vi_pages_flush(pages, &segment->persist, segment->map.data + offset, length);
-        if (handler->word != NULL)
-            vi_pages_flush(pages, &segment->persist, handler->word(handled, record),
+        if (extents && item.handler->extent != NULL &&
+            item.handler->extent(item.context, item.record, &offset, &length))
+            vi_pages_flush(pages, &segment->persist, item.owner->map.data + offset, length);
+        if (item.handler->word != NULL)
+            vi_pages_flush(pages, &segment->persist, item.handler->word(item.context, item.record),
                            sizeof(uint64_t));
     }
 }
@@ -91,14 +107,13 @@ void vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages
 
 void vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages, bool verify)
 {
-    const struct vi_record *record;
+    struct vi_item item;
     struct vi_walk walk;
 
     vi_walk_begin(&walk, log, log->stamp, verify);
-    while ((record = vi_walk_next(&walk)) != NULL)
-        if (segment->deferred >> record->kind & 1)
-            segment->kinds[record->kind].handler->finish(segment->kinds[record->kind].context,
-                                                         record);
+    while (vi_next_item(segment, &walk, &item))
+        if (item.handler != NULL && segment->deferred >> item.record->kind & 1)
+            item.handler->finish(item.context, item.record);
     if (segment->persist.flushes) {
         vi_pages_clear(pages); /* what was flushed before the commit point may have changed */
         flush_words(segment, log, pages, verify, segment->deferred, false);
@@ -107,25 +122,46 @@ void vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *
     vi_log_discard(log);
 }
 
-/* Looks through slot's log: how many records, or -1 when one cannot be. */
-static int64_t validate(const struct vi_segment *segment, const struct vi_log *log)
+/* Opens the members that the slot's log names, each once: `seen` has a byte for each. */
+static int attach_members(struct vi_segment *home, const struct vi_log *log, vi_attach_fn attach,
+                          uint8_t seen[VI_MEMBERS])
 {
-    const struct vi_record *record;
+    const struct vi_member *entry, *table = vi_member_of(log->logs, NULL);
+    struct vi_item item;
+    struct vi_walk walk;
+
+    vi_walk_begin(&walk, log, log->stamp, true);
+    while (vi_next_item(home, &walk, &item)) {
+        if (item.owner != NULL || (entry = vi_member_of(log->logs, item.record)) == NULL ||
+            seen[entry - table])
+            continue;
+        seen[entry - table] = 1;
+        if (attach(home, entry) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Looks through slot's log: how many records, or -1 when one cannot be.  Those of a member
+ * that was not attached are left alone. */
+static int64_t validate(struct vi_segment *segment, const struct vi_log *log)
+{
+    struct vi_item item;
     struct vi_walk walk;
     int64_t count = 0;
 
     vi_walk_begin(&walk, log, log->stamp, true);
-    for (; (record = vi_walk_next(&walk)) != NULL; count++) {
-        const struct vi_handler *handler =
-            record->kind < VI_KINDS ? segment->kinds[record->kind].handler : NULL;
-
-        if (handler == NULL || (handler->valid != NULL &&
-                                !handler->valid(segment->kinds[record->kind].context, record)))
+    for (; vi_next_item(segment, &walk, &item); count++) {
+        if (item.owner == NULL && item.record->kind < VI_KINDS &&
+            vi_member_of(log->logs, item.record) != NULL)
+            continue;
+        if (item.handler == NULL ||
+            (item.handler->valid != NULL && !item.handler->valid(item.context, item.record)))
             return vi_fail(EBADMSG,
                            "%s: damaged: log slot %u, record %lld (kind %u, offset %llu, length "
                            "%u) cannot be",
-                           segment->path, log->slot, (long long)count, record->kind,
-                           (unsigned long long)record->offset, record->length);
+                           segment->path, log->slot, (long long)count, item.record->kind,
+                           (unsigned long long)item.record->offset, item.record->length);
     }
     return count;
 }
@@ -150,11 +186,17 @@ static void recover_slot(struct vi_segment *segment, struct vi_log *log)
     vi_pages_release(&pages);
 }
 
-int vi_recover(struct vi_segment *segment)
+int vi_recover(struct vi_segment *segment, vi_attach_fn attach)
 {
     const struct vi_log_header *header = (const void *)(segment->map.meta + VI_LOG_OFFSET);
+    uint8_t seen[VI_MEMBERS] = {0};
     struct vi_log log = {0};
 
+    for (uint32_t slot = 0; slot < header->slots_used; slot++) {
+        vi_log_attach(&segment->logs, &log, slot);
+        if (attach_members(segment, &log, attach, seen) != 0)
+            return -1;
+    }
     for (uint32_t slot = 0; slot < header->slots_used; slot++) {
         vi_log_attach(&segment->logs, &log, slot);
         if (validate(segment, &log) < 0)

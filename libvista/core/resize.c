@@ -25,14 +25,20 @@ static int store_size(struct vi_segment *segment, uint64_t size)
     return -1;
 }
 
-/* From now on this is the size, for ranges too. */
+/* From now on this is the size.  Handles learn that there is more when a range is declared
+ * there, that there is less at once. */
 static void publish(struct vi_segment *segment, uint64_t size)
 {
+    struct vi_segment *home = vi_home(segment);
+    const bool less = size < segment->map.data_size;
+
     __atomic_store_n(&segment->map.data_size, size, __ATOMIC_RELEASE);
-    pthread_mutex_lock(&segment->lock);
-    for (struct vi_tx *tx = segment->all; tx != NULL; tx = tx->next_all)
-        __atomic_store_n(&tx->log.cursor.inner, size - VISTA_INLINE_LENGTH, __ATOMIC_RELAXED);
-    pthread_mutex_unlock(&segment->lock);
+    if (!less)
+        return;
+    pthread_mutex_lock(&home->lock);
+    for (struct vi_tx *tx = home->all; tx != NULL; tx = tx->next_all)
+        vi_tx_face(tx, home);
+    pthread_mutex_unlock(&home->lock);
 }
 
 int vi_segment_grow(struct vi_segment *segment, uint64_t size)

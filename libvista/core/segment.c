@@ -57,7 +57,7 @@ static int allocate_blocks(struct vi_segment *segment)
     const struct vi_superblock *s = &segment->superblock;
     const bool sparse = s->features_must & VI_MUST_SPARSE;
 
-    if (vi_file_allocate(&segment->file, 0, VI_SLOTS_OFFSET) != 0)
+    if (vi_file_allocate(&segment->file, 0, VI_MEMBERS_OFFSET) != 0)
         return -1;
     if (s->heap_offset != 0 && vi_file_allocate(&segment->file, s->heap_offset, VI_PAGE) != 0)
         return -1;
@@ -282,6 +282,10 @@ int vi_segment_start(struct vi_segment *segment)
         s->log_class = segment->persist.class;
         s->mapped = (uintptr_t)segment->map.data;
         s->clean = 0;
+        if (segment->home != NULL)
+            s->features_must |= VI_MUST_MEMBER;
+        else
+            s->features_must &= ~(uint64_t)VI_MUST_MEMBER;
         if (vi_superblock_write(&segment->file, &segment->persist, segment->map.meta, s) != 0 ||
             (segment->file.made && vi_file_sync_name(&segment->file) != 0))
             return -1;
@@ -306,6 +310,7 @@ static int mark_clean(struct vi_segment *segment)
     if (segment->persist.ops.sync(segment->file.fd) != 0)
         return vi_fail_system(errno, "%s: cannot write it back: it stays unclean", segment->path);
     segment->superblock.clean = 1;
+    segment->superblock.features_must &= ~(uint64_t)VI_MUST_MEMBER;
     return vi_superblock_write(&segment->file, &segment->persist, segment->map.meta,
                                &segment->superblock);
 }

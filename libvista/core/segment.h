@@ -20,7 +20,12 @@
 #include "media/map.h"
 #include "media/superblock.h"
 
-enum vi_segment_state { VI_SEGMENT_CLOSED, VI_SEGMENT_MAPPED, VI_SEGMENT_FORKED };
+enum vi_segment_state {
+    VI_SEGMENT_CLOSED,
+    VI_SEGMENT_MAPPED,
+    VI_SEGMENT_DETACHED, /* unmapped, but members use its log */
+    VI_SEGMENT_FORKED
+};
 
 struct vi_tx;
 struct vi_ranges;
@@ -55,10 +60,18 @@ struct vi_segment {
     pthread_mutex_t root_lock;                  /* of the heap's root; before all other locks */
     pthread_mutex_t size_lock;                  /* of the size; before all but that */
     bool grows;                                 /* when the heap is full */
+    bool accept_torn;                           /* as vista_map was told */
     void (*release)(void *heap, uint32_t slot); /* give back what the slot keeps */
 
     pthread_mutex_t backing; /* sparse: of `backed`, a bit for each 2 MiB with blocks */
     uint64_t *backed;
+
+    /* A group shares one log: home's own. */
+    struct vi_segment *home;        /* NULL: it is its own */
+    struct vi_segment *members;     /* of this one's log: changed under `lock` */
+    struct vi_segment *next_member; /* in that list */
+    uint64_t logged;                /* a member's address in records of its home's log */
+    uint64_t number;                /* of handles on its log */
 
     struct vi_segment *next; /* in the list of segments, or of closed ones */
     char path[PATH_MAX];
@@ -101,9 +114,41 @@ int vi_segment_back(struct vi_segment *segment, uint64_t offset, uint64_t length
 /* 0 if no one has removed or truncated the file; ENOENT, EBADMSG. */
 int vi_segment_intact(const struct vi_segment *segment);
 
+/* Opens a member that home's log names, and links it to home (vi_group_link).  -1: what
+ * home's log says cannot be undone.  0 without linking it: it is to be left alone. */
+typedef int (*vi_attach_fn)(struct vi_segment *home, const struct vi_member *entry);
+
 /* Rolls back and finishes what the log says; EBADMSG when the log is damaged, and
  * then nothing was changed. */
-int vi_recover(struct vi_segment *segment);
+int vi_recover(struct vi_segment *segment, vi_attach_fn attach);
+
+/* ---- Groups (members.c) ------------------------------------------------ */
+
+static inline struct vi_segment *vi_home(struct vi_segment *segment)
+{
+    return segment->home != NULL ? segment->home : segment;
+}
+
+/* The segment of the group with this home that `address` is mapped in; NULL: none. */
+struct vi_segment *vi_group_find(struct vi_segment *home, const void *address);
+
+/* The same of the address in a record, whose offset becomes one in that segment; NULL if
+ * there is none. */
+struct vi_segment *vi_group_owner(struct vi_segment *home, struct vi_record *record);
+
+/* The entry for the member at a record's address; NULL if there is none.  Of NULL: the
+ * first entry of all. */
+const struct vi_member *vi_member_of(const struct vi_logs *logs, const struct vi_record *record);
+
+/* The entry of a member for its home; false: there is none. */
+bool vi_member_home(const struct vi_segment *segment, struct vi_member *home);
+
+/* Makes `segment`, which is open and not yet started, a member, durably.  ENOSPC. */
+int vi_group_join(struct vi_segment *home, struct vi_segment *segment);
+
+/* Links a member whose data is at `logged` in records, and takes it out again. */
+void vi_group_link(struct vi_segment *home, struct vi_segment *segment, uint64_t logged);
+void vi_group_leave(struct vi_segment *segment);
 
 /* The handler for VI_KIND_UNDO; its context is the segment. */
 extern const struct vi_handler vi_undo_handler;

@@ -56,6 +56,13 @@ static uintptr_t room(const struct vi_tx *tx)
     return is_gated(tx->segment) ? VI_GATED : vi_log_limit(tx->log.place.end);
 }
 
+void vi_tx_face(struct vi_tx *tx, const struct vi_segment *segment)
+{
+    tx->log.cursor.minus = -(uintptr_t)segment->map.data;
+    __atomic_store_n(&tx->log.cursor.inner, vi_segment_size(segment) - VISTA_INLINE_LENGTH,
+                     __ATOMIC_RELAXED);
+}
+
 /* A handle for a slot not yet used in this mapping. */
 static struct vi_tx *make_handle(struct vi_segment *segment)
 {
@@ -81,12 +88,11 @@ static struct vi_tx *make_handle(struct vi_segment *segment)
         return NULL;
     }
     tx->range_count = 0; /* not kept by the inlined commit */
-    tx->log.cursor.minus = -(uintptr_t)segment->map.data;
-    __atomic_store_n(&tx->log.cursor.number, segment->handle.number, __ATOMIC_RELAXED);
+    __atomic_store_n(&tx->log.cursor.number, segment->number, __ATOMIC_RELAXED);
     tx->log.cursor.room = room(tx);
     tx->log.cursor.limit1 = VISTA_CLOSED;
     pthread_mutex_lock(&segment->lock);
-    tx->log.cursor.inner = vi_segment_size(segment) - VISTA_INLINE_LENGTH;
+    vi_tx_face(tx, segment);
     tx->next_all = segment->all;
     segment->all = tx;
     pthread_mutex_unlock(&segment->lock);
@@ -113,8 +119,7 @@ static struct vi_tx *take_idle(struct vi_segment *segment)
     struct vista_thread_cache *cache = &vista_thread_cache;
     struct vi_tx *tx;
 
-    if (is_cached(cache) && cache->number == segment->handle.number &&
-        !is_open(of_handle(cache->tx)))
+    if (is_cached(cache) && cache->number == segment->number && !is_open(of_handle(cache->tx)))
         return of_handle(cache->tx);
     pthread_mutex_lock(&segment->lock);
     tx = segment->idle;
@@ -203,10 +208,12 @@ void vi_tx_retire_all(struct vi_segment *segment)
 
 void vi_tx_each_idle(struct vi_segment *segment)
 {
-    pthread_mutex_lock(&segment->lock);
-    for (struct vi_tx *tx = segment->idle; tx != NULL; tx = tx->next_idle)
+    struct vi_segment *home = vi_home(segment);
+
+    pthread_mutex_lock(&home->lock);
+    for (struct vi_tx *tx = home->idle; tx != NULL; tx = tx->next_idle)
         segment->release(segment->heap, tx->log.slot);
-    pthread_mutex_unlock(&segment->lock);
+    pthread_mutex_unlock(&home->lock);
 }
 
 void vi_tx_thread_exit(void *cache_of_thread)
@@ -230,16 +237,22 @@ void vi_tx_thread_exit(void *cache_of_thread)
 
 /* ---- Declaring --------------------------------------------------------- */
 
-static int check_range(const struct vi_tx *tx, const struct iovec *range)
+/* The segment that a range is in, or NULL. */
+static struct vi_segment *check_range(const struct vi_tx *tx, const struct iovec *range)
 {
-    const uint64_t offset = (uintptr_t)range->iov_base - (uintptr_t)tx->segment->map.data;
-    const size_t size = vi_segment_size(tx->segment);
+    struct vi_segment *home = tx->segment, *owner = vi_group_find(home, range->iov_base);
+    uint64_t offset, size;
 
+    if (owner == NULL) /* an empty range may be at the end */
+        owner = home;
+    offset = (uintptr_t)range->iov_base - (uintptr_t)owner->map.data;
+    size = vi_segment_size(owner);
     if (offset <= size && range->iov_len <= size - offset)
-        return 0;
+        return owner;
     return vi_fail(EINVAL, "range %p + %zu is not inside the %zu bytes of %s at %p",
-                   range->iov_base, range->iov_len, size, tx->segment->path,
-                   (void *)tx->segment->map.data);
+                   range->iov_base, range->iov_len, (size_t)size, owner->path,
+                   (void *)owner->map.data),
+           NULL;
 }
 
 /* A range of VISTA_INLINE_LENGTH or more need not be logged again. */
@@ -256,8 +269,7 @@ static int log_range(struct vi_tx *tx, const struct iovec *range)
 
     for (size_t done = 0; done < range->iov_len; done += piece) {
         piece = range->iov_len - done < VI_RECORD_MAX ? range->iov_len - done : VI_RECORD_MAX;
-        if (vi_log_add(&tx->log, VI_KIND_UNDO,
-                       (uintptr_t)from + done - (uintptr_t)tx->segment->map.data, (uint32_t)piece,
+        if (vi_log_add(&tx->log, VI_KIND_UNDO, (uintptr_t)from + done, (uint32_t)piece,
                        from + done) != 0)
             return -1;
     }
@@ -266,18 +278,17 @@ static int log_range(struct vi_tx *tx, const struct iovec *range)
 
 int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
 {
-    struct vi_segment *segment = tx->segment;
+    struct vi_segment *owner = tx->segment;
     struct vi_mark mark;
 
-    for (int i = 0; i < count; i++)
-        if (check_range(tx, &ranges[i]) != 0)
+    for (int i = 0; i < count; i++) {
+        owner = check_range(tx, &ranges[i]);
+        if (owner == NULL ||
+            (owner->flags & VISTA_SPARSE &&
+             vi_segment_back(owner, (uintptr_t)ranges[i].iov_base - (uintptr_t)owner->map.data,
+                             ranges[i].iov_len) != 0))
             return -1;
-    if (segment->flags & VISTA_SPARSE)
-        for (int i = 0; i < count; i++)
-            if (vi_segment_back(segment,
-                                (uintptr_t)ranges[i].iov_base - (uintptr_t)segment->map.data,
-                                ranges[i].iov_len) != 0)
-                return -1;
+    }
     mark = vi_log_start(&tx->log);
     for (int i = 0; i < count; i++)
         if (!is_logged(tx, &ranges[i]) && log_range(tx, &ranges[i]) != 0) {
@@ -297,6 +308,8 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
         }
     }
     vi_log_flush(&tx->log);
+    if (!is_gated(owner))
+        vi_tx_face(tx, owner); /* the next range is likely to be there, and inlined */
     return 0;
 }
 
@@ -309,28 +322,25 @@ static bool is_empty(const struct vi_log *log)
 
 static void apply(struct vi_segment *segment, struct vi_log *log)
 {
-    const struct vi_record *record;
+    struct vi_item item;
     struct vi_walk walk;
 
     vi_walk_begin(&walk, log, log->stamp, false);
-    while ((record = vi_walk_next(&walk)) != NULL)
-        if (segment->kinds[record->kind].handler->apply != NULL)
-            segment->kinds[record->kind].handler->apply(segment->kinds[record->kind].context,
-                                                        record);
+    while (vi_next_item(segment, &walk, &item))
+        if (item.handler != NULL && item.handler->apply != NULL)
+            item.handler->apply(item.context, item.record);
 }
 
 /* Volatile effects; the records outlive the discard until the slot is used again. */
 static void settle(struct vi_tx *tx, bool committed)
 {
-    struct vi_segment *segment = tx->segment;
-    const struct vi_record *record;
+    struct vi_item item;
     struct vi_walk walk;
 
     vi_walk_begin(&walk, &tx->log, tx->log.stamp, false);
-    while ((record = vi_walk_next(&walk)) != NULL)
-        if (segment->kinds[record->kind].handler->settle != NULL)
-            segment->kinds[record->kind].handler->settle(segment->kinds[record->kind].context,
-                                                         record, committed);
+    while (vi_next_item(tx->segment, &walk, &item))
+        if (item.handler != NULL && item.handler->settle != NULL)
+            item.handler->settle(item.context, item.record, committed);
 }
 
 static void flush_effects(struct vi_tx *tx)

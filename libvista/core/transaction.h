@@ -52,6 +52,18 @@ void vi_tx_thread_exit(void *cache);
 /* Calls `release` for each slot that no thread holds. */
 void vi_tx_each_idle(struct vi_segment *segment);
 
+/* Ranges inside `segment`, of the group, are inlined from now on. */
+void vi_tx_face(struct vi_tx *tx, const struct vi_segment *segment);
+
+/* A record's item and whose it is. */
+struct vi_item {
+    const struct vi_record *record;
+    struct vi_segment *owner;         /* NULL: a member's that is not there */
+    const struct vi_handler *handler; /* NULL, too: an unknown kind */
+    void *context;
+};
+bool vi_next_item(struct vi_segment *home, struct vi_walk *walk, struct vi_item *item);
+
 /* Commit's and recovery's shared parts, on a log whose transaction has `stamp`. */
 
 /* Flushes what must be durable before the discard. */

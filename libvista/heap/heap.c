@@ -136,6 +136,12 @@ size_t vi_heap_usable_size(struct vi_heap *heap, const struct vi_log *log, const
     return 0;
 }
 
+static int append(const struct vi_heap *heap, struct vi_log *log, enum vi_kind kind,
+                  uint64_t offset, uint32_t length, const void *payload)
+{
+    return vi_log_append(log, kind, (uintptr_t)heap->place.base + offset, length, payload);
+}
+
 /* ---- Allocating -------------------------------------------------------- */
 
 /* Gives the magazine's next block to the transaction.  Like both that follow it returns
@@ -146,7 +152,7 @@ static uint64_t allocate(struct vi_heap *heap, struct vi_log *log, struct vi_mag
     const uint64_t block = magazine->block[magazine->count - 1];
     const uint64_t offset = vi_block_offset(block, class);
 
-    if (vi_log_append(log, VI_KIND_ALLOC, offset, place_of(offset, block), NULL) != 0)
+    if (append(heap, log, VI_KIND_ALLOC, offset, place_of(offset, block), NULL) != 0)
         return VI_NONE;
     magazine->count--;
     vi_block_become(heap, block, VI_BLOCK_TAKEN(log->slot));
@@ -245,8 +251,8 @@ int vi_heap_free(struct vi_heap *heap, struct vi_log *log, const void *address)
         return refuse(heap, address, "the block is being freed already");
     if (state != VI_BLOCK_LIVE && state != VI_BLOCK_TAKEN(log->slot))
         return refuse(heap, address, "the block is free, or of another open transaction");
-    if (vi_log_append(log, state == VI_BLOCK_LIVE ? VI_KIND_FREE : VI_KIND_CANCEL, offset,
-                      place_of(offset, block), NULL) != 0)
+    if (append(heap, log, state == VI_BLOCK_LIVE ? VI_KIND_FREE : VI_KIND_CANCEL, offset,
+               place_of(offset, block), NULL) != 0)
         return -1;
     if (state == VI_BLOCK_LIVE)
         vi_block_become(heap, block, VI_BLOCK_FREEING);
@@ -269,5 +275,5 @@ int vi_heap_set_root(struct vi_heap *heap, struct vi_log *log, struct vi_root ro
 {
     const struct vi_root both[2] = {vi_heap_root(heap), root};
 
-    return vi_log_append(log, VI_KIND_ROOT, root.offset, 0, both);
+    return append(heap, log, VI_KIND_ROOT, root.offset, 0, both);
 }

@@ -10,7 +10,11 @@
  *          | superblock, copy 1 |
  *     8192 +--------------------+
  *          | log header         |  how many slots were ever used
+ *    12288 +--------------------+
+ *          | home               |  of a member: the segment whose log it used last
  *    16384 +--------------------+
+ *          | members            |  VI_MEMBERS of 4 KiB: segments that used this log
+ *          +--------------------+  VI_SLOTS_OFFSET
  *          | slots              |  VI_SLOTS of 16 KiB: slot header, then records
  *          +--------------------+  chunks_offset
  *          | chunks             |  runs of 64 KiB: chunk header, then records
@@ -51,7 +55,8 @@
  * in `must` refuse the file. */
 #define VI_MUST_HEAP 0x1u   /* there is a heap; else the data is flat */
 #define VI_MUST_SPARSE 0x2u /* data blocks are allocated with use */
-#define VI_MUST_KNOWN 0x3u
+#define VI_MUST_MEMBER 0x4u /* in use with another's log: see struct vi_member */
+#define VI_MUST_KNOWN 0x7u
 #define VI_READ_ONLY_KNOWN 0x0u
 
 struct vi_superblock {
@@ -91,7 +96,25 @@ _Static_assert(offsetof(struct vi_superblock, check) == 252, "superblock layout"
 /* ---- Undo log ---------------------------------------------------------- */
 
 #define VI_LOG_OFFSET 8192u
-#define VI_SLOTS_OFFSET 16384u
+#define VI_HOME_OFFSET 12288u
+#define VI_MEMBERS_OFFSET 16384u
+#define VI_MEMBERS 255u
+#define VI_SLOTS_OFFSET (VI_MEMBERS_OFFSET + VI_MEMBERS * VI_PAGE)
+/*
+ * A segment may use another's log, its home's.  Home has an entry for each such member,
+ * which is durable before a record names an address in it, and the member has one for
+ * home.  An entry with a wrong checksum is none.
+ */
+struct vi_member {
+    uint8_t uuid[16];        /*  0 */
+    uint64_t mapped;         /* 16: where its data was mapped; of home: 0 */
+    uint64_t max_size;       /* 24: of its data */
+    uint32_t reserved;       /* 32: zero */
+    uint32_t check;          /* 36: CRC32C of all else, begun with that of this file's UUID */
+    char path[VI_PAGE - 40]; /* 40: absolute, when it was mapped; ends with zeros */
+};
+_Static_assert(sizeof(struct vi_member) == VI_PAGE, "a member has a page");
+
 #define VI_SLOTS 4096u       /* transactions open at once */
 #define VI_SLOT_SIZE 16384u  /* the first chunk: 130 ranges of order-entry's delivery fit */
 #define VI_CHUNK_UNIT 65536u /* further chunks are runs of this */

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Segments that share a log.  Records hold addresses, so what belongs to which segment
+ * follows from where each is mapped; of a log left by a process that died, from the
+ * entries in home's table (media/format.h).
+ *
+ * The list of members is read without a lock by transactions.  It is changed under home's
+ * `lock`, and a member leaves only when none is open.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/crc32c.h"
+#include "base/error.h"
+#include "core/transaction.h"
+
+static uint32_t check_of(uint32_t seed, const struct vi_member *entry)
+{
+    const uint32_t crc = vi_crc32c(seed, entry, offsetof(struct vi_member, check));
+
+    return vi_crc32c(crc, entry->path, sizeof entry->path);
+}
+
+static struct vi_member *table_of(const struct vi_logs *logs)
+{
+    return (struct vi_member *)(logs->meta + VI_MEMBERS_OFFSET);
+}
+
+static bool is_sound(const struct vi_logs *logs, const struct vi_member *entry)
+{
+    return entry->check == check_of(logs->seed, entry) &&
+           entry->path[sizeof entry->path - 1] == '\0';
+}
+
+struct vi_segment *vi_group_find(struct vi_segment *home, const void *address)
+{
+    const uintptr_t at = (uintptr_t)address;
+    struct vi_segment *segment;
+
+    if (at - (uintptr_t)home->map.data < vi_segment_size(home))
+        return home;
+    for (segment = __atomic_load_n(&home->members, __ATOMIC_ACQUIRE); segment != NULL;
+         segment = segment->next_member)
+        if (at - (uintptr_t)segment->map.data < vi_segment_size(segment))
+            return segment;
+    return NULL;
+}
+
+struct vi_segment *vi_group_owner(struct vi_segment *home, struct vi_record *record)
+{
+    const uint64_t at = home->logs.mapped + record->offset;
+
+    if (record->offset < home->superblock.max_size)
+        return home;
+    for (struct vi_segment *segment = __atomic_load_n(&home->members, __ATOMIC_ACQUIRE);
+         segment != NULL; segment = segment->next_member)
+        if (at - segment->logged < segment->superblock.max_size) {
+            record->offset = at - segment->logged;
+            return segment;
+        }
+    return NULL;
+}
+
+const struct vi_member *vi_member_of(const struct vi_logs *logs, const struct vi_record *record)
+{
+    const struct vi_member *table = table_of(logs);
+
+    for (unsigned i = 0; record != NULL && i < VI_MEMBERS; i++)
+        if (logs->mapped + record->offset - table[i].mapped < table[i].max_size &&
+            is_sound(logs, &table[i]))
+            return &table[i];
+    return record == NULL ? table : NULL;
+}
+
+bool vi_member_home(const struct vi_segment *segment, struct vi_member *home)
+{
+    memcpy(home, segment->map.meta + VI_HOME_OFFSET, sizeof *home);
+    return is_sound(&segment->logs, home);
+}
+
+/* Stores an entry at `offset` of the file with these logs. */
+static int store(const struct vi_logs *logs, uint64_t offset, const struct vi_segment *of,
+                 uint64_t mapped)
+{
+    struct vi_member entry = {.mapped = mapped, .max_size = of->superblock.max_size};
+    char *path = realpath(of->path, NULL);
+    const size_t length = path != NULL ? strlen(path) : 0;
+
+    if (path == NULL)
+        return vi_fail_system(errno, "%s: cannot tell its absolute path", of->path);
+    if (length < sizeof entry.path)
+        memcpy(entry.path, path, length);
+    free(path);
+    if (length >= sizeof entry.path)
+        return vi_fail(ENAMETOOLONG, "%s: its absolute path has %zu bytes, more than %zu", of->path,
+                       length, sizeof entry.path - 1);
+    memcpy(entry.uuid, of->superblock.uuid, sizeof entry.uuid);
+    entry.check = check_of(logs->seed, &entry);
+    if (vi_file_allocate(logs->file, offset, sizeof entry) != 0)
+        return -1;
+    memcpy(logs->meta + offset, &entry, sizeof entry);
+    vi_flush_fence(logs->persist, logs->meta + offset, sizeof entry);
+    return 0;
+}
+
+static bool is_member(const struct vi_segment *home, const uint8_t uuid[16])
+{
+    for (const struct vi_segment *at = home->members; at != NULL; at = at->next_member)
+        if (memcmp(at->superblock.uuid, uuid, sizeof at->superblock.uuid) == 0)
+            return true;
+    return false;
+}
+
+/* The member's own entry, or a free one, or that of one which is not mapped now: no record
+ * names it, since home was recovered.  VI_MEMBERS: none. */
+static unsigned choose(const struct vi_segment *home, const struct vi_segment *segment)
+{
+    const struct vi_member *table = table_of(&home->logs);
+    unsigned idle = VI_MEMBERS, spare = VI_MEMBERS;
+
+    for (unsigned i = VI_MEMBERS; i-- > 0;) {
+        if (!is_sound(&home->logs, &table[i]))
+            spare = i;
+        else if (memcmp(table[i].uuid, segment->superblock.uuid, sizeof table[i].uuid) == 0)
+            return i;
+        else if (!is_member(home, table[i].uuid))
+            idle = i;
+    }
+    return spare != VI_MEMBERS ? spare : idle;
+}
+
+int vi_group_join(struct vi_segment *home, struct vi_segment *segment)
+{
+    int result = -1;
+    unsigned place;
+
+    pthread_mutex_lock(&home->size_lock); /* one at a time */
+    place = choose(home, segment);
+    if (place == VI_MEMBERS)
+        vi_fail(ENOSPC, "%s: %u segments share its log, and no more can", home->path, VI_MEMBERS);
+    else if (store(&home->logs, VI_MEMBERS_OFFSET + (uint64_t)place * VI_PAGE, segment,
+                   (uintptr_t)segment->map.data) == 0 &&
+             store(&segment->logs, VI_HOME_OFFSET, home, 0) == 0)
+        result = 0;
+    if (result == 0)
+        vi_group_link(home, segment, (uintptr_t)segment->map.data);
+    pthread_mutex_unlock(&home->size_lock);
+    return result;
+}
+
+void vi_group_link(struct vi_segment *home, struct vi_segment *segment, uint64_t logged)
+{
+    pthread_mutex_lock(&home->lock);
+    segment->home = home;
+    segment->logged = logged;
+    home->deferred |= segment->deferred;
+    segment->next_member = home->members;
+    __atomic_store_n(&home->members, segment, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&home->lock);
+}
+
+void vi_group_leave(struct vi_segment *segment)
+{
+    struct vi_segment *home = segment->home;
+
+    pthread_mutex_lock(&home->lock);
+    for (struct vi_segment **at = &home->members; *at != NULL; at = &(*at)->next_member)
+        if (*at == segment) {
+            *at = segment->next_member;
+            break;
+        }
+    for (struct vi_tx *tx = home->all; tx != NULL; tx = tx->next_all)
+        vi_tx_face(tx, home);
+    segment->home = NULL;
+    pthread_mutex_unlock(&home->lock);
+}

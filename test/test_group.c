@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Several segments that share a log: transactions over them, unmapping and mapping in any
+ * order, members that are missing, and a kill at any moment, at every instruction of a
+ * commit and of an abort too.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "support.h"
+
+#define KIB ((size_t)1024)
+#define MIB (1024 * KIB)
+#define SEGMENTS 3 /* 0 is home */
+
+static char path[SEGMENTS][200];
+static vista_segment *segment[SEGMENTS];
+static uint64_t *root[SEGMENTS]; /* what they hold always adds up to TOTAL */
+#define TOTAL 3000u
+
+static void names(void)
+{
+    for (int i = 0; i < SEGMENTS; i++)
+        snprintf(path[i], sizeof path[i], "%s",
+                 test_path(i == 0   ? "home"
+                           : i == 1 ? "one"
+                                    : "two"));
+}
+
+static vista_segment *map(int i, size_t size, unsigned flags)
+{
+    const struct vista_map_options options = {.log = i == 0 ? NULL : segment[0]};
+
+    segment[i] = vista_map(path[i], size, flags, &options);
+    return segment[i];
+}
+
+static void map_all(size_t size, unsigned flags)
+{
+    for (int i = 0; i < SEGMENTS; i++) {
+        SOME(map(i, size, flags));
+        root[i] = vista_root(segment[i], 4096);
+        SOME(root[i]);
+        if (size != 0)
+            root[i][0] = TOTAL / SEGMENTS;
+    }
+}
+
+static void make_group(void)
+{
+    names();
+    map_all(MIB, VISTA_CREATE);
+}
+
+static void unmap_all(void)
+{
+    for (int i = SEGMENTS - 1; i >= 0; i--)
+        OK(vista_unmap(segment[i]));
+}
+
+static void all_sound(void)
+{
+    for (int i = 0; i < SEGMENTS; i++)
+        test_sound(path[i]);
+}
+
+static uint64_t total(void)
+{
+    return root[0][0] + root[1][0] + root[2][0];
+}
+
+static vista_tx *begin(int on)
+{
+    vista_tx *tx = vista_begin_transaction(segment[on], 0);
+
+    SOME(tx);
+    return tx;
+}
+
+static void set_class(int class)
+{
+    static const char *const classes[] = {"kill", "line", "eadr"};
+
+    setenv("VISTA_CLASS", classes[class], 1);
+}
+
+/* ---- One transaction over all ------------------------------------------ */
+
+START_TEST(commit_and_abort)
+{
+    vista_tx *tx;
+
+    set_class(_i);
+    make_group();
+    for (int on = 0; on < SEGMENTS; on++)
+        for (int commit = 0; commit < 2; commit++) {
+            const uint64_t before[] = {root[0][0], root[1][0], root[2][0]};
+
+            tx = begin(on);
+            for (int round = 0; round < 3; round++)
+                for (int i = 0; i < SEGMENTS; i++) {
+                    const struct iovec ranges[] = {{root[(i + 1) % SEGMENTS], 8}, {root[i] + 9, 8}};
+
+                    OK(vista_set_range(tx, root[i], 8));
+                    root[i][0] += (uint64_t)i - 1;
+                    OK(vista_set_ranges(tx, ranges, 2));
+                    root[i][9]++;
+                }
+            FAILS(vista_set_range(tx, (char *)vista_base(segment[1]) + MIB - 4, 8), EINVAL,
+                  path[1]);
+            FAILS(vista_set_range(tx, &tx, 8), EINVAL, path[0]);
+            if (commit)
+                OK(vista_end_transaction(tx, 0));
+            else
+                OK(vista_abort_transaction(tx));
+            for (int i = 0; i < SEGMENTS; i++)
+                ck_assert_uint_eq(root[i][0], before[i] + (commit ? 3 * ((uint64_t)i - 1) : 0));
+        }
+    unmap_all();
+    all_sound();
+    for (int i = SEGMENTS - 1; i >= 0; i--) { /* each alone */
+        segment[i] = vista_map(path[i], 0, 0, NULL);
+        SOME(segment[i]);
+        ck_assert_uint_eq(*(uint64_t *)vista_root(segment[i], 0),
+                          TOTAL / SEGMENTS + 9 * ((uint64_t)i - 1));
+        OK(vista_unmap(segment[i]));
+    }
+}
+END_TEST
+
+START_TEST(heaps)
+{
+    struct vista_info info;
+    char *block[SEGMENTS], *other;
+    vista_tx *tx;
+
+    set_class(_i);
+    make_group();
+    tx = begin(1);
+    for (int i = 0; i < SEGMENTS; i++) {
+        block[i] = vista_malloc_in(tx, segment[i], 100 + 10000 * (size_t)i);
+        SOME(block[i]);
+        ck_assert_uint_lt((size_t)(block[i] - (char *)vista_base(segment[i])), MIB);
+        memset(block[i], 'a' + i, 100);
+    }
+    other = vista_malloc(tx, 48);
+    SOME(other);
+    ck_assert_uint_lt((size_t)(other - (char *)vista_base(segment[0])), MIB);
+    OK(vista_free(tx, other));
+    OK(vista_end_transaction(tx, 0));
+    tx = begin(2);
+    for (int i = 0; i < SEGMENTS; i++) {
+        other = vista_realloc(tx, block[i], 40000);
+        SOME(other);
+        ck_assert_ptr_ne(other, block[i]);
+        ck_assert_uint_lt((size_t)(other - (char *)vista_base(segment[i])), MIB);
+        ck_assert_int_eq(other[99], 'a' + i);
+        FAILS(vista_free(tx, block[i]), EINVAL, path[i]);
+    }
+    OK(vista_abort_transaction(tx));
+    tx = begin(0);
+    for (int i = 0; i < SEGMENTS; i++) {
+        ck_assert_int_eq(block[i][99], 'a' + i);
+        ck_assert_uint_ge(vista_usable_size(segment[i], block[i]), 100);
+        OK(vista_free(tx, block[i]));
+    }
+    OK(vista_end_transaction(tx, 0));
+    SOME(vista_root(segment[2], 200000)); /* moves */
+    ck_assert_uint_eq(*(uint64_t *)vista_root(segment[2], 0), TOTAL / SEGMENTS);
+    OK(vista_info(segment[2], &info));
+    ck_assert_str_eq(info.log, path[0]);
+    OK(vista_resize(segment[1], 2 * MIB));
+    tx = begin(0);
+    OK(vista_set_range(tx, (char *)vista_base(segment[1]) + 2 * MIB - 8, 8));
+    FAILS(vista_resize(segment[1], MIB), EBUSY, "open");
+    OK(vista_end_transaction(tx, 0));
+    OK(vista_resize(segment[1], MIB));
+    tx = begin(0);
+    FAILS(vista_set_range(tx, (char *)vista_base(segment[1]) + MIB, 8), EINVAL, "range");
+    OK(vista_end_transaction(tx, 0));
+    unmap_all();
+    all_sound();
+    for (int i = 0; i < SEGMENTS; i++)
+        ck_assert_uint_eq(test_live_blocks(path[i]), 1);
+}
+END_TEST
+
+/* ---- Mapping and unmapping --------------------------------------------- */
+
+START_TEST(unmap_in_any_order)
+{
+    static const int orders[][SEGMENTS] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {2, 0, 1}, {2, 1, 0}};
+    vista_tx *tx;
+
+    make_group();
+    for (size_t order = 0; order < sizeof orders / sizeof orders[0]; order++) {
+        tx = begin(order % SEGMENTS);
+        for (int i = 0; i < SEGMENTS; i++)
+            FAILS(vista_unmap(segment[i]), EBUSY, "open");
+        OK(vista_end_transaction(tx, 0));
+        for (int at = 0; at < SEGMENTS; at++) {
+            tx = begin(orders[order][at]);
+            OK(vista_set_range(tx, root[orders[order][at]], 8)); /* the handle remembers it */
+            OK(vista_end_transaction(tx, 0));
+            OK(vista_unmap(segment[orders[order][at]]));
+            FAILS(vista_unmap(segment[orders[order][at]]), EINVAL, "not mapped");
+            for (int left = at + 1; left < SEGMENTS; left++) {
+                const int i = orders[order][left];
+
+                tx = begin(i);
+                if (orders[order][at] != 0)
+                    FAILS(vista_set_range(tx, root[orders[order][at]], 8), EINVAL, "range");
+                OK(vista_set_range(tx, root[i], 8));
+                root[i][0]++;
+                SOME(vista_malloc_in(tx, segment[i], 64));
+                OK(vista_abort_transaction(tx));
+            }
+        }
+        all_sound();
+        map_all(0, 0);
+        ck_assert_uint_eq(total(), TOTAL);
+    }
+    unmap_all();
+}
+END_TEST
+
+/* Home need have no heap for its members to. */
+START_TEST(home_without_heap)
+{
+    struct vista_map_options options = {0};
+    vista_tx *tx;
+    void *block;
+
+    names();
+    SOME(map(0, 64 * KIB, VISTA_CREATE | VISTA_NO_HEAP));
+    options.log = segment[0];
+    segment[1] = vista_map(path[1], MIB, VISTA_CREATE | VISTA_SPARSE, &options);
+    SOME(segment[1]);
+    tx = begin(1);
+    NULLS(vista_malloc(tx, 8), ENOTSUP, "no heap");
+    block = vista_malloc_in(tx, segment[1], 8);
+    SOME(block);
+    OK(vista_set_range(tx, vista_base(segment[0]), 8));
+    *(uint64_t *)vista_base(segment[0]) = 9;
+    OK(vista_end_transaction(tx, 0));
+    tx = begin(0);
+    OK(vista_free(tx, block));
+    OK(vista_end_transaction(tx, 0));
+    OK(vista_unmap(segment[1]));
+    ck_assert_uint_eq(test_live_blocks(path[1]), 0);
+    OK(vista_unmap(segment[0]));
+    segment[0] = vista_map(path[0], 0, 0, NULL);
+    SOME(segment[0]);
+    ck_assert_uint_eq(*(uint64_t *)vista_base(segment[0]), 9);
+    OK(vista_unmap(segment[0]));
+}
+END_TEST
+
+START_TEST(refusals)
+{
+    struct vista_map_options options = {0};
+    vista_segment *alone;
+    vista_tx *tx;
+
+    make_group();
+    options.log = segment[1]; /* a member: its home is meant */
+    alone = vista_map(test_path("three"), MIB, VISTA_CREATE, &options);
+    SOME(alone);
+    tx = begin(0);
+    SOME(vista_malloc_in(tx, alone, 8));
+    OK(vista_end_transaction(tx, 0));
+    OK(vista_unmap(alone));
+    alone = vista_map(test_path("alone"), MIB, VISTA_CREATE, NULL);
+    SOME(alone);
+    tx = begin(0);
+    NULLS(vista_malloc_in(tx, alone, 8), EINVAL, "does not share the log");
+    NULLS(vista_malloc_in(tx, NULL, 8), EINVAL, "NULL");
+    NULLS(vista_malloc_in(NULL, segment[0], 8), EINVAL, "NULL");
+    FAILS(vista_set_range(tx, vista_base(alone), 8), EINVAL, "range");
+    OK(vista_end_transaction(tx, 0));
+    options.log = segment[0];
+    NULLS(vista_map(path[1], 0, VISTA_READ_ONLY, &options), EINVAL, "VISTA_READ_ONLY");
+    NULLS(vista_map(path[1], 0, VISTA_AUTO_RANGE, &options), EINVAL, "VISTA_AUTO_RANGE");
+    NULLS(vista_map(path[1], 0, 0, &options), EBUSY, path[1]);
+    NULLS(vista_map(path[0], 0, 0, &options), EBUSY, path[0]);
+    setenv("VISTA_CLASS", "line", 1);
+    NULLS(vista_map(test_path("lines"), MIB, VISTA_CREATE, &options), ENOTSUP, "class");
+    unsetenv("VISTA_CLASS");
+    OK(vista_unmap(alone));
+    options.log = alone;
+    NULLS(vista_map(test_path("four"), MIB, VISTA_CREATE, &options), EINVAL, "not mapped");
+    unmap_all();
+}
+END_TEST
+
+/* ---- Crashes ----------------------------------------------------------- */
+
+/* Moves money about, with blocks in each heap, for ever. */
+static void transfer_on(void *argument)
+{
+    struct test_random random = test_random_new(*(uint64_t *)argument);
+
+    for (int i = 0; i < SEGMENTS; i++) {
+        REQUIRE(map(i, 0, 0) != NULL);
+        root[i] = vista_root(segment[i], 0);
+        REQUIRE(root[i] != NULL);
+    }
+    for (;;) {
+        const int from = (int)test_below(&random, SEGMENTS), to = (from + 1) % SEGMENTS;
+        vista_tx *tx = vista_begin_transaction(segment[test_below(&random, SEGMENTS)], 0);
+        char *block;
+
+        REQUIRE(tx != NULL && vista_set_range(tx, &root[from][0], 16) == 0);
+        root[from][0] -= 5;
+        block = vista_malloc_in(tx, segment[to], 16 + test_below(&random, 20000));
+        REQUIRE(block != NULL && vista_set_range(tx, &root[to][0], 16) == 0);
+        root[to][0] += 5;
+        if (root[to][1] != 0)
+            REQUIRE(vista_free(tx, (char *)vista_base(segment[to]) + root[to][1]) == 0);
+        root[to][1] = (uint64_t)(block - (char *)vista_base(segment[to]));
+        if (test_below(&random, 4) == 0)
+            REQUIRE(vista_abort_transaction(tx) == 0);
+        else
+            REQUIRE(vista_end_transaction(tx, 0) == 0);
+    }
+}
+
+/* Whichever is mapped first, and alone, all are as they were before or after. */
+static void recovered_from(int first)
+{
+    segment[first] = vista_map(path[first], 0, 0, NULL);
+    SOME(segment[first]);
+    OK(vista_unmap(segment[first]));
+    map_all(0, 0);
+    ck_assert_uint_eq(total(), TOTAL);
+    for (int i = 0; i < SEGMENTS; i++)
+        if (root[i][1] != 0)
+            ck_assert_uint_gt(
+                vista_usable_size(segment[i], (char *)vista_base(segment[i]) + root[i][1]), 0);
+    unmap_all();
+    all_sound();
+    for (int i = 0; i < SEGMENTS; i++)
+        ck_assert_uint_le(test_live_blocks(path[i]), 2);
+}
+
+START_TEST(killed)
+{
+    const unsigned times = test_times(40);
+    struct test_random random = test_random_new(7 + (uint64_t)_i);
+
+    set_class(_i);
+    make_group();
+    unmap_all();
+    for (unsigned i = 0; i < times; i++) {
+        uint64_t stream = test_next(&random);
+        const pid_t child = test_fork(transfer_on, &stream);
+
+        test_sleep_us(1500 + test_below(&random, 8000));
+        kill(child, SIGKILL);
+        ck_assert_int_eq(test_wait(child), 128 + SIGKILL);
+        recovered_from((int)test_below(&random, SEGMENTS));
+    }
+}
+END_TEST
+
+static bool aborts;
+
+static void transfer_once(void *argument)
+{
+    vista_tx *tx;
+    char *block;
+
+    (void)argument;
+    for (int i = 0; i < SEGMENTS; i++) {
+        REQUIRE(map(i, 0, 0) != NULL);
+        root[i] = vista_root(segment[i], 0);
+    }
+    for (int warm = 0; warm < 2; warm++) {
+        if (warm == 1)
+            test_stop();
+        tx = vista_begin_transaction(segment[1], 0);
+        REQUIRE(tx != NULL && vista_set_range(tx, root[1], 16) == 0);
+        root[1][0] -= 5;
+        block = vista_malloc_in(tx, segment[2], 64);
+        REQUIRE(block != NULL && vista_set_range(tx, root[2], 16) == 0);
+        root[2][0] += 5;
+        if (root[2][1] != 0)
+            REQUIRE(vista_free(tx, (char *)vista_base(segment[2]) + root[2][1]) == 0);
+        root[2][1] = (uint64_t)(block - (char *)vista_base(segment[2]));
+        REQUIRE((aborts ? vista_abort_transaction(tx) : vista_end_transaction(tx, 0)) == 0);
+    }
+    test_stop();
+}
+
+/* The child dies after each instruction in turn. */
+START_TEST(killed_at_instructions)
+{
+    const unsigned stride = test_scale() < 1 ? 701 : 151;
+    unsigned deaths = 0;
+
+    set_class(_i / 2);
+    aborts = _i % 2;
+    make_group();
+    unmap_all();
+    for (unsigned steps = 1;; steps += stride) {
+        const pid_t child = test_trace(transfer_once, NULL);
+        unsigned done = 0;
+
+        if (child < 0) {
+            test_skip("instructions", "tracing is not allowed here");
+            return;
+        }
+        while (done < steps && test_step(child) == 1)
+            done++;
+        test_trace_end(child);
+        recovered_from((int)(steps % SEGMENTS));
+        deaths++;
+        if (done < steps)
+            break;
+    }
+    printf("%s in class %d: %u deaths\n", aborts ? "abort" : "commit", 1 + _i / 2, deaths);
+    ck_assert_uint_gt(deaths, 5);
+}
+END_TEST
+
+/* ---- Members that are not there ---------------------------------------- */
+
+/* Leaves a transaction open that has changed all three. */
+static void leave_open(void *argument)
+{
+    vista_tx *tx;
+
+    (void)argument;
+    for (int i = 0; i < SEGMENTS; i++) {
+        REQUIRE(map(i, 0, 0) != NULL);
+        root[i] = vista_root(segment[i], 0);
+    }
+    tx = vista_begin_transaction(segment[0], 0);
+    for (int i = 0; i < SEGMENTS; i++) {
+        REQUIRE(vista_set_range(tx, root[i], 8) == 0);
+        root[i][0] = 77;
+    }
+    raise(SIGKILL);
+}
+
+static void left_open(void)
+{
+    make_group();
+    unmap_all();
+    ck_assert_int_eq(test_in_child(leave_open, NULL), 128 + SIGKILL);
+}
+
+static uint64_t value_of(int i)
+{
+    uint64_t value;
+
+    segment[i] = vista_map(path[i], 0, 0, NULL);
+    SOME(segment[i]);
+    value = *(uint64_t *)vista_root(segment[i], 0);
+    OK(vista_unmap(segment[i]));
+    return value;
+}
+
+START_TEST(missing_member)
+{
+    const char *elsewhere;
+
+    left_open();
+    elsewhere = test_path("elsewhere");
+    OK(rename(path[1], elsewhere));
+    for (int i = 0; i < SEGMENTS; i += 2)
+        NULLS(vista_map(path[i], 0, 0, NULL), ENOENT, path[1]);
+    NULLS(vista_map(elsewhere, 0, 0, NULL), ENOENT, path[1]);
+    if (_i == 0) {
+        OK(rename(elsewhere, path[1]));
+        for (int i = 0; i < SEGMENTS; i++)
+            ck_assert_uint_eq(value_of(i), TOTAL / SEGMENTS);
+        return;
+    }
+    segment[0] = vista_map(path[0], 0, VISTA_ACCEPT_TORN, NULL);
+    SOME(segment[0]);
+    OK(vista_unmap(segment[0]));
+    ck_assert_uint_eq(value_of(0), TOTAL / SEGMENTS);
+    ck_assert_uint_eq(value_of(2), TOTAL / SEGMENTS);
+    snprintf(path[1], sizeof path[1], "%s", elsewhere);
+    ck_assert_uint_eq(value_of(1), 77);
+}
+END_TEST
+
+START_TEST(missing_home)
+{
+    const char *elsewhere;
+
+    left_open();
+    elsewhere = test_path("elsewhere");
+    OK(rename(path[0], elsewhere));
+    NULLS(vista_map(path[1], 0, 0, NULL), ENOENT, path[0]);
+    /* Another segment at that path is not taken for it. */
+    segment[0] = vista_map(path[0], MIB, VISTA_CREATE, NULL);
+    SOME(segment[0]);
+    NULLS(vista_map(path[1], 0, 0, NULL), EBUSY, path[0]);
+    OK(vista_unmap(segment[0]));
+    NULLS(vista_map(path[1], 0, 0, NULL), ENOENT, "another segment");
+    if (_i == 0) {
+        OK(rename(elsewhere, path[0]));
+        for (int i = SEGMENTS - 1; i >= 0; i--)
+            ck_assert_uint_eq(value_of(i), TOTAL / SEGMENTS);
+        return;
+    }
+    segment[1] = vista_map(path[1], 0, VISTA_ACCEPT_TORN, NULL);
+    SOME(segment[1]);
+    OK(vista_unmap(segment[1]));
+    ck_assert_uint_eq(value_of(1), 77);
+}
+END_TEST
+
+static void hold(void *argument)
+{
+    int *ready = argument;
+
+    REQUIRE(vista_map(path[2], 0, VISTA_ACCEPT_TORN, NULL) != NULL);
+    *ready = 1;
+    pause();
+}
+
+START_TEST(locked_member)
+{
+    int *ready = test_share(sizeof *ready);
+    const char *elsewhere;
+    pid_t child;
+
+    left_open();
+    elsewhere = test_path("elsewhere");
+    OK(rename(path[0], elsewhere)); /* so that the child can have it alone */
+    child = test_fork(hold, ready);
+    for (int i = 0; i < 2000 && *(volatile int *)ready == 0; i++)
+        test_sleep_us(1000);
+    OK(rename(elsewhere, path[0]));
+    NULLS(vista_map(path[1], 0, 0, NULL), EBUSY, path[2]);
+    NULLS(vista_map(path[0], 0, 0, NULL), EBUSY, path[2]);
+    kill(child, SIGKILL);
+    test_wait(child);
+    ck_assert_uint_eq(value_of(1), TOTAL / SEGMENTS);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("group");
+    TCase *tests = test_case(suite, "group", 60), *kills = test_case(suite, "kills", 120);
+
+    tcase_add_loop_test(tests, commit_and_abort, 0, 3);
+    tcase_add_loop_test(tests, heaps, 0, 3);
+    tcase_add_test(tests, unmap_in_any_order);
+    tcase_add_test(tests, home_without_heap);
+    tcase_add_test(tests, refusals);
+    tcase_add_loop_test(tests, missing_member, 0, 2);
+    tcase_add_loop_test(tests, missing_home, 0, 2);
+    tcase_add_test(tests, locked_member);
+    tcase_add_loop_test(kills, killed, 0, 3);
+    tcase_add_loop_test(kills, killed_at_instructions, 0, 4);
+    return test_run(suite);
+}
