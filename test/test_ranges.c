@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 
@@ -1027,13 +1028,24 @@ START_TEST(no_room_for_the_log)
 }
 END_TEST
 
+static uint64_t disk_bytes(void)
+{
+    struct stat st;
+
+    OK(fstat(info().fd, &st));
+    return (uint64_t)st.st_blocks * 512;
+}
+
 START_TEST(sparse)
 {
+    uint64_t before;
     vista_tx *tx;
 
     open_as(_i, FLAT | VISTA_SPARSE, NULL);
     tx = begin();
+    before = disk_bytes();
     base[3 * PAGE] = 3;
+    ck_assert_uint_ge(disk_bytes(), before + SIZE); /* all: 2 MiB at once */
     OK(vista_abort_transaction(tx));
     ck_assert_uint_eq(base[3 * PAGE], 0);
     tx = begin();
