@@ -1117,7 +1117,7 @@ START_TEST(cost)
     double ratio = 9;
     int fd;
 
-    if (!test_is_optimized() || test_is_valgrind()) {
+    if (!test_is_optimized() || test_is_sanitized() || test_is_valgrind()) {
         test_skip("the cost of automatic ranges", "not an optimized build on the bare machine");
         return;
     }
