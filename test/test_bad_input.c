@@ -86,9 +86,9 @@ static int verdict(unsigned flags, size_t size, bool exists)
 {
     if (flags & VISTA_EXCLUSIVE && !(flags & VISTA_CREATE))
         return EINVAL;
-    if (flags & VISTA_READ_ONLY && flags & (VISTA_CREATE | VISTA_ACCEPT_TORN | VISTA_POWER_SAFE |
-                                            VISTA_KILL_SAFE | VISTA_AUTO_RANGE |
-                                            VISTA_CHECK_RANGES | VISTA_GROW))
+    if (flags & VISTA_READ_ONLY &&
+        flags & (VISTA_CREATE | VISTA_ACCEPT_TORN | VISTA_POWER_SAFE | VISTA_KILL_SAFE |
+                 VISTA_AUTO_RANGE | VISTA_CHECK_RANGES | VISTA_GROW))
         return EINVAL;
     if (flags & VISTA_AUTO_RANGE && flags & (VISTA_CHECK_RANGES | VISTA_GROW))
         return EINVAL;
