@@ -476,29 +476,3 @@ int vista_flush(vista_segment *handle)
 
     return segment != NULL ? vi_segment_intact(segment) : -1; /* commits flush by themselves */
 }
-
-int vista_init(const struct vista_options *options)
-{
-    static const struct vista_options defaults; /* VISTA_CLASS_PROBE */
-    struct vi_process *process = vi_process();
-
-    if (process == NULL)
-        return -1;
-    options = options != NULL ? options : &defaults;
-    if (options->force_class > VISTA_CLASS_EADR || options->flags & ~VISTA_HOST_FAULTS ||
-        memcmp(options->reserved, defaults.reserved, sizeof options->reserved) != 0)
-        return vi_fail(EINVAL,
-                       "vista_init: unknown class %u, unknown flags 0x%x, or a reserved field is "
-                       "not zero",
-                       options->force_class, options->flags);
-    pthread_mutex_lock(&process->lock);
-    process->force_class = (enum vista_class)options->force_class;
-    process->host_faults = options->flags & VISTA_HOST_FAULTS;
-    pthread_mutex_unlock(&process->lock);
-    return 0;
-}
-
-const char *vista_errormsg(void)
-{
-    return vi_error_message();
-}

@@ -195,6 +195,18 @@ int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint
     if (vi_log_add(log, kind, address, length, payload) != 0)
         return -1;
     vi_log_seal(log);
+    if (log->effect_count < VI_EFFECTS_KEPT) {
+        const uint64_t *item =
+            (const uint64_t *)(log->cursor.next - payload_size(kind, length)) - 1;
+
+        log->effects[log->effect_count] = (struct vi_record){.offset = address - log->logs->mapped,
+                                                             .length = length,
+                                                             .kind = (uint16_t)kind,
+                                                             .payload = item + 1,
+                                                             .at = (uintptr_t)item,
+                                                             .slot = log->slot};
+    }
+    log->effect_count++;
     log->kinds |= 1u << kind;
     vi_log_end_out_of_line(log);
     return 0;
@@ -230,6 +242,7 @@ void vi_log_reset(struct vi_log *log)
     log->cursor.next = log->cursor.first;
     log->flushed = log->cursor.first;
     log->kinds = 0;
+    log->effect_count = 0;
 }
 
 /* ---- Reading ----------------------------------------------------------- */
@@ -243,7 +256,15 @@ void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log, uint64_t stam
     walk->place = (struct vi_place){
         .chunk = slot, .at = slot + sizeof(struct vi_slot_header), .end = slot + VI_SLOT_SIZE};
     walk->stamp = stamp;
+    walk->effect = VI_WALK_ALL;
     walk->verify = verify && log->logs->checked;
+}
+
+void vi_walk_effects(struct vi_walk *walk, const struct vi_log *log)
+{
+    vi_walk_begin(walk, log, log->stamp, false);
+    if (log->effect_count <= VI_EFFECTS_KEPT)
+        walk->effect = 0;
 }
 
 /* Stands before the items of the transaction's record at `at`, if there is one. */
@@ -295,6 +316,12 @@ const struct vi_record *vi_walk_next(struct vi_walk *walk)
     const uint64_t *item;
     size_t bytes;
 
+    if (walk->effect != VI_WALK_ALL) {
+        if (walk->effect == walk->log->effect_count)
+            return NULL;
+        *record = walk->log->effects[walk->effect++];
+        return record;
+    }
     if (walk->shape == 0 && !enter_record_in_chunk(walk) &&
         !(enter_next_chunk(walk) && enter_record_in_chunk(walk)))
         return NULL;

@@ -51,6 +51,18 @@ static inline uintptr_t vi_log_limit(uintptr_t end)
     return end - VISTA_INLINE_RECORD;
 }
 
+/* An item of a record, as it is read. */
+struct vi_record {
+    uint64_t offset; /* of its address from where the log's own data was mapped */
+    uint32_t length;
+    uint16_t kind; /* VI_KINDS: it makes no sense */
+    const void *payload;
+    uintptr_t at;  /* where it is */
+    uint32_t slot; /* whose log it is in */
+};
+
+#define VI_EFFECTS_KEPT 32
+
 /* One slot's log, while a transaction holds it. */
 struct vi_log {
     struct vista_tx cursor; /* first: the public prefix, moved by the inlined path too */
@@ -61,20 +73,14 @@ struct vi_log {
     struct vi_place place; /* its `at` is stale: cursor.next counts */
     struct vi_place start; /* where it is after a discard: the slot, or see core/aside.h */
     uintptr_t flushed;     /* records from here to cursor.next are not yet flushed */
+    /* The first items appended that are no undo images: what a commit has to apply, finish
+     * and settle is found here, without a walk. */
+    struct vi_record effects[VI_EFFECTS_KEPT];
+    uint32_t effect_count; /* all, kept or not */
     /* While items are added: */
     uint64_t *record; /* that they go to; NULL: none yet */
     unsigned items;   /* in it */
     uint64_t *first;  /* record since vi_log_start */
-};
-
-/* An item of a record, as it is read. */
-struct vi_record {
-    uint64_t offset; /* of its address from where the log's own data was mapped */
-    uint32_t length;
-    uint16_t kind; /* VI_KINDS: it makes no sense */
-    const void *payload;
-    uintptr_t at;  /* where it is */
-    uint32_t slot; /* whose log it is in */
 };
 
 /* What a kind of record means.  A NULL function: nothing to do. */
@@ -168,9 +174,14 @@ struct vi_walk {
     uintptr_t end;         /* of the record, at the latest */
     uint64_t stamp;
     struct vi_record record; /* what vi_walk_next returned */
+    uint32_t effect;         /* of vi_walk_effects: the next; else VI_WALK_ALL */
     bool verify;             /* compare checksums: not needed on what this process wrote */
 };
 void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log, uint64_t stamp, bool verify);
+/* The same over what is no undo image, and over the rest too when that is quicker; of a
+ * log that this process wrote. */
+#define VI_WALK_ALL UINT32_MAX
+void vi_walk_effects(struct vi_walk *walk, const struct vi_log *log);
 const struct vi_record *vi_walk_next(struct vi_walk *walk);
 
 /* Calls `visit` for every item, newest first. */

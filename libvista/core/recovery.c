@@ -66,15 +66,12 @@ static void undo_record(void *context, const struct vi_record *record)
         item.handler->undo(item.context, item.record);
 }
 
-/* Flushes the stored words that records of some kinds change. */
-static void flush_words(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
-                        bool verify, uint32_t kinds, bool extents)
+void vi_flush_items(struct vi_segment *segment, struct vi_walk *walk, struct vi_pages *pages,
+                    uint32_t kinds, bool extents)
 {
     struct vi_item item;
-    struct vi_walk walk;
 
-    vi_walk_begin(&walk, log, log->stamp, verify);
-    while (vi_next_item(segment, &walk, &item)) {
+    while (vi_next_item(segment, walk, &item)) {
         uint64_t offset, length;
 
         if (item.handler == NULL || !(kinds >> item.record->kind & 1))
@@ -91,9 +88,12 @@ static void flush_words(struct vi_segment *segment, struct vi_log *log, struct v
 void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
                       bool verify)
 {
+    struct vi_walk walk;
+
     if (!segment->persist.flushes)
         return;
-    flush_words(segment, log, pages, verify, ~segment->deferred, true);
+    vi_walk_begin(&walk, log, log->stamp, verify);
+    vi_flush_items(segment, &walk, pages, ~segment->deferred, true);
     vi_fence(&segment->persist);
 }
 
@@ -108,15 +108,19 @@ void vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages
 void vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages, bool verify)
 {
     struct vi_item item;
-    struct vi_walk walk;
+    struct vi_walk walk, again;
 
-    vi_walk_begin(&walk, log, log->stamp, verify);
+    if (verify)
+        vi_walk_begin(&walk, log, log->stamp, true);
+    else
+        vi_walk_effects(&walk, log);
+    again = walk;
     while (vi_next_item(segment, &walk, &item))
         if (item.handler != NULL && segment->deferred >> item.record->kind & 1)
             item.handler->finish(item.context, item.record);
     if (segment->persist.flushes) {
         vi_pages_clear(pages); /* what was flushed before the commit point may have changed */
-        flush_words(segment, log, pages, verify, segment->deferred, false);
+        vi_flush_items(segment, &again, pages, segment->deferred, false);
         vi_fence(&segment->persist);
     }
     vi_log_discard(log);

@@ -325,7 +325,7 @@ static void apply(struct vi_segment *segment, struct vi_log *log)
     struct vi_item item;
     struct vi_walk walk;
 
-    vi_walk_begin(&walk, log, log->stamp, false);
+    vi_walk_effects(&walk, log);
     while (vi_next_item(segment, &walk, &item))
         if (item.handler != NULL && item.handler->apply != NULL)
             item.handler->apply(item.context, item.record);
@@ -337,7 +337,7 @@ static void settle(struct vi_tx *tx, bool committed)
     struct vi_item item;
     struct vi_walk walk;
 
-    vi_walk_begin(&walk, &tx->log, tx->log.stamp, false);
+    vi_walk_effects(&walk, &tx->log);
     while (vi_next_item(tx->segment, &walk, &item))
         if (item.handler != NULL && item.handler->settle != NULL)
             item.handler->settle(item.context, item.record, committed);
@@ -347,13 +347,19 @@ static void flush_effects(struct vi_tx *tx)
 {
     const struct vi_persist *persist = &tx->segment->persist;
 
-    if (tx->log.kinds != 0 || tx->range_count > VI_RANGES_KEPT) {
+    struct vi_walk walk;
+
+    if (!persist->flushes)
+        return;
+    if (tx->range_count > VI_RANGES_KEPT) {
         vi_flush_effects(tx->segment, &tx->log, &tx->pages, false);
-    } else if (persist->flushes) {
-        for (unsigned i = 0; i < tx->range_count; i++)
-            vi_pages_flush(&tx->pages, persist, tx->ranges[i].iov_base, tx->ranges[i].iov_len);
-        vi_fence(persist);
+        return;
     }
+    for (unsigned i = 0; i < tx->range_count; i++)
+        vi_pages_flush(&tx->pages, persist, tx->ranges[i].iov_base, tx->ranges[i].iov_len);
+    vi_walk_effects(&walk, &tx->log);
+    vi_flush_items(tx->segment, &walk, &tx->pages, ~tx->segment->deferred, true);
+    vi_fence(persist);
 }
 
 void vi_tx_commit(struct vi_tx *tx)

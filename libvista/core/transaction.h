@@ -66,6 +66,9 @@ bool vi_next_item(struct vi_segment *home, struct vi_walk *walk, struct vi_item 
 
 /* Commit's and recovery's shared parts, on a log whose transaction has `stamp`. */
 
+/* Flushes the stored words that items of some kinds change, and their data's `extents`. */
+void vi_flush_items(struct vi_segment *segment, struct vi_walk *walk, struct vi_pages *pages,
+                    uint32_t kinds, bool extents);
 /* Flushes what must be durable before the discard. */
 void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
                       bool verify);

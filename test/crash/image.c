@@ -109,7 +109,7 @@ bool image_recover(int w, struct found *found)
     memory.thread = 0;
     good = vi_logs_open(&segment->logs, segment->map.meta, &segment->superblock, &segment->file,
                         &segment->persist) == 0 &&
-           vi_recover(segment) == 0;
+           vi_recover(segment, NULL) == 0;
     vi_logs_close(&segment->logs);
     memory_complete();
     if (good && w == IMAGE && !worlds[w].touch_only && !worlds[w].exact)
