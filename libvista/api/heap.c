@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "base/watch.h"
 #include "core/transaction.h"
 #include "ranges/ranges.h"
 
@@ -50,10 +51,14 @@ static int grow_for(struct vi_segment *segment, size_t size)
 
 static void *get_block(struct vi_tx *tx, struct vi_segment *segment, size_t size)
 {
-    void *block = vi_heap_malloc(segment->heap, &tx->log, size);
+    const size_t margin = vi_watched && size < SIZE_MAX - VI_WATCH_MARGIN ? VI_WATCH_MARGIN : 0;
+    void *block = vi_heap_malloc(segment->heap, &tx->log, size + margin);
 
-    while (block == NULL && errno == ENOMEM && segment->grows && grow_for(segment, size) == 0)
-        block = vi_heap_malloc(segment->heap, &tx->log, size);
+    while (block == NULL && errno == ENOMEM && segment->grows &&
+           grow_for(segment, size + margin) == 0)
+        block = vi_heap_malloc(segment->heap, &tx->log, size + margin);
+    if (margin != 0 && block != NULL)
+        vi_heap_show(segment->heap, block, size, false);
     return block;
 }
 
@@ -114,6 +119,7 @@ void *vista_realloc(vista_tx *handle, void *address, size_t size)
 {
     struct vi_tx *tx = vi_tx_check(handle);
     struct vi_segment *segment = tx != NULL ? owner_of(tx, address) : NULL;
+    const size_t margin = vi_watched ? VI_WATCH_MARGIN : 0;
     size_t old;
     void *block;
 
@@ -124,8 +130,13 @@ void *vista_realloc(vista_tx *handle, void *address, size_t size)
     if (check_not_root(segment, address) != 0)
         return NULL;
     old = vi_heap_usable_size(segment->heap, &tx->log, address);
-    if (old == 0 || (size <= old && size >= old / 2))
-        return old == 0 ? NULL : address;
+    if (old == 0)
+        return NULL;
+    if (size <= old - margin && size + margin >= old / 2) {
+        vi_heap_show(segment->heap, address, size, true);
+        return address;
+    }
+    vi_heap_show(segment->heap, address, old, true); /* to be copied */
     block = allocate(tx, segment, size, size < old ? size : old);
     if (block == NULL)
         return NULL;
@@ -163,8 +174,11 @@ static struct vi_segment *check_heap(vista_segment *handle)
 size_t vista_usable_size(vista_segment *handle, const void *address)
 {
     struct vi_segment *segment = check_heap(handle);
+    const size_t size = segment != NULL ? vi_heap_usable_size(segment->heap, NULL, address) : 0;
 
-    return segment != NULL ? vi_heap_usable_size(segment->heap, NULL, address) : 0;
+    if (size != 0)
+        vi_heap_show(segment->heap, address, size, true);
+    return size;
 }
 
 int vista_heap_walk(vista_segment *handle, vista_walk_fn visit, void *arg)
@@ -201,6 +215,7 @@ static int grow_root(struct vi_tx *tx, struct vi_segment *segment, struct vi_roo
     } else {
         const struct iovec fresh = {block + old.size, size - old.size};
 
+        vi_heap_show(heap, block, size, true);
         if (vi_tx_declare(tx, &fresh, 1) != 0 ||
             vi_ranges_prepare(tx, fresh.iov_base, fresh.iov_len) != 0 ||
             vi_ranges_allow(tx, fresh.iov_base, fresh.iov_len) != 0)

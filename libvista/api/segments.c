@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/watch.h"
 #include "check/check.h"
 #include "core/transaction.h"
 #include "heap/heap.h"
@@ -152,8 +153,16 @@ static int check_torn(const struct vi_segment *segment)
     return vi_fail(EBADMSG, "torn: after its rollback, %s", vi_error_message());
 }
 
+/* What finds ranges by itself copies whole pages: there nobody is told. */
+static void watch(const struct vi_segment *segment, bool on)
+{
+    if (vi_watched && segment->heap != NULL && segment->ranges == NULL)
+        vi_heap_watch(segment->heap, on);
+}
+
 static int close_segment(struct vi_segment *segment, bool clean)
 {
+    watch(segment, false);
     if (segment->home != NULL)
         vi_group_leave(segment);
     vi_ranges_close(segment);
@@ -328,6 +337,7 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
         return NULL;
     }
     segment->grows = flags & VISTA_GROW && segment->ranges == NULL;
+    watch(segment, true);
     return &segment->handle;
 }
 
@@ -392,6 +402,7 @@ static int shrink(struct vi_segment *segment, uint64_t size)
         errno = error;
         return -1;
     }
+    watch(segment, false);
     result = vi_segment_shrink(segment, size);
     error = errno;
     if (heap != NULL) { /* what the old one knows of is gone */
@@ -400,6 +411,7 @@ static int shrink(struct vi_segment *segment, uint64_t size)
         open_heap(segment, heap);
         vi_heap_close(old);
     }
+    watch(segment, true);
     errno = error;
     return result;
 }

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/watch.h"
 
 #define KEPT_BYTES 32768u /* in a magazine, at most; and a 1024th of the heap */
 
@@ -58,6 +59,8 @@ void vi_heap_grow(struct vi_heap *heap, uint64_t size)
     pthread_mutex_lock(&heap->lock);
     heap->place.size = size;
     heap->units = size / VI_UNIT;
+    if (old < heap->units && heap->watched)
+        vi_watch_hide(heap->place.base + old * VI_UNIT, (heap->units - old) * VI_UNIT);
     if (old < heap->units)
         vi_runs_put(heap, old, heap->units - old);
     pthread_mutex_unlock(&heap->lock);

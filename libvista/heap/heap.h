@@ -64,6 +64,11 @@ int vi_heap_walk(struct vi_heap *heap, vista_walk_fn visit, void *arg);
 /* Sets the heap's fields, which are zero. */
 void vi_heap_count(struct vi_heap *heap, struct vista_info *info);
 
+/* From now on tools that look on are told which memory is a block's, or are not any
+ * more.  Then, how much of a block may be used, and if it has contents. */
+void vi_heap_watch(struct vi_heap *heap, bool on);
+void vi_heap_show(const struct vi_heap *heap, const void *block, size_t size, bool contents);
+
 /* Gives back the free blocks that a slot keeps; its transaction, if one is open, is the
  * caller's. */
 void vi_heap_release(struct vi_heap *heap, uint32_t slot);

@@ -3,6 +3,7 @@
  * What the heap's records mean: the stored and the volatile effect of each.  How a
  * record names its block is told in heap.c.
  */
+#include "base/watch.h"
 #include "heap/spans.h"
 
 static uint64_t block_of(const struct vi_record *record)
@@ -53,8 +54,16 @@ static void clear_mark(void *context, const struct vi_record *record)
     vi_heap_store(mark_of(context, record), 1, VI_MARK_FREE);
 }
 
+static void hide(const struct vi_heap *heap, const struct vi_record *record)
+{
+    if (heap->watched)
+        vi_watch_hide(heap->place.base + record->offset,
+                      vi_span_block_size(vi_descriptor(heap, block_of(record) >> 16)));
+}
+
 static void put(struct vi_heap *heap, const struct vi_record *record)
 {
+    hide(heap, record);
     vi_cache_put(heap, record->slot, vi_map_class(vi_map_of(heap, record->offset)),
                  block_of(record));
 }
@@ -69,6 +78,8 @@ static void alloc_settle(void *context, const struct vi_record *record, bool com
         vi_block_become(context, block_of(record), VI_BLOCK_LIVE);
     else if (state == VI_BLOCK_TAKEN(record->slot) || state == VI_BLOCK_DROPPED(record->slot))
         put(context, record);
+    else if (state == VI_BLOCK_KEPT) /* it was freed again, but nothing undone till now */
+        hide(context, record);
 }
 
 static void cancel_settle(void *context, const struct vi_record *record, bool committed)

@@ -92,6 +92,7 @@ struct vi_heap {
     uint16_t *state;            /* of blocks, as they are marked in the file */
     struct vi_cache *cache;     /* by slot */
     uint8_t keep[VI_LARGE + 1]; /* most blocks in a magazine */
+    bool watched;               /* tools that look on are told what may be used */
 
     pthread_mutex_t lock; /* of `unit` and what follows */
     uint64_t limit;       /* units below may have been used in an earlier mapping */

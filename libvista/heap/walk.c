@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "base/watch.h"
 #include "heap/spans.h"
 
 /* A span, or free units. */
@@ -70,11 +71,14 @@ int vi_heap_walk(struct vi_heap *heap, vista_walk_fn visit, void *arg)
     do {
         if (next(heap, &part, true) != 0)
             return -1;
-        for (uint32_t i = 0; i < part.count; i++)
-            if (visit(arg, heap->place.base + part.head * VI_UNIT + part.index[i] * part.size,
-                      part.size) != 0)
+        for (uint32_t i = 0; i < part.count; i++) {
+            void *block = heap->place.base + part.head * VI_UNIT + part.index[i] * part.size;
+
+            vi_heap_show(heap, block, part.size, true);
+            if (visit(arg, block, part.size) != 0)
                 return vi_fail(ECANCELED, "%s: vista_heap_walk was stopped by its caller",
                                heap->place.path);
+        }
     } while (part.units != 0);
     return 0;
 }
@@ -98,4 +102,30 @@ void vi_heap_count(struct vi_heap *heap, struct vista_info *info)
         info->heap_free += free;
         info->heap_largest = run > info->heap_largest ? run : info->heap_largest;
     } while (part.units != 0);
+}
+
+/* ---- Tools that look on ------------------------------------------------ */
+
+void vi_heap_show(const struct vi_heap *heap, const void *block, size_t size, bool contents)
+{
+    if (heap->watched)
+        vi_watch_show(block, size, contents);
+}
+
+static int pass(void *unused, void *block, size_t size)
+{
+    (void)unused, (void)block, (void)size;
+    return 0;
+}
+
+/* Of a damaged heap, nothing is said. */
+void vi_heap_watch(struct vi_heap *heap, bool on)
+{
+    heap->watched = on;
+    if (on)
+        vi_watch_hide(heap->place.base, heap->units * VI_UNIT);
+    if (!on || vi_heap_walk(heap, pass, NULL) != 0) { /* which shows the blocks */
+        heap->watched = false;
+        vi_watch_show(heap->place.base, heap->units * VI_UNIT, true);
+    }
 }
