@@ -354,8 +354,9 @@ int vista_fault(const siginfo_t *info, void *ucontext);
 
 /*
  * Allocates `size` bytes (0 counts as 1), with undefined contents.
- * Errors: ENOMEM no room in the heap; ENOSPC no room for the log, or on the disk.
- * The transaction then stands as before the call.
+ * Errors: ENOMEM no room in the heap; ENOSPC no room for the log, or on the disk; EFBIG
+ * the file cannot be made longer (VISTA_GROW).  The transaction then stands as before
+ * the call.
  */
 void *vista_malloc(vista_tx *tx, size_t size);
 

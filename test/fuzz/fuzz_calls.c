@@ -446,7 +446,7 @@ static void no_block(size_t size)
     uint64_t pages = pages_of(size) + pages_of(m.root_size);
 
     look_at_size();
-    REFUSED("an allocation", ENOMEM, ENOSPC, ENOTSUP, EIO);
+    REFUSED("an allocation", ENOMEM, ENOSPC, ENOTSUP, EIO, EFBIG);
     if (m.flat) {
         HOLDS(errno == ENOTSUP, "an allocation in a flat segment");
         return;
@@ -611,7 +611,7 @@ static void root(struct input *input)
     at = vista_root(m.segment, size);
     look_at_size();
     if (at == NULL) {
-        REFUSED("vista_root", ENOENT, EBUSY, EROFS, ENOMEM, ENOSPC, ENOTSUP, EAGAIN, EIO);
+        REFUSED("vista_root", ENOENT, EBUSY, EROFS, ENOMEM, ENOSPC, ENOTSUP, EAGAIN, EIO, EFBIG);
         HOLDS((errno == ENOTSUP) == m.flat, "the root of a flat segment");
         HOLDS(errno != ENOENT || (old == 0 && size == 0), "there is a root");
         HOLDS(errno != EBUSY || (open_count() != 0 && old != 0), "it would not have to move");
