@@ -1041,6 +1041,32 @@ START_TEST(out_of_heap)
 }
 END_TEST
 
+/* Mapped again, the first block lies over the end of what was ever used before; then the
+ * heap runs out, and looks for free spans everywhere. */
+START_TEST(out_of_heap_when_mapped_again)
+{
+    const char *path = test_path("again");
+    vista_segment *segment = vista_map(path, 8 * MIB, VISTA_CREATE, NULL);
+    size_t count = 0;
+    vista_tx *tx;
+
+    SOME(vista_root(segment, 100));
+    OK(vista_unmap(segment));
+    segment = vista_map(path, 0, 0, NULL);
+    SOME(segment);
+    tx = vista_begin_transaction(segment, 0);
+    SOME(vista_malloc(tx, 5 * MIB));
+    OK(vista_end_transaction(tx, 0));
+    tx = vista_begin_transaction(segment, 0);
+    while (vista_malloc(tx, 100000) != NULL)
+        ck_assert_uint_lt(count++, 100);
+    ck_assert_int_eq(errno, ENOMEM);
+    OK(vista_abort_transaction(tx));
+    OK(vista_unmap(segment));
+    test_sound(path);
+}
+END_TEST
+
 static void many_open(unsigned class)
 {
     static vista_tx *open[VI_SLOTS];
@@ -1359,6 +1385,7 @@ static Suite *suite(void)
     tcase_add_test(tests, null_arguments);
     tests = test_case(suite, "running out", 60);
     tcase_add_test(tests, out_of_heap);
+    tcase_add_test(tests, out_of_heap_when_mapped_again);
     tcase_add_test(tests, a_thousand_open);
     tcase_add_test(tests, a_range_of_a_gibibyte);
     tcase_add_test(tests, no_space_to_create);

@@ -143,7 +143,7 @@ bool vi_spans_look(struct vi_heap *heap)
         while (heap->looked < heap->frontier && heap->looked - head < VI_GROUP_UNITS &&
                (d = vi_descriptor(heap, heap->looked)) == 0)
             heap->looked++;
-        if (heap->looked == heap->frontier)
+        if (heap->looked >= heap->frontier) /* a span may lie over it */
             return false;
         if (d == 0)
             continue;
