@@ -377,6 +377,57 @@ START_TEST(test_no_room)
 }
 END_TEST
 
+/* ---- Segments that share a log ------------------------------------------ */
+
+static const char *home_path;
+
+/* Dies with one transaction open, which has changed the roots of both. */
+static void die_in_both(void *unused)
+{
+    vista_segment *home = vista_map(home_path, 1 << 20, VISTA_CREATE, NULL), *member;
+    const struct vista_map_options options = {.log = home};
+    uint64_t *roots[2];
+    vista_tx *tx;
+
+    (void)unused;
+    REQUIRE(home != NULL);
+    member = vista_map(path, 1 << 20, VISTA_CREATE, &options);
+    REQUIRE(member != NULL);
+    roots[0] = vista_root(home, sizeof *roots[0]);
+    roots[1] = vista_root(member, sizeof *roots[1]);
+    tx = vista_begin_transaction(home, 0);
+    REQUIRE(roots[0] != NULL && roots[1] != NULL && tx != NULL);
+    for (int i = 0; i < 2; i++) {
+        REQUIRE(vista_set_range(tx, roots[i], sizeof *roots[i]) == 0);
+        *roots[i] = 7;
+    }
+    _exit(0);
+}
+
+START_TEST(test_shared_log)
+{
+    home_path = test_path("home");
+    path = test_path("member");
+    ck_assert_int_eq(test_in_child(die_in_both, NULL), 0);
+    EXPECT(1, "that of /", "vista info %s", path);
+    EXPECT(1, "\"log_of\": \"/", "vista info --json %s", path);
+    EXPECT(1, "to roll back", "vista info %s", home_path);
+    ck_assert_ptr_eq(strstr(output, "that of /"), NULL);
+    EXPECT(0, "(of a member)", "vista dump --log %s", home_path);
+    EXPECT(0, "\"of_member\": true", "vista dump --log --json %s", home_path);
+    EXPECT(1, "needs recovery", "vista copy %s %s.copy", path, path);
+    EXPECT(0, "recovered", "vista recover %s", path);
+    EXPECT(0, "state         clean\n", "vista info %s", path);
+    ck_assert_ptr_eq(strstr(output, "that of /"), NULL);
+    EXPECT(0, "state         clean\n", "vista info %s", home_path);
+    ck_assert_int_eq(root_value(), 0);
+    EXPECT(0, "a copy", "vista copy %s %s.copy", home_path, home_path);
+    EXPECT(0, ": sound", "vista check %s.copy", home_path);
+    path = home_path;
+    ck_assert_int_eq(root_value(), 0);
+}
+END_TEST
+
 /* ---- resize ------------------------------------------------------------ */
 
 START_TEST(test_resize)
@@ -708,6 +759,7 @@ int main(void)
     tcase_add_test(segments, test_create);
     tcase_add_test(segments, test_create_refused);
     tcase_add_test(segments, test_no_room);
+    tcase_add_test(segments, test_shared_log);
     tcase_add_test(segments, test_resize);
     tcase_add_test(segments, test_resize_refused);
     tcase_add_test(segments, test_copies);

@@ -28,6 +28,7 @@ struct span {
 struct dump {
     bool log, heap, blocks, json; /* asked for */
     uint64_t address, size;       /* of the data */
+    uint64_t max_size;            /* records beyond are about segments that share the log */
     uint64_t slot;                /* the last record's, + 1 */
     struct span *spans;
     uint64_t count, room;
@@ -50,7 +51,7 @@ static const char *kind_name(unsigned kind)
 }
 
 static void record_json(uint64_t slot, bool finishing, const struct vi_record *record,
-                        uint64_t file_offset)
+                        uint64_t file_offset, bool of_member)
 {
     tool_json_open(NULL, '{');
     tool_json_number("slot", slot);
@@ -59,6 +60,7 @@ static void record_json(uint64_t slot, bool finishing, const struct vi_record *r
     tool_json_number("offset", record->offset);
     tool_json_number("length", record->length);
     tool_json_number("file_offset", file_offset);
+    tool_json_bool("of_member", of_member);
     tool_json_close('}');
 }
 
@@ -73,11 +75,12 @@ static void record(void *arg, uint64_t slot, bool finishing, const struct vi_rec
                    uint64_t file_offset)
 {
     struct dump *dump = arg;
+    const bool of_member = record->offset >= dump->max_size;
 
     if (!dump->log)
         return;
     if (dump->json) {
-        record_json(slot, finishing, record, file_offset);
+        record_json(slot, finishing, record, file_offset, of_member);
         return;
     }
     if (dump->slot != slot + 1)
@@ -86,6 +89,8 @@ static void record(void *arg, uint64_t slot, bool finishing, const struct vi_rec
     dump->slot = slot + 1;
     printf("  %-10s offset %-10llu length %-8u file offset %llu", kind_name(record->kind),
            (unsigned long long)record->offset, record->length, (unsigned long long)file_offset);
+    if (of_member)
+        printf(" (of a member)");
     if (record->kind == VI_KIND_UNDO) {
         printf(" :");
         print_bytes(record->payload, record->length);
@@ -305,6 +310,7 @@ static enum tool_status run_dump(int argc, char **argv)
     dump.heap = (dump.heap || dump.blocks) && superblock.heap_offset != 0;
     dump.address = superblock.address;
     dump.size = superblock.size;
+    dump.max_size = superblock.max_size;
     dump.cell = (superblock.size / VI_UNIT + CELLS - 1) / CELLS * VI_UNIT;
     status = dump_all(&file, &dump);
     free(dump.spans);
@@ -323,7 +329,7 @@ const struct tool_command tool_dump = {
             "\n"
             "  --log     the records of transactions that recovery would roll back or finish,\n"
             "            in the order written; of undo records the first bytes of the\n"
-            "            before-image\n"
+            "            before-image; those of segments that share the log are marked\n"
             "  --heap    a map of the data, then spans of small blocks, large blocks, free runs\n"
             "  --blocks  the heap, and each allocated block\n"
             "  --json    the same as one JSON object\n"

@@ -7,7 +7,9 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
+#include "base/crc32c.h"
 #include "check/check.h"
 #include "tool/tool.h"
 
@@ -62,6 +64,20 @@ static void print_state(const struct vi_check_totals *totals, bool damaged)
              (unsigned long long)totals->open, (unsigned long long)totals->finishing);
 }
 
+/* What a segment that is in use with another's log says of that one; or NULL. */
+static const char *home_of(const struct vi_file *file, const struct vi_superblock *superblock)
+{
+    static struct vi_member home;
+    uint32_t check = vi_crc32c(0, superblock->uuid, sizeof superblock->uuid);
+
+    if (!(superblock->features_must & VI_MUST_MEMBER) ||
+        pread(file->fd, &home, sizeof home, VI_HOME_OFFSET) != (ssize_t)sizeof home)
+        return NULL;
+    check = vi_crc32c(check, &home, offsetof(struct vi_member, check));
+    check = vi_crc32c(check, home.path, sizeof home.path);
+    return check == home.check && home.path[sizeof home.path - 1] == '\0' ? home.path : NULL;
+}
+
 static void print_heap(const struct vi_check_totals *totals)
 {
     if (totals->superblock.heap_offset == 0) {
@@ -83,12 +99,15 @@ static void print_info(const struct vi_file *file, const struct vi_check_totals 
                        bool damaged)
 {
     const struct vi_superblock *superblock = &totals->superblock;
+    const char *home = home_of(file, superblock);
 
     line("file", "%s", file->path);
     line("uuid", "%s", tool_uuid(superblock->uuid));
     line("format", "version %u%s", superblock->version,
          superblock->features_must & VI_MUST_SPARSE ? ", sparse" : "");
     print_state(totals, damaged);
+    if (home != NULL)
+        line("log", "that of %s", home);
     line("last used as", "%s", durability(superblock));
     line("address", "0x%llx", (unsigned long long)superblock->address);
     bytes("size", superblock->size);
@@ -105,6 +124,7 @@ static void print_json(const struct vi_file *file, const struct vi_check_totals 
 {
     const struct vi_superblock *superblock = &totals->superblock;
     const char *state = superblock->clean ? "clean" : "needs recovery";
+    const char *home = home_of(file, superblock);
 
     tool_json_open(NULL, '{');
     tool_json_text("file", file->path);
@@ -114,6 +134,8 @@ static void print_json(const struct vi_file *file, const struct vi_check_totals 
     tool_json_bool("may_be_torn", totals->may_be_torn);
     tool_json_number("to_roll_back", totals->open);
     tool_json_number("to_finish", totals->finishing);
+    if (home != NULL)
+        tool_json_text("log_of", home);
     tool_json_text("log_class", tool_class(superblock->log_class));
     tool_json_text("real_class", tool_class(superblock->real_class));
     tool_json_number("address", superblock->address);
