@@ -513,6 +513,7 @@ extern __thread struct vista_thread_cache vista_thread_cache
     __attribute__((tls_model("initial-exec")));
 
 vista_tx *vista_begin_out_of_line(vista_segment *segment, unsigned mode);
+void vista_turn(vista_tx *tx, const void *address); /* to the segment that has it, if it can */
 int vista_set_ranges_out_of_line(vista_tx *tx, const struct iovec *ranges, int count);
 int vista_end_out_of_line(vista_tx *tx, unsigned mode);
 
@@ -603,9 +604,15 @@ VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int 
         const size_t beyond = need > VISTA_INLINE_RECORD ? need - VISTA_INLINE_RECORD : 0;
 
         if (VISTA_LIKELY(VISTA_ALL(VISTA_BRIEF, &) && tx != NULL)) {
-            const uintptr_t next = tx->next, minus = tx->minus;
-            const size_t inner = __atomic_load_n(&tx->inner, __ATOMIC_RELAXED); /* resizing */
+            const uintptr_t next = tx->next;
+            uintptr_t minus = tx->minus;
+            size_t inner = __atomic_load_n(&tx->inner, __ATOMIC_RELAXED); /* resizing */
 
+            if (VISTA_UNLIKELY((uintptr_t)address0 + minus > inner)) {
+                vista_turn(tx, address0);
+                minus = tx->minus;
+                inner = __atomic_load_n(&tx->inner, __ATOMIC_RELAXED);
+            }
             if (VISTA_LIKELY(next + beyond <= tx->limit1) && VISTA_ALL(VISTA_INSIDE, &&)) {
                 uint64_t *const record = (uint64_t *)next, *item = record + 2;
 
@@ -636,6 +643,9 @@ VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length)
     if (__builtin_constant_p(length) && length > 0 && length <= VISTA_INLINE_LENGTH && tx != NULL) {
         uint64_t *const record = (uint64_t *)tx->next;
 
+        if (VISTA_UNLIKELY((uintptr_t)address + tx->minus >
+                           __atomic_load_n(&tx->inner, __ATOMIC_RELAXED)))
+            vista_turn(tx, address);
         if (VISTA_LIKELY((uintptr_t)address + tx->minus <=
                              __atomic_load_n(&tx->inner, __ATOMIC_RELAXED) &&
                          tx->next <= tx->limit1)) {

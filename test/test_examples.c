@@ -169,6 +169,27 @@ START_TEST(test_auto_ranges)
 }
 END_TEST
 
+START_TEST(test_two_banks)
+{
+    const char *north = test_path("north"), *south = test_path("south");
+
+    EXPECT(2, "usage", "examples/example_05_two_banks %s", north);
+    EXPECT(0, "", "examples/example_05_two_banks %s %s 70", north, south);
+    expect_output("north 930, south 1070, together 2000\n");
+    EXPECT(KILLED, "", "examples/example_05_two_banks %s %s 5 kill", north, south);
+    EXPECT(0, "rolled back: 1", "vista recover %s", south); /* from either */
+    EXPECT(0, "", "examples/example_05_two_banks %s %s", north, south);
+    expect_output("north 930, south 1070, together 2000\n");
+    EXPECT(KILLED, "", "examples/example_05_two_banks %s %s -5 kill", north, south);
+    EXPECT(0, "", "examples/example_05_two_banks %s %s 2000", north, south);
+    expect_output("recovered: a transfer that was killed half-way has not been\n"
+                  "refused: there is not so much\n"
+                  "north 930, south 1070, together 2000\n");
+    test_sound(north);
+    test_sound(south);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("examples");
@@ -179,6 +200,7 @@ int main(void)
     tcase_add_test(examples, test_hashmap);
     tcase_add_test(examples, test_killed_fill);
     tcase_add_test(examples, test_auto_ranges);
+    tcase_add_test(examples, test_two_banks);
     tcase_add_test(examples, test_bank_threads);
     tcase_add_test(examples, test_tasks);
     return test_run(suite);

@@ -239,18 +239,17 @@ static bool is_mapped_here(const uint8_t uuid[16])
 }
 
 /* Mapping it rolls its members back, too. */
-static int recover_home(const char *path, const struct vi_member *home)
+static int recover_home(const char *path, const struct vi_member *home, struct vista_info *info)
 {
     vista_segment *handle = vista_map(home->path, 0, 0, NULL);
-    struct vista_info info;
 
     if (handle == NULL)
         return vi_fail(errno, "%s: was open with the log of another segment: %s", path,
                        vi_error_message());
-    vista_info(handle, &info);
+    vista_info(handle, info);
     if (vista_unmap(handle) != 0)
         return -1;
-    if (memcmp(info.uuid, home->uuid, sizeof info.uuid) == 0)
+    if (memcmp(info->uuid, home->uuid, sizeof info->uuid) == 0)
         return 0;
     return vi_fail(ENOENT, "%s: was open with the log of %s, which is another segment now", path,
                    home->path);
@@ -261,6 +260,7 @@ static struct vi_segment *after_home(struct vi_segment *segment, size_t size, un
                                      const struct vista_map_options *options)
 {
     const struct vi_superblock *s = &segment->superblock;
+    struct vista_info info = {0};
     struct vi_member home;
     char path[PATH_MAX];
 
@@ -270,9 +270,14 @@ static struct vi_segment *after_home(struct vi_segment *segment, size_t size, un
         return segment; /* which recovered it when it was mapped */
     memcpy(path, segment->path, sizeof path);
     close_segment(segment, false); /* so that home can open it */
-    if (recover_home(path, &home) != 0 && !(flags & VISTA_ACCEPT_TORN))
+    if (recover_home(path, &home, &info) != 0 && !(flags & VISTA_ACCEPT_TORN))
         return NULL;
-    return open_segment(path, size, flags, options);
+    segment = open_segment(path, size, flags, options);
+    if (segment != NULL) { /* it was part of what was rolled back there */
+        segment->rolled_back = info.rolled_back;
+        segment->finished = info.finished;
+    }
+    return segment;
 }
 
 static int join(struct vi_segment *segment, vista_segment *log)

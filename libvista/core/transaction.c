@@ -58,6 +58,8 @@ static uintptr_t room(const struct vi_tx *tx)
 
 void vi_tx_face(struct vi_tx *tx, const struct vi_segment *segment)
 {
+    tx->other_minus = 0;
+    tx->other_inner = 0;
     tx->log.cursor.minus = -(uintptr_t)segment->map.data;
     __atomic_store_n(&tx->log.cursor.inner, vi_segment_size(segment) - VISTA_INLINE_LENGTH,
                      __ATOMIC_RELAXED);
@@ -311,6 +313,30 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
     if (!is_gated(owner))
         vi_tx_face(tx, owner); /* the next range is likely to be there, and inlined */
     return 0;
+}
+
+/* Mostly back to the segment before: so that a transfer between two costs little more
+ * than one within. */
+void vista_turn(vista_tx *handle, const void *address)
+{
+    struct vi_tx *tx = of_handle(handle);
+    const uintptr_t minus = handle->minus;
+    const size_t inner = handle->inner;
+
+    if ((uintptr_t)address + tx->other_minus <= tx->other_inner) {
+        handle->minus = tx->other_minus;
+        __atomic_store_n(&handle->inner, tx->other_inner, __ATOMIC_RELAXED);
+    } else if (is_open(tx) && tx->segment->members != NULL) {
+        const struct vi_segment *owner = vi_group_find(tx->segment, address);
+
+        if (owner == NULL || is_gated(owner))
+            return;
+        vi_tx_face(tx, owner);
+    } else {
+        return;
+    }
+    tx->other_minus = minus;
+    tx->other_inner = inner;
 }
 
 /* ---- Ending ------------------------------------------------------------ */

@@ -15,6 +15,8 @@
 struct vi_tx {
     struct vi_log log; /* first: begins with the public prefix */
     struct vi_segment *segment;
+    uintptr_t other_minus; /* what cursor.minus and .inner were before, of another segment */
+    size_t other_inner;
     bool no_restore;
     bool cached; /* in some thread's cache */
     struct vi_pages pages;
@@ -52,7 +54,7 @@ void vi_tx_thread_exit(void *cache);
 /* Calls `release` for each slot that no thread holds. */
 void vi_tx_each_idle(struct vi_segment *segment);
 
-/* Ranges inside `segment`, of the group, are inlined from now on. */
+/* Ranges inside `segment`, of the group, are inlined from now on, and no others. */
 void vi_tx_face(struct vi_tx *tx, const struct vi_segment *segment);
 
 /* A record's item and whose it is. */
