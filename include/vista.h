@@ -567,18 +567,18 @@ static inline __attribute__((always_inline)) uint64_t *vista_put(uint64_t *item,
     (step(0) operator step(1) operator step(2) operator step(3) operator step(4) operator step(5) \
      operator step(6))
 #define VISTA_LOAD(i) \
-    void *const address##i = count > i ? ranges[i].iov_base : NULL; \
-    const size_t length##i = count > i ? ranges[i].iov_len : 1;
+    void *const address##i = count > (i) ? ranges[i].iov_base : NULL; \
+    const size_t length##i = count > (i) ? ranges[i].iov_len : 1;
 #define VISTA_BRIEF(i) \
     (__builtin_constant_p(length##i) & (length##i > 0) & (length##i <= VISTA_INLINE_LENGTH))
-#define VISTA_NEED(i) (count > i ? VISTA_ITEM(length##i) : 0)
-#define VISTA_SHAPE(i) (count > i ? (uint64_t)length##i << (VISTA_SHAPE_BITS * i) : 0)
-#define VISTA_INSIDE(i) (count <= i || VISTA_LIKELY((uintptr_t)address##i + minus <= inner))
+#define VISTA_NEED(i) (count > (i) ? VISTA_ITEM(length##i) : 0)
+#define VISTA_SHAPE(i) (count > (i) ? (uint64_t)length##i << (VISTA_SHAPE_BITS * (i)) : 0)
+#define VISTA_INSIDE(i) (count <= (i) || VISTA_LIKELY((uintptr_t)address##i + minus <= inner))
 #define VISTA_PUT(i) \
-    if (count > i) \
-        item = vista_put(item, address##i, length##i, count == i + 1);
+    if (count > (i)) \
+        item = vista_put(item, address##i, length##i, count == (i) + 1);
 #define VISTA_OPEN(i) \
-    if (count > i) \
+    if (count > (i)) \
         __asm__ __volatile__("" : "+m"(VISTA_MEMORY(address##i)) : "m"(*record));
 #define VISTA_COPY(i) {address##i, length##i},
 

@@ -4,10 +4,12 @@
  * order, members that are missing, and a kill at any moment, at every instruction of a
  * commit and of an abort too.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/crc32c.h"
 #include "support.h"
 
 #define KIB ((size_t)1024)
@@ -515,6 +517,43 @@ START_TEST(missing_home)
 }
 END_TEST
 
+/* Two files that name each other as home are refused, as one that names none. */
+START_TEST(homes_in_a_circle)
+{
+    struct vi_member entry[2];
+    struct vi_superblock superblock[2];
+    int fd[2];
+
+    left_open();
+    for (int i = 0; i < 2; i++) {
+        superblock[i] = test_superblock(path[i], test_superblock_current(path[i]));
+        fd[i] = open(path[i], O_RDWR | O_CLOEXEC);
+        ck_assert_int_ge(fd[i], 0);
+    }
+    ck_assert_int_eq(pread(fd[1], &entry[1], VI_PAGE, VI_HOME_OFFSET), VI_PAGE);
+    entry[0] = entry[1];
+    memcpy(entry[0].uuid, superblock[1].uuid, sizeof entry[0].uuid);
+    memset(entry[0].path, 0, sizeof entry[0].path);
+    memcpy(entry[0].path, path[1], strlen(path[1]));
+    entry[0].check = vi_crc32c(vi_crc32c(vi_crc32c(0, superblock[0].uuid, 16), &entry[0],
+                                         offsetof(struct vi_member, check)),
+                               entry[0].path, sizeof entry[0].path);
+    ck_assert_int_eq(pwrite(fd[0], &entry[0], VI_PAGE, VI_HOME_OFFSET), VI_PAGE);
+    superblock[0].features_must |= VI_MUST_MEMBER;
+    for (int copy = 0; copy < 2; copy++)
+        test_superblock_put(path[0], copy, superblock[0], true);
+    NULLS(vista_map(path[1], 0, 0, NULL), EBADMSG, "with the log of");
+    entry[1].check ^= 1;
+    ck_assert_int_eq(pwrite(fd[1], &entry[1], VI_PAGE, VI_HOME_OFFSET), VI_PAGE);
+    NULLS(vista_map(path[1], 0, 0, NULL), EBADMSG, "whose log");
+    segment[1] = vista_map(path[1], 0, VISTA_ACCEPT_TORN, NULL);
+    SOME(segment[1]);
+    OK(vista_unmap(segment[1]));
+    for (int i = 0; i < 2; i++)
+        close(fd[i]);
+}
+END_TEST
+
 static void hold(void *argument)
 {
     int *ready = argument;
@@ -557,6 +596,7 @@ int main(void)
     tcase_add_test(tests, refusals);
     tcase_add_loop_test(tests, missing_member, 0, 2);
     tcase_add_loop_test(tests, missing_home, 0, 2);
+    tcase_add_test(tests, homes_in_a_circle);
     tcase_add_test(tests, locked_member);
     tcase_add_loop_test(kills, killed, 0, 3);
     tcase_add_loop_test(kills, killed_at_instructions, 0, 4);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api/segments.h"
 #include "base/error.h"
 #include "base/watch.h"
 #include "check/check.h"
@@ -37,7 +38,7 @@ static const struct {
     {VISTA_EXCLUSIVE | VISTA_ACCEPT_TORN, "what VISTA_EXCLUSIVE creates cannot be torn"},
 };
 
-static const struct vista_map_options default_options;
+const struct vista_map_options vi_default_options;
 
 static int check_flags(const char *path, size_t size, unsigned flags)
 {
@@ -65,7 +66,7 @@ static int check_options(const char *path, size_t size, unsigned flags,
                        path);
     if (options->auto_pages != 0 && !(flags & VISTA_AUTO_RANGE))
         return vi_fail(EINVAL, "%s: auto_pages goes with VISTA_AUTO_RANGE", path);
-    if (memcmp(options->reserved, default_options.reserved, sizeof options->reserved) != 0)
+    if (memcmp(options->reserved, vi_default_options.reserved, sizeof options->reserved) != 0)
         return vi_fail(EINVAL, "%s: reserved options must be zero", path);
     if ((options->address != NULL || options->max_size != 0 || options->mode != 0) &&
         !(flags & VISTA_CREATE))
@@ -160,7 +161,7 @@ static void watch(const struct vi_segment *segment, bool on)
         vi_heap_watch(segment->heap, on);
 }
 
-static int close_segment(struct vi_segment *segment, bool clean)
+int vi_close_segment(struct vi_segment *segment, bool clean)
 {
     watch(segment, false);
     if (segment->home != NULL)
@@ -172,8 +173,8 @@ static int close_segment(struct vi_segment *segment, bool clean)
 }
 
 /* Opened, with what its records mean, and not yet recovered. */
-static struct vi_segment *open_segment(const char *path, size_t size, unsigned flags,
-                                       const struct vista_map_options *options)
+struct vi_segment *vi_open_segment(const char *path, size_t size, unsigned flags,
+                                   const struct vista_map_options *options)
 {
     struct vi_segment *segment = vi_segment_open(path, size, flags, options);
 
@@ -184,130 +185,16 @@ static struct vi_segment *open_segment(const char *path, size_t size, unsigned f
     segment->kinds[VI_KIND_UNDO].context = segment;
     if (!(segment->flags & VISTA_NO_HEAP) &&
         open_heap(segment, make_heap(segment, segment->superblock.size)) != 0) {
-        close_segment(segment, false);
+        vi_close_segment(segment, false);
         return NULL;
     }
     return segment;
 }
-
-/* ---- Groups: segments that share a log ---------------------------------- */
-
-/* For vi_recover: a member that home's log names. */
-static int attach(struct vi_segment *home, const struct vi_member *entry)
-{
-    const unsigned flags = home->accept_torn ? VISTA_ACCEPT_TORN : 0;
-    struct vi_segment *segment = open_segment(entry->path, 0, flags, &default_options);
-
-    if (segment != NULL && memcmp(segment->superblock.uuid, entry->uuid, sizeof entry->uuid) != 0) {
-        close_segment(segment, false);
-        segment = NULL;
-        vi_fail(ENOENT, "%s: is another segment now", entry->path);
-    }
-    if (segment != NULL && vi_recover(segment, attach) != 0) {
-        close_segment(segment, false);
-        segment = NULL;
-    }
-    if (segment != NULL)
-        vi_group_link(home, segment, entry->mapped);
-    else if (!home->accept_torn)
-        return vi_fail(errno, "%s: a transaction in its log changed a member: %s", home->path,
-                       vi_error_message());
-    return 0;
-}
-
-/* What recovery has attached is given back. */
-static int release_members(struct vi_segment *home, bool clean)
-{
-    int result = 0;
-
-    while (home->members != NULL)
-        if (close_segment(home->members, clean) != 0)
-            result = -1;
-    return result;
-}
-
-static bool is_mapped_here(const uint8_t uuid[16])
-{
-    struct vi_process *process = vi_process();
-    bool found = false;
-
-    pthread_mutex_lock(&process->lock);
-    for (const struct vi_segment *at = process->mapped; at != NULL; at = at->next)
-        found |= memcmp(at->superblock.uuid, uuid, sizeof at->superblock.uuid) == 0;
-    pthread_mutex_unlock(&process->lock);
-    return found;
-}
-
-/* Mapping it rolls its members back, too. */
-static int recover_home(const char *path, const struct vi_member *home, struct vista_info *info)
-{
-    vista_segment *handle = vista_map(home->path, 0, 0, NULL);
-
-    if (handle == NULL)
-        return vi_fail(errno, "%s: was open with the log of another segment: %s", path,
-                       vi_error_message());
-    vista_info(handle, info);
-    if (vista_unmap(handle) != 0)
-        return -1;
-    if (memcmp(info->uuid, home->uuid, sizeof info->uuid) == 0)
-        return 0;
-    return vi_fail(ENOENT, "%s: was open with the log of %s, which is another segment now", path,
-                   home->path);
-}
-
-/* A member that was left open is its home's to recover: NULL with errno if that fails. */
-static struct vi_segment *after_home(struct vi_segment *segment, size_t size, unsigned flags,
-                                     const struct vista_map_options *options)
-{
-    const struct vi_superblock *s = &segment->superblock;
-    struct vista_info info = {0};
-    struct vi_member home;
-    char path[PATH_MAX];
-
-    if (s->clean || !(s->features_must & VI_MUST_MEMBER) || flags & VISTA_READ_ONLY)
-        return segment;
-    if (vi_member_home(segment, &home) && is_mapped_here(home.uuid))
-        return segment; /* which recovered it when it was mapped */
-    memcpy(path, segment->path, sizeof path);
-    close_segment(segment, false); /* so that home can open it */
-    if (recover_home(path, &home, &info) != 0 && !(flags & VISTA_ACCEPT_TORN))
-        return NULL;
-    segment = open_segment(path, size, flags, options);
-    if (segment != NULL) { /* it was part of what was rolled back there */
-        segment->rolled_back = info.rolled_back;
-        segment->finished = info.finished;
-    }
-    return segment;
-}
-
-static int join(struct vi_segment *segment, vista_segment *log)
-{
-    struct vi_segment *home = log != NULL ? vi_segment_check(log) : NULL;
-
-    if (log == NULL)
-        return 0;
-    if (home == NULL)
-        return -1;
-    home = vi_home(home);
-    if (home->flags & VISTA_READ_ONLY || home->ranges != NULL)
-        return vi_fail(EINVAL,
-                       "%s: cannot use the log of %s, which is mapped read-only or with automatic "
-                       "or checked ranges",
-                       segment->path, home->path);
-    if (home->persist.class != segment->persist.class)
-        return vi_fail(ENOTSUP, "%s: its class is %d, that of %s, whose log it is to use, %d",
-                       segment->path, segment->persist.class, home->path, home->persist.class);
-    return vi_group_join(home, segment);
-}
-
-/* ------------------------------------------------------------------------ */
 
 vista_segment *vista_map(const char *path, size_t size, unsigned flags,
                          const struct vista_map_options *options)
 {
-    struct vi_segment *segment;
-
-    options = options != NULL ? options : &default_options;
+    options = options != NULL ? options : &vi_default_options;
     if (path == NULL || *path == '\0')
         return vi_fail(EINVAL, "vista_map: no path"), NULL;
     if (strlen(path) >= PATH_MAX)
@@ -315,19 +202,27 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
     if (check_environment(&flags) != 0 || check_flags(path, size, flags) != 0 ||
         check_options(path, size, flags, options) != 0)
         return NULL;
-    segment = open_segment(path, size, flags, options);
+    return vi_map_segment(path, size, flags, options, 0);
+}
+
+/* With arguments that make sense.  NOLINTNEXTLINE(misc-no-recursion) */
+vista_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
+                              const struct vista_map_options *options, int deep)
+{
+    struct vi_segment *segment = vi_open_segment(path, size, flags, options);
+
     if (segment != NULL)
-        segment = after_home(segment, size, flags, options);
+        segment = vi_after_home(segment, size, flags, options, deep);
     if (segment == NULL)
         return NULL;
-    if ((!(flags & VISTA_READ_ONLY) && vi_recover(segment, attach) != 0) ||
+    if ((!(flags & VISTA_READ_ONLY) && vi_recover(segment, vi_attach_member) != 0) ||
         (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) ||
-        release_members(segment, true) != 0 || join(segment, options->log) != 0 ||
+        vi_release_members(segment, true) != 0 || vi_join(segment, options->log) != 0 ||
         vi_segment_start(segment) != 0) {
         const int error = errno;
 
-        release_members(segment, false);
-        close_segment(segment, false);
+        vi_release_members(segment, false);
+        vi_close_segment(segment, false);
         errno = error;
         return NULL;
     }
@@ -337,7 +232,7 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
 
         if (segment->file.made)
             unlink(path);
-        close_segment(segment, true);
+        vi_close_segment(segment, true);
         errno = error;
         return NULL;
     }
@@ -365,9 +260,9 @@ int vista_unmap(vista_segment *handle)
         vi_process_detach(segment);
         return 0;
     }
-    result = close_segment(segment, true);
+    result = vi_close_segment(segment, true);
     if (home->state == VI_SEGMENT_DETACHED && home->members == NULL &&
-        close_segment(home, true) != 0)
+        vi_close_segment(home, true) != 0)
         result = -1;
     return result;
 }
