@@ -323,7 +323,7 @@ void vista_turn(vista_tx *handle, const void *address)
     const uintptr_t minus = handle->minus;
     const size_t inner = handle->inner;
 
-    if ((uintptr_t)address + tx->other_minus <= tx->other_inner) {
+    if (tx->other_inner != 0 && (uintptr_t)address + tx->other_minus <= tx->other_inner) {
         handle->minus = tx->other_minus;
         __atomic_store_n(&handle->inner, tx->other_inner, __ATOMIC_RELAXED);
     } else if (is_open(tx) && tx->segment->members != NULL) {
