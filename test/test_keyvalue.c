@@ -61,8 +61,10 @@ static struct server start(const char *path, const char *options)
     struct server server = {.path = path};
     char command[2 * PATH_MAX], says[2 * PATH_MAX];
 
-    snprintf(command, sizeof command, "exec %s/" PROGRAM " %s --port 0 %s", build_directory(), path,
-             options);
+    /* The thread sanitizer has no room for reservations beyond 4 GiB. */
+    snprintf(command, sizeof command, "exec %s/" PROGRAM " %s --port 0 %s%s", build_directory(),
+             path, options,
+             test_is_thread_sanitized() && strstr(options, "--size") == NULL ? " --size 1024" : "");
     ck_assert_msg(try_start(&server, command, says, sizeof says), "the server ended: %s", says);
     return server;
 }
@@ -610,7 +612,9 @@ START_TEST(test_full)
     HEAR(client, "+OK\r\n");
     close(client);
     stop(&server);
-    ck_assert_uint_eq(test_live_blocks(server.path), 2 + (uint64_t)size - 2);
+    /* The root, the pairs, a table, and that of before while it is emptied. */
+    ck_assert_uint_ge(test_live_blocks(server.path), 2 + (uint64_t)size - 2);
+    ck_assert_uint_le(test_live_blocks(server.path), 3 + (uint64_t)size - 2);
 }
 END_TEST
 

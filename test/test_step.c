@@ -168,7 +168,7 @@ static void watch_file(void)
     watch.file = mmap(NULL, watch.length, PROT_READ, MAP_SHARED, fd, 0);
     ck_assert_ptr_ne(watch.file, MAP_FAILED);
     close(fd);
-    watch_area(0, VI_SLOTS_OFFSET);
+    watch_area(0, VI_MEMBERS_OFFSET);
     watch_area(VI_SLOTS_OFFSET, SLOTS_SEEN * VI_SLOT_SIZE);
     watch_area(s.chunks_offset, CHUNKS_SEEN * VI_CHUNK_UNIT);
     watch_area(s.heap_offset, 2 * VI_PAGE);
