@@ -401,6 +401,10 @@ START_TEST(killed_at_instructions)
     const unsigned stride = test_scale() < 1 ? 701 : 151;
     unsigned deaths = 0;
 
+    if (test_is_thread_sanitized()) {
+        test_skip("deaths at instructions", "slow with the thread sanitizer");
+        return;
+    }
     set_class(_i / 2);
     aborts = _i % 2;
     make_group();
