@@ -642,13 +642,15 @@ VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length)
 
     if (__builtin_constant_p(length) && length > 0 && length <= VISTA_INLINE_LENGTH && tx != NULL) {
         uint64_t *const record = (uint64_t *)tx->next;
+        int inside =
+            (uintptr_t)address + tx->minus <= __atomic_load_n(&tx->inner, __ATOMIC_RELAXED);
 
-        if (VISTA_UNLIKELY((uintptr_t)address + tx->minus >
-                           __atomic_load_n(&tx->inner, __ATOMIC_RELAXED)))
+        if (VISTA_UNLIKELY(!inside)) {
             vista_turn(tx, address);
-        if (VISTA_LIKELY((uintptr_t)address + tx->minus <=
-                             __atomic_load_n(&tx->inner, __ATOMIC_RELAXED) &&
-                         tx->next <= tx->limit1)) {
+            inside =
+                (uintptr_t)address + tx->minus <= __atomic_load_n(&tx->inner, __ATOMIC_RELAXED);
+        }
+        if (VISTA_LIKELY(inside && tx->next <= tx->limit1)) {
             uint64_t *const end = vista_put(record + 2, address, length, 1);
 
             record[1] = VISTA_SHORT | length;
