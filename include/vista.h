@@ -80,7 +80,7 @@ enum vista_class {
 struct vista_map_options {
     void *address;   /* creation: map here for ever (a multiple of the page size); NULL: chosen */
     size_t max_size; /* creation: bytes the data may ever grow to; 0: four times size */
-    vista_segment *log;    /* share this segment's log: not built yet, ENOTSUP unless NULL */
+    vista_segment *log;    /* share this segment's log, see SEVERAL SEGMENTS; NULL: its own */
     mode_t mode;           /* creation: permission bits, less the umask; 0: 0600 */
     unsigned lock_wait_ms; /* how long to wait for another process's lock; 0: not at all */
     size_t auto_pages;     /* VISTA_AUTO_RANGE: pages a transaction may touch; 0: all */
