@@ -9,8 +9,6 @@
 /* A record of no bytes, and the most it takes. */
 #define HEAD (4 * sizeof(uint64_t))
 _Static_assert(HEAD <= VI_LINE, "a head is within a line");
-_Static_assert(sizeof(struct vi_slot_header) == sizeof(struct vi_chunk_header),
-               "slots and chunks begin alike");
 
 /* What a record takes at most, and a chunk beside its records. */
 static uint64_t record_room(uint32_t length)
@@ -18,16 +16,6 @@ static uint64_t record_room(uint32_t length)
     return ((uint64_t)length + HEAD + VI_LINE - 1) / VI_LINE * VI_LINE;
 }
 #define CHUNK_ROOM ((uint64_t)4 * VI_LINE) /* header, head, the zero behind the last record */
-
-static struct vi_place place_at(uintptr_t chunk, uint64_t index)
-{
-    const uint64_t size = index == 0 ? VI_SLOT_SIZE : ((const struct vi_chunk_header *)chunk)->size;
-
-    return (struct vi_place){.chunk = chunk,
-                             .at = chunk + sizeof(struct vi_chunk_header),
-                             .end = chunk + size,
-                             .index = index};
-}
 
 static void move_to(struct vi_log *log, struct vi_place place)
 {
@@ -46,7 +34,7 @@ static void start_at(struct vi_log *log, struct vi_place place)
 int vi_aside_reserve(struct vi_aside *aside, struct vi_log *log, uint32_t length, uint64_t count)
 {
     const uint64_t each = record_room(length), most = (VI_CHUNK_MAX - CHUNK_ROOM) / each;
-    struct vi_place place = place_at((uintptr_t)log->cursor.word, 0);
+    struct vi_place place = vi_chunk_place((uintptr_t)log->cursor.word, 0);
 
     start_at(log, place); /* what is linked behind the slot now is given back by the first link */
     *aside = (struct vi_aside){.log = *log, .length = length, .count = count};
@@ -57,14 +45,14 @@ int vi_aside_reserve(struct vi_aside *aside, struct vi_log *log, uint32_t length
 
         if (chunk == NULL)
             return -1;
-        place = place_at((uintptr_t)chunk, place.index + 1);
+        place = vi_chunk_place((uintptr_t)chunk, place.index + 1);
         left -= fit;
     }
     place.chunk = (uintptr_t)vi_chunk_link(log->logs, log->slot, place.chunk, place.index + 1,
                                            VI_CHUNK_UNIT, true);
     if (place.chunk == 0)
         return -1;
-    start_at(log, place_at(place.chunk, place.index + 1));
+    start_at(log, vi_chunk_place(place.chunk, place.index + 1));
     return 0;
 }
 
@@ -77,12 +65,13 @@ static struct vi_place behind_head(const struct vi_log *log, struct vi_place pla
 
 static struct vi_place next_place(const struct vi_log *log, struct vi_place place)
 {
-    return place_at((uintptr_t)vi_chunk_next(log->logs, log->slot, place.chunk), place.index + 1);
+    return vi_chunk_place((uintptr_t)vi_chunk_next(log->logs, log->slot, place.chunk),
+                          place.index + 1);
 }
 
 void vi_aside_begin(struct vi_aside *aside, const struct vi_log *log)
 {
-    struct vi_place place = place_at((uintptr_t)log->cursor.word, 0);
+    struct vi_place place = vi_chunk_place((uintptr_t)log->cursor.word, 0);
 
     aside->log.cursor.stamp = log->cursor.stamp;
     for (; place.index != log->start.index; place = next_place(log, place)) {
@@ -91,11 +80,11 @@ void vi_aside_begin(struct vi_aside *aside, const struct vi_log *log)
         vi_flush(log->logs->persist, (void *)place.at, HEAD);
     }
     vi_fence(log->logs->persist);
-    place = place_at((uintptr_t)log->cursor.word, 0);
+    place = vi_chunk_place((uintptr_t)log->cursor.word, 0);
     move_to(&aside->log, behind_head(log, next_place(log, place)));
 }
 
-void vi_aside_append(struct vi_aside *aside, uint64_t offset, const void *image)
+void vi_aside_append(struct vi_aside *aside, const void *address)
 {
     struct vi_log *log = &aside->log;
 
@@ -103,5 +92,5 @@ void vi_aside_append(struct vi_aside *aside, uint64_t offset, const void *image)
         vi_log_flush(log);
         move_to(log, behind_head(log, next_place(log, log->place)));
     }
-    vi_log_append_undo(log, log->logs->mapped + offset, aside->length, image);
+    vi_log_append_undo(log, (uintptr_t)address, aside->length, address);
 }

@@ -33,8 +33,8 @@ int vi_aside_reserve(struct vi_aside *aside, struct vi_log *log, uint32_t length
 /* A transaction begins: stores the heads, durably. */
 void vi_aside_begin(struct vi_aside *aside, const struct vi_log *log);
 
-/* Appends the `length` bytes at `image`, data's from `offset` on; at most `count`
- * times.  Durable after vi_log_flush of aside's log. */
-void vi_aside_append(struct vi_aside *aside, uint64_t offset, const void *image);
+/* Appends the `length` bytes of data at `address`; at most `count` times.  Durable after
+ * vi_log_flush of aside's log. */
+void vi_aside_append(struct vi_aside *aside, const void *address);
 
 #endif

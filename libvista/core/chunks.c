@@ -49,6 +49,19 @@ struct vi_chunk_header *vi_chunk_next(const struct vi_logs *logs, uint32_t slot,
     return next;
 }
 
+_Static_assert(sizeof(struct vi_slot_header) == sizeof(struct vi_chunk_header),
+               "slots and chunks begin alike");
+
+struct vi_place vi_chunk_place(uintptr_t chunk, uint64_t index)
+{
+    const uint64_t size = index == 0 ? VI_SLOT_SIZE : ((const struct vi_chunk_header *)chunk)->size;
+
+    return (struct vi_place){.chunk = chunk,
+                             .at = chunk + sizeof(struct vi_chunk_header),
+                             .end = chunk + size,
+                             .index = index};
+}
+
 static bool is_used(const struct vi_logs *logs, uint64_t unit)
 {
     return logs->used[unit / 64] >> unit % 64 & 1;
@@ -271,9 +284,8 @@ void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot)
     log->logs = logs;
     log->slot = slot;
     log->cursor.word = (uint64_t *)slot_address(logs, slot);
-    log->cursor.first = slot_address(logs, slot) + sizeof(struct vi_slot_header);
-    log->start = (struct vi_place){.chunk = slot_address(logs, slot),
-                                   .end = slot_address(logs, slot) + VI_SLOT_SIZE};
+    log->start = vi_chunk_place(slot_address(logs, slot), 0);
+    log->cursor.first = log->start.at;
     log->place = log->start;
     log->cursor.closed = VISTA_CLOSED;
     log->stamp = *log->cursor.word & ~(uint64_t)VI_STAMP_FINISHING;

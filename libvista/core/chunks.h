@@ -13,6 +13,9 @@
 /* The chunk behind `chunk` (slot or chunk header) in the slot's chain, or NULL. */
 struct vi_chunk_header *vi_chunk_next(const struct vi_logs *logs, uint32_t slot, uintptr_t chunk);
 
+/* The beginning of the records in a chunk; 0 is the index of the slot itself. */
+struct vi_place vi_chunk_place(uintptr_t chunk, uint64_t index);
+
 /* Links a fresh chunk of at least `size` bytes behind `chunk`, whose old tail is
  * given back; `index` is the new one's place in the chain; `exact`: of no more.  NULL
  * with ENOSPC. */

@@ -88,11 +88,9 @@ static int begin_record(struct vi_log *log, size_t size)
             return -1;
         if (log->flushed < log->cursor.next)
             vi_flush(log->logs->persist, (void *)log->flushed, log->cursor.next - log->flushed);
-        at = (uintptr_t)(chunk + 1);
+        log->place = vi_chunk_place((uintptr_t)chunk, log->place.index + 1);
+        at = log->place.at;
         log->flushed = at;
-        log->place = (struct vi_place){.chunk = (uintptr_t)chunk,
-                                       .end = (uintptr_t)chunk + chunk->size,
-                                       .index = log->place.index + 1};
         if (log->cursor.limit1 != VI_GATED)
             __atomic_store_n(&log->cursor.limit1, vi_log_limit(log->place.end) | 1u,
                              __ATOMIC_RELAXED);
@@ -179,22 +177,26 @@ void vi_log_rewind(struct vi_log *log, const struct vi_mark *mark)
     log->place = mark->place;
 }
 
-int vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length, const void *image)
-{
-    vi_log_start(log);
-    if (vi_log_add(log, VI_KIND_UNDO, address, length, image) != 0)
-        return -1;
-    vi_log_seal(log);
-    return 0;
-}
-
-int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
-                  const void *payload)
+static int append_one(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
+                      const void *payload)
 {
     vi_log_start(log);
     if (vi_log_add(log, kind, address, length, payload) != 0)
         return -1;
     vi_log_seal(log);
+    return 0;
+}
+
+int vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length, const void *image)
+{
+    return append_one(log, VI_KIND_UNDO, address, length, image);
+}
+
+int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
+                  const void *payload)
+{
+    if (append_one(log, kind, address, length, payload) != 0)
+        return -1;
     if (log->effect_count < VI_EFFECTS_KEPT) {
         const uint64_t *item =
             (const uint64_t *)(log->cursor.next - payload_size(kind, length)) - 1;
@@ -249,12 +251,9 @@ void vi_log_reset(struct vi_log *log)
 
 void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log, uint64_t stamp, bool verify)
 {
-    const uintptr_t slot = (uintptr_t)log->cursor.word;
-
     walk->log = log;
     walk->shape = 0;
-    walk->place = (struct vi_place){
-        .chunk = slot, .at = slot + sizeof(struct vi_slot_header), .end = slot + VI_SLOT_SIZE};
+    walk->place = vi_chunk_place((uintptr_t)log->cursor.word, 0);
     walk->stamp = stamp;
     walk->effect = VI_WALK_ALL;
     walk->verify = verify && log->logs->checked;
@@ -303,10 +302,7 @@ static bool enter_next_chunk(struct vi_walk *walk)
 
     if (chunk == NULL)
         return false;
-    walk->place = (struct vi_place){.chunk = (uintptr_t)chunk,
-                                    .at = (uintptr_t)(chunk + 1),
-                                    .end = (uintptr_t)chunk + chunk->size,
-                                    .index = walk->place.index + 1};
+    walk->place = vi_chunk_place((uintptr_t)chunk, walk->place.index + 1);
     return true;
 }
 

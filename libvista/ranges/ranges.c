@@ -98,7 +98,7 @@ static int log_pages(struct vi_ranges *r, uint64_t page, uint64_t end)
     }
     r->left -= end - page;
     for (; page < end; page++)
-        vi_aside_append(&r->aside, page * VI_PAGE, r->protect.base + page * VI_PAGE);
+        vi_aside_append(&r->aside, r->protect.base + page * VI_PAGE);
     vi_log_flush(&r->aside.log);
     return 0;
 }
