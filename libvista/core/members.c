@@ -21,7 +21,7 @@ static uint32_t check_of(uint32_t seed, const struct vi_member *entry)
     return vi_crc32c(crc, entry->path, sizeof entry->path);
 }
 
-static struct vi_member *table_of(const struct vi_logs *logs)
+struct vi_member *vi_members(const struct vi_logs *logs)
 {
     return (struct vi_member *)(logs->meta + VI_MEMBERS_OFFSET);
 }
@@ -63,13 +63,13 @@ struct vi_segment *vi_group_owner(struct vi_segment *home, struct vi_record *rec
 
 const struct vi_member *vi_member_of(const struct vi_logs *logs, const struct vi_record *record)
 {
-    const struct vi_member *table = table_of(logs);
+    const struct vi_member *table = vi_members(logs);
 
-    for (unsigned i = 0; record != NULL && i < VI_MEMBERS; i++)
+    for (unsigned i = 0; i < VI_MEMBERS; i++)
         if (logs->mapped + record->offset - table[i].mapped < table[i].max_size &&
             is_sound(logs, &table[i]))
             return &table[i];
-    return record == NULL ? table : NULL;
+    return NULL;
 }
 
 bool vi_member_home(const struct vi_segment *segment, struct vi_member *home)
@@ -115,7 +115,7 @@ static bool is_member(const struct vi_segment *home, const uint8_t uuid[16])
  * names it, since home was recovered.  VI_MEMBERS: none. */
 static unsigned choose(const struct vi_segment *home, const struct vi_segment *segment)
 {
-    const struct vi_member *table = table_of(&home->logs);
+    const struct vi_member *table = vi_members(&home->logs);
     unsigned idle = VI_MEMBERS, spare = VI_MEMBERS;
 
     for (unsigned i = VI_MEMBERS; i-- > 0;) {

@@ -126,48 +126,38 @@ void vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *
     vi_log_discard(log);
 }
 
-/* Opens the members that the slot's log names, each once: `seen` has a byte for each. */
-static int attach_members(struct vi_segment *home, const struct vi_log *log, vi_attach_fn attach,
-                          uint8_t seen[VI_MEMBERS])
+/* Looks through slot's log, before anything is changed: -1 when a record cannot be.
+ * Members that it names are opened, each once: `seen` has a byte for each.  The records of
+ * one that was not attached then are left alone. */
+static int validate(struct vi_segment *home, const struct vi_log *log, vi_attach_fn attach,
+                    uint8_t seen[VI_MEMBERS])
 {
-    const struct vi_member *entry, *table = vi_member_of(log->logs, NULL);
+    const struct vi_member *entry;
     struct vi_item item;
     struct vi_walk walk;
 
     vi_walk_begin(&walk, log, log->stamp, true);
-    while (vi_next_item(home, &walk, &item)) {
-        if (item.owner != NULL || (entry = vi_member_of(log->logs, item.record)) == NULL ||
-            seen[entry - table])
-            continue;
-        seen[entry - table] = 1;
-        if (attach(home, entry) != 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* Looks through slot's log: how many records, or -1 when one cannot be.  Those of a member
- * that was not attached are left alone. */
-static int64_t validate(struct vi_segment *segment, const struct vi_log *log)
-{
-    struct vi_item item;
-    struct vi_walk walk;
-    int64_t count = 0;
-
-    vi_walk_begin(&walk, log, log->stamp, true);
-    for (; vi_next_item(segment, &walk, &item); count++) {
+    for (uint64_t count = 0; vi_next_item(home, &walk, &item); count++) {
         if (item.owner == NULL && item.record->kind < VI_KINDS &&
-            vi_member_of(log->logs, item.record) != NULL)
-            continue;
+            (entry = vi_member_of(log->logs, item.record)) != NULL) {
+            uint8_t *const once = &seen[entry - vi_members(log->logs)];
+
+            if (*once == 0 && attach(home, entry) != 0)
+                return -1;
+            *once = 1;
+            item = item_of(home, &walk.record);
+            if (item.owner == NULL)
+                continue;
+        }
         if (item.handler == NULL ||
             (item.handler->valid != NULL && !item.handler->valid(item.context, item.record)))
             return vi_fail(EBADMSG,
-                           "%s: damaged: log slot %u, record %lld (kind %u, offset %llu, length "
+                           "%s: damaged: log slot %u, record %llu (kind %u, offset %llu, length "
                            "%u) cannot be",
-                           segment->path, log->slot, (long long)count, item.record->kind,
+                           home->path, log->slot, (unsigned long long)count, item.record->kind,
                            (unsigned long long)item.record->offset, item.record->length);
     }
-    return count;
+    return 0;
 }
 
 /* A record torn by a crash does not count, as its checksum tells; in a class without
@@ -177,11 +167,13 @@ static void recover_slot(struct vi_segment *segment, struct vi_log *log)
 {
     const bool unchecked = log->logs->checked && !segment->persist.flushes;
     struct vi_pages pages = {0};
+    struct vi_walk walk;
 
+    vi_walk_begin(&walk, log, log->stamp, true);
     if (*log->cursor.word & VI_STAMP_FINISHING) {
         vi_finish(segment, log, &pages, true);
         segment->finished++;
-    } else if (validate(segment, log) > 0) {
+    } else if (vi_walk_next(&walk) != NULL) {
         vi_rollback(segment, log, &pages, true);
         segment->rolled_back++;
     } else if (unchecked) {
@@ -198,12 +190,7 @@ int vi_recover(struct vi_segment *segment, vi_attach_fn attach)
 
     for (uint32_t slot = 0; slot < header->slots_used; slot++) {
         vi_log_attach(&segment->logs, &log, slot);
-        if (attach_members(segment, &log, attach, seen) != 0)
-            return -1;
-    }
-    for (uint32_t slot = 0; slot < header->slots_used; slot++) {
-        vi_log_attach(&segment->logs, &log, slot);
-        if (validate(segment, &log) < 0)
+        if (validate(segment, &log, attach, seen) != 0)
             return -1;
     }
     for (uint32_t slot = 0; slot < header->slots_used; slot++) {

@@ -136,8 +136,10 @@ struct vi_segment *vi_group_find(struct vi_segment *home, const void *address);
  * there is none. */
 struct vi_segment *vi_group_owner(struct vi_segment *home, struct vi_record *record);
 
-/* The entry for the member at a record's address; NULL if there is none.  Of NULL: the
- * first entry of all. */
+/* The VI_MEMBERS entries of the table, sound or not. */
+struct vi_member *vi_members(const struct vi_logs *logs);
+
+/* The sound one for the member at a record's address; NULL if there is none. */
 const struct vi_member *vi_member_of(const struct vi_logs *logs, const struct vi_record *record);
 
 /* The entry of a member for its home; false: there is none. */
