@@ -10,21 +10,25 @@
 #include "base/error.h"
 #include "core/transaction.h"
 
-/* For vi_recover: a member that home's log names. */
-int vi_attach_member(struct vi_segment *home, const struct vi_member *entry)
+/* The member of an entry, recovered by its own log; NULL with errno. */
+static struct vi_segment *open_member(const struct vi_member *entry, unsigned flags)
 {
-    const unsigned flags = home->accept_torn ? VISTA_ACCEPT_TORN : 0;
     struct vi_segment *segment = vi_open_segment(entry->path, 0, flags, &vi_default_options);
 
-    if (segment != NULL && memcmp(segment->superblock.uuid, entry->uuid, sizeof entry->uuid) != 0) {
-        vi_close_segment(segment, false);
-        segment = NULL;
+    if (segment == NULL)
+        return NULL;
+    if (memcmp(segment->superblock.uuid, entry->uuid, sizeof entry->uuid) != 0)
         vi_fail(ENOENT, "%s: is another segment now", entry->path);
-    }
-    if (segment != NULL && vi_recover(segment, vi_attach_member) != 0) {
-        vi_close_segment(segment, false);
-        segment = NULL;
-    }
+    else if (vi_recover(segment, vi_attach_member) == 0)
+        return segment;
+    vi_close_segment(segment, false);
+    return NULL;
+}
+
+int vi_attach_member(struct vi_segment *home, const struct vi_member *entry)
+{
+    struct vi_segment *segment = open_member(entry, home->accept_torn ? VISTA_ACCEPT_TORN : 0);
+
     if (segment != NULL)
         vi_group_link(home, segment, entry->mapped);
     else if (!home->accept_torn)
@@ -33,7 +37,6 @@ int vi_attach_member(struct vi_segment *home, const struct vi_member *entry)
     return 0;
 }
 
-/* What recovery has attached is given back. */
 int vi_release_members(struct vi_segment *home, bool clean)
 {
     int result = 0;
@@ -59,25 +62,29 @@ static bool is_mapped_here(const uint8_t uuid[16])
 /* A home may have been a member itself since; longer chains only a damaged file has. */
 #define HOMES_DEEP 8
 
-/* Mapping it rolls its members back, too.  NOLINTNEXTLINE(misc-no-recursion) */
-static int recover_home(const char *path, const struct vi_member *home, struct vista_info *info,
-                        int deep)
+/* Mapping it rolls its members back, too, and counts them.
+ * NOLINTNEXTLINE(misc-no-recursion) */
+static int recover_home(const char *path, const struct vi_member *home, int deep,
+                        struct vista_info *info)
 {
-    vista_segment *handle;
+    struct vi_segment *segment;
+    uint8_t uuid[16];
 
     if (deep == HOMES_DEEP)
         return vi_fail(EBADMSG,
                        "%s: damaged: it was open with the log of a segment that was, and "
                        "so on",
                        path);
-    handle = vi_map_segment(home->path, 0, 0, &vi_default_options, deep + 1);
-    if (handle == NULL)
+    segment = vi_map_segment(home->path, 0, 0, &vi_default_options, deep + 1);
+    if (segment == NULL)
         return vi_fail(errno, "%s: was open with the log of another segment: %s", path,
                        vi_error_message());
-    vista_info(handle, info);
-    if (vista_unmap(handle) != 0)
+    memcpy(uuid, segment->superblock.uuid, sizeof uuid);
+    info->rolled_back = segment->rolled_back;
+    info->finished = segment->finished;
+    if (vista_unmap(&segment->handle) != 0)
         return -1;
-    if (memcmp(info->uuid, home->uuid, sizeof info->uuid) == 0)
+    if (memcmp(uuid, home->uuid, sizeof uuid) == 0)
         return 0;
     return vi_fail(ENOENT, "%s: was open with the log of %s, which is another segment now", path,
                    home->path);
@@ -103,7 +110,7 @@ struct vi_segment *vi_after_home(struct vi_segment *segment, size_t size, unsign
     vi_close_segment(segment, false); /* so that home can open it */
     if (!known)
         vi_fail(EBADMSG, "%s: damaged: it does not say whose log it used", path);
-    if ((!known || recover_home(path, &home, &info, deep) != 0) && !(flags & VISTA_ACCEPT_TORN))
+    if ((!known || recover_home(path, &home, deep, &info) != 0) && !(flags & VISTA_ACCEPT_TORN))
         return NULL;
     segment = vi_open_segment(path, size, flags, options);
     if (segment != NULL) { /* it was part of what was rolled back there */

@@ -194,6 +194,8 @@ struct vi_segment *vi_open_segment(const char *path, size_t size, unsigned flags
 vista_segment *vista_map(const char *path, size_t size, unsigned flags,
                          const struct vista_map_options *options)
 {
+    struct vi_segment *segment;
+
     options = options != NULL ? options : &vi_default_options;
     if (path == NULL || *path == '\0')
         return vi_fail(EINVAL, "vista_map: no path"), NULL;
@@ -202,12 +204,13 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
     if (check_environment(&flags) != 0 || check_flags(path, size, flags) != 0 ||
         check_options(path, size, flags, options) != 0)
         return NULL;
-    return vi_map_segment(path, size, flags, options, 0);
+    segment = vi_map_segment(path, size, flags, options, 0);
+    return segment != NULL ? &segment->handle : NULL;
 }
 
 /* With arguments that make sense.  NOLINTNEXTLINE(misc-no-recursion) */
-vista_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
-                              const struct vista_map_options *options, int deep)
+struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
+                                  const struct vista_map_options *options, int deep)
 {
     struct vi_segment *segment = vi_open_segment(path, size, flags, options);
 
@@ -238,7 +241,7 @@ vista_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
     }
     segment->grows = flags & VISTA_GROW && segment->ranges == NULL;
     watch(segment, true);
-    return &segment->handle;
+    return segment;
 }
 
 int vista_unmap(vista_segment *handle)

@@ -16,8 +16,8 @@ struct vi_segment *vi_open_segment(const char *path, size_t size, unsigned flags
 int vi_close_segment(struct vi_segment *segment, bool clean);
 
 /* vista_map, with arguments that make sense, for the `deep`th home of a home. */
-vista_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
-                              const struct vista_map_options *options, int deep);
+struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
+                                  const struct vista_map_options *options, int deep);
 
 /* For vi_recover: opens a member that home's log names. */
 int vi_attach_member(struct vi_segment *home, const struct vi_member *entry);
