@@ -67,8 +67,9 @@ static void terminate(const struct vi_log *log, uintptr_t end)
     }
 }
 
-/* Begins a record that has room for an item of `size` bytes, in the next chunk if need be. */
-static int begin_record(struct vi_log *log, size_t size)
+/* Begins a record that has room for items of `size` bytes, in the next chunk if need be:
+ * its shape, with the items' place behind it. */
+static uint64_t *begin_record(struct vi_log *log, size_t size)
 {
     const size_t need = HEADER_MAX + size + TERMINATOR;
     uintptr_t at = log->cursor.next;
@@ -85,7 +86,7 @@ static int begin_record(struct vi_log *log, size_t size)
             chunk = vi_chunk_link(log->logs, log->slot, log->place.chunk, log->place.index + 1,
                                   sizeof *chunk + need, log->start.index != 0);
         if (chunk == NULL)
-            return -1;
+            return NULL;
         if (log->flushed < log->cursor.next)
             vi_flush(log->logs->persist, (void *)log->flushed, log->cursor.next - log->flushed);
         log->place = vi_chunk_place((uintptr_t)chunk, log->place.index + 1);
@@ -95,64 +96,95 @@ static int begin_record(struct vi_log *log, size_t size)
             __atomic_store_n(&log->cursor.limit1, vi_log_limit(log->place.end) | 1u,
                              __ATOMIC_RELAXED);
     }
-    log->record = (uint64_t *)at;
     if (log->first == NULL)
-        log->first = log->record;
-    *shape_of(log, log->record) = 0;
-    log->cursor.next = (uintptr_t)(shape_of(log, log->record) + 1);
-    log->items = 0;
-    return 0;
+        log->first = (uint64_t *)at;
+    return shape_of(log, (uint64_t *)at);
 }
 
-struct vi_mark vi_log_start(struct vi_log *log)
+/* The record with this shape ends at `end`; from here on it counts. */
+static void end_record(struct vi_log *log, uint64_t *shape, uint64_t *end)
 {
-    log->record = NULL;
-    log->first = NULL;
-    return (struct vi_mark){log->cursor.next, log->cursor.limit1, log->flushed, log->place};
-}
+    uint64_t *const record = shape - (shape_of(log, shape) - shape);
 
-int vi_log_add(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
-               const void *payload)
-{
-    const bool brief = kind == VI_KIND_UNDO && length > 0 && length <= VISTA_INLINE_LENGTH;
-    const size_t bytes = payload_size(kind, length), size = sizeof(uint64_t) + bytes;
-    uint64_t *item, *shape;
-
-    if (log->record == NULL || !brief || log->items == VISTA_INLINE_RANGES ||
-        log->place.end - log->cursor.next < size + TERMINATOR) {
-        vi_log_seal(log);
-        if (begin_record(log, size) != 0)
-            return -1;
-    }
-    shape = shape_of(log, log->record);
-    item = (uint64_t *)log->cursor.next;
-    log->cursor.next += size;
-    if (brief) {
-        *shape |= VISTA_SHORT | (uint64_t)length << VISTA_SHAPE_BITS * log->items++;
-    } else {
-        *shape = (uint64_t)kind << VI_KIND_SHIFT | length;
-        log->items = VISTA_INLINE_RANGES; /* it takes no more */
-    }
-    *item = address;
-    VISTA_COMPILER_BARRIER();
-    if (bytes != 0)
-        memcpy(item + 1, payload, kind == VI_KIND_UNDO ? length : bytes);
-    return 0;
-}
-
-void vi_log_seal(struct vi_log *log)
-{
-    uint64_t *record = log->record;
-
-    if (record == NULL)
-        return;
-    log->record = NULL;
+    log->cursor.next = (uintptr_t)end;
     terminate(log, log->cursor.next);
     VISTA_COMPILER_BARRIER();
     *record = log->cursor.stamp;
     if (log->logs->checked)
-        record[1] = record_check(log, record, log->cursor.next - (uintptr_t)(record + 2));
+        record[1] = record_check(log, record, log->cursor.next - (uintptr_t)shape);
     VISTA_COMPILER_BARRIER();
+}
+
+struct vi_mark vi_log_start(struct vi_log *log)
+{
+    log->first = NULL;
+    return (struct vi_mark){log->cursor.next, log->cursor.limit1, log->flushed, log->place};
+}
+
+/* A record of one item: of a kind with a payload, or a long range. */
+static int add_one(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
+                   const void *payload)
+{
+    const size_t bytes = payload_size(kind, length);
+    uint64_t *const shape = begin_record(log, sizeof *shape + bytes), *item = shape + 1;
+
+    if (shape == NULL)
+        return -1;
+    *shape = (uint64_t)kind << VI_KIND_SHIFT | length;
+    *item++ = address;
+    if (bytes != 0)
+        memcpy(item, payload, kind == VI_KIND_UNDO ? length : bytes);
+    end_record(log, shape, item + bytes / sizeof *item);
+    return 0;
+}
+
+/* A record of up to VISTA_INLINE_RANGES short ranges. */
+static int add_short(struct vi_log *log, const struct iovec *ranges, int count)
+{
+    uint64_t lengths = VISTA_SHORT, *shape, *item;
+    size_t size = 0;
+
+    for (int i = 0; i < count; i++) {
+        lengths |= (uint64_t)ranges[i].iov_len << VISTA_SHAPE_BITS * i;
+        size += VISTA_ITEM(ranges[i].iov_len);
+    }
+    shape = begin_record(log, size);
+    if (shape == NULL)
+        return -1;
+    *shape = lengths;
+    item = shape + 1;
+    for (int i = 0; i < count; i++) {
+        *item = (uintptr_t)ranges[i].iov_base;
+        memcpy(item + 1, ranges[i].iov_base, ranges[i].iov_len);
+        item += VISTA_ITEM(ranges[i].iov_len) / sizeof *item;
+    }
+    end_record(log, shape, item);
+    return 0;
+}
+
+static int add_long(struct vi_log *log, const struct iovec *range)
+{
+    const unsigned char *from = range->iov_base;
+    size_t piece;
+
+    for (size_t done = 0; done < range->iov_len; done += piece) {
+        piece = range->iov_len - done < VI_RECORD_MAX ? range->iov_len - done : VI_RECORD_MAX;
+        if (add_one(log, VI_KIND_UNDO, (uintptr_t)from + done, (uint32_t)piece, from + done) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int vi_log_add(struct vi_log *log, const struct iovec *ranges, int count)
+{
+    int run = 0;
+
+    while (run < count && run < VISTA_INLINE_RANGES &&
+           ranges[run].iov_len - 1 < VISTA_INLINE_LENGTH - 1)
+        run++;
+    if (run == 0)
+        return add_long(log, ranges) != 0 ? -1 : 1;
+    return add_short(log, ranges, run) != 0 ? -1 : run;
 }
 
 static void make_void(const struct vi_log *log, uint64_t *record)
@@ -177,25 +209,15 @@ void vi_log_rewind(struct vi_log *log, const struct vi_mark *mark)
     log->place = mark->place;
 }
 
-static int append_one(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
-                      const void *payload)
-{
-    vi_log_start(log);
-    if (vi_log_add(log, kind, address, length, payload) != 0)
-        return -1;
-    vi_log_seal(log);
-    return 0;
-}
-
 int vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length, const void *image)
 {
-    return append_one(log, VI_KIND_UNDO, address, length, image);
+    return add_one(log, VI_KIND_UNDO, address, length, image);
 }
 
 int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
                   const void *payload)
 {
-    if (append_one(log, kind, address, length, payload) != 0)
+    if (add_one(log, kind, address, length, payload) != 0)
         return -1;
     if (log->effect_count < VI_EFFECTS_KEPT) {
         const uint64_t *item =

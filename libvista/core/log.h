@@ -77,10 +77,7 @@ struct vi_log {
      * and settle is found here, without a walk. */
     struct vi_record effects[VI_EFFECTS_KEPT];
     uint32_t effect_count; /* all, kept or not */
-    /* While items are added: */
-    uint64_t *record; /* that they go to; NULL: none yet */
-    unsigned items;   /* in it */
-    uint64_t *first;  /* record since vi_log_start */
+    uint64_t *first;       /* record since vi_log_start */
 };
 
 /* What a kind of record means.  A NULL function: nothing to do. */
@@ -135,17 +132,16 @@ int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint
 int vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length, const void *image);
 
 /*
- * Several that share records, and count all or not at all: vi_log_start; vi_log_add for
- * each; vi_log_seal or, when one could not be added, vi_log_rewind.
+ * Ranges that count all or not at all: after vi_log_start, vi_log_add appends one or more of
+ * the first of them and returns how many; -1 with ENOSPC, and then vi_log_rewind takes back
+ * what was added since.
  */
 struct vi_mark {
     uintptr_t next, limit1, flushed;
     struct vi_place place;
 };
 struct vi_mark vi_log_start(struct vi_log *log);
-int vi_log_add(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
-               const void *payload);
-void vi_log_seal(struct vi_log *log);
+int vi_log_add(struct vi_log *log, const struct iovec *ranges, int count);
 void vi_log_rewind(struct vi_log *log, const struct vi_mark *mark);
 
 /* The commit goes out of line. */

@@ -46,10 +46,10 @@ static bool is_present(const struct vi_pages *pages, const struct vi_page *entry
 
 static bool grow(struct vi_pages *pages)
 {
-    struct vi_pages larger = {.capacity = pages->capacity ? 2 * pages->capacity : FIRST_CAPACITY,
-                              .used = pages->used,
-                              .generation = pages->generation ? pages->generation : 1};
+    struct vi_pages larger = *pages;
 
+    larger.capacity = pages->capacity ? 2 * pages->capacity : FIRST_CAPACITY;
+    larger.generation = pages->generation ? pages->generation : 1;
     larger.table = vi_reserve(larger.capacity * sizeof *larger.table);
     if (larger.table == NULL)
         return false;
@@ -81,6 +81,7 @@ static struct vi_page *make(struct vi_pages *pages, uint64_t page)
 
 void vi_pages_clear(struct vi_pages *pages)
 {
+    pages->line_count = 0;
     if (pages->used == 0)
         return;
     pages->used = 0;
@@ -148,25 +149,62 @@ static void flush_lines(const struct vi_persist *persist, uintptr_t page, uint64
     }
 }
 
-void vi_pages_flush(struct vi_pages *pages, const struct vi_persist *persist, const void *address,
-                    size_t length)
+/* The lines of a page from `at` to before `end` that are not flushed yet; they are now. */
+static uint64_t take_lines(struct vi_pages *pages, uintptr_t at, uintptr_t end)
 {
-    const uintptr_t end = (uintptr_t)address + length;
+    const uintptr_t page = at / VI_PAGE * VI_PAGE;
+    const unsigned first = (unsigned)((at - page) / VI_LINE);
+    const uintptr_t stop = end - page < VI_PAGE ? end - page : VI_PAGE;
+    const unsigned lines = (unsigned)((stop - 1) / VI_LINE) - first + 1;
+    uint64_t mask = (lines == 64 ? ~(uint64_t)0 : ((uint64_t)1 << lines) - 1) << first;
+    struct vi_page *entry = make(pages, at / VI_PAGE);
 
-    if (!persist->flushes)
-        return;
-    for (uintptr_t at = (uintptr_t)address; at < end; at = (at / VI_PAGE + 1) * VI_PAGE) {
-        const uintptr_t page = at / VI_PAGE * VI_PAGE;
-        const unsigned first = (unsigned)((at - page) / VI_LINE);
-        const uintptr_t stop = end - page < VI_PAGE ? end - page : VI_PAGE;
-        const unsigned lines = (unsigned)((stop - 1) / VI_LINE) - first + 1;
-        uint64_t mask = (lines == 64 ? ~(uint64_t)0 : ((uint64_t)1 << lines) - 1) << first;
-        struct vi_page *entry = make(pages, at / VI_PAGE);
+    if (entry != NULL) {
+        mask &= ~entry->flushed;
+        entry->flushed |= mask;
+    }
+    return mask;
+}
 
-        if (entry != NULL) {
-            mask &= ~entry->flushed;
-            entry->flushed |= mask;
-        }
-        flush_lines(persist, page, mask);
+/* Line by line, few as they are. */
+static void flush_few(struct vi_pages *pages, const struct vi_persist *persist, uintptr_t at,
+                      uintptr_t end)
+{
+    for (uintptr_t line = at & ~(uintptr_t)(VI_LINE - 1); line < end; line += VI_LINE) {
+        const uintptr_t *seen = pages->lines, *const stop = seen + pages->line_count;
+
+        while (seen != stop && *seen != line)
+            seen++;
+        if (seen != stop)
+            continue;
+        pages->lines[pages->line_count++] = line;
+        persist->ops.flush((void *)line, VI_LINE);
+    }
+}
+
+static void flush_many(struct vi_pages *pages, const struct vi_persist *persist, uintptr_t at,
+                       uintptr_t end)
+{
+    if (pages->line_count <= VI_LINES_KEPT)
+        for (unsigned i = 0; i < pages->line_count; i++)
+            take_lines(pages, pages->lines[i], pages->lines[i] + 1);
+    pages->line_count = VI_LINES_KEPT + 1;
+    for (; at < end; at = (at / VI_PAGE + 1) * VI_PAGE)
+        flush_lines(persist, at / VI_PAGE * VI_PAGE, take_lines(pages, at, end));
+}
+
+void vi_pages_flush(struct vi_pages *pages, const struct vi_persist *persist,
+                    const struct iovec *ranges, unsigned count)
+{
+    for (unsigned i = 0; persist->flushes && i < count; i++) {
+        const uintptr_t at = (uintptr_t)ranges[i].iov_base;
+        const size_t length = ranges[i].iov_len;
+
+        if (length == 0)
+            continue;
+        if (length / VI_LINE + 2 + pages->line_count <= VI_LINES_KEPT)
+            flush_few(pages, persist, at, at + length);
+        else
+            flush_many(pages, persist, at, at + length);
     }
 }

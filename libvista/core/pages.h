@@ -11,10 +11,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "media/persist.h"
 
+#define VI_LINES_KEPT 24
+
 struct vi_pages {
+    uintptr_t lines[VI_LINES_KEPT]; /* flushed: the first few, quicker looked at one by one */
+    unsigned line_count;            /* more than are kept: the table has them */
     struct vi_page *table; /* open addressing; entries of other generations are empty */
     size_t capacity;       /* a power of two, or 0 */
     size_t used;
@@ -29,8 +34,8 @@ void vi_pages_release(struct vi_pages *pages);
 bool vi_pages_declared(const struct vi_pages *pages, const void *address, size_t length);
 void vi_pages_declare(struct vi_pages *pages, const void *address, size_t length);
 
-/* Flushes the lines of the range that this has not flushed yet. */
-void vi_pages_flush(struct vi_pages *pages, const struct vi_persist *persist, const void *address,
-                    size_t length);
+/* Flushes the lines of the ranges that this has not flushed yet. */
+void vi_pages_flush(struct vi_pages *pages, const struct vi_persist *persist,
+                    const struct iovec *ranges, unsigned count);
 
 #endif

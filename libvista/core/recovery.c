@@ -73,15 +73,20 @@ void vi_flush_items(struct vi_segment *segment, struct vi_walk *walk, struct vi_
 
     while (vi_next_item(segment, walk, &item)) {
         uint64_t offset, length;
+        struct iovec range;
 
         if (item.handler == NULL || !(kinds >> item.record->kind & 1))
             continue;
         if (extents && item.handler->extent != NULL &&
-            item.handler->extent(item.context, item.record, &offset, &length))
-            vi_pages_flush(pages, &segment->persist, item.owner->map.data + offset, length);
-        if (item.handler->word != NULL)
-            vi_pages_flush(pages, &segment->persist, item.handler->word(item.context, item.record),
-                           sizeof(uint64_t));
+            item.handler->extent(item.context, item.record, &offset, &length)) {
+            range = (struct iovec){item.owner->map.data + offset, length};
+            vi_pages_flush(pages, &segment->persist, &range, 1);
+        }
+        if (item.handler->word != NULL) {
+            range.iov_base = item.handler->word(item.context, item.record);
+            range.iov_len = sizeof(uint64_t);
+            vi_pages_flush(pages, &segment->persist, &range, 1);
+        }
     }
 }
 

@@ -242,13 +242,19 @@ void vi_tx_thread_exit(void *cache_of_thread)
 /* The segment that a range is in, or NULL. */
 static struct vi_segment *check_range(const struct vi_tx *tx, const struct iovec *range)
 {
-    struct vi_segment *home = tx->segment, *owner = vi_group_find(home, range->iov_base);
-    uint64_t offset, size;
+    struct vi_segment *owner = tx->segment;
+    uint64_t offset = (uintptr_t)range->iov_base - (uintptr_t)owner->map.data;
+    uint64_t size = vi_segment_size(owner);
 
-    if (owner == NULL) /* an empty range may be at the end */
-        owner = home;
-    offset = (uintptr_t)range->iov_base - (uintptr_t)owner->map.data;
-    size = vi_segment_size(owner);
+    if (offset > size && owner->members != NULL) { /* an empty range may be at the end */
+        struct vi_segment *member = vi_group_find(owner, range->iov_base);
+
+        if (member != NULL) {
+            owner = member;
+            offset = (uintptr_t)range->iov_base - (uintptr_t)owner->map.data;
+            size = vi_segment_size(owner);
+        }
+    }
     if (offset <= size && range->iov_len <= size - offset)
         return owner;
     return vi_fail(EINVAL, "range %p + %zu is not inside the %zu bytes of %s at %p",
@@ -257,31 +263,23 @@ static struct vi_segment *check_range(const struct vi_tx *tx, const struct iovec
            NULL;
 }
 
-/* A range of VISTA_INLINE_LENGTH or more need not be logged again. */
-static bool is_logged(const struct vi_tx *tx, const struct iovec *range)
+static bool is_long(const struct iovec *range)
 {
-    return range->iov_len >= VISTA_INLINE_LENGTH &&
-           vi_pages_declared(&tx->pages, range->iov_base, range->iov_len);
+    return range->iov_len >= VISTA_INLINE_LENGTH;
 }
 
-static int log_range(struct vi_tx *tx, const struct iovec *range)
+/* Is it a range that need not be logged again? */
+static bool is_logged(const struct vi_tx *tx, const struct iovec *range)
 {
-    const unsigned char *from = range->iov_base;
-    size_t piece;
-
-    for (size_t done = 0; done < range->iov_len; done += piece) {
-        piece = range->iov_len - done < VI_RECORD_MAX ? range->iov_len - done : VI_RECORD_MAX;
-        if (vi_log_add(&tx->log, VI_KIND_UNDO, (uintptr_t)from + done, (uint32_t)piece,
-                       from + done) != 0)
-            return -1;
-    }
-    return 0;
+    return is_long(range) && vi_pages_declared(&tx->pages, range->iov_base, range->iov_len);
 }
 
 int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
 {
+    const struct vi_mark mark = vi_log_start(&tx->log);
     struct vi_segment *owner = tx->segment;
-    struct vi_mark mark;
+    unsigned kept = tx->range_count;
+    int added;
 
     for (int i = 0; i < count; i++) {
         owner = check_range(tx, &ranges[i]);
@@ -291,24 +289,22 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
                              ranges[i].iov_len) != 0))
             return -1;
     }
-    mark = vi_log_start(&tx->log);
-    for (int i = 0; i < count; i++)
-        if (!is_logged(tx, &ranges[i]) && log_range(tx, &ranges[i]) != 0) {
+    for (int i = 0; i < count; i += added) {
+        added = is_logged(tx, &ranges[i]) ? 1 : vi_log_add(&tx->log, &ranges[i], count - i);
+        if (added < 0) {
             vi_log_rewind(&tx->log, &mark);
             return -1;
         }
-    vi_log_seal(&tx->log);
-    for (int i = 0; i < count; i++) {
-        if (is_logged(tx, &ranges[i]))
-            continue;
-        if (tx->range_count < VI_RANGES_KEPT)
-            tx->ranges[tx->range_count] = ranges[i];
-        tx->range_count++;
-        if (ranges[i].iov_len >= VISTA_INLINE_LENGTH) { /* only now that all are logged */
+        for (int k = i; k < i + added; k++, kept++)
+            if (kept < VI_RANGES_KEPT)
+                tx->ranges[kept] = ranges[k];
+    }
+    tx->range_count = kept;
+    for (int i = 0; i < count; i++)
+        if (is_long(&ranges[i])) { /* only now that all are logged */
             vi_pages_declare(&tx->pages, ranges[i].iov_base, ranges[i].iov_len);
             vi_log_end_out_of_line(&tx->log); /* which forgets them */
         }
-    }
     vi_log_flush(&tx->log);
     if (!is_gated(owner))
         vi_tx_face(tx, owner); /* the next range is likely to be there, and inlined */
@@ -381,10 +377,11 @@ static void flush_effects(struct vi_tx *tx)
         vi_flush_effects(tx->segment, &tx->log, &tx->pages, false);
         return;
     }
-    for (unsigned i = 0; i < tx->range_count; i++)
-        vi_pages_flush(&tx->pages, persist, tx->ranges[i].iov_base, tx->ranges[i].iov_len);
-    vi_walk_effects(&walk, &tx->log);
-    vi_flush_items(tx->segment, &walk, &tx->pages, ~tx->segment->deferred, true);
+    vi_pages_flush(&tx->pages, persist, tx->ranges, tx->range_count);
+    if (tx->log.kinds != 0) {
+        vi_walk_effects(&walk, &tx->log);
+        vi_flush_items(tx->segment, &walk, &tx->pages, ~tx->segment->deferred, true);
+    }
     vi_fence(persist);
 }
 
