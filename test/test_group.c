@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/crc32c.h"
@@ -521,6 +522,24 @@ START_TEST(missing_home)
 }
 END_TEST
 
+/* What is only to be recovered need not lie where it belongs. */
+START_TEST(occupied_address)
+{
+    void *place;
+
+    left_open();
+    place = (void *)test_superblock(path[_i], test_superblock_current(path[_i])).address;
+    ck_assert_ptr_eq(
+        mmap(place, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
+        place);
+    ck_assert_uint_eq(value_of(1 - _i), TOTAL / SEGMENTS);
+    NULLS(vista_map(path[_i], 0, 0, NULL), EADDRINUSE, path[_i]);
+    OK(munmap(place, 4096));
+    for (int i = 0; i < SEGMENTS; i++)
+        ck_assert_uint_eq(value_of(i), TOTAL / SEGMENTS);
+}
+END_TEST
+
 /* Two files that name each other as home are refused, as one that names none. */
 START_TEST(homes_in_a_circle)
 {
@@ -600,6 +619,7 @@ int main(void)
     tcase_add_test(tests, refusals);
     tcase_add_loop_test(tests, missing_member, 0, 2);
     tcase_add_loop_test(tests, missing_home, 0, 2);
+    tcase_add_loop_test(tests, occupied_address, 0, 2);
     tcase_add_test(tests, homes_in_a_circle);
     tcase_add_test(tests, locked_member);
     tcase_add_loop_test(kills, killed, 0, 3);

@@ -10,10 +10,12 @@
 #include "base/error.h"
 #include "core/transaction.h"
 
-/* The member of an entry, recovered by its own log; NULL with errno. */
+/* The member of an entry, recovered by its own log; NULL with errno.  To be recovered, a
+ * segment need not lie where it belongs. */
 static struct vi_segment *open_member(const struct vi_member *entry, unsigned flags)
 {
-    struct vi_segment *segment = vi_open_segment(entry->path, 0, flags, &vi_default_options);
+    struct vi_segment *segment =
+        vi_open_segment(entry->path, 0, flags | VISTA_ANY_ADDRESS, &vi_default_options);
 
     if (segment == NULL)
         return NULL;
@@ -75,7 +77,7 @@ static int recover_home(const char *path, const struct vi_member *home, int deep
                        "%s: damaged: it was open with the log of a segment that was, and "
                        "so on",
                        path);
-    segment = vi_map_segment(home->path, 0, 0, &vi_default_options, deep + 1);
+    segment = vi_map_segment(home->path, 0, VISTA_ANY_ADDRESS, &vi_default_options, deep + 1);
     if (segment == NULL)
         return vi_fail(errno, "%s: was open with the log of another segment: %s", path,
                        vi_error_message());
