@@ -146,11 +146,13 @@ static int run_steps(struct vi_check *check)
     return 0;
 }
 
-/* Compares what may never differ between the copies. */
+/* Compares what may never differ between the copies.  That it is a member may: it was killed
+ * while it became one. */
 static bool same_segment(const struct vi_superblock *a, const struct vi_superblock *b)
 {
     return memcmp(a->uuid, b->uuid, sizeof a->uuid) == 0 && a->address == b->address &&
-           a->max_size == b->max_size && a->features_must == b->features_must &&
+           a->max_size == b->max_size &&
+           ((a->features_must ^ b->features_must) & ~(uint64_t)VI_MUST_MEMBER) == 0 &&
            a->data_offset == b->data_offset;
 }
 
