@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "media/persist.h"
 #include "memory.h"
 #include "program.h"
@@ -25,7 +26,8 @@
 
 static const char *const class_names[] = {"probe", "kill", "line", "eadr"};
 
-static const struct scenario *const groups[] = {range_scenarios, heap_scenarios, file_scenarios};
+static const struct scenario *const groups[] = {range_scenarios, heap_scenarios, file_scenarios,
+                                                group_scenarios};
 
 static struct {
     const char *scenario;
@@ -54,7 +56,7 @@ static void run_once(const struct scenario *scenario, unsigned class, uint64_t s
              scenario->name, class_names[class], (unsigned long long)seed);
     states.rerun = rerun;
     states.seed = seed;
-    states.on = states.through_files = states.copied = states.created = false;
+    states.on = states.through_files = states.whole = states.copied = states.created = false;
     run.seed = seed;
     run.class = (enum vista_class) class;
     /* Who recovers may have another class than who wrote the log. */
@@ -70,7 +72,7 @@ static void run_once(const struct scenario *scenario, unsigned class, uint64_t s
 
 /* ---- All --------------------------------------------------------------- */
 
-#define COUNTED 128
+#define COUNTED 192
 #define JOBS 16
 
 struct counted {
@@ -275,7 +277,7 @@ static void read_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static const struct vi_persist_ops ops = {memory_flush, memory_fence, memory_sync};
+    static const struct vi_persist_ops ops = {memory_flush, memory_fence, files_sync};
     const double began = now();
     bool good;
 

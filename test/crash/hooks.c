@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * What the instrumented objects call instead of the thread sanitizer's runtime, and
- * instead of some functions of the C library (interpose.h).
+ * instead of what stores in the C library (interpose.h).
  */
-#include <errno.h>
-#include <fcntl.h>
+#include "hooks.h"
+
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
-#include "hooks.h"
 #include "memory.h"
 
 /* ---- Stores ------------------------------------------------------------ */
@@ -109,6 +106,14 @@ NAMED(void, hook_fence, __tsan_atomic_thread_fence, int order)
         memory_store(at, sizeof *at); \
         return __atomic_compare_exchange_n(at, old, value, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
     }
+/* As clang has it. */
+#define EXCHANGE_VALUE(bits) \
+    NAMED(uint##bits##_t, hook_exchange_value##bits, __tsan_atomic##bits##_compare_exchange_val, \
+          uint##bits##_t *at, uint##bits##_t old, uint##bits##_t value, int yes, int no) \
+    { \
+        hook_exchange_strong##bits(at, &old, value, yes, no); \
+        return old; \
+    }
 #define ATOMICS(bits) \
     LOAD(bits) \
     STORE(bits) \
@@ -118,7 +123,8 @@ NAMED(void, hook_fence, __tsan_atomic_thread_fence, int order)
     MODIFY(bits, fetch_add) \
     MODIFY(bits, fetch_sub) \
     EXCHANGE(bits, strong) \
-    EXCHANGE(bits, weak)
+    EXCHANGE(bits, weak) \
+    EXCHANGE_VALUE(bits)
 ATOMICS(8)
 ATOMICS(16)
 ATOMICS(32)
@@ -140,88 +146,6 @@ void *crash_memset(void *to, int value, size_t length)
 {
     memory_store(to, length);
     return memset(to, value, length);
-}
-
-/* ---- The system -------------------------------------------------------- */
-
-struct hooks hooks;
-
-void *crash_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
-{
-    void *got;
-
-    if (memory.registering && address == NULL && fd < 0)
-        address = (void *)PART(META); /* but a hint: nothing else is there */
-    got = mmap(address, length, protection, flags, fd, offset);
-    if (memory.registering && fd >= 0 && got != MAP_FAILED) {
-        struct stat st;
-
-        if (fstat(fd, &st) == 0) {
-            hooks.device = st.st_dev;
-            hooks.inode = st.st_ino;
-        }
-        memory_register(got, length, fd, (uint64_t)offset);
-    }
-    return got;
-}
-
-/* Nothing is protected: scenarios say where a store would fault. */
-int crash_mprotect(void *address, size_t length, int protection)
-{
-    (void)address;
-    (void)length;
-    (void)protection;
-    return 0;
-}
-
-int crash_posix_fallocate(int fd, off_t offset, off_t length)
-{
-    if (hooks.no_space && memory.current == LIVE)
-        return ENOSPC;
-    return posix_fallocate(fd, offset, length);
-}
-
-int crash_fallocate(int fd, int mode, off_t offset, off_t length)
-{
-    const int result = fallocate(fd, mode, offset, length);
-
-    if (result == 0 && fd == memory.fd)
-        memory_punched((uint64_t)offset, (uint64_t)length);
-    return result;
-}
-
-/* The copies that recovery is tried on pass for the file itself, so that it is the
- * plain way of vista_map that they go. */
-static void pretend(struct stat *st)
-{
-    if (hooks.pretend && memory.current == NO_WORLD) {
-        st->st_dev = hooks.device;
-        st->st_ino = hooks.inode;
-    }
-}
-
-int crash_fstat(int fd, struct stat *st)
-{
-    const int result = fstat(fd, st);
-
-    pretend(st);
-    return result;
-}
-
-int crash_stat(const char *path, struct stat *st)
-{
-    const int result = stat(path, st);
-
-    pretend(st);
-    return result;
-}
-
-/* The same numbers at each run: a state found twice is counted once. */
-ssize_t crash_getrandom(void *to, size_t length, unsigned flags)
-{
-    (void)flags;
-    memset(to, 0x5a, length);
-    return (ssize_t)length;
 }
 
 int crash_mutex_lock(pthread_mutex_t *mutex)

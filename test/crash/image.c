@@ -11,70 +11,80 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/arena.h"
+#include "api/segments.h"
+#include "core/process.h"
 #include "core/transaction.h"
-#include "heap/heap.h"
+#include "files.h"
 #include "hooks.h"
-#include "memory.h"
 
-static struct vi_segment images[WORLDS];
+static enum vista_class recovery; /* class that it runs in */
+static struct vi_segment *images[WORLDS];
 
-static void *none(void *context)
+/* ---- Another process --------------------------------------------------- */
+
+/* Who recovers has nothing of what the process that died had mapped. */
+struct other {
+    int current, error;
+    unsigned thread;
+    enum vista_class class;
+    struct vi_segment *mapped;
+    struct vista_thread_cache cache;
+};
+
+static struct other become(int world)
 {
-    return context;
+    struct vi_process *process = vi_process();
+    const struct other before = {.current = memory.current,
+                                 .error = errno,
+                                 .thread = memory.thread,
+                                 .class = process->force_class,
+                                 .mapped = process->mapped,
+                                 .cache = vista_thread_cache};
+
+    memory.current = world;
+    memory.thread = 0;
+    process->force_class = recovery;
+    process->mapped = NULL;
+    vista_thread_cache = (struct vista_thread_cache){0};
+    return before;
 }
 
-static void no_reclaim(void *context)
+static void go_back(struct other before)
 {
-    none(context);
+    struct vi_process *process = vi_process();
+
+    memory_complete();
+    memory.current = before.current;
+    memory.thread = before.thread;
+    process->force_class = before.class;
+    process->mapped = before.mapped;
+    vista_thread_cache = before.cache;
+    errno = before.error;
 }
 
-/* As vista_map wires them (api/segments.c). */
-static void wire_heap(struct vi_segment *segment)
+static bool refuse(struct trial *trial, const char *why)
+{
+    trial->why = why;
+    return false;
+}
+
+static void find_in(const struct vi_segment *segment, struct found *found)
 {
     const struct vi_superblock *s = &segment->superblock;
-    unsigned char *meta = segment->map.meta + s->heap_offset;
-    const struct vi_heap_place place = {
-        .header = (struct vi_heap_header *)meta,
-        .descriptors = (uint64_t *)(meta + VI_PAGE),
-        .marks = meta + VI_PAGE + vi_superblock_units(s) * sizeof(uint64_t),
-        .base = segment->map.data,
-        .size = s->size,
-        .max_size = s->max_size,
-        .persist = &segment->persist,
-        .path = segment->path,
-        .reclaim = no_reclaim,
-        .context = segment,
-    };
 
-    segment->heap = vi_heap_open(&place);
-    for (unsigned kind = VI_KIND_UNDO + 1; kind < VI_KINDS; kind++) {
-        segment->kinds[kind].handler = &vi_heap_handlers[kind];
-        segment->kinds[kind].context = segment->heap;
-        segment->deferred |= (uint32_t)vi_heap_handlers[kind].deferred << kind;
-    }
+    *found = (struct found){.size = segment->map.data_size,
+                            .data = segment->map.data,
+                            .heap = s->heap_offset != 0 ? segment->map.meta + s->heap_offset : NULL,
+                            .descriptors = vi_superblock_units(s)};
 }
 
-void image_open(const vista_segment *handle, enum vista_class class)
+/* ---- A log alone ------------------------------------------------------- */
+
+void image_open(enum vista_class class)
 {
-    const struct vi_segment *live = (const struct vi_segment *)handle;
-
     image_close();
+    recovery = class;
     for (int w = IMAGE; w < WORLDS; w++) {
-        struct vi_segment *segment = &images[w];
-
-        memset(segment, 0, sizeof *segment);
-        strcpy(segment->path, "image");
-        segment->file = (struct vi_file){.path = segment->path, .fd = -1};
-        segment->superblock = live->superblock;
-        segment->map = live->map;
-        segment->map.meta = worlds[w].region[META].base;
-        segment->map.data = worlds[w].region[DATA].base;
-        vi_persist_init(&segment->persist, class);
-        segment->kinds[VI_KIND_UNDO].handler = &vi_undo_handler;
-        segment->kinds[VI_KIND_UNDO].context = segment;
-        if (segment->superblock.heap_offset != 0)
-            wire_heap(segment);
         worlds[w].exact = class != VISTA_CLASS_LINE;
         worlds[w].touch_only = w == SECOND;
     }
@@ -83,60 +93,117 @@ void image_open(const vista_segment *handle, enum vista_class class)
 void image_close(void)
 {
     for (int w = IMAGE; w < WORLDS; w++) {
-        if (images[w].heap != NULL)
-            vi_heap_close(images[w].heap);
-        images[w].heap = NULL;
+        const struct other before = become(w);
+
+        if (images[w] != NULL)
+            vi_close_segment(images[w], false);
+        images[w] = NULL;
+        go_back(before);
     }
 }
 
-static void find_in(const struct vi_superblock *s, const unsigned char *meta,
-                    const unsigned char *data, struct found *found)
+/* Mapped once: what recovery needs of it does not change. */
+static struct vi_segment *image_of(int w)
 {
-    *found = (struct found){.data = data,
-                            .heap = s->heap_offset != 0 ? meta + s->heap_offset : NULL,
-                            .units = s->size / VI_UNIT,
-                            .descriptors = vi_superblock_units(s)};
+    if (images[w] == NULL) {
+        files_die(w);
+        images[w] = vi_open_segment(files_path(0), 0, VISTA_ANY_ADDRESS, &vi_default_options);
+    }
+    return images[w];
 }
 
-bool image_recover(int w, struct found *found)
+bool image_recover_log(int w, struct trial *trial)
 {
-    struct vi_segment *segment = &images[w];
-    const int error = errno, before = memory.current;
-    const unsigned thread = memory.thread;
-    bool good;
+    const struct other before = become(w);
+    struct vi_segment *segment = image_of(w);
+    bool good = segment != NULL;
 
-    memory.current = w;
-    memory.thread = 0;
-    good = vi_logs_open(&segment->logs, segment->map.meta, &segment->superblock, &segment->file,
-                        &segment->persist) == 0 &&
-           vi_recover(segment, NULL) == 0;
-    vi_logs_close(&segment->logs);
-    memory_complete();
-    if (good && w == IMAGE && !worlds[w].touch_only && !worlds[w].exact)
+    if (good) {
+        vi_logs_close(&segment->logs);
+        good = vi_logs_open(&segment->logs, segment->map.meta, &segment->superblock, &segment->file,
+                            &segment->persist) == 0 &&
+               vi_recover(segment, NULL) == 0;
+        memory_complete();
+        find_in(segment, &trial->found[0]);
+    }
+    if (!good)
+        trial->why = vista_errormsg();
+    else if (w == IMAGE && !worlds[w].exact)
         memory.point(&worlds[w]); /* what recovery leaves unfenced */
-    memory.current = before;
-    memory.thread = thread;
-    errno = error;
-    find_in(&segment->superblock, segment->map.meta, segment->map.data, found);
+    go_back(before);
     return good;
 }
 
-void image_of_live(const vista_segment *handle, struct found *found)
-{
-    const struct vi_segment *live = (const struct vi_segment *)handle;
+/* ---- Whatever vista_map does ------------------------------------------- */
 
-    find_in(&live->superblock, live->map.meta, live->map.data, found);
+static const int orders[ORDERS][FILES] = {{0, 1, 2}, {1, 0, 2}, {2, 1, 0},
+                                          {0, 2, 1}, {1, 2, 0}, {2, 0, 1}};
+
+static bool is_clean(int file)
+{
+    struct vi_superblock superblock;
+    struct vi_file opened;
+    bool clean = false;
+
+    if (vi_file_open(&opened, files_path(file), VISTA_READ_ONLY, 0, 0) == 0) {
+        clean = vi_superblock_read(&opened, true, &superblock) == 0 && superblock.clean;
+        vi_file_close(&opened);
+    }
+    return clean;
 }
 
-/* ---- Through a file ---------------------------------------------------- */
+static bool check_unclean(struct trial *trial)
+{
+    for (int file = 0; file < trial->files; file++)
+        if (!(trial->may_be_clean >> file & 1) && is_clean(file))
+            return refuse(trial, "a superblock says clean while the segment is open");
+    return true;
+}
 
-static char copy[256];
+static bool map_all(struct trial *trial, vista_segment **segments, unsigned flags)
+{
+    for (int i = 0; i < FILES; i++) {
+        const int file = orders[trial->order % ORDERS][i];
+
+        if (file >= trial->files)
+            continue;
+        segments[file] = vista_map(files_path(file), flags & VISTA_CREATE ? trial->size : 0,
+                                   flags | VISTA_ANY_ADDRESS, NULL);
+        if (segments[file] == NULL)
+            return refuse(trial, vista_errormsg());
+        find_in((struct vi_segment *)segments[file], &trial->found[file]);
+    }
+    return true;
+}
+
+static void drop_all(vista_segment **segments)
+{
+    for (int file = 0; file < FILES; file++)
+        if (segments[file] != NULL)
+            vi_close_segment((struct vi_segment *)segments[file], false);
+}
+
+bool image_recover_all(int w, struct trial *trial)
+{
+    const struct other before = become(w);
+    vista_segment *segments[FILES] = {NULL};
+    bool good;
+
+    files_die(w);
+    good = check_unclean(trial) && map_all(trial, segments, 0);
+    memory_complete();
+    drop_all(segments);
+    go_back(before);
+    return good;
+}
+
+/* ---- Through real files ------------------------------------------------ */
+
 static uint64_t *pages; /* offsets of those that were stored to since the creation */
 static size_t page_count, lines_seen;
 
-void image_file_reset(const char *path)
+void image_reset(void)
 {
-    snprintf(copy, sizeof copy, "%s", path);
     page_count = lines_seen = 0;
 }
 
@@ -150,7 +217,7 @@ static void collect_pages(void)
 
         while (i > 0 && pages[i - 1] != page)
             i--;
-        if (i > 0)
+        if (i > 0 || REGION_OF(live->lines[lines_seen]->at) % AREAS == INODE)
             continue;
         if (page_count % 64 == 0)
             pages = realloc(pages, (page_count + 64) * sizeof *pages);
@@ -158,98 +225,81 @@ static void collect_pages(void)
     }
 }
 
-static bool write_copy(uint64_t size)
+static bool write_copy(int file)
 {
-    const struct region *region = worlds[IMAGE].region;
-    const int fd = open(copy, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    bool good = fd >= 0 && ftruncate(fd, (off_t)size) == 0;
+    const struct region *region = &worlds[IMAGE].region[REGION(file, 0)];
+    const uint64_t length = files_length(IMAGE, file), first = (uint64_t)file << FILE_SHIFT;
+    const int fd = open(files_real_path(file), O_RDWR | O_CREAT | O_TRUNC, 0600);
+    bool good = fd >= 0 && ftruncate(fd, (off_t)length) == 0;
 
-    collect_pages();
     for (size_t i = 0; i < page_count && good; i++) {
-        const int r = pages[i] < region[META].size ? META : DATA;
+        const uint64_t offset = pages[i] - first;
+        const int area = offset < region[META].size ? META : DATA;
 
-        good = pwrite(fd, region[r].base + (pages[i] - region[r].offset), PAGE, (off_t)pages[i]) ==
-               PAGE;
+        if (offset < length)
+            good = pwrite(fd, region[area].base + (pages[i] - region[area].offset), PAGE,
+                          (off_t)offset) == PAGE;
     }
     if (fd >= 0)
         close(fd);
     return good;
 }
 
-static bool is_clean(void)
+static bool copy_all(struct trial *trial)
 {
-    struct vi_file file = {.path = copy, .fd = open(copy, O_RDONLY), .size = UINT64_MAX};
-    struct vi_superblock superblock;
-    const bool clean = vi_superblock_read(&file, true, &superblock) == 0 && superblock.clean;
-
-    close(file.fd);
-    return clean;
+    collect_pages();
+    for (int file = 0; file < trial->files; file++) {
+        if (!write_copy(file))
+            return refuse(trial, "the copy cannot be written");
+        if (trial->created && vista_check(files_path(file), 0, NULL, NULL) != 0)
+            return refuse(trial, vista_errormsg());
+    }
+    return true;
 }
 
-static bool refuse(struct trial *trial, const char *why)
+/* They go on to work. */
+static bool use_all(struct trial *trial, vista_segment **segments)
 {
-    trial->why = why;
-    return false;
+    for (int file = 0; file < trial->files; file++) {
+        vista_tx *tx = vista_begin_transaction(segments[file], 0);
+
+        if (tx == NULL || vista_end_transaction(tx, 0) != 0)
+            return refuse(trial, vista_errormsg());
+        if (vista_unmap(segments[file]) != 0)
+            return refuse(trial, vista_errormsg());
+        segments[file] = NULL;
+    }
+    return true;
 }
 
-/* What is there is right, and goes on to work. */
-static bool judge_copy(struct trial *trial, vista_segment *segment)
+static bool try_files(struct trial *trial, const char *(*judge)(const struct trial *trial))
 {
-    const bool same_size = vista_size(segment) == trial->size;
-    struct found found;
-    bool good = false;
-    vista_tx *tx;
+    vista_segment *segments[FILES] = {NULL};
+    unsigned flags = trial->created ? 0 : VISTA_CREATE;
+    bool good = copy_all(trial) && check_unclean(trial);
 
-    image_of_live(segment, &found);
-    if (same_size)
-        good = trial->judge(&found);
-    tx = vista_begin_transaction(segment, 0);
-    if (tx == NULL || vista_end_transaction(tx, 0) != 0)
-        return refuse(trial, vista_errormsg());
-    if (vista_unmap(segment) != 0)
-        return refuse(trial, vista_errormsg());
-    return same_size ? good : refuse(trial, "the size is another one");
-}
-
-static bool try_file(struct trial *trial)
-{
-    const struct region *data = &worlds[IMAGE].region[DATA];
-    unsigned flags = VISTA_ANY_ADDRESS | (trial->created ? 0 : VISTA_CREATE);
-    vista_segment *segment;
-
-    if (!write_copy(data->offset + data->size))
-        return refuse(trial, "the copy cannot be written");
-    if (!trial->may_be_clean && is_clean())
-        return refuse(trial, "the superblock says clean while the segment is open");
-    if (trial->created && vista_check(copy, 0, NULL, NULL) != 0)
-        return refuse(trial, vista_errormsg());
-    if (trial->copied) {
-        if (vista_map(copy, 0, flags, NULL) != NULL || errno != ECANCELED)
+    if (good && trial->copied) {
+        if (vista_map(files_path(0), 0, VISTA_ANY_ADDRESS, NULL) != NULL || errno != ECANCELED)
             return refuse(trial, "a copy of an open segment was not refused");
         flags |= VISTA_ACCEPT_TORN;
     }
-    segment = vista_map(copy, trial->created ? 0 : trial->size, flags, NULL);
-    if (segment == NULL)
-        return refuse(trial, vista_errormsg());
-    return judge_copy(trial, segment);
+    good = good && map_all(trial, segments, flags);
+    if (good) {
+        trial->why = judge(trial);
+        good = trial->why == NULL && use_all(trial, segments);
+    }
+    drop_all(segments);
+    return good;
 }
 
-bool image_try_file(struct trial *trial)
+bool image_try_files(struct trial *trial, const char *(*judge)(const struct trial *trial))
 {
-    const int before = memory.current, error = errno;
-    const bool registering = memory.registering;
-    const struct vista_thread_cache cache = vista_thread_cache;
+    const struct other before = become(NO_WORLD);
     bool good;
 
-    memory.current = NO_WORLD;
-    memory.registering = false;
-    vista_thread_cache = (struct vista_thread_cache){0};
     hooks.pretend = !trial->copied;
-    good = try_file(trial);
+    good = try_files(trial, judge);
     hooks.pretend = false;
-    vista_thread_cache = cache;
-    memory.registering = registering;
-    memory.current = before;
-    errno = error;
+    go_back(before);
     return good;
 }

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 
 struct world worlds[WORLDS];
-struct memory memory = {.current = NO_WORLD, .fd = -1};
+struct memory memory = {.current = NO_WORLD};
 
 /* The one store that was announced and not yet looked at. */
 static struct {
@@ -38,7 +38,7 @@ static uint64_t hash_line(uint64_t offset, const unsigned char *bytes)
 static struct region *find(const void *address, struct world **world)
 {
     const uintptr_t at = (uintptr_t)address;
-    const unsigned part = at >> 32 & 0xff;
+    const unsigned part = PART_OF(at);
     struct region *region;
 
     if (at >> 40 != WINDOW >> 40 || part >= WORLDS * REGIONS)
@@ -54,7 +54,7 @@ static struct region *find(const void *address, struct world **world)
 unsigned char *memory_mirror(const struct world *from, const unsigned char *at,
                              const struct world *to)
 {
-    const unsigned region = ((uintptr_t)at >> 32 & 0xff) % REGIONS;
+    const unsigned region = REGION_OF(at);
 
     return to->region[region].base + (at - from->region[region].base);
 }
@@ -255,22 +255,28 @@ void memory_all_durable(void)
     memset(live->flush_count, 0, sizeof live->flush_count);
 }
 
-int memory_sync(int fd)
+void memory_sync(int file)
 {
+    struct world *world = &worlds[memory.current];
+
     memory_complete();
-    if (memory.current != LIVE || fd != memory.fd)
-        return 0;
-    if (!worlds[LIVE].exact)
-        memory.point(&worlds[LIVE]);
-    memory_all_durable();
-    return 0;
+    if (memory.current == NO_WORLD || world->touch_only)
+        return;
+    if (!world->exact)
+        memory.point(world);
+    for (size_t i = 0; i < world->used; i++) {
+        struct line *line = world->lines[i];
+
+        if (REGION_OF(line->at) / AREAS == (unsigned)file)
+            advance(world, line, line->count - 1);
+    }
 }
 
 void memory_forget(struct world *world, bool restore)
 {
     for (size_t i = 0; i < world->used; i++) {
         struct line *line = world->lines[i];
-        struct region *region = &world->region[((uintptr_t)line->at >> 32 & 0xff) % REGIONS];
+        struct region *region = &world->region[REGION_OF(line->at)];
 
         for (struct world *w = world; restore && w < worlds + WORLDS; w++)
             memcpy(memory_mirror(world, line->at, w), line->original, LINE);
@@ -290,13 +296,12 @@ static void *map_at(uintptr_t address, size_t size)
              -1, 0));
 }
 
-static void drop_region(struct region *region, bool mapped)
+static void drop_region(struct region *region)
 {
     if (region->base == NULL)
         return;
     munmap(region->number, region->size / LINE * sizeof *region->number);
-    if (mapped)
-        munmap(region->base, region->size);
+    munmap(region->base, region->size);
     *region = (struct region){0};
 }
 
@@ -306,35 +311,25 @@ void memory_reset(void)
     for (int w = 0; w < WORLDS; w++) {
         memory_forget(&worlds[w], false);
         for (int r = 0; r < REGIONS; r++)
-            drop_region(&worlds[w].region[r], w != LIVE);
+            drop_region(&worlds[w].region[r]);
         worlds[w].hash = 0;
         worlds[w].exact = worlds[w].touch_only = false;
     }
     memory.current = NO_WORLD;
     memory.thread = 0;
-    memory.fd = -1;
 }
 
-void memory_register(void *address, size_t size, int fd, uint64_t offset)
+void memory_region(unsigned number, size_t size, uint64_t offset)
 {
-    const unsigned part = (uintptr_t)address >> 32 & 0xff;
-    const uintptr_t within = (uintptr_t)address - PART(part);
-
-    memory.fd = fd;
-    if (worlds[LIVE].region[part % REGIONS].base == address)
-        return; /* mapped again: what is durable is known */
-    for (int w = 0; w < WORLDS; w++) {
-        struct region *region = &worlds[w].region[part % REGIONS];
-
-        region->size = size;
-        region->offset = offset;
-        region->number = map_at(0, size / LINE * sizeof *region->number);
-        region->base =
-            w == LIVE ? address : map_at(PART((unsigned)w * REGIONS + part) + within, size);
-    }
+    for (unsigned w = 0; w < WORLDS && worlds[w].region[number].base == NULL; w++)
+        worlds[w].region[number] =
+            (struct region){.base = map_at(PART(w * REGIONS + number), size),
+                            .size = size,
+                            .offset = offset,
+                            .number = map_at(0, size / LINE * sizeof(uint32_t))};
 }
 
-void memory_punched(uint64_t offset, uint64_t length)
+void memory_clear(uint64_t offset, uint64_t length)
 {
     struct world *live = &worlds[LIVE];
 
@@ -342,7 +337,9 @@ void memory_punched(uint64_t offset, uint64_t length)
     for (size_t i = 0; i < live->used; i++) {
         struct line *line = live->lines[i];
 
-        if (line->offset >= offset && line->offset - offset < length)
+        if (line->offset - offset < length) {
+            memset(line->at, 0, LINE);
             complete_line(live, line, 0, LINE, false);
+        }
     }
 }

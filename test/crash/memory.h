@@ -8,12 +8,13 @@
  *
  * There are three worlds, each a memory of its own with the same layout:
  *
- *     LIVE    the mapped segment that a scenario works on
+ *     LIVE    the mapped segments that a scenario works on
  *     IMAGE   what a crash of LIVE may have left; recovery runs on it
  *     SECOND  what a crash of that recovery may have left; recovery runs again
  *
- * Between states IMAGE and SECOND equal what is durable in LIVE.  Everything runs on
- * one thread of the system; `thread` numbers those that the scenario simulates.
+ * Each holds up to FILES files (files.h) of three areas.  Between states IMAGE and SECOND
+ * equal what is durable in LIVE.  Everything runs on one thread of the system; `thread`
+ * numbers those that the scenario simulates.
  */
 #ifndef CRASH_MEMORY_H
 #define CRASH_MEMORY_H
@@ -25,14 +26,21 @@
 #define LINE 64u
 #define PAGE 4096u
 #define THREADS 4
-
-/* Everything tracked lies in [WINDOW, WINDOW + 2^40); region r of world w at number
- * 2 * w + r of its 4 GiB parts, so that a store is told from others by a shift. */
-#define WINDOW ((uintptr_t)0x200000000000)
-#define PART(number) (WINDOW + ((uintptr_t)(number) << 32))
+#define FILES 3
 
 enum { LIVE, IMAGE, SECOND, WORLDS, NO_WORLD = WORLDS };
-enum { META, DATA, REGIONS };
+enum { META, DATA, INODE, AREAS };
+
+/* An area of a file is a region.  Everything tracked lies in [WINDOW, WINDOW + 2^40);
+ * region r of world w in number w * REGIONS + r of its 4 GiB parts, so that a store is told
+ * from others by a shift. */
+#define REGIONS (FILES * AREAS)
+#define REGION(file, area) ((unsigned)(file)*AREAS + (area))
+#define WINDOW ((uintptr_t)0x200000000000)
+#define PART(number) (WINDOW + ((uintptr_t)(number) << 32))
+#define PART_OF(address) ((uintptr_t)(address) >> 32 & 0xff)
+#define REGION_OF(address) (PART_OF(address) % REGIONS)
+#define FILE_SHIFT 40 /* offsets tell the file, too */
 
 struct version {
     unsigned char bytes[LINE];
@@ -41,7 +49,7 @@ struct version {
 
 struct line {
     unsigned char *at;
-    uint64_t offset; /* in the file */
+    uint64_t offset; /* in the file, and that << FILE_SHIFT */
     uint32_t first;  /* how many versions came before versions[0], which is durable */
     uint32_t count;  /* versions from there on; 1: the line is clean */
     uint32_t capacity;
@@ -52,7 +60,7 @@ struct line {
 struct region {
     unsigned char *base;
     size_t size;
-    uint64_t offset;  /* in the file */
+    uint64_t offset;  /* as of its first line */
     uint32_t *number; /* by line: its place in struct world.lines + 1; 0: never stored to */
 };
 
@@ -73,12 +81,10 @@ struct world {
 extern struct world worlds[WORLDS];
 
 struct memory {
-    int current;      /* the world whose code runs, or NO_WORLD */
-    unsigned thread;  /* simulated */
-    uint64_t seed;    /* of the order in which a memcpy stores its words */
-    bool registering; /* the next mappings of a file are LIVE's */
-    int fd;           /* of LIVE's file */
-    uint64_t stores;  /* seen in LIVE */
+    int current;     /* the world whose code runs, or NO_WORLD */
+    unsigned thread; /* simulated */
+    uint64_t seed;   /* of the order in which a memcpy stores its words */
+    uint64_t stores; /* seen in LIVE */
     /* A crash may happen now: before a fence, or, exact, after a store. */
     void (*point)(struct world *world);
     /* In LIVE: another simulated thread may run now. */
@@ -86,8 +92,11 @@ struct memory {
 };
 extern struct memory memory;
 
-/* Empties the worlds for a new segment. */
+/* Empties the worlds. */
 void memory_reset(void);
+
+/* A region of each world, all zero; nothing happens if it is there. */
+void memory_region(unsigned region, size_t size, uint64_t offset);
 
 /* Address at the same place of another world. */
 unsigned char *memory_mirror(const struct world *from, const unsigned char *at,
@@ -104,7 +113,8 @@ void memory_complete(void);
 
 void memory_flush(const void *address, size_t length);
 void memory_fence(void);
-int memory_sync(int fd);
+/* All that was stored to a file is durable from now on, in the world whose code runs. */
+void memory_sync(int file);
 
 /* All that was stored to LIVE is durable from now on. */
 void memory_all_durable(void);
@@ -112,8 +122,7 @@ void memory_all_durable(void);
 /* Forgets a world's lines; `restore`: puts back what they were, in deeper worlds too. */
 void memory_forget(struct world *world, bool restore);
 
-void memory_register(void *address, size_t size, int fd, uint64_t offset);
-/* A hole was made in LIVE's file: its lines read as zero. */
-void memory_punched(uint64_t offset, uint64_t length);
+/* Stores zeros to what was stored to in a part of a file of LIVE. */
+void memory_clear(uint64_t offset, uint64_t length);
 
 #endif

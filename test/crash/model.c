@@ -18,7 +18,9 @@ struct model model;
 
 /* A line to be looked at in each state: its bytes of one act, or of none. */
 struct part {
-    size_t offset;
+    int file;
+    size_t offset; /* in its data */
+    size_t place;
     int act; /* ACTS: bytes of no act */
     uint64_t base[WORDS], after[WORDS];
     uint64_t base_mask[WORDS], after_mask[WORDS]; /* bytes that count */
@@ -27,41 +29,85 @@ static struct part *parts;
 static size_t part_count, part_capacity;
 static unsigned char prepared[DATA_MAX / LINE];
 
-void model_reset(size_t size, bool heap)
+void model_reset(void)
 {
     memset(&model, 0, sizeof model);
-    model.size = size;
-    model.heap = heap;
-    memset(model.role, heap ? UNUSED : LIVE_BYTE, size);
 }
 
-static const unsigned char *live(void)
+void model_add(size_t size, size_t room, bool heap)
 {
-    return worlds[LIVE].region[DATA].base;
+    struct model_file *file = &model.file[model.files++];
+
+    *file = (struct model_file){
+        .first = model.size, .room = room, .size = size, .next = size, .heap = heap};
+    model.size += room;
+    if (model.size > DATA_MAX)
+        abort();
+    memset(model.role + file->first, UNUSED, room);
+    if (!heap)
+        memset(model.role + file->first, LIVE_BYTE, size);
 }
 
-void model_range(int act, size_t offset, size_t length)
+int model_file_at(size_t place)
+{
+    int file = model.files - 1;
+
+    while (place < model.file[file].first)
+        file--;
+    return file;
+}
+
+void model_resize(int number, size_t size)
+{
+    struct model_file *file = &model.file[number];
+
+    model.epoch++;
+    file->next = size;
+    if (size > file->size && !file->heap)
+        memset(model.role + file->first + file->size, LIVE_BYTE, size - file->size);
+    if (size > file->size)
+        memset(model.base + file->first + file->size, 0, size - file->size);
+}
+
+void model_resized(int number)
+{
+    struct model_file *file = &model.file[number];
+
+    model.epoch++;
+    if (file->next < file->size)
+        memset(model.role + file->first + file->next, UNUSED, file->size - file->next);
+    file->size = file->next;
+}
+
+static const unsigned char *live(size_t place)
+{
+    const int file = model_file_at(place);
+
+    return worlds[LIVE].region[REGION(file, DATA)].base + (place - model.file[file].first);
+}
+
+void model_range(int act, size_t place, size_t length)
 {
     model.epoch++;
-    for (size_t i = offset; i < offset + length; i++)
+    for (size_t i = place; i < place + length; i++)
         if (model.role[i] == LIVE_BYTE) {
             model.role[i] = RANGE;
             model.owner[i] = (unsigned char)act;
         }
 }
 
-static uint64_t *block_word(uint64_t *words, size_t offset, uint64_t *bit)
+static uint64_t *block_word(uint64_t *words, size_t place, uint64_t *bit)
 {
-    *bit = (uint64_t)1 << offset / GRANULE % 64;
-    return &words[offset / GRANULE / 64];
+    *bit = (uint64_t)1 << place / GRANULE % 64;
+    return &words[place / GRANULE / 64];
 }
 
-void model_allocated(int act, size_t offset, size_t length)
+void model_allocated(int act, size_t place, size_t length)
 {
-    uint64_t bit, *word = block_word(model.act[act].changed, offset, &bit);
+    uint64_t bit, *word = block_word(model.act[act].changed, place, &bit);
 
     model.epoch++;
-    for (size_t i = offset; i < offset + length; i++) {
+    for (size_t i = place; i < place + length; i++) {
         /* Freed by one that is still committing: handed out only because its slot is
          * durably idle, so it must be found committed from now on. */
         if (model.role[i] == GOING && model.owner[i] != act && model.act[model.owner[i]].ending)
@@ -69,7 +115,7 @@ void model_allocated(int act, size_t offset, size_t length)
         if (model.role[i] != UNUSED) {
             printf("BAD: vista_malloc handed out %zu, which is in use (byte %zu, role %d)\n"
                    "  see it again: %s\n",
-                   offset, i, model.role[i], states.rerun);
+                   place, i, model.role[i], states.rerun);
             exit(1);
         }
         model.role[i] = FRESH;
@@ -78,13 +124,13 @@ void model_allocated(int act, size_t offset, size_t length)
     *word ^= bit;
 }
 
-void model_freed(int act, size_t offset, size_t length)
+void model_freed(int act, size_t place, size_t length)
 {
-    uint64_t bit, *word = block_word(model.act[act].changed, offset, &bit);
+    uint64_t bit, *word = block_word(model.act[act].changed, place, &bit);
 
     model.epoch++;
     *word ^= bit;
-    for (size_t i = offset; i < offset + length; i++) {
+    for (size_t i = place; i < place + length; i++) {
         model.role[i] = model.role[i] == FRESH ? UNUSED : GOING;
         model.owner[i] = (unsigned char)act;
     }
@@ -100,7 +146,7 @@ void model_commit(int number)
             if (model.owner[i] != number || model.role[i] < RANGE)
                 continue;
             if (model.role[i] != GOING)
-                model.base[i] = live()[i];
+                model.base[i] = *live(i);
             model.role[i] = model.role[i] == GOING ? UNUSED : LIVE_BYTE;
         }
     for (size_t i = 0; i < BLOCK_WORDS && !act->decided; i++)
@@ -123,7 +169,7 @@ void model_abort(int number)
 
 /* ---- Judging ----------------------------------------------------------- */
 
-static struct part *add_part(size_t offset, int act)
+static struct part *add_part(size_t place, int act)
 {
     struct part *part;
 
@@ -133,30 +179,32 @@ static struct part *add_part(size_t offset, int act)
     }
     part = &parts[part_count++];
     memset(part, 0, sizeof *part);
-    part->offset = offset;
+    part->file = model_file_at(place);
+    part->offset = place - model.file[part->file].first;
+    part->place = place;
     part->act = act;
-    memcpy(part->base, model.base + offset, LINE);
-    memcpy(part->after, live() + offset, LINE);
+    memcpy(part->base, model.base + place, LINE);
+    memcpy(part->after, live(place), LINE);
     return part;
 }
 
 /* The parts of one line of data. */
-static void prepare_line(size_t offset)
+static void prepare_line(size_t place)
 {
     struct part *of[ACTS + 1] = {NULL};
     const size_t first = part_count;
 
-    if (prepared[offset / LINE])
+    if (prepared[place / LINE])
         return;
-    prepared[offset / LINE] = 1;
+    prepared[place / LINE] = 1;
     for (unsigned i = 0; i < LINE; i++) {
-        const unsigned role = model.role[offset + i];
-        const int act = role == LIVE_BYTE ? ACTS : model.owner[offset + i];
+        const unsigned role = model.role[place + i];
+        const int act = role == LIVE_BYTE ? ACTS : model.owner[place + i];
 
         if (role == UNUSED)
             continue;
         if (of[act] == NULL) {
-            add_part(offset, act);
+            add_part(place, act);
             for (size_t p = first; p < part_count; p++) /* they may have moved */
                 of[parts[p].act] = &parts[p];
         }
@@ -174,12 +222,12 @@ static void prepare_acts(void)
     static size_t of_acts;
 
     for (size_t i = epoch == model.epoch ? of_acts : 0; i < part_count; i++)
-        prepared[parts[i].offset / LINE] = 0;
+        prepared[parts[i].place / LINE] = 0;
     if (epoch == model.epoch) {
         part_count = of_acts;
         for (size_t i = 0; i < part_count; i++) {
-            prepared[parts[i].offset / LINE] = 1;
-            memcpy(parts[i].after, live() + parts[i].offset, LINE);
+            prepared[parts[i].place / LINE] = 1;
+            memcpy(parts[i].after, live(parts[i].place), LINE);
         }
         return;
     }
@@ -193,15 +241,30 @@ static void prepare_acts(void)
     of_acts = part_count;
 }
 
+/* Where a line of data lies; NOWHERE: it is not data of a file as it is or is to be. */
+static size_t place_of(const struct world *world, const struct line *line)
+{
+    const unsigned region = REGION_OF(line->at);
+    const struct model_file *file = &model.file[region / AREAS];
+    const size_t offset = (size_t)(line->at - world->region[region].base);
+
+    if (region % AREAS != DATA || (offset >= file->size && offset >= file->next))
+        return NOWHERE;
+    return file->first + offset;
+}
+
 void model_prepare(void)
 {
     const struct world *world = &worlds[LIVE];
-    const struct region *data = &world->region[DATA];
 
     prepare_acts();
-    for (size_t i = 0; i < world->used && !world->exact; i++)
-        if (world->lines[i]->count > 1 && world->lines[i]->offset >= data->offset)
-            prepare_line((size_t)(world->lines[i]->at - data->base));
+    for (size_t i = 0; i < world->used && !world->exact; i++) {
+        const struct line *line = world->lines[i];
+        const size_t place = line->count > 1 ? place_of(world, line) : NOWHERE;
+
+        if (place != NOWHERE)
+            prepare_line(place);
+    }
 }
 
 static bool same(const uint64_t *found, const uint64_t *wanted, const uint64_t *mask)
@@ -218,29 +281,29 @@ static const char *judge_touched(const struct found *found)
 {
     for (int w = IMAGE; w < WORLDS; w++)
         for (size_t i = 0; i < worlds[w].used; i++) {
-            const struct line *line = worlds[w].lines[i];
-            const size_t offset = (size_t)(line->at - worlds[w].region[DATA].base);
+            const size_t place = place_of(&worlds[w], worlds[w].lines[i]);
+            const int file = place != NOWHERE ? model_file_at(place) : 0;
+            const size_t offset = place - model.file[file].first;
 
-            if (line->at < worlds[w].region[DATA].base || offset >= model.size ||
-                prepared[offset / LINE])
+            if (place == NOWHERE || prepared[place / LINE] || offset >= found[file].size)
                 continue;
             for (unsigned b = 0; b < LINE; b++)
-                if (model.role[offset + b] == LIVE_BYTE &&
-                    found->data[offset + b] != model.base[offset + b])
+                if (model.role[place + b] == LIVE_BYTE &&
+                    found[file].data[offset + b] != model.base[place + b])
                     return "recovery changed data that no open transaction had declared";
         }
     return NULL;
 }
 
-/* The blocks that are allocated, as stored. */
-static const char *read_blocks(const struct found *found, uint64_t *blocks)
+/* The blocks that are allocated in a file, as stored. */
+static const char *read_blocks(const struct found *found, size_t first, uint64_t *blocks)
 {
     const struct vi_heap_header *header = (const struct vi_heap_header *)found->heap;
     const uint64_t *descriptors = (const uint64_t *)(found->heap + VI_PAGE);
     const uint8_t *marks = (const uint8_t *)(descriptors + found->descriptors);
+    const uint64_t all = found->size / VI_UNIT;
 
-    memset(blocks, 0, BLOCK_WORDS * sizeof *blocks);
-    for (uint64_t unit = 0; unit < found->units;) {
+    for (uint64_t unit = 0; unit < all;) {
         const uint64_t d = descriptors[unit], units = VI_SPAN_UNITS(d);
 
         if (d == 0) {
@@ -249,17 +312,18 @@ static const char *read_blocks(const struct found *found, uint64_t *blocks)
         }
         if (unit >= header->end)
             return "a span lies past what was ever used";
-        if (units == 0 || units > found->units - unit || VI_SPAN_KIND(d) > VI_SPAN_LARGE ||
+        if (units == 0 || units > all - unit || VI_SPAN_KIND(d) > VI_SPAN_LARGE ||
             VI_SPAN_CLASS(d) >= VI_CLASSES)
             return "a descriptor makes no sense";
         for (uint64_t i = 0; i < units * VI_MARKS_PER_UNIT; i++) {
-            const uint64_t at = (unit * VI_UNIT + i * vi_span_block_size(d)) / GRANULE;
+            const uint64_t offset = unit * VI_UNIT + i * vi_span_block_size(d);
+            const uint64_t at = (first + offset) / GRANULE;
 
             if (marks[unit * VI_MARKS_PER_UNIT + i] == VI_MARK_FREE)
                 continue;
             if (marks[unit * VI_MARKS_PER_UNIT + i] != VI_MARK_ALLOCATED)
                 return "a mark makes no sense";
-            if (at / 64 >= BLOCK_WORDS)
+            if (offset >= found->size)
                 return "a block is marked past the end";
             blocks[at / 64] |= (uint64_t)1 << at % 64;
         }
@@ -269,6 +333,31 @@ static const char *read_blocks(const struct found *found, uint64_t *blocks)
         unit += units;
     }
     return NULL;
+}
+
+/* Sizes, the blocks of all files, and the root. */
+static const char *judge_files(const struct found *found, uint64_t *blocks, uint64_t *root,
+                               unsigned *outcome)
+{
+    static const uint64_t none[2];
+    const char *why = NULL;
+
+    memset(blocks, 0, BLOCK_WORDS * sizeof *blocks);
+    for (int i = 0; i < model.files && why == NULL; i++) {
+        const struct model_file *file = &model.file[i];
+
+        if (found[i].size != file->size && found[i].size != file->next)
+            return "the size is another one";
+        *outcome |= (unsigned)(found[i].size != file->size) << (ACTS + i);
+        if (!file->heap)
+            continue;
+        why = read_blocks(&found[i], file->first, blocks);
+        if (i == 0)
+            memcpy(root, found[i].heap, sizeof none);
+        else if (memcmp(found[i].heap, none, sizeof none) != 0)
+            return "a root has come from nowhere";
+    }
+    return why;
 }
 
 /* Which of `before` and `after` the blocks and the root speak for. */
@@ -292,32 +381,32 @@ const char *model_judge(const struct found *found, unsigned *outcome)
     static uint64_t blocks[BLOCK_WORDS], expected[BLOCK_WORDS];
     bool before[ACTS + 1], after[ACTS + 1], rooted = false;
     uint64_t root[2] = {0, 0};
-    const char *why = judge_touched(found);
+    const char *why;
 
-    if (why == NULL && model.heap) {
-        why = read_blocks(found, blocks);
-        memcpy(root, found->heap, sizeof root);
-        memcpy(expected, model.blocks, sizeof expected);
-    }
+    *outcome = 0;
+    why = judge_files(found, blocks, root, outcome);
+    if (why == NULL)
+        why = judge_touched(found);
+    memcpy(expected, model.blocks, sizeof expected);
     memset(before, true, sizeof before);
     memset(after, true, sizeof after);
     for (size_t i = 0; i < part_count && why == NULL; i++) {
         const struct part *part = &parts[i];
-        const uint64_t *bytes = (const uint64_t *)(found->data + part->offset);
+        const uint64_t *bytes = (const uint64_t *)(found[part->file].data + part->offset);
 
+        if (part->offset >= found[part->file].size)
+            continue;
         before[part->act] &= same(bytes, part->base, part->base_mask);
         after[part->act] &= same(bytes, part->after, part->after_mask);
     }
     if (why == NULL && !before[ACTS])
         why = "data that no open transaction had declared is wrong";
-    *outcome = 0;
     for (int i = 0; i < ACTS && why == NULL; i++) {
         const struct act *act = &model.act[i];
 
         if (!act->open || act->decided)
             continue;
-        if (model.heap)
-            judge_heap_of(act, blocks, root, &before[i], &after[i]);
+        judge_heap_of(act, blocks, root, &before[i], &after[i]);
         if (before[i])
             continue;
         if (!act->ending)
@@ -329,11 +418,9 @@ const char *model_judge(const struct found *found, unsigned *outcome)
             expected[b] ^= act->changed[b];
         rooted |= act->moves_root;
     }
-    if (why == NULL && model.heap) {
-        if (memcmp(blocks, expected, model.size / GRANULE / 8) != 0)
-            why = "other blocks are allocated than should be";
-        else if (!rooted && memcmp(root, model.root, sizeof root) != 0)
-            why = "the root is another one";
-    }
+    if (why == NULL && memcmp(blocks, expected, model.size / GRANULE / 8) != 0)
+        why = "other blocks are allocated than should be";
+    if (why == NULL && !rooted && memcmp(root, model.root, sizeof root) != 0)
+        why = "the root is another one";
     return why;
 }

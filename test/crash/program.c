@@ -9,11 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <ucontext.h>
 #include <unistd.h>
 
-#include "core/segment.h"
-#include "heap/heap.h"
+#include "api/segments.h"
+#include "files.h"
 #include "hooks.h"
 #include "image.h"
 #include "inlined.h"
@@ -21,20 +20,19 @@
 #include "model.h"
 #include "ranges/ranges.h"
 #include "states.h"
+#include "threads.h"
 
 #define ROOT_ACT 5
-#define STACK_SIZE ((size_t)1 << 20)
 
 struct run run;
 static uint64_t random_state;
-static unsigned root_calls;
-static char path[128], copy_path[128];
-static unsigned auto_range; /* VISTA_AUTO_RANGE, or 0 */
+static unsigned calls_learnt;
+static unsigned more_flags; /* of file 0, whenever it is mapped */
 
 static void remove_files(void)
 {
-    unlink(path);
-    unlink(copy_path);
+    for (int file = 0; file < FILES; file++)
+        unlink(files_real_path(file));
 }
 
 static void stop(int number)
@@ -73,129 +71,51 @@ bool maybe(unsigned percent)
     return next_random() % 100 < percent;
 }
 
-/* ---- Threads ----------------------------------------------------------- */
-
-static struct {
-    ucontext_t context;
-    unsigned char *stack;
-    void (*body)(void);
-    struct vista_thread_cache cache; /* what the thread has in its own storage */
-    bool alive;
-} threads[THREADS];
-static ucontext_t everyone;
-static int thread_count; /* of those that take turns; 0: one runs alone */
-
-void on_thread(unsigned thread)
-{
-    memory_complete();
-    threads[memory.thread].cache = vista_thread_cache;
-    memory.thread = thread;
-    vista_thread_cache = threads[thread].cache;
-}
-
-static void switch_to(unsigned thread)
-{
-    const unsigned from = memory.thread;
-
-    if (thread == from)
-        return;
-    on_thread(thread);
-    swapcontext(&threads[from].context, &threads[thread].context);
-}
-
-static void let_another_run(void)
-{
-    unsigned next = memory.thread;
-
-    do
-        next = (next + 1 + (unsigned)pick(0, 1)) % (unsigned)thread_count;
-    while (!threads[next].alive);
-    switch_to(next);
-}
-
-static void pause_here(bool at_fence)
-{
-    if (thread_count > 1 && pick(0, at_fence ? 1 : 23) == 0)
-        let_another_run();
-}
-
-static void blocked(void)
-{
-    if (thread_count < 2) {
-        printf("BAD: a lock is held by no one\n");
-        exit(1);
-    }
-    let_another_run();
-}
-
-static void run_thread(void)
-{
-    threads[memory.thread].body();
-    threads[memory.thread].alive = false;
-    for (int i = 0; i < thread_count; i++)
-        if (threads[i].alive) {
-            on_thread((unsigned)i);
-            setcontext(&threads[i].context);
-        }
-    on_thread(0);
-    setcontext(&everyone);
-}
-
-void together(void (*const *bodies)(void), int count)
-{
-    threads[memory.thread].cache = vista_thread_cache;
-    for (int i = 0; i < count; i++) {
-        getcontext(&threads[i].context);
-        if (threads[i].stack == NULL)
-            threads[i].stack = malloc(STACK_SIZE);
-        threads[i].context.uc_stack.ss_sp = threads[i].stack;
-        threads[i].context.uc_stack.ss_size = STACK_SIZE;
-        threads[i].body = bodies[i];
-        threads[i].alive = true;
-        makecontext(&threads[i].context, run_thread, 0);
-    }
-    thread_count = count;
-    on_thread(0);
-    swapcontext(&everyone, &threads[0].context);
-    thread_count = 0;
-}
-
 /* ---- Segments ---------------------------------------------------------- */
 
 static void after_call(void)
 {
     states_after_call();
-    pause_here(true);
+    threads_pause(true);
 }
 
-static void map_in_class(size_t size, unsigned flags, const struct vista_map_options *options)
+#define ALONE 0x80000000u /* beside flags of vista_map: with its own log */
+
+static void map_file(int file, size_t size, unsigned flags, struct vista_map_options options)
 {
     const struct vista_options force = {.force_class = run.class, .flags = VISTA_HOST_FAULTS};
 
     worlds[LIVE].exact = run.class != VISTA_CLASS_LINE;
     vista_init(&force);
-    memory.registering = true;
     memory.current = LIVE;
-    run.segment = vista_map(path, size, flags | auto_range, options);
-    memory.registering = false;
+    options.log = file > 0 && !(flags & ALONE) ? run.segments[0] : NULL;
+    run.segments[file] = vista_map(files_path(file), size, flags & ~ALONE, &options);
     memory_complete();
-    if (run.segment == NULL)
+    if (run.segments[file] == NULL)
         fail("vista_map");
-    run.base = vista_base(run.segment);
 }
 
-void fresh_segment(enum media media, size_t size)
+static void create_file(enum media media, size_t size, size_t room, unsigned more)
 {
-    const struct vista_map_options options = {.address = (void *)PART(DATA), .max_size = size};
-    const bool flat = media != HEAP && media != SPARSE_HEAP;
+    const int file = model.files;
+    const bool flat = media == FLAT || media == SPARSE_FLAT || media == AUTO;
     const unsigned flags = VISTA_CREATE | (flat ? VISTA_NO_HEAP : 0) |
                            (media == SPARSE_FLAT || media == SPARSE_HEAP ? VISTA_SPARSE : 0);
+
+    if (file == 0)
+        more_flags = media == AUTO ? VISTA_AUTO_RANGE : media == GROWING_HEAP ? VISTA_GROW : 0;
+    model_add(size, room, !flat);
+    map_file(file, size, flags | more | (file == 0 ? more_flags : 0),
+             (struct vista_map_options){.address = files_address(file), .max_size = room});
+    if (flat)
+        for (size_t i = 0; i < size; i += 64)
+            store(model.file[file].first + i, 64);
+}
+
+static void begin_run(void)
+{
     static bool registered;
 
-    for (int i = 0; i < THREADS; i++)
-        threads[i].cache = (struct vista_thread_cache){0};
-    snprintf(path, sizeof path, "/dev/shm/vista-crash-%d", (int)getpid());
-    snprintf(copy_path, sizeof copy_path, "/dev/shm/vista-crash-%d-copy", (int)getpid());
     remove_files();
     if (!registered) {
         registered = true;
@@ -203,83 +123,164 @@ void fresh_segment(enum media media, size_t size)
         signal(SIGTERM, stop);
         signal(SIGINT, stop);
     }
-    memory_reset();
-    image_file_reset(copy_path);
-    model_reset(size, !flat);
-    root_calls = 0;
+    image_close();
+    files_reset();
+    image_reset();
+    model_reset();
+    calls_learnt = 0;
     memory.seed = run.seed;
     memory.point = states_point;
-    memory.pause = pause_here;
-    hooks.blocked = blocked;
+    threads_reset();
     hooks.no_space = false;
-    auto_range = media == AUTO ? VISTA_AUTO_RANGE : 0;
-    map_in_class(size, flags, &options);
+    image_open(run.recovery);
+}
+
+static void model_read(void)
+{
+    for (int file = 0; file < model.files; file++)
+        memcpy(model.base + model.file[file].first, files_address(file), model.file[file].size);
+    model.epoch++;
+}
+
+void fresh_with_room(enum media media, size_t size, size_t room)
+{
+    begin_run();
+    create_file(media, size, room, 0);
+    run.base = files_address(0);
     states.created = true;
-    states.may_be_clean = false;
-    if (flat)
-        for (size_t i = 0; i < size; i += 64)
-            store(i, 64);
-    memcpy(model.base, run.base, size);
-    image_open(run.segment, run.recovery);
+    states.may_be_clean = 0;
+    model_read();
+}
+
+void fresh_segment(enum media media, size_t size)
+{
+    fresh_with_room(media, size, size);
+}
+
+size_t fresh_member(enum media media, size_t size)
+{
+    const int file = model.files;
+
+    create_file(media, size, size, 0);
+    model_read();
+    return model.file[file].first;
+}
+
+size_t fresh_stranger(enum media media, size_t size)
+{
+    const int file = model.files;
+
+    create_file(media, size, size, ALONE);
+    unmap(file);
+    model_read();
+    return model.file[file].first;
 }
 
 void explore(void)
 {
     memory_all_durable();
-    memcpy(model.base, run.base, model.size);
-    model.epoch++;
+    model_read();
     states.on = !run.rehearsal;
 }
 
 void leave_segment(void)
 {
     states.on = false;
-    unmap();
+    image_close();
+    for (int file = 0; file < model.files; file++)
+        if (run.segments[file] != NULL)
+            unmap(file);
     memory.current = NO_WORLD;
     remove_files();
 }
 
 void die_and_map(enum vista_class class)
 {
-    struct vi_segment *segment = (struct vi_segment *)run.segment;
+    bool mapped[FILES];
 
     memory_complete();
     image_close();
-    memory.current = NO_WORLD;
-    vi_ranges_close(segment);
-    if (segment->heap != NULL)
-        vi_heap_close(segment->heap);
-    vi_segment_close(segment, false);
+    for (int file = FILES - 1; file >= 0; file--) {
+        mapped[file] = run.segments[file] != NULL;
+        if (mapped[file])
+            vi_close_segment((struct vi_segment *)run.segments[file], false);
+    }
+    files_die(LIVE);
     memory_all_durable(); /* the machine has not died */
     run.class = class;
     model.epoch++;
-    map_in_class(0, 0, NULL);
+    states.may_be_clean = ~1u; /* members that are recovered, until they are mapped */
+    for (int file = 0; file < FILES; file++)
+        if (mapped[file])
+            map_file(file, 0, file == 0 ? more_flags : 0, (struct vista_map_options){0});
+    states.may_be_clean = 0;
     for (int act = 0; act < ACTS; act++)
         if (model.act[act].open)
             model_abort(act);
     after_call();
 }
 
-void unmap(void)
+void unmap(int file)
 {
+    vista_segment *segment = run.segments[file];
+
     image_close();
-    states.may_be_clean = true;
-    if (vista_unmap(run.segment) != 0)
+    states.may_be_clean |= 1u << file;
+    run.segments[file] = NULL;
+    if (vista_unmap(segment) != 0)
         fail("vista_unmap");
+    memory_complete();
 }
 
-void map_again(void)
+void map_again(int file)
 {
-    map_in_class(0, 0, NULL);
-    states.may_be_clean = false;
+    map_file(file, 0, file == 0 ? more_flags : 0, (struct vista_map_options){0});
+    states.may_be_clean &= ~(1u << file);
     after_call();
+}
+
+bool resize(int file, size_t size)
+{
+    const size_t before = model.file[file].size;
+    bool good;
+
+    model_resize(file, size);
+    good = vista_resize(run.segments[file], size) == 0;
+    memory_complete();
+    if (!good)
+        model_resize(file, before);
+    model_resized(file);
+    after_call();
+    return good;
+}
+
+/* ---- Places ------------------------------------------------------------ */
+
+static unsigned char *address_of(size_t place)
+{
+    const int file = model_file_at(place);
+
+    return (unsigned char *)files_address(file) + (place - model.file[file].first);
+}
+
+static size_t place_of(const void *address)
+{
+    const int file = (int)REGION_OF(address) / AREAS;
+
+    return model.file[file].first +
+           (size_t)((const unsigned char *)address - (const unsigned char *)files_address(file));
 }
 
 /* ---- Transactions ------------------------------------------------------ */
 
 void begin(int act)
 {
-    run.tx[act] = inlined_begin(run.segment);
+    begin_on(act, 0);
+}
+
+void begin_on(int act, int file)
+{
+    run.tx[act] = inlined_begin(run.segments[file]);
     if (run.tx[act] == NULL)
         fail("vista_begin_transaction");
     memset(&model.act[act], 0, sizeof model.act[act]);
@@ -288,11 +289,11 @@ void begin(int act)
     after_call();
 }
 
-void declare(int act, size_t offset, size_t length)
+void declare(int act, size_t place, size_t length)
 {
-    if (inlined_set_range(run.tx[act], run.base + offset, length) != 0)
+    if (inlined_set_range(run.tx[act], address_of(place), length) != 0)
         fail("vista_set_range");
-    model_range(act, offset, length);
+    model_range(act, place, length);
     after_call();
 }
 
@@ -301,20 +302,21 @@ bool declare_all(int act, const struct iovec *ranges, int count)
     const bool good = inlined_set_ranges(run.tx[act], ranges, count) == 0;
 
     for (int i = 0; i < count && good; i++)
-        model_range(act, (size_t)((unsigned char *)ranges[i].iov_base - run.base),
-                    ranges[i].iov_len);
+        model_range(act, place_of(ranges[i].iov_base), ranges[i].iov_len);
     after_call();
     return good;
 }
 
-void store_bytes(size_t offset, const void *bytes, size_t length)
+void store_bytes(size_t place, const void *bytes, size_t length)
 {
-    memory_store(run.base + offset, length);
-    memcpy(run.base + offset, bytes, length);
+    unsigned char *address = address_of(place);
+
+    memory_store(address, length);
+    memcpy(address, bytes, length);
     memory_complete();
 }
 
-void store(size_t offset, size_t length)
+void store(size_t place, size_t length)
 {
     unsigned char bytes[256];
 
@@ -323,30 +325,30 @@ void store(size_t offset, size_t length)
 
         for (size_t i = 0; i < piece; i++)
             bytes[i] = (unsigned char)next_random();
-        store_bytes(offset, bytes, piece);
-        offset += piece;
+        store_bytes(place, bytes, piece);
+        place += piece;
         length -= piece;
     }
 }
 
-void change(int act, size_t offset, size_t length)
+void change(int act, size_t place, size_t length)
 {
-    declare(act, offset, length);
-    store(offset, length);
+    declare(act, place, length);
+    store(place, length);
     after_call();
 }
 
-void change_undeclared(int act, size_t offset, size_t length)
+void change_undeclared(int act, size_t place, size_t length)
 {
-    struct vi_ranges *ranges = ((struct vi_segment *)run.segment)->ranges;
+    struct vi_ranges *ranges = ((struct vi_segment *)run.segments[0])->ranges;
 
-    for (size_t at = offset; at < offset + length; at = (at / VI_PAGE + 1) * VI_PAGE)
+    for (size_t at = place; at < place + length; at = (at / VI_PAGE + 1) * VI_PAGE)
         if (!vi_ranges_fault(ranges, (struct vi_note){.address = (uintptr_t)run.base + at}))
             fail("a store");
     memory_complete();
-    model_range(act, offset, length);
+    model_range(act, place, length);
     after_call();
-    store(offset, length);
+    store(place, length);
     after_call();
 }
 
@@ -374,99 +376,131 @@ void roll_back(int act)
 
 /* ---- Heap -------------------------------------------------------------- */
 
-static size_t room_of(size_t offset)
+static size_t room_of(size_t place)
 {
-    const size_t room = vista_usable_size(run.segment, run.base + offset);
+    const size_t room = vista_usable_size(run.segments[model_file_at(place)], address_of(place));
 
     if (room == 0)
         fail("vista_usable_size");
     return room;
 }
 
-size_t allocate_plain(int act, size_t size)
+/* A block that was had, or NULL. */
+static size_t allocated(int act, const void *block)
 {
-    unsigned char *block = vista_malloc(run.tx[act], size);
-    size_t offset;
+    const size_t place = block != NULL ? place_of(block) : NOWHERE;
 
     if (block == NULL && errno != ENOMEM)
         fail("vista_malloc");
     if (block == NULL)
         return NOWHERE;
-    offset = (size_t)(block - run.base);
-    model_allocated(act, offset, room_of(offset));
+    model_allocated(act, place, room_of(place));
     after_call();
-    return offset;
+    return place;
+}
+
+static size_t filled(size_t place, size_t size)
+{
+    if (place != NOWHERE) {
+        store(place, size);
+        after_call();
+    }
+    return place;
+}
+
+size_t allocate_plain(int act, size_t size)
+{
+    return allocated(act, vista_malloc(run.tx[act], size));
 }
 
 size_t allocate(int act, size_t size)
 {
-    const size_t offset = allocate_plain(act, size);
-
-    if (offset != NOWHERE) {
-        store(offset, size);
-        after_call();
-    }
-    return offset;
+    return filled(allocate_plain(act, size), size);
 }
 
-void release(int act, size_t offset)
+size_t allocate_in(int act, int file, size_t size)
 {
-    const size_t room = room_of(offset);
+    return filled(allocated(act, vista_malloc_in(run.tx[act], run.segments[file], size)), size);
+}
 
-    if (vista_free(run.tx[act], run.base + offset) != 0)
+void release(int act, size_t place)
+{
+    const size_t room = room_of(place);
+
+    if (vista_free(run.tx[act], address_of(place)) != 0)
         fail("vista_free");
-    model_freed(act, offset, room);
+    model_freed(act, place, room);
     after_call();
 }
 
-size_t reallocate(int act, size_t offset, size_t size)
+size_t reallocate(int act, size_t place, size_t size)
 {
-    const size_t old = room_of(offset);
-    unsigned char *block = vista_realloc(run.tx[act], run.base + offset, size);
+    const size_t old = room_of(place);
+    const unsigned char *block = vista_realloc(run.tx[act], address_of(place), size);
     size_t moved;
 
     if (block == NULL)
         fail("vista_realloc");
-    moved = (size_t)(block - run.base);
-    if (moved != offset) {
-        model_freed(act, offset, old);
+    moved = place_of(block);
+    if (moved != place) {
+        model_freed(act, place, old);
         model_allocated(act, moved, room_of(moved));
     }
     after_call();
     return moved;
 }
 
-/* What the call will do is learnt in a rehearsal of the whole run. */
+/* What these calls will do is learnt in a rehearsal of the whole run. */
+static struct learnt {
+    size_t offset, room;
+} * learn(void)
+{
+    static struct learnt learnt[16];
+
+    return &learnt[calls_learnt++ % 16];
+}
+
+size_t allocate_growing(int act, size_t size)
+{
+    struct learnt *learnt = learn();
+    const void *block;
+
+    if (!run.rehearsal && learnt->room != model.file[0].size)
+        model_resize(0, learnt->room);
+    block = vista_malloc(run.tx[act], size);
+    learnt->room = vista_size(run.segments[0]);
+    model_resize(0, learnt->room);
+    model_resized(0);
+    return filled(allocated(act, block), size);
+}
+
 void grow_root(size_t size)
 {
-    static struct {
-        size_t offset, room;
-    } learnt[16];
-    const unsigned call = root_calls++ % 16;
+    struct learnt *learnt = learn();
     struct act *act = &model.act[ROOT_ACT];
     const size_t old = model.root[0], old_size = model.root[1];
     const size_t old_room = old_size != 0 ? room_of(old) : 0;
     unsigned char *root;
 
     if (run.rehearsal) {
-        root = vista_root(run.segment, size);
+        root = vista_root(run.segments[0], size);
         if (root == NULL)
             fail("vista_root");
-        learnt[call].offset = (size_t)(root - run.base);
-        learnt[call].room = vista_usable_size(run.segment, root);
+        learnt->offset = (size_t)(root - run.base);
+        learnt->room = vista_usable_size(run.segments[0], root);
     }
     memset(act, 0, sizeof *act);
     act->open = act->ending = act->moves_root = true;
-    act->root[0] = learnt[call].offset;
+    act->root[0] = learnt->offset;
     act->root[1] = size;
     if (old_size == 0 || act->root[0] != old) {
-        model_allocated(ROOT_ACT, act->root[0], learnt[call].room);
+        model_allocated(ROOT_ACT, act->root[0], learnt->room);
         if (old_size != 0)
             model_freed(ROOT_ACT, old, old_room);
     } else {
         model_range(ROOT_ACT, old + old_size, size - old_size);
     }
-    if (!run.rehearsal && vista_root(run.segment, size) == NULL)
+    if (!run.rehearsal && vista_root(run.segments[0], size) == NULL)
         fail("vista_root");
     memory_complete();
     model_commit(ROOT_ACT);

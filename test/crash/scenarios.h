@@ -14,6 +14,7 @@ struct scenario {
     bool rehearse; /* run once unexplored, to learn what calls will do */
 };
 
-extern const struct scenario range_scenarios[], heap_scenarios[], file_scenarios[];
+extern const struct scenario range_scenarios[], heap_scenarios[], file_scenarios[],
+    group_scenarios[];
 
 #endif

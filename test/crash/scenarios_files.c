@@ -18,7 +18,8 @@ static void change_some(int act)
  * may be no segment yet, but what is there never stands in the way of a new one. */
 static void create(void)
 {
-    states.on = states.through_files = states.may_be_clean = true;
+    states.on = states.through_files = true;
+    states.may_be_clean = 1;
     fresh_segment(HEAP, (size_t)64 << 10);
     begin(0);
     allocate(0, 40);
@@ -36,8 +37,8 @@ static void superblock(void)
         begin(0);
         change_some(0);
         commit(0);
-        unmap();
-        map_again();
+        unmap(0);
+        map_again(0);
     }
     leave_segment();
 }

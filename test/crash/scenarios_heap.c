@@ -50,9 +50,8 @@ static size_t take_kept(void)
     return block;
 }
 
-static void malloc_some(void)
+static void allocate_some(void)
 {
-    fresh_heap((int)pick(0, 3), 0);
     for (int i = 0; i < 3; i++) {
         begin(0);
         for (int j = (int)pick(1, 3); j > 0; j--)
@@ -62,18 +61,18 @@ static void malloc_some(void)
     leave_segment();
 }
 
+static void malloc_some(void)
+{
+    fresh_heap((int)pick(0, 3), 0);
+    allocate_some();
+}
+
 /* The same where the heap's disk blocks come with use. */
 static void malloc_sparse(void)
 {
     fresh_segment(SPARSE_HEAP, SIZE);
     explore();
-    for (int i = 0; i < 3; i++) {
-        begin(0);
-        for (int j = (int)pick(1, 3); j > 0; j--)
-            allocate(0, some_size());
-        end(0);
-    }
-    leave_segment();
+    allocate_some();
 }
 
 /* Nothing is declared: no fence but the commit's makes the record durable. */

@@ -26,6 +26,7 @@
 #define SECOND_FEW 12 /* instead of both, for three states out of four */
 #define LONG_STORE 48 /* points in one store or recovery of an exact world before only */
 #define LONG_STEP 16  /* one in so many is taken: a memcpy stops at every word */
+#define WHOLE_STEP 16 /* the mapping of all files takes longer, too */
 #define DIRTY_MAX 16384
 
 struct states states;
@@ -101,9 +102,10 @@ static void print_lines(const char *title, const struct dirty *dirty)
 {
     printf("  %s\n", title);
     for (size_t i = 0; i < dirty->count && i < 40; i++)
-        printf("    file offset 0x%llx: %u of %u stores\n",
-               (unsigned long long)dirty->line[i]->offset, dirty->pick[i],
-               dirty->line[i]->count - 1);
+        printf("    file %u, offset 0x%llx: %u of %u stores\n",
+               (unsigned)(dirty->line[i]->offset >> FILE_SHIFT),
+               (unsigned long long)dirty->line[i]->offset & (((uint64_t)1 << FILE_SHIFT) - 1),
+               dirty->pick[i], dirty->line[i]->count - 1);
 }
 
 static void report(const char *why, bool inside_recovery)
@@ -245,24 +247,37 @@ static void place(const struct dirty *dirty, const struct world *from, bool back
 static uint64_t image_hash;    /* of the state of LIVE that is being recovered */
 static unsigned second_points; /* so far, in its recovery */
 
+static struct trial new_trial(uint64_t hash)
+{
+    return (struct trial){.files = model.files,
+                          .order = (unsigned)(hash >> 8),
+                          .created = states.created,
+                          .size = model.file[0].size,
+                          .may_be_clean = states.may_be_clean,
+                          .copied = states.copied};
+}
+
+static bool recover(int world, struct trial *trial)
+{
+    return states.whole ? image_recover_all(world, trial) : image_recover_log(world, trial);
+}
+
 static void try_second(void)
 {
     const uint64_t hash = hash_of(&images, image_hash ^ worlds[IMAGE].hash);
+    struct trial trial = new_trial(hash);
     unsigned outcome = 0;
-    struct found found;
 
     if (second_why != NULL || is_judged(hash ^ 1))
         return;
+    trial.may_be_clean = ~0u; /* a member is, once it is recovered */
     states.tried++;
     if (is_new(hash ^ salt)) {
         states.distinct++;
         states.second++;
     }
     place(&images, &worlds[IMAGE], false);
-    if (!image_recover(SECOND, &found))
-        second_why = vista_errormsg();
-    else
-        second_why = model_judge(&found, &outcome);
+    second_why = recover(SECOND, &trial) ? model_judge(trial.found, &outcome) : trial.why;
     memory_forget(&worlds[SECOND], true);
     place(&images, &worlds[IMAGE], true);
     if (second_why == NULL && outcome_wanted != ~0u && outcome != outcome_wanted)
@@ -273,11 +288,20 @@ static void try_second(void)
         report(second_why, true);
 }
 
+/* A mapping of all files has many points, most of them in superblocks: a few of them, of
+ * one recovery out of so many all. */
+static bool is_left_out(void)
+{
+    return states.whole && image_hash % WHOLE_STEP != 0 &&
+           (image_hash / WHOLE_STEP + second_points) % WHOLE_STEP != 0;
+}
+
 static void point_in_recovery(void)
 {
     const bool few = image_hash % 4 != 0 || lives.count > MANY_LINES;
 
-    if (second_why != NULL || (++second_points > LONG_STORE && second_points % LONG_STEP != 0))
+    if (second_why != NULL || (++second_points > LONG_STORE && second_points % LONG_STEP != 0) ||
+        is_left_out())
         return;
     gather(&worlds[IMAGE], &images);
     enumerate(&images, few ? SECOND_FEW : SECOND_STATES, few ? SECOND_FEW : SECOND_SAMPLE,
@@ -286,43 +310,33 @@ static void point_in_recovery(void)
 
 /* ---- Crashes of what a scenario does ----------------------------------- */
 
-static const char *judge_message;
-
-static bool judge(const struct found *found)
+static const char *judge(const struct trial *trial)
 {
     unsigned outcome;
 
-    judge_message = model_judge(found, &outcome);
-    return judge_message == NULL;
+    return model_judge(trial->found, &outcome);
 }
 
-static void try_through_file(void)
+static void try_through_files(uint64_t hash)
 {
-    struct trial trial = {.size = model.size,
-                          .created = states.created,
-                          .may_be_clean = states.may_be_clean,
-                          .copied = states.copied,
-                          .judge = judge};
+    struct trial trial = new_trial(hash);
 
     states.files++;
-    judge_message = NULL;
-    if (!image_try_file(&trial))
-        report(trial.why != NULL ? trial.why : judge_message, false);
+    if (!image_try_files(&trial, judge))
+        report(trial.why, false);
 }
 
-static void try_in_memory(void)
+static void try_in_memory(uint64_t hash)
 {
+    struct trial trial = new_trial(hash);
     unsigned outcome = 0;
-    struct found found;
     const char *why;
-    bool recovered;
 
     outcome_wanted = ~0u;
     second_why = NULL;
     second_points = 0;
     worlds[IMAGE].hash = 0;
-    recovered = image_recover(IMAGE, &found);
-    why = recovered ? model_judge(&found, &outcome) : vista_errormsg();
+    why = recover(IMAGE, &trial) ? model_judge(trial.found, &outcome) : trial.why;
     memory_forget(&worlds[IMAGE], true);
     if (second_why == NULL && why == NULL && outcome_wanted != ~0u && outcome != outcome_wanted)
         why = "a crash inside recovery changes the outcome";
@@ -333,6 +347,7 @@ static void try_in_memory(void)
 static void try_live(void)
 {
     const uint64_t hash = hash_of(&lives, worlds[LIVE].hash);
+    const uint64_t each = states.whole ? states.file_each / WHOLE_STEP + 1 : states.file_each;
 
     states.number++;
     if (states.bad != 0 || (states.only != 0 && states.number != states.only))
@@ -344,10 +359,9 @@ static void try_live(void)
     image_hash = hash;
     place(&lives, &worlds[LIVE], false);
     if (!states.through_files)
-        try_in_memory();
-    if (states.bad == 0 &&
-        (states.through_files || (states.file_each != 0 && hash % states.file_each == 0)))
-        try_through_file();
+        try_in_memory(hash);
+    if (states.bad == 0 && (states.through_files || (states.file_each != 0 && hash % each == 0)))
+        try_through_files(hash);
     place(&lives, &worlds[LIVE], true);
 }
 
@@ -376,7 +390,8 @@ void states_point(struct world *world)
     if (lives.count > states.most_dirty)
         states.most_dirty = lives.count;
     model_prepare();
-    enumerate(&lives, ALL_STATES, lives.count > MANY_LINES ? SAMPLE / 16 : SAMPLE,
+    enumerate(&lives, states.whole ? ALL_STATES / 8 : ALL_STATES,
+              states.whole || lives.count > MANY_LINES ? SAMPLE / 16 : SAMPLE,
               states.seed + states.number, try_live);
 }
 

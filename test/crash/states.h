@@ -12,14 +12,15 @@
 struct states {
     /* Set by the caller. */
     uint64_t seed;
-    uint64_t only;      /* the one state to look at, from 1; 0: all */
-    uint64_t file_each; /* one in so many states goes through a file too */
-    bool through_files; /* all of them, and nothing in memory */
-    bool on;            /* points are explored */
-    bool created;       /* there is a segment already */
-    bool may_be_clean;  /* the superblock may say so */
-    bool copied;        /* what goes through a file is a copy of the open segment */
-    const char *rerun;  /* how to see a state again: its number is appended */
+    uint64_t only;         /* the one state to look at, from 1; 0: all */
+    uint64_t file_each;    /* one in so many states goes through a file too */
+    bool through_files;    /* all of them, and nothing in memory */
+    bool whole;            /* recovery is all that vista_map does, not of the log alone */
+    bool on;               /* points are explored */
+    bool created;          /* there is a segment already */
+    unsigned may_be_clean; /* the superblock may say so: a bit for each file */
+    bool copied;           /* what goes through a file is a copy of the open segment */
+    const char *rerun;     /* how to see a state again: its number is appended */
 
     /* Counted. */
     uint64_t number;   /* states enumerated in this run */
