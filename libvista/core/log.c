@@ -126,11 +126,12 @@ static int add_one(struct vi_log *log, enum vi_kind kind, uintptr_t address, uin
                    const void *payload)
 {
     const size_t bytes = payload_size(kind, length);
-    uint64_t *const shape = begin_record(log, sizeof *shape + bytes), *item = shape + 1;
+    uint64_t *const shape = begin_record(log, sizeof *shape + bytes), *item;
 
     if (shape == NULL)
         return -1;
     *shape = (uint64_t)kind << VI_KIND_SHIFT | length;
+    item = shape + 1;
     *item++ = address;
     if (bytes != 0)
         memcpy(item, payload, kind == VI_KIND_UNDO ? length : bytes);
