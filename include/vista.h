@@ -250,15 +250,16 @@ int vista_flush(vista_segment *segment);
  * home, for as long as it is mapped: a transaction begun on any segment of such a group
  * covers all of them, and all of its changes in all of them happen or none do.  Any
  * segment may be home of up to 255 others that are mapped; given the handle of another
- * member, its home is meant.  All have one class, and none is mapped with automatic or
- * checked ranges (ENOTSUP, EINVAL).
+ * member, its home is meant.  All have one class, none is mapped with automatic or checked
+ * ranges, and none is a copy of another (ENOTSUP, EINVAL).
  *
  * - vista_set_range takes ranges in each of them; vista_free, vista_realloc and
  *   vista_usable_size know the segment from the address; vista_malloc and vista_calloc
  *   allocate in home, vista_malloc_in where it is told to.  vista_root and vista_resize are
  *   each segment's own.
  * - They may be unmapped in any order, when no transaction is open (EBUSY).  Home's handle
- *   then ends as all do; its file stays mapped until the last member is unmapped.
+ *   then ends as all do; its file stays mapped, with the size that it has, until the last
+ *   member is unmapped.
  * - What is left of such transactions after a crash is in home's log, which has the paths
  *   of the members.  The next mapping of any of them first recovers home and the
  *   members that its log names, all at once; one that cannot be found, or is locked,

@@ -228,6 +228,30 @@ START_TEST(unmap_in_any_order)
 }
 END_TEST
 
+/* Home's heap serves the members when home is unmapped, and grows no more. */
+START_TEST(unmapped_home_is_full)
+{
+    struct vista_map_options options = {0};
+    vista_tx *tx;
+
+    names();
+    SOME(map(0, 64 * KIB, VISTA_CREATE | VISTA_GROW));
+    options.log = segment[0];
+    segment[1] = vista_map(path[1], 64 * KIB, VISTA_CREATE | VISTA_GROW, &options);
+    SOME(segment[1]);
+    OK(vista_unmap(segment[0]));
+    tx = begin(1);
+    SOME(vista_malloc(tx, 40000));
+    NULLS(vista_malloc(tx, 40000), ENOMEM, path[0]);
+    SOME(vista_malloc_in(tx, segment[1], 40000));
+    SOME(vista_malloc_in(tx, segment[1], 40000));
+    OK(vista_end_transaction(tx, 0));
+    OK(vista_unmap(segment[1]));
+    ck_assert_uint_eq(test_live_blocks(path[0]), 1);
+    ck_assert_uint_eq(test_live_blocks(path[1]), 2);
+}
+END_TEST
+
 /* Home need have no heap for its members to. */
 START_TEST(home_without_heap)
 {
@@ -294,10 +318,137 @@ START_TEST(refusals)
     options.log = alone;
     NULLS(vista_map(test_path("four"), MIB, VISTA_CREATE, &options), EINVAL, "not mapped");
     unmap_all();
+    test_copy(path[1], path[2]);
+    SOME(map(0, 0, 0));
+    SOME(map(1, 0, 0));
+    NULLS(map(2, 0, VISTA_ANY_ADDRESS), EINVAL, "is a copy");
+    OK(vista_unmap(segment[1]));
+    SOME(map(2, 0, 0));
+    OK(vista_unmap(segment[2]));
+    OK(vista_unmap(segment[0]));
 }
 END_TEST
 
 /* ---- Crashes ----------------------------------------------------------- */
+
+static void *const place = (void *)0x551234400000;
+
+/* Two members one after the other at the same address, or half a segment above it; the
+ * first commits what the second does not. */
+static void die_where_another_was(void *argument)
+{
+    struct vista_map_options options = {0};
+    vista_tx *tx;
+
+    segment[0] = vista_map(path[0], MIB, VISTA_CREATE | VISTA_NO_HEAP, NULL);
+    REQUIRE(segment[0] != NULL);
+    options.log = segment[0];
+    for (int i = 1; i < SEGMENTS; i++) {
+        options.address = (char *)place + (*(int *)argument == i ? 2 * MIB : 0);
+        segment[1] = vista_map(path[i], 4 * MIB, VISTA_CREATE | VISTA_NO_HEAP, &options);
+        REQUIRE(segment[1] != NULL);
+        memset(vista_base(segment[1]), 1, 4 * MIB);
+        tx = vista_begin_transaction(segment[1], 0);
+        REQUIRE(tx != NULL && vista_set_range(tx, vista_base(segment[1]), 4 * MIB) == 0);
+        memset(vista_base(segment[1]), 2, 4 * MIB);
+        if (i == 1)
+            REQUIRE(vista_end_transaction(tx, 0) == 0 && vista_unmap(segment[1]) == 0);
+    }
+    raise(SIGKILL);
+}
+
+/* What is in the log is of the member that is mapped, not of one that was there before. */
+START_TEST(place_of_another)
+{
+    const unsigned char *data;
+
+    names();
+    ck_assert_int_eq(test_in_child(die_where_another_was, &_i), 128 + SIGKILL);
+    OK(vista_check(path[0], 0, NULL, NULL));
+    for (int i = SEGMENTS - 1; i > 0; i--) {
+        segment[i] = vista_map(path[i], 0, 0, NULL);
+        SOME(segment[i]);
+        data = vista_base(segment[i]);
+        for (size_t at = 0; at < 4 * MIB; at += KIB) /* the first one's were committed */
+            ck_assert_uint_eq(data[at], i == 1 ? 2 : 1);
+        OK(vista_unmap(segment[i]));
+    }
+}
+END_TEST
+
+static bool *near;
+
+/* Their data lies side by side, in a hole that their metadata does not fit into. */
+static void die_moved(void *argument)
+{
+    struct vista_map_options options = {0};
+    unsigned char *base[SEGMENTS], *hole;
+    vista_tx *tx;
+
+    hole = mmap(NULL, 128 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(hole != MAP_FAILED && munmap(hole + 64 * MIB, 64 * MIB) == 0);
+    REQUIRE(mmap(place, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+                 0) == place);
+    for (int i = 0; i < SEGMENTS; i++) {
+        segment[i] = vista_map(path[i], 0, VISTA_ANY_ADDRESS, &options);
+        REQUIRE(segment[i] != NULL);
+        options.log = segment[0];
+        base[i] = vista_base(segment[i]);
+        *near |= i > 0 && llabs(base[i] - base[i - 1]) < (ptrdiff_t)(64 * MIB);
+    }
+    if (*(int *)argument == 1) { /* the first member comes below the second */
+        REQUIRE(vista_unmap(segment[1]) == 0);
+        REQUIRE(mmap(NULL, 12 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+        segment[1] = vista_map(path[1], 0, VISTA_ANY_ADDRESS, &options);
+        REQUIRE(segment[1] != NULL);
+        base[1] = vista_base(segment[1]);
+    }
+    for (int round = 0; round < 3; round++) {
+        tx = vista_begin_transaction(segment[0], 0);
+        for (int i = 0; i < SEGMENTS; i++) {
+            char *block = vista_malloc_in(tx, segment[i], 2 * MIB);
+
+            REQUIRE(block != NULL && vista_set_range(tx, block, 8) == 0);
+            REQUIRE((unsigned char *)block > base[i] &&
+                    (unsigned char *)block < base[i] + vista_size(segment[i]));
+            REQUIRE(vista_set_range(tx, vista_root(segment[i], 0), 8) == 0);
+            *(uint64_t *)vista_root(segment[i], 0) = 1 + (uint64_t)round;
+        }
+        if (round < 2)
+            REQUIRE((round == 0 ? vista_end_transaction(tx, 0) : vista_abort_transaction(tx)) == 0);
+    }
+    raise(SIGKILL);
+}
+
+/* Segments that are not where they belong have address space for what they hold, not for
+ * what they may grow to: so what one may grow to is where another lies. */
+START_TEST(moved_side_by_side)
+{
+    const struct vista_map_options options = {.address = place, .max_size = 64 * MIB};
+
+    names();
+    for (int i = 0; i < SEGMENTS; i++) {
+        segment[i] = vista_map(path[i], 8 * MIB, VISTA_CREATE, &options);
+        SOME(segment[i]);
+        SOME(vista_root(segment[i], 8));
+        OK(vista_unmap(segment[i]));
+    }
+    near = test_share(sizeof *near);
+    ck_assert_int_eq(test_in_child(die_moved, &_i), 128 + SIGKILL);
+    if (!*near)
+        test_skip("segments side by side", "the kernel has put them elsewhere");
+    for (int i = 0; i < SEGMENTS; i++) {
+        const int which = (i + _i) % SEGMENTS;
+
+        segment[0] = vista_map(path[which], 0, 0, NULL);
+        SOME(segment[0]);
+        ck_assert_uint_eq(*(uint64_t *)vista_root(segment[0], 0), 1);
+        OK(vista_unmap(segment[0]));
+        test_sound(path[which]);
+        ck_assert_uint_eq(test_live_blocks(path[which]), 2);
+    }
+}
+END_TEST
 
 /* Moves money about, with blocks in each heap, for ever. */
 static void transfer_on(void *argument)
@@ -615,6 +766,7 @@ int main(void)
     tcase_add_loop_test(tests, commit_and_abort, 0, 3);
     tcase_add_loop_test(tests, heaps, 0, 3);
     tcase_add_test(tests, unmap_in_any_order);
+    tcase_add_test(tests, unmapped_home_is_full);
     tcase_add_test(tests, home_without_heap);
     tcase_add_test(tests, refusals);
     tcase_add_loop_test(tests, missing_member, 0, 2);
@@ -622,6 +774,8 @@ int main(void)
     tcase_add_loop_test(tests, occupied_address, 0, 2);
     tcase_add_test(tests, homes_in_a_circle);
     tcase_add_test(tests, locked_member);
+    tcase_add_loop_test(kills, place_of_another, 0, SEGMENTS);
+    tcase_add_loop_test(kills, moved_side_by_side, 0, SEGMENTS);
     tcase_add_loop_test(kills, killed, 0, 3);
     tcase_add_loop_test(kills, killed_at_instructions, 0, 4);
     return test_run(suite);

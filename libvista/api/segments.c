@@ -260,6 +260,7 @@ int vista_unmap(vista_segment *handle)
         return vi_fail(EBUSY, "%s: %llu transactions are open", segment->path,
                        (unsigned long long)open);
     if (segment->members != NULL) { /* their log stays */
+        segment->grows = false;
         vi_process_detach(segment);
         return 0;
     }

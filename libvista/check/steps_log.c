@@ -189,7 +189,7 @@ static bool record_good(const struct vi_check *check, const struct vi_logs *logs
 
     if (record->kind >= VI_KINDS)
         return false;
-    if (record->offset >= check->superblock->max_size && vi_member_of(logs, record) != NULL)
+    if (record->offset >= size && vi_member_of(logs, record) != NULL)
         return true;
     if (record->kind == VI_KIND_UNDO)
         return record->offset <= size && record->length <= size - record->offset;

@@ -50,11 +50,11 @@ struct vi_segment *vi_group_owner(struct vi_segment *home, struct vi_record *rec
 {
     const uint64_t at = home->logs.mapped + record->offset;
 
-    if (record->offset < home->superblock.max_size)
+    if (record->offset < vi_segment_size(home))
         return home;
     for (struct vi_segment *segment = __atomic_load_n(&home->members, __ATOMIC_ACQUIRE);
          segment != NULL; segment = segment->next_member)
-        if (at - segment->logged < segment->superblock.max_size) {
+        if (at - segment->logged < vi_segment_size(segment)) {
             record->offset = at - segment->logged;
             return segment;
         }
@@ -63,13 +63,13 @@ struct vi_segment *vi_group_owner(struct vi_segment *home, struct vi_record *rec
 
 const struct vi_member *vi_member_of(const struct vi_logs *logs, const struct vi_record *record)
 {
-    const struct vi_member *table = vi_members(logs);
+    const struct vi_member *table = vi_members(logs), *nearest = NULL;
 
     for (unsigned i = 0; i < VI_MEMBERS; i++)
         if (logs->mapped + record->offset - table[i].mapped < table[i].max_size &&
-            is_sound(logs, &table[i]))
-            return &table[i];
-    return NULL;
+            (nearest == NULL || table[i].mapped > nearest->mapped) && is_sound(logs, &table[i]))
+            nearest = &table[i];
+    return nearest;
 }
 
 bool vi_member_home(const struct vi_segment *segment, struct vi_member *home)
@@ -103,30 +103,51 @@ static int store(const struct vi_logs *logs, uint64_t offset, const struct vi_se
     return 0;
 }
 
-static bool is_member(const struct vi_segment *home, const uint8_t uuid[16])
+static bool has_uuid(const struct vi_segment *segment, const uint8_t uuid[16])
 {
-    for (const struct vi_segment *at = home->members; at != NULL; at = at->next_member)
-        if (memcmp(at->superblock.uuid, uuid, sizeof at->superblock.uuid) == 0)
-            return true;
-    return false;
+    return memcmp(segment->superblock.uuid, uuid, sizeof segment->superblock.uuid) == 0;
+}
+
+static bool is_in_group(const struct vi_segment *home, const uint8_t uuid[16])
+{
+    const struct vi_segment *at = home->members;
+
+    while (at != NULL && !has_uuid(at, uuid))
+        at = at->next_member;
+    return at != NULL || has_uuid(home, uuid);
+}
+
+/* One that is not mapped now and was where the new one is would be taken for it: it goes. */
+static void clear_place(const struct vi_logs *logs, struct vi_member *entry,
+                        const struct vi_segment *segment)
+{
+    const uint64_t from = (uintptr_t)segment->map.data;
+
+    if (entry->mapped - from >= segment->superblock.max_size &&
+        from - entry->mapped >= entry->max_size)
+        return;
+    entry->max_size = 0;
+    vi_flush_fence(logs->persist, &entry->max_size, sizeof entry->max_size);
 }
 
 /* The member's own entry, or a free one, or that of one which is not mapped now: no record
  * names it, since home was recovered.  VI_MEMBERS: none. */
 static unsigned choose(const struct vi_segment *home, const struct vi_segment *segment)
 {
-    const struct vi_member *table = vi_members(&home->logs);
-    unsigned idle = VI_MEMBERS, spare = VI_MEMBERS;
+    struct vi_member *table = vi_members(&home->logs);
+    unsigned own = VI_MEMBERS, idle = VI_MEMBERS, spare = VI_MEMBERS;
 
     for (unsigned i = VI_MEMBERS; i-- > 0;) {
         if (!is_sound(&home->logs, &table[i]))
             spare = i;
-        else if (memcmp(table[i].uuid, segment->superblock.uuid, sizeof table[i].uuid) == 0)
-            return i;
-        else if (!is_member(home, table[i].uuid))
+        else if (has_uuid(segment, table[i].uuid))
+            own = i;
+        else if (!is_in_group(home, table[i].uuid)) {
+            clear_place(&home->logs, &table[i], segment);
             idle = i;
+        }
     }
-    return spare != VI_MEMBERS ? spare : idle;
+    return own != VI_MEMBERS ? own : spare != VI_MEMBERS ? spare : idle;
 }
 
 int vi_group_join(struct vi_segment *home, struct vi_segment *segment)
@@ -136,7 +157,10 @@ int vi_group_join(struct vi_segment *home, struct vi_segment *segment)
 
     pthread_mutex_lock(&home->size_lock); /* one at a time */
     place = choose(home, segment);
-    if (place == VI_MEMBERS)
+    if (is_in_group(home, segment->superblock.uuid))
+        vi_fail(EINVAL, "%s: is a copy of a segment that shares the log of %s", segment->path,
+                home->path);
+    else if (place == VI_MEMBERS)
         vi_fail(ENOSPC, "%s: %u segments share its log, and no more can", home->path, VI_MEMBERS);
     else if (store(&home->logs, VI_MEMBERS_OFFSET + (uint64_t)place * VI_PAGE, segment,
                    (uintptr_t)segment->map.data) == 0 &&

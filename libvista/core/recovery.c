@@ -131,6 +131,8 @@ void vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *
     vi_log_discard(log);
 }
 
+enum { SEEN = 1, MISSING };
+
 /* Looks through slot's log, before anything is changed: -1 when a record cannot be.
  * Members that it names are opened, each once: `seen` has a byte for each.  The records of
  * one that was not attached then are left alone. */
@@ -146,13 +148,15 @@ static int validate(struct vi_segment *home, const struct vi_log *log, vi_attach
         if (item.owner == NULL && item.record->kind < VI_KINDS &&
             (entry = vi_member_of(log->logs, item.record)) != NULL) {
             uint8_t *const once = &seen[entry - vi_members(log->logs)];
+            const struct vi_segment *before = home->members;
 
             if (*once == 0 && attach(home, entry) != 0)
                 return -1;
-            *once = 1;
-            item = item_of(home, &walk.record);
-            if (item.owner == NULL)
+            if (*once == 0)
+                *once = home->members != before ? SEEN : MISSING;
+            if (*once == MISSING)
                 continue;
+            item = item_of(home, &walk.record);
         }
         if (item.handler == NULL ||
             (item.handler->valid != NULL && !item.handler->valid(item.context, item.record)))
