@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * A segment's size changes.  What counts is the superblock's: when a segment grows, disk
- * blocks are there before it says so; when it shrinks, they are given back after.  So a
- * crash leaves the old size or the new one, and at most some blocks behind it.
+ * blocks are there, durably, before it says so; when it shrinks, they are given back after.
+ * So a crash leaves the old size or the new one, and at most some blocks behind it.
  */
 #include <errno.h>
 
@@ -41,6 +41,14 @@ static void publish(struct vi_segment *segment, uint64_t size)
     pthread_mutex_unlock(&home->lock);
 }
 
+/* The file's length and its blocks are durable: also what a shrinking before cut off. */
+static int sync_file(const struct vi_segment *segment)
+{
+    if (segment->persist.ops.sync(segment->file.fd) == 0)
+        return 0;
+    return vi_fail_system(errno, "%s: cannot sync", segment->path);
+}
+
 int vi_segment_grow(struct vi_segment *segment, uint64_t size)
 {
     const uint64_t old = segment->map.data_size, end = segment->superblock.data_offset;
@@ -54,6 +62,7 @@ int vi_segment_grow(struct vi_segment *segment, uint64_t size)
         return -1;
     if (vi_file_truncate(&segment->file, end + size) == 0 &&
         (segment->flags & VISTA_SPARSE || vi_segment_allocate(segment, old, size - old) == 0) &&
+        sync_file(segment) == 0 &&
         vi_map_extend(&segment->map, &segment->file, end, old, size) == 0) {
         if (store_size(segment, size) == 0) {
             publish(segment, size);
