@@ -27,7 +27,7 @@
 static const char *const class_names[] = {"probe", "kill", "line", "eadr"};
 
 static const struct scenario *const groups[] = {range_scenarios, heap_scenarios, file_scenarios,
-                                                group_scenarios};
+                                                group_scenarios, resize_scenarios};
 
 static struct {
     const char *scenario;

@@ -79,6 +79,16 @@ void model_resized(int number)
     file->size = file->next;
 }
 
+/* What a transaction may use of a file that is being resized, is there. */
+static void decide_size(size_t place, size_t length)
+{
+    const int number = model_file_at(place);
+    const struct model_file *file = &model.file[number];
+
+    if (place + length > file->first + file->size && file->next > file->size)
+        model_resized(number);
+}
+
 static const unsigned char *live(size_t place)
 {
     const int file = model_file_at(place);
@@ -89,6 +99,7 @@ static const unsigned char *live(size_t place)
 void model_range(int act, size_t place, size_t length)
 {
     model.epoch++;
+    decide_size(place, length);
     for (size_t i = place; i < place + length; i++)
         if (model.role[i] == LIVE_BYTE) {
             model.role[i] = RANGE;
@@ -107,6 +118,7 @@ void model_allocated(int act, size_t place, size_t length)
     uint64_t bit, *word = block_word(model.act[act].changed, place, &bit);
 
     model.epoch++;
+    decide_size(place, length);
     for (size_t i = place; i < place + length; i++) {
         /* Freed by one that is still committing: handed out only because its slot is
          * durably idle, so it must be found committed from now on. */
@@ -336,8 +348,7 @@ static const char *read_blocks(const struct found *found, size_t first, uint64_t
 }
 
 /* Sizes, the blocks of all files, and the root. */
-static const char *judge_files(const struct found *found, uint64_t *blocks, uint64_t *root,
-                               unsigned *outcome)
+static const char *judge_files(const struct found *found, uint64_t *blocks, uint64_t *root)
 {
     static const uint64_t none[2];
     const char *why = NULL;
@@ -348,7 +359,6 @@ static const char *judge_files(const struct found *found, uint64_t *blocks, uint
 
         if (found[i].size != file->size && found[i].size != file->next)
             return "the size is another one";
-        *outcome |= (unsigned)(found[i].size != file->size) << (ACTS + i);
         if (!file->heap)
             continue;
         why = read_blocks(&found[i], file->first, blocks);
@@ -384,7 +394,7 @@ const char *model_judge(const struct found *found, unsigned *outcome)
     const char *why;
 
     *outcome = 0;
-    why = judge_files(found, blocks, root, outcome);
+    why = judge_files(found, blocks, root);
     if (why == NULL)
         why = judge_touched(found);
     memcpy(expected, model.blocks, sizeof expected);

@@ -85,7 +85,8 @@ void model_prepare(void);
 
 /* NULL: the state is right; else what is wrong.  `found` has all files.  Lines that recovery
  * stored to, in IMAGE and SECOND, are judged too.  *outcome gets a bit for each act that
- * counts as committed, and for each file that has its next size. */
+ * counts as committed.  (Of two sizes the second of two recoveries may find the other:
+ * a line of a torn superblock that the first wrote again can make it whole.) */
 const char *model_judge(const struct found *found, unsigned *outcome);
 
 #endif

@@ -157,11 +157,11 @@ void fresh_segment(enum media media, size_t size)
     fresh_with_room(media, size, size);
 }
 
-size_t fresh_member(enum media media, size_t size)
+size_t fresh_member(enum media media, size_t size, size_t room)
 {
     const int file = model.files;
 
-    create_file(media, size, size, 0);
+    create_file(media, size, room, 0);
     model_read();
     return model.file[file].first;
 }
@@ -471,7 +471,7 @@ size_t allocate_growing(int act, size_t size)
     learnt->room = vista_size(run.segments[0]);
     model_resize(0, learnt->room);
     model_resized(0);
-    return filled(allocated(act, block), size);
+    return filled(allocated(act, block), size < 40 ? size : 40);
 }
 
 void grow_root(size_t size)

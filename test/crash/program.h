@@ -52,7 +52,7 @@ void leave_segment(void);
  * place of its data.
  * Or one that does not yet, and is not mapped. */
 void fresh_with_room(enum media media, size_t size, size_t room);
-size_t fresh_member(enum media media, size_t size);
+size_t fresh_member(enum media media, size_t size, size_t room);
 size_t fresh_stranger(enum media media, size_t size);
 
 /* The process dies, and maps all that it had again, in a class: open acts are undone. */

@@ -15,6 +15,6 @@ struct scenario {
 };
 
 extern const struct scenario range_scenarios[], heap_scenarios[], file_scenarios[],
-    group_scenarios[];
+    group_scenarios[], resize_scenarios[];
 
 #endif

@@ -31,7 +31,7 @@ static void fresh_group(enum media media, size_t size, int members) /* one or tw
 {
     fresh_segment(media, size);
     for (files = 1; files <= members; files++)
-        places[files] = fresh_member(media, size);
+        places[files] = fresh_member(media, size, size);
     states.whole = true;
 }
 
@@ -83,7 +83,7 @@ static void group_heaps(void)
     size_t kept[FILES];
 
     fresh_segment(first == 0 ? HEAP : FLAT, HEAP_SIZE);
-    places[1] = fresh_member(HEAP, HEAP_SIZE);
+    places[1] = fresh_member(HEAP, HEAP_SIZE, HEAP_SIZE);
     states.whole = true;
     begin(0);
     for (int file = first; file < 2; file++)
