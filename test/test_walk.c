@@ -315,7 +315,7 @@ END_TEST
 
 START_TEST(damaged_heap)
 {
-    const uint64_t bad = VI_SPAN(VI_SPAN_SMALL, 77, 3);
+    const uint64_t bad = VI_SPAN(VI_SPAN_SMALL, 77, 3), end = MIB / VI_UNIT + 4;
     struct vista_info info;
     int left = 1000;
 
@@ -331,6 +331,12 @@ START_TEST(damaged_heap)
     ck_assert_uint_eq(info.heap_blocks + info.heap_used + info.heap_free + info.heap_largest, 0);
     FAILS(vista_heap_walk(segment, stop, &left), EBADMSG, "unit 100");
     ck_assert_int_eq(left, 999); /* the root, in front of it */
+    OK(vista_unmap(segment));
+    test_poke(path, s.heap_offset + offsetof(struct vi_heap_header, end), &end, sizeof end);
+    segment = vista_map(path, 0, 0, NULL); /* more was used than there is */
+    SOME(segment);
+    ck_assert_uint_eq(totals().heap_free, 0);
+    FAILS(vista_heap_walk(segment, stop, &left), EBADMSG, "unit 0");
     OK(vista_unmap(segment));
 }
 END_TEST

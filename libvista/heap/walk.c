@@ -43,7 +43,8 @@ static int next(struct vi_heap *heap, struct part *part, bool list)
     end = heap->place.header->end;
     if (unit >= end)
         unit = heap->units;
-    while (unit < end && unit - part->head < VI_GROUP_UNITS && (d = vi_descriptor(heap, unit)) == 0)
+    while (end <= heap->units && unit < end && unit - part->head < VI_GROUP_UNITS &&
+           (d = vi_descriptor(heap, unit)) == 0)
         unit++;
     if (unit == part->head && vi_descriptor_valid(heap, unit, d)) {
         unit += VI_SPAN_UNITS(d);
