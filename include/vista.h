@@ -465,9 +465,10 @@ int vista_check(const char *path, unsigned flags, vista_report_fn report, void *
  * works with every later library.
  *
  * What bounds a loop of small transactions is how many of them the processor
- * overlaps, and that is bounded by its windows of instructions and of stores: so
- * the path has few of both.  Two checks are made less exact than they could be,
- * and what they miss goes out of line.
+ * overlaps, and that is bounded by its windows of instructions and of stores, and by
+ * the registers it has to rename: so the path has few of the first two, compares with
+ * bounds rather than computing an offset, and moves data by vector registers.  Two
+ * checks are made less exact than they could be, and what they miss goes out of line.
  *
  * A record of the undo log, format 1, as the kill-safe class has it: a stamp; the shape,
  * which is the lengths of one to seven ranges, 9 bits each, and VISTA_SHORT; then each
@@ -488,8 +489,8 @@ struct vista_tx {
                          format 1.  Odd: commit takes more than to discard the log. */
     uintptr_t first;  /* where the log begins: what `next` becomes at the end, as */
     uintptr_t closed; /* limit1 becomes this: VISTA_CLOSED */
-    uintptr_t minus;  /* added to an address: its offset in the segment's data */
-    size_t inner;     /* the last such offset where an inlined range may begin */
+    uintptr_t low;    /* where an inlined range may begin: at the segment's data, */
+    uintptr_t high;   /* and at the last such address */
     uint64_t stamp;   /* of the open transaction, or of the next */
     uint64_t *word;   /* the same as it is stored in the slot: the commit point */
     uintptr_t room;   /* what limit1 becomes when a transaction begins */
@@ -520,6 +521,11 @@ int vista_end_out_of_line(vista_tx *tx, unsigned mode);
 
 typedef uint64_t vista_pair __attribute__((vector_size(16), aligned(8), may_alias));
 typedef uint64_t vista_word __attribute__((may_alias));
+#if defined(__SSE2__) && __FLT_EVAL_METHOD__ == 0
+typedef double vista_lane __attribute__((aligned(1), may_alias)); /* moved, never computed with */
+#else
+typedef uint64_t vista_lane __attribute__((aligned(1), may_alias));
+#endif
 
 #if defined(__SANITIZE_THREAD__)
 #define VISTA_THREAD_SANITIZER 1 /* it sees only what the compiler stores */
@@ -547,17 +553,24 @@ static inline __attribute__((always_inline)) uint64_t *vista_put(uint64_t *item,
                                                                  size_t length, int last)
 {
     const size_t whole = (length - 1) & ~(size_t)7; /* all but the last word */
+    const char *const from = (const char *)range + whole;
+    char *const to = (char *)(item + 1) + whole;
     uint64_t tail = 0;
 
     *item = (uintptr_t)range;
-    memcpy(item + 1, range, whole);
-    memcpy(&tail, (const char *)range + whole, length - whole);
+    memcpy(item + 1, range, whole & ~(size_t)15);
+    if (whole % 16 != 0)
+        *(vista_lane *)(to - 8) = *(const vista_lane *)(from - 8);
+    if (length % 8 != 0 || last)
+        memcpy(&tail, from, length - whole);
     if (last) { /* with eight zero bytes behind it */
         const vista_pair both = {tail, 0};
 
-        *(vista_pair *)((char *)(item + 1) + whole) = both;
+        *(vista_pair *)to = both;
+    } else if (length % 8 != 0) {
+        *(vista_word *)to = tail;
     } else {
-        *(vista_word *)((char *)(item + 1) + whole) = tail;
+        *(vista_lane *)to = *(const vista_lane *)from;
     }
     return (uint64_t *)((char *)item + VISTA_ITEM(length));
 }
@@ -574,7 +587,9 @@ static inline __attribute__((always_inline)) uint64_t *vista_put(uint64_t *item,
     (__builtin_constant_p(length##i) & (length##i > 0) & (length##i <= VISTA_INLINE_LENGTH))
 #define VISTA_NEED(i) (count > (i) ? VISTA_ITEM(length##i) : 0)
 #define VISTA_SHAPE(i) (count > (i) ? (uint64_t)length##i << (VISTA_SHAPE_BITS * (i)) : 0)
-#define VISTA_INSIDE(i) (count <= (i) || VISTA_LIKELY((uintptr_t)address##i + minus <= inner))
+#define VISTA_IS_IN(address) \
+    VISTA_LIKELY((uintptr_t)(address) >= low && (uintptr_t)(address) <= high)
+#define VISTA_INSIDE(i) (count <= (i) || VISTA_IS_IN(address##i))
 #define VISTA_PUT(i) \
     if (count > (i)) \
         item = vista_put(item, address##i, length##i, count == (i) + 1);
@@ -606,13 +621,13 @@ VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int 
 
         if (VISTA_LIKELY(VISTA_ALL(VISTA_BRIEF, &) && tx != NULL)) {
             const uintptr_t next = tx->next;
-            uintptr_t minus = tx->minus;
-            size_t inner = __atomic_load_n(&tx->inner, __ATOMIC_RELAXED); /* resizing */
+            uintptr_t low = tx->low;
+            uintptr_t high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED); /* resizing */
 
-            if (VISTA_UNLIKELY((uintptr_t)address0 + minus > inner)) {
+            if (!VISTA_IS_IN(address0)) {
                 vista_turn(tx, address0);
-                minus = tx->minus;
-                inner = __atomic_load_n(&tx->inner, __ATOMIC_RELAXED);
+                low = tx->low;
+                high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED);
             }
             if (VISTA_LIKELY(next + beyond <= tx->limit1) && VISTA_ALL(VISTA_INSIDE, &&)) {
                 uint64_t *const record = (uint64_t *)next, *item = record + 2;
@@ -643,15 +658,14 @@ VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length)
 
     if (__builtin_constant_p(length) && length > 0 && length <= VISTA_INLINE_LENGTH && tx != NULL) {
         uint64_t *const record = (uint64_t *)tx->next;
-        int inside =
-            (uintptr_t)address + tx->minus <= __atomic_load_n(&tx->inner, __ATOMIC_RELAXED);
+        uintptr_t low = tx->low, high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED);
 
-        if (VISTA_UNLIKELY(!inside)) {
+        if (!VISTA_IS_IN(address)) {
             vista_turn(tx, address);
-            inside =
-                (uintptr_t)address + tx->minus <= __atomic_load_n(&tx->inner, __ATOMIC_RELAXED);
+            low = tx->low;
+            high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED);
         }
-        if (VISTA_LIKELY(inside && tx->next <= tx->limit1)) {
+        if (VISTA_IS_IN(address) && VISTA_LIKELY(tx->next <= tx->limit1)) {
             uint64_t *const end = vista_put(record + 2, address, length, 1);
 
             record[1] = VISTA_SHORT | length;

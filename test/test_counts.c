@@ -288,7 +288,7 @@ START_TEST(instructions)
     ck_assert_uint_le(none, 80);
     ck_assert_uint_le(one, 100);
     ck_assert_uint_le(five, 350);
-    ck_assert_uint_le(together, 200);
+    ck_assert_uint_le(together, 210);
     one = count(malloc_and_free) - loop;
     two = count(malloc_and_abort) - loop;
     printf("instructions: a block allocated and one freed %llu, allocations aborted %llu\n",

@@ -58,10 +58,12 @@ static uintptr_t room(const struct vi_tx *tx)
 
 void vi_tx_face(struct vi_tx *tx, const struct vi_segment *segment)
 {
-    tx->other_minus = 0;
-    tx->other_inner = 0;
-    tx->log.cursor.minus = -(uintptr_t)segment->map.data;
-    __atomic_store_n(&tx->log.cursor.inner, vi_segment_size(segment) - VISTA_INLINE_LENGTH,
+    const uintptr_t low = (uintptr_t)segment->map.data;
+
+    tx->other_low = UINTPTR_MAX; /* no address is there */
+    tx->other_high = 0;
+    tx->log.cursor.low = low;
+    __atomic_store_n(&tx->log.cursor.high, low + vi_segment_size(segment) - VISTA_INLINE_LENGTH,
                      __ATOMIC_RELAXED);
 }
 
@@ -316,12 +318,11 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
 void vista_turn(vista_tx *handle, const void *address)
 {
     struct vi_tx *tx = of_handle(handle);
-    const uintptr_t minus = handle->minus;
-    const size_t inner = handle->inner;
+    const uintptr_t low = handle->low, high = handle->high, at = (uintptr_t)address;
 
-    if (tx->other_inner != 0 && (uintptr_t)address + tx->other_minus <= tx->other_inner) {
-        handle->minus = tx->other_minus;
-        __atomic_store_n(&handle->inner, tx->other_inner, __ATOMIC_RELAXED);
+    if (at >= tx->other_low && at <= tx->other_high) {
+        handle->low = tx->other_low;
+        __atomic_store_n(&handle->high, tx->other_high, __ATOMIC_RELAXED);
     } else if (is_open(tx) && tx->segment->members != NULL) {
         const struct vi_segment *owner = vi_group_find(tx->segment, address);
 
@@ -331,8 +332,8 @@ void vista_turn(vista_tx *handle, const void *address)
     } else {
         return;
     }
-    tx->other_minus = minus;
-    tx->other_inner = inner;
+    tx->other_low = low;
+    tx->other_high = high;
 }
 
 /* ---- Ending ------------------------------------------------------------ */
