@@ -278,6 +278,24 @@ START_TEST(heap_grows)
 }
 END_TEST
 
+/* By the last pages, too, which are fewer than a new heap has. */
+START_TEST(heap_grows_to_its_end)
+{
+    const struct vista_map_options options = {.max_size = 68 * KIB};
+    vista_tx *tx;
+
+    segment = vista_map(test_path("end"), 64 * KIB, VISTA_CREATE | VISTA_GROW, &options);
+    SOME(segment);
+    tx = begin();
+    for (int i = 0; i < 17; i++)
+        SOME(vista_malloc(tx, 4096));
+    NULLS(vista_malloc(tx, 0), ENOMEM, "no room");
+    OK(vista_end_transaction(tx, 0));
+    ck_assert_uint_eq(vista_size(segment), 68 * KIB);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
 /* ---- Faults ------------------------------------------------------------ */
 
 /* Each call of the system refused in turn: as it was, and then it works. */
@@ -390,6 +408,7 @@ int main(void)
     tcase_add_test(tests, grow_beside_threads);
     tcase_add_loop_test(tests, shrink_keeps_blocks, 0, 2);
     tcase_add_test(tests, shrunk_and_grown_is_zero);
+    tcase_add_test(tests, heap_grows_to_its_end);
     tcase_add_loop_test(tests, heap_grows, 0, 2);
     tcase_add_loop_test(tests, refused_calls, 0, 2);
     tcase_add_loop_test(tests, killed, 0, 2);

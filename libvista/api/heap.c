@@ -40,7 +40,7 @@ static int check_not_root(const struct vi_segment *segment, const void *address)
 static int grow_for(struct vi_segment *segment, size_t size)
 {
     const uint64_t old = vi_segment_size(segment), left = segment->superblock.max_size - old,
-                   need = vi_segment_round(size, segment->flags), more = old / 4;
+                   need = size < left ? size / VI_PAGE * VI_PAGE + VI_PAGE : size, more = old / 4;
 
     if (left == 0 || need > left)
         return errno = ENOMEM, -1;
