@@ -62,18 +62,40 @@ void refused(const char *call, const int *errors)
 
 /* ---- The file ---------------------------------------------------------- */
 
+#define FIRST_FD 900 /* so that names are the same in each run: they stand in files */
+#define DIRECTORY "/proc/self/fd/"
+
 int file_fd = -1;
 const char *file_path;
 
 void file_open(void)
 {
-    static char path[64];
-
     vi_watched = false; /* ranges may be anywhere, heaps full to the last byte */
-    file_fd = memfd_create("segment", MFD_CLOEXEC);
-    HOLDS(file_fd >= 0, "memfd_create");
-    snprintf(path, sizeof path, "/proc/self/fd/%d", file_fd);
-    file_path = path;
+    for (int i = 0; i < FILES; i++) {
+        const int fd = memfd_create("segment", MFD_CLOEXEC);
+
+        HOLDS(fd >= 0 && dup2(fd, FIRST_FD + i) >= 0 && close(fd) == 0, "memfd_create");
+    }
+    file_use(0);
+}
+
+void file_use(unsigned which)
+{
+    static char paths[FILES][sizeof DIRECTORY + 10];
+
+    file_fd = FIRST_FD + (int)which;
+    file_path = paths[which];
+    snprintf(paths[which], sizeof paths[which], DIRECTORY "%d", file_fd);
+}
+
+/* Of a file in memory it would give what cannot be opened. */
+char *__real_realpath(const char *path, char *resolved);
+char *__wrap_realpath(const char *path, char *resolved);
+char *__wrap_realpath(const char *path, char *resolved)
+{
+    if (strncmp(path, DIRECTORY, sizeof DIRECTORY - 1) == 0)
+        return strdup(path);
+    return __real_realpath(path, resolved);
 }
 
 /* Calls `visit` with each page of the file that may hold something. */
@@ -173,10 +195,20 @@ void die(vista_segment *handle)
         tx->range_count = 0; /* handles are used again */
         tx->no_restore = false;
     }
+    if (segment->home != NULL)
+        vi_group_leave(segment);
     vi_ranges_close(segment);
     if (segment->heap != NULL)
         vi_heap_close(segment->heap);
     vi_segment_close(segment, false);
+}
+
+void die_all(void)
+{
+    struct vi_segment *segment;
+
+    while ((segment = vi_process()->mapped) != NULL)
+        die(segment->members != NULL ? &segment->members->handle : &segment->handle);
 }
 
 bool file_sound(uint64_t *blocks)

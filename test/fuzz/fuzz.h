@@ -44,10 +44,13 @@ void refused(const char *call, const int *errors);
 
 /* ---- The file ---------------------------------------------------------- */
 
-/* A file in memory, always the same; its name can be opened. */
+/* Files in memory, always the same; their names can be opened, and are their absolute paths
+ * (realpath).  One of them is meant by all that follows. */
+#define FILES 3
 extern int file_fd;
 extern const char *file_path;
 void file_open(void);
+void file_use(unsigned which); /* 0 after file_open */
 
 /* The pages of a file that are not all zero. */
 struct image {
@@ -70,6 +73,7 @@ uint64_t file_digest(void);
 /* Leaves the segment as a kill of the process would: no transaction ends, nothing is
  * marked, the mapping is gone. */
 void die(vista_segment *segment);
+void die_all(void); /* of all that are mapped */
 
 /* Allocated blocks that vista_check counts in the file, if it is sound. */
 bool file_sound(uint64_t *blocks);

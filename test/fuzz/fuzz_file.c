@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Damaged segment files.  An input picks a file that the library has made (bases.c),
+ * Damaged segment files.  An input picks a file that the library has made (file_bases.c),
  * patches it, says how it is to be mapped and what is then done with it.
  *
  * What holds of any file: vista_check and vista_map end, with a documented errno and a
@@ -18,7 +18,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "bases.h"
+#include "file_bases.h"
 #include "media/format.h"
 #include "media/superblock.h"
 

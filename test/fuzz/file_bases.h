@@ -2,8 +2,8 @@
  *
  * Segment files in many states, made by the library itself, to be damaged.
  */
-#ifndef FUZZ_BASES_H
-#define FUZZ_BASES_H
+#ifndef FUZZ_FILE_BASES_H
+#define FUZZ_FILE_BASES_H
 
 #include "fuzz.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * See bases.h.  A new state goes to the end of the list, or the inputs in the corpus
+ * See file_bases.h.  A new state goes to the end of the list, or the inputs in the corpus
  * would mean other files.
  */
-#include "bases.h"
+#include "file_bases.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What transactions do: see calls.h.  Every call either does what it says, or fails with
+ * a documented errno and a message and leaves all as it was; it may fail for want of
+ * space or memory only when a system call was refused or there is in fact no room.
+ */
+#include <string.h>
+#include <sys/uio.h>
+
+#include "calls.h"
+
+/* ---- Beginning and ending ---------------------------------------------- */
+
+bool begin(int act, struct seg *s, unsigned mode)
+{
+    struct act *a = &acts[act];
+    const bool busy = s->log->watch != 0 && open_count(s) != 0;
+
+    if (busy && s->log->watch == VISTA_CHECK_RANGES)
+        return false; /* it would wait for the other, two seconds */
+    expect();
+    a->tx = vista_begin_transaction(s->handle, mode);
+    if (a->tx == NULL) {
+        REFUSED("vista_begin_transaction", EAGAIN, EROFS, ENOSPC, ENOMEM, EIO, EBUSY);
+        HOLDS((errno == EBUSY) == busy, "with automatic ranges, one at a time");
+        HOLDS(s->read_only == (errno == EROFS) && (s->read_only || busy || fault_hits() != 0),
+              "vista_begin_transaction failed for no reason");
+        return false;
+    }
+    HOLDS(!s->read_only && !busy, "a transaction on a segment mapped read-only, or one more");
+    a->log = s->log;
+    a->keeps = mode & VISTA_NO_RESTORE;
+    a->stores = DECLARED;
+    a->opened = false;
+    return true;
+}
+
+/* Whether it has ended; not if it has stored to what was not declared. */
+static bool commit_it(struct act *a, unsigned mode)
+{
+    expect();
+    if (vista_end_transaction(a->tx, mode) == 0) {
+        HOLDS(a->stores != UNDECLARED, "a store that was not declared was overlooked");
+        return true;
+    }
+    HOLDS(errno == EFAULT && a->stores != DECLARED, "a commit cannot fail");
+    HOLDS(*vista_errormsg() != '\0', "it fails without a message");
+    return false;
+}
+
+void finish(int act, bool commit, unsigned mode)
+{
+    struct act *a = &acts[act];
+    vista_tx *tx = a->tx;
+
+    if (commit && !commit_it(a, mode)) {
+        compare("a commit was refused");
+        commit = false;
+    } else if (!commit && a->keeps && a->stores == DECLARED) {
+        expect();
+        HOLDS(vista_abort_transaction(tx) == -1 && errno == EINVAL, "promised not to abort");
+        return;
+    }
+    if (!commit)
+        HOLDS(vista_abort_transaction(tx) == 0, "an abort cannot fail");
+    expect();
+    HOLDS(vista_set_range(tx, a->log->base, 8) == -1 && errno == EINVAL, "the handle has ended");
+    settle(act, commit);
+    compare(commit ? "committed" : "aborted");
+}
+
+void finish_all(const struct seg *log)
+{
+    for (int i = 0; i < ACTS; i++)
+        if (acts[i].tx != NULL && (log == NULL || acts[i].log == log))
+            finish(i, i % 2 == 0 || acts[i].keeps, 0);
+}
+
+/* ---- Ranges ------------------------------------------------------------ */
+
+size_t some_length(struct input *input)
+{
+    const size_t length = take(input, 2);
+
+    switch (length % 4) {
+    case 0:
+        return length / 4 % 20;
+    case 1:
+        return length / 4 % 300;
+    case 2:
+        return length / 4 % 4200;
+    default:
+        return length * 4;
+    }
+}
+
+static size_t some_place(struct input *input, const struct seg *s, size_t *length)
+{
+    size_t at = take(input, 3) % (s->size + 8);
+
+    if (!s->flat && at % 8 != 0) { /* in a block or the root */
+        const struct block *b = &blocks[at / 8 % BLOCKS];
+        const bool live = b->live && b->in == s;
+        const size_t in = live ? b->size : s->root_size, from = live ? b->at : s->root;
+
+        if (in != 0) {
+            at = from + at / 8 % in;
+            if (*length > from + in - at)
+                *length = from + in - at;
+        }
+    }
+    return at;
+}
+
+/* By the inlined path where the length is one of these. */
+static int declare(vista_tx *tx, void *at, size_t length)
+{
+    switch (length) {
+    case 1:
+        return vista_set_range(tx, at, 1);
+    case 4:
+        return vista_set_range(tx, at, 4);
+    case 8:
+        return vista_set_range(tx, at, 8);
+    case 13:
+        return vista_set_range(tx, at, 13);
+    case 16:
+        return vista_set_range(tx, at, 16);
+    case 256:
+        return vista_set_range(tx, at, 256);
+    default:
+        return vista_set_range(tx, at, length);
+    }
+}
+
+/* In a segment that the transaction covers. */
+static bool is_inside(int act, const struct seg *s, size_t at, size_t length)
+{
+    return s->log == acts[act].log && at <= s->size && length <= s->size - at;
+}
+
+static void range_refused(bool inside, const char *call)
+{
+    REFUSED(call, EINVAL, ENOSPC, ENOMEM, EIO);
+    if (inside)
+        HOLDS(errno != EINVAL && fault_hits() != 0, "%s failed for no reason", call);
+    compare(call);
+}
+
+/* Pages of automatic ranges that are left: a store to one more would kill us. */
+static size_t room_for_stores(const struct seg *s)
+{
+    struct vista_info info;
+
+    if (s->watch != VISTA_AUTO_RANGE)
+        return SIZE_MAX;
+    HOLDS(vista_info(s->handle, &info) == 0, "vista_info");
+    return info.pages_left;
+}
+
+static bool may_store(const struct seg *s, size_t at, size_t length)
+{
+    return length > 0 && room_for_stores(s) >= (at + length - 1) / 4096 - at / 4096 + 1;
+}
+
+void set_range(struct input *input, int act, struct seg *s)
+{
+    size_t length = some_length(input);
+    const size_t at = some_place(input, s, &length);
+    const bool inside = is_inside(act, s, at, length);
+
+    if (inside && (!may_change(act, s, at, length) || acts[act].undo_count == UNDOS))
+        return;
+    expect();
+    if (declare(acts[act].tx, s->base + at, length) != 0) {
+        range_refused(inside, "vista_set_range");
+        return;
+    }
+    HOLDS(inside || (length == 0 && s->log != acts[act].log), "a range outside the data");
+    if (!inside)
+        return;
+    own(act, s, at, length);
+    if (length > 0 && take(input, 1) % 8 != 0 && may_store(s, at, length))
+        store(s, at + length / 3, length - length / 3);
+}
+
+void set_ranges(struct input *input, int act, unsigned which, bool across)
+{
+    const int count = (int)(take(input, 1) % 9);
+    struct iovec ranges[8];
+    struct seg *in[8];
+    size_t ats[8];
+    bool inside = true;
+
+    for (int i = 0; i < count; i++) {
+        size_t length = some_length(input);
+
+        in[i] = &segs[(which + (across ? (unsigned)i : 0)) % SEGMENTS];
+        if (!is_there(in[i]))
+            in[i] = acts[act].log;
+        ats[i] = some_place(input, in[i], &length);
+        ranges[i] = (struct iovec){in[i]->base + ats[i], length};
+        if (!is_inside(act, in[i], ats[i], length))
+            inside = false;
+        else if (!may_change(act, in[i], ats[i], length))
+            return;
+    }
+    if (acts[act].undo_count + (unsigned)count > UNDOS)
+        return;
+    expect();
+    if (vista_set_ranges(acts[act].tx, ranges, count) != 0) {
+        range_refused(inside, "vista_set_ranges");
+        return;
+    }
+    HOLDS(inside, "a range outside the data");
+    for (int i = 0; i < count; i++)
+        own(act, in[i], ats[i], ranges[i].iov_len);
+    for (int i = 0; i < count; i++)
+        if (may_store(in[i], ats[i], ranges[i].iov_len))
+            store(in[i], ats[i], ranges[i].iov_len);
+}
+
+/* A byte becomes another that the transaction has not declared, nor allocated. */
+static bool is_news(int act, const struct seg *s, size_t at, size_t length)
+{
+    for (size_t i = at; i < at + length; i++)
+        if (s->owner[i] != act && s->base[i] != next_byte)
+            return true;
+    return false;
+}
+
+static bool is_owned(int act, const struct seg *s, size_t at, size_t length)
+{
+    for (size_t i = at; i < at + length; i++)
+        if (s->owner[i] != act)
+            return false;
+    return true;
+}
+
+void store_undeclared(struct input *input, int act, struct seg *s)
+{
+    struct act *a = &acts[act];
+    size_t length = some_length(input);
+    const size_t at = some_place(input, s, &length);
+
+    if (s->watch == 0 || !is_inside(act, s, at, length) || length == 0 ||
+        !may_change(act, s, at, length) || a->undo_count == UNDOS || !may_store(s, at, length))
+        return;
+    if (s->watch == VISTA_CHECK_RANGES && !is_owned(act, s, at, length) && a->stores != UNDECLARED)
+        a->stores = !a->opened && is_news(act, s, at, length) ? UNDECLARED : MAYBE;
+    own(act, s, at, length);
+    store(s, at, length);
+}
+
+void open_pages(struct input *input, int act, struct seg *s)
+{
+    size_t length = some_length(input);
+    const size_t at = some_place(input, s, &length);
+    const bool inside = is_inside(act, s, at, length);
+    const size_t first = at / 4096 * 4096, end = (at + length + 4095) / 4096 * 4096;
+
+    /* Without automatic ranges it declares whole pages, where others may have theirs. */
+    if (inside && s->watch == 0 &&
+        (!s->flat || !may_change(act, s, first, end - first) || acts[act].undo_count == UNDOS))
+        return;
+    expect();
+    if (vista_open_pages(acts[act].tx, s->base + at, length) != 0) {
+        REFUSED("vista_open_pages", EINVAL, ENOSPC, ENOMEM, EIO);
+        HOLDS((errno == EINVAL) == !inside || s != s->log, "whether the pages are of its data");
+        HOLDS(errno == EINVAL || fault_hits() != 0 || !may_store(s, at, length),
+              "vista_open_pages failed for no reason");
+        compare("vista_open_pages failed");
+        return;
+    }
+    HOLDS(inside || length == 0, "pages outside the data");
+    acts[act].opened = true;
+    if (inside && s->watch == 0)
+        own(act, s, first, end - first);
+}
+
+/* ---- The heap ---------------------------------------------------------- */
+
+/* In home; or `in` a segment. */
+void allocate(struct input *input, int act, struct seg *in, bool zeroed)
+{
+    const unsigned which = (unsigned)take(input, 1) % BLOCKS;
+    const size_t length = some_length(input), size = zeroed ? length / 3 * 3 : length;
+    struct seg *s = in != NULL ? in : acts[act].log;
+    vista_tx *tx = acts[act].tx;
+    unsigned char *block;
+
+    if (blocks[which].live)
+        return;
+    expect();
+    block = in != NULL ? vista_malloc_in(tx, in->handle, size)
+            : zeroed   ? vista_calloc(tx, size / 3, 3)
+                       : vista_malloc(tx, size);
+    if (block == NULL) {
+        no_block(&acts[act], s, size);
+        return;
+    }
+    HOLDS(s->log == acts[act].log, "a block of another group");
+    given(act, which, s, block, size);
+    if (zeroed) {
+        for (size_t i = 0; i < size; i++)
+            HOLDS(block[i] == 0, "calloc zeroes");
+        memset(s->now + (block - s->base), 0, size);
+        memset(s->known + (block - s->base), 0xff, size);
+    }
+    if (may_store(s, (size_t)(block - s->base), size))
+        store(s, (size_t)(block - s->base) + size / 2, size - size / 2);
+}
+
+/* Others' bytes in it. */
+static bool is_shared(int act, const struct block *b)
+{
+    for (size_t i = b->at; i < (size_t)b->at + b->size; i++)
+        if (b->in->owner[i] != NO_ONE && b->in->owner[i] != act)
+            return true;
+    return false;
+}
+
+void reallocate(struct input *input, int act)
+{
+    const unsigned which = (unsigned)take(input, 1) % BLOCKS,
+                   fresh = (unsigned)take(input, 1) % BLOCKS;
+    const size_t size = some_length(input) + 1;
+    struct block *b = &blocks[which];
+    unsigned char *block;
+    struct seg *s = b->in;
+    size_t kept, at = b->at;
+
+    if (!b->live || b->freed_by != NO_ONE || blocks[fresh].live || !is_there(s) ||
+        s->log != acts[act].log)
+        return;
+    if (is_shared(act, b)) /* its contents are not ours to copy */
+        return;
+    expect();
+    block = vista_realloc(acts[act].tx, s->base + at, size);
+    if (block == NULL) {
+        no_block(&acts[act], s, size);
+        return;
+    }
+    if (block == s->base + at) { /* the old bytes are as before; new ones are not ours yet */
+        const size_t before = b->size;
+
+        if (b->by == act) {
+            if (size > before) {
+                memset(s->owner + at + before, act, size - before);
+                memset(s->known + at + before, 0, size - before);
+            }
+            b->size = (uint32_t)(size > before ? size : before);
+        }
+        return;
+    }
+    kept = size < b->size ? size : b->size;
+    given(act, fresh, s, block, size);
+    memcpy(s->now + (block - s->base), s->now + at, kept);
+    memcpy(s->known + (block - s->base), s->known + at, kept);
+    freed(act, b);
+}
+
+void release(struct input *input, int act)
+{
+    struct block *b = &blocks[take(input, 1) % BLOCKS];
+    const bool ours = b->live && b->in->log == acts[act].log && b->freed_by == NO_ONE &&
+                      (b->by == NO_ONE || b->by == act);
+
+    if (b->size == 0 || !is_there(b->in))
+        return;
+    if (ours && is_shared(act, b)) /* the program's error */
+        return;
+    if (!b->live) /* it may have become part of another one */
+        for (unsigned i = 0; i < BLOCKS; i++)
+            if (blocks[i].live && blocks[i].in == b->in && blocks[i].at == b->at)
+                return;
+    if (!b->live && b->in->root_size != 0 && b->at == b->in->root)
+        return;
+    expect();
+    if (vista_free(acts[act].tx, b->in->base + b->at) != 0) {
+        REFUSED("vista_free", EINVAL, ENOSPC, ENOMEM, EIO, ENOTSUP);
+        HOLDS(errno != ENOTSUP || (acts[act].log->flat && b->in->log != acts[act].log),
+              "there is a heap");
+        HOLDS(!ours || (errno != EINVAL && fault_hits() != 0), "vista_free failed for no reason");
+        compare("vista_free failed");
+        return;
+    }
+    HOLDS(ours, "a block that is not there, or not ours to free, was freed");
+    freed(act, b);
+}
+
+void release_wrong(struct input *input, int act, struct seg *s)
+{
+    unsigned char *at = s->base + take(input, 3) - 64;
+    const bool flat = s->log == acts[act].log && at >= s->base && at < s->base + s->size
+                          ? s->flat
+                          : acts[act].log->flat;
+
+    for (unsigned i = 0; i < BLOCKS; i++)
+        if (blocks[i].live && is_there(blocks[i].in) && blocks[i].in->base + blocks[i].at == at)
+            return;
+    expect();
+    HOLDS(vista_free(acts[act].tx, at) == -1, "%p is no block, and was freed", (void *)at);
+    HOLDS(errno == (flat ? ENOTSUP : EINVAL), "vista_free of no block");
+    HOLDS(vista_usable_size(s->handle, at) == 0 || (s->root_size != 0 && at == s->base + s->root),
+          "the size of no block");
+}
+
+/* ---- The root and the walk --------------------------------------------- */
+
+/* It is larger than it was, here or elsewhere. */
+static void root_grew(struct seg *s, size_t at, size_t size)
+{
+    const size_t was = s->root, old = s->root_size;
+
+    s->root = (uint32_t)at;
+    if (old == 0 || at != was) {
+        for (unsigned i = 0; i < BLOCKS; i++)
+            HOLDS(!blocks[i].live || blocks[i].in != s || at + size <= blocks[i].at ||
+                      blocks[i].at + blocks[i].size <= at,
+                  "the root over a block");
+        HOLDS(old == 0 || at + size <= was || was + old <= at, "the root over the old");
+        memcpy(s->now + at, s->now + was, old);
+        memcpy(s->known + at, s->known + was, old);
+        if (old != 0)
+            unknown(s, was, old);
+    }
+    memset(s->now + at + old, 0, size - old);
+    memset(s->known + at + old, 0xff, size - old);
+    s->root_size = (uint32_t)size;
+}
+
+void root(struct input *input, struct seg *s)
+{
+    const size_t size = some_length(input) % (40 * KIB), old = s->root_size;
+    const bool busy = s->log->watch != 0 && open_count(s) != 0;
+    unsigned char *at;
+
+    if (size > old && busy && s->log->watch == VISTA_CHECK_RANGES)
+        return;     /* it would wait */
+    if (size > old) /* it must not meet ranges that others have declared there */
+        for (size_t i = s->root; i < s->root + old; i++)
+            if (s->owner[i] != NO_ONE)
+                return;
+    expect();
+    at = vista_root(s->handle, size);
+    look_at_size(s);
+    if (at == NULL) {
+        REFUSED("vista_root", ENOENT, EBUSY, EROFS, ENOMEM, ENOSPC, ENOTSUP, EAGAIN, EIO, EFBIG);
+        HOLDS((errno == ENOTSUP) == s->flat, "the root of a flat segment");
+        HOLDS(errno != ENOENT || (old == 0 && size == 0), "there is a root");
+        HOLDS(errno != EBUSY || (open_count(s) != 0 && old != 0) || busy,
+              "it would not have to move");
+        HOLDS(errno != EROFS || s->read_only, "mapped for writing");
+        HOLDS(s->flat || size > old || size + old == 0, "vista_root failed for no reason");
+        return;
+    }
+    HOLDS(old != 0 || size != 0, "a root of no size");
+    if (size > old)
+        root_grew(s, (size_t)(at - s->base), size);
+    HOLDS(at == s->base + s->root, "the root has moved");
+    compare("the root");
+}
+
+static unsigned visited;
+
+static int visit(void *context, void *address, size_t size)
+{
+    const struct seg *s = context;
+    const size_t at = (size_t)((unsigned char *)address - s->base);
+
+    visited++;
+    if (s->root_size != 0 && at == s->root && size >= s->root_size)
+        return 0;
+    for (unsigned i = 0; i < BLOCKS; i++)
+        if (blocks[i].live && blocks[i].in == s && blocks[i].by == NO_ONE && blocks[i].at == at &&
+            blocks[i].size <= size)
+            return 0;
+    HOLDS(false, "the walk meets %zu bytes at %zu, which are no block", size, at);
+}
+
+void walk(struct seg *s)
+{
+    int result;
+
+    visited = 0;
+    expect();
+    result = vista_heap_walk(s->handle, visit, s);
+    if (s->flat) {
+        HOLDS(result == -1 && errno == ENOTSUP, "a walk through no heap");
+        return;
+    }
+    HOLDS(result == 0 && visited == committed_blocks(s), "the walk met %u blocks of %llu", visited,
+          (unsigned long long)committed_blocks(s));
+}
