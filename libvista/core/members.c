@@ -28,8 +28,8 @@ struct vi_member *vi_members(const struct vi_logs *logs)
 
 static bool is_sound(const struct vi_logs *logs, const struct vi_member *entry)
 {
-    return entry->check == check_of(logs->seed, entry) &&
-           entry->path[sizeof entry->path - 1] == '\0';
+    return entry->path[0] != '\0' && entry->path[sizeof entry->path - 1] == '\0' &&
+           entry->check == check_of(logs->seed, entry);
 }
 
 struct vi_segment *vi_group_find(struct vi_segment *home, const void *address)
