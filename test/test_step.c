@@ -1,36 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Killed after any instruction, a segment holds what was committed.
- *
- * A traced child executes one operation an instruction at a time.  Whenever the
- * file has changed, the file as it is - what SIGKILL would have left there - is
- * copied, recovered and compared with how it was before the operation and how it is
- * after it: it must be the one or the other, and once the latter never again the
- * former.  "How it is" means the root, the blocks that it points to, their contents
- * and the number of blocks in the heap.
+ * Killed after any instruction, a segment holds what was committed: see step.h.  What it
+ * holds means the root, the blocks that it points to, their contents and the number of
+ * blocks in the heap.
  *
  * Operations: commits of ranges in a used and in a new slot, aborts, allocations,
  * frees and reallocations of small and large blocks, a log that grows, the root
  * made and moved, two transactions open at once, mapping, unmapping, creation, and
  * recoveries of what a death in these leaves, each instruction of them, too.
  */
-#include "support.h"
-
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "media/superblock.h"
+#include "step.h"
+#include "support.h"
 
 #define KIB ((size_t)1024)
 #define SIZE (192 * KIB)
 #define ADDRESS ((void *)0x2a0000000000)
-#define SLOTS_SEEN 4
-#define CHUNKS_SEEN 3
 
 static vista_segment *segment;
 static const char *path, *copy;
+static struct step step; /* what is stepped through */
 
 struct top {
     uint64_t values[64];
@@ -43,15 +35,6 @@ struct top {
 static struct top *top;
 
 /* ---- What a segment holds ---------------------------------------------- */
-
-static uint64_t mix(uint64_t hash, const void *bytes, size_t length)
-{
-    const unsigned char *at = bytes;
-
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ at[i]) * 0x100000001b3u;
-    return hash;
-}
 
 static struct vi_root stored_root(const char *of)
 {
@@ -69,20 +52,20 @@ static uint64_t view(vista_segment *mapped, const char *of)
     const struct vi_root root = stored_root(of);
     const uint64_t live = test_live_blocks(of);
     const struct top *at = vista_root(mapped, 0);
-    uint64_t hash = mix(mix(0xcbf29ce484222325u, &root, sizeof root), &live, sizeof live);
+    uint64_t hash = step_mix(step_mix(0xcbf29ce484222325u, &root, sizeof root), &live, sizeof live);
 
     if (root.size == 0) {
         ck_assert_ptr_null(at);
         return hash;
     }
     SOME(at);
-    hash = mix(hash, at, root.size);
+    hash = step_mix(hash, at, root.size);
     if (root.size < sizeof *at)
         return hash;
     for (size_t i = 0; i < 8; i++)
         if (at->blocks[i].at != NULL) {
             ck_assert_uint_ge(vista_usable_size(mapped, at->blocks[i].at), at->blocks[i].size);
-            hash = mix(hash, at->blocks[i].at, at->blocks[i].size);
+            hash = step_mix(hash, at->blocks[i].at, at->blocks[i].size);
         }
     return hash;
 }
@@ -116,8 +99,6 @@ static uint64_t recovered_view(uint64_t number)
     vista_segment *mapped;
     uint64_t hash;
 
-    test_copy(path, copy);
-    test_adopt(copy);
     test_sound(copy);
     mapped = vista_map(copy, 0, 0, NULL);
     SOME(mapped);
@@ -130,120 +111,6 @@ static uint64_t recovered_view(uint64_t number)
     return hash;
 }
 
-/* ---- Watching the file ------------------------------------------------- */
-
-#define PAGES 160
-#define STATES 65536
-
-static struct {
-    const unsigned char *file;
-    size_t length;
-    size_t pages;
-    size_t page[PAGES];
-    unsigned char seen[PAGES][VI_PAGE];
-    uint64_t hash[PAGES];
-    uint64_t states[STATES]; /* a set of hashes; 0: empty */
-    uint64_t distinct;
-} watch;
-
-static void watch_area(uint64_t offset, size_t length)
-{
-    for (size_t i = 0; i < length; i += VI_PAGE) {
-        ck_assert_uint_lt(watch.pages, PAGES);
-        watch.page[watch.pages++] = offset + i;
-    }
-}
-
-static void watch_file(void)
-{
-    struct vi_superblock s = {.address = (uint64_t)ADDRESS,
-                              .size = SIZE,
-                              .max_size = SIZE,
-                              .features_must = VI_MUST_HEAP};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    ck_assert_int_eq(vi_superblock_layout(&s), 0);
-    memset(&watch, 0, sizeof watch);
-    watch.length = s.data_offset + s.size;
-    watch.file = mmap(NULL, watch.length, PROT_READ, MAP_SHARED, fd, 0);
-    ck_assert_ptr_ne(watch.file, MAP_FAILED);
-    close(fd);
-    watch_area(0, VI_MEMBERS_OFFSET);
-    watch_area(VI_SLOTS_OFFSET, SLOTS_SEEN * VI_SLOT_SIZE);
-    watch_area(s.chunks_offset, CHUNKS_SEEN * VI_CHUNK_UNIT);
-    watch_area(s.heap_offset, 2 * VI_PAGE);
-    watch_area(s.heap_offset + VI_PAGE + 8 * VI_GROUP_UNITS, VI_PAGE);
-    watch_area(s.data_offset, s.size);
-}
-
-/* Nothing was stored where no one looked. */
-static void expect_all_watched(void)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    off_t at = 0;
-
-    while ((at = lseek(fd, at, SEEK_DATA)) >= 0) {
-        bool watched = false, zero = true;
-
-        for (size_t i = 0; i < watch.pages; i++)
-            watched |= watch.page[i] == (size_t)at / VI_PAGE * VI_PAGE;
-        for (size_t i = 0; i < VI_PAGE; i++)
-            zero &= watch.file[(size_t)at / VI_PAGE * VI_PAGE + i] == 0;
-        ck_assert_msg(watched || zero, "offset %lld was stored to and not watched", (long long)at);
-        at = at / (off_t)VI_PAGE * (off_t)VI_PAGE + (off_t)VI_PAGE;
-    }
-    close(fd);
-}
-
-static bool add_state(void)
-{
-    uint64_t hash = 1;
-
-    for (size_t i = 0; i < watch.pages; i++)
-        hash += watch.hash[i] * (2 * i + 0x9e3779b97f4a7c15u);
-    hash |= 1;
-    for (uint64_t i = hash >> 40; watch.states[i % STATES] != hash; i++)
-        if (watch.states[i % STATES] == 0) {
-            watch.states[i % STATES] = hash;
-            watch.distinct++;
-            ck_assert_uint_lt(watch.distinct, STATES / 2);
-            return true;
-        }
-    return false;
-}
-
-/* Whether the file is as it never was before. */
-static bool has_changed(void)
-{
-    bool changed = false;
-
-    for (size_t i = 0; i < watch.pages; i++) {
-        const unsigned char *now = watch.file + watch.page[i];
-
-        if (memcmp(watch.seen[i], now, VI_PAGE) == 0)
-            continue;
-        memcpy(watch.seen[i], now, VI_PAGE);
-        watch.hash[i] = mix(i, now, VI_PAGE);
-        changed = true;
-    }
-    return changed && add_state();
-}
-
-/* ---- Stepping ---------------------------------------------------------- */
-
-static void (*prepare)(void), (*act)(void);
-
-static void run_child(void *argument)
-{
-    (void)argument;
-    prepare();
-    test_stop();
-    act();
-    test_stop();
-}
-
-enum outcome { CHANGES, KEEPS };
-
 static struct {
     bool wanted, taken;
     char path[512];
@@ -252,63 +119,14 @@ static struct {
 /* Keeps the first state in which a transaction is committed with frees to do. */
 static void keep_finishing(void)
 {
-    for (size_t slot = 0; slot < SLOTS_SEEN && finishing.wanted && !finishing.taken; slot++) {
-        const struct vi_slot_header *header =
-            (const void *)(watch.file + VI_SLOTS_OFFSET + slot * VI_SLOT_SIZE);
+    for (size_t slot = 0; slot < STEP_SLOTS && finishing.wanted && !finishing.taken; slot++) {
+        const struct vi_slot_header *header = step_bytes(0, VI_SLOTS_OFFSET + slot * VI_SLOT_SIZE);
 
         if (header->word & VI_STAMP_FINISHING) {
             test_copy(path, finishing.path);
             finishing.taken = true;
         }
     }
-}
-
-/* Steps through `act` in a child that mapped nothing yet. */
-static void step_through(const char *name, enum outcome outcome)
-{
-    const uint64_t every = test_scale() < 1 ? (uint64_t)(1 / test_scale()) : 1;
-    uint64_t steps = 0, changes = 0, before, after, now;
-    pid_t child = test_trace(run_child, NULL);
-    bool done = false;
-
-    if (child < 0) {
-        test_skip(name, "tracing is not allowed here");
-        return;
-    }
-    before = recovered_view(0);
-    watch_file();
-    has_changed();
-    uint64_t *seen = calloc(STATES, sizeof *seen), count = 0;
-    while (test_step(child)) {
-        steps++;
-        if (!has_changed())
-            continue;
-        keep_finishing();
-        if (changes++ % every == 0)
-            seen[count++] = recovered_view(watch.distinct);
-    }
-    after = recovered_view(1);
-    expect_all_watched();
-    test_trace_end(child);
-    munmap((void *)watch.file, watch.length);
-    for (uint64_t i = 0; i < count; i++) {
-        now = seen[i];
-        ck_assert_msg(now == before || now == after,
-                      "%s: state %llu of %llu is neither that before nor that after", name,
-                      (unsigned long long)i, (unsigned long long)count);
-        ck_assert_msg(!done || now == after, "%s: state %llu went back", name,
-                      (unsigned long long)i);
-        done = now == after;
-    }
-    free(seen);
-    printf("%s: %llu instructions, %llu states, %llu recovered\n", name, (unsigned long long)steps,
-           (unsigned long long)watch.distinct, (unsigned long long)count);
-    ck_assert_uint_gt(watch.distinct, 1);
-    ck_assert_uint_gt(count, 0);
-    if (outcome == CHANGES)
-        ck_assert_msg(before != after, "%s changed nothing", name);
-    else
-        ck_assert_msg(before == after, "%s changed something", name);
 }
 
 /* ---- The operations ---------------------------------------------------- */
@@ -572,30 +390,30 @@ static void act_unmap(void)
 static const struct operation {
     const char *name;
     void (*prepare)(void), (*act)(void);
-    enum outcome outcome;
+    enum step_outcome outcome;
 } operations[] = {
-    {"ranges", used, act_ranges, CHANGES},
-    {"ranges in a new slot", used_and_mapped_anew, act_ranges, CHANGES},
-    {"a batch of ranges", used, act_batch, CHANGES},
-    {"overlapping ranges", used, act_overlapping, CHANGES},
-    {"abort", used, act_abort, KEEPS},
-    {"allocation", used, act_allocate, CHANGES},
-    {"allocation in a heap mapped anew", used_and_mapped_anew, act_allocate, CHANGES},
-    {"large allocation", used, act_allocate_large, CHANGES},
-    {"allocations and frees aborted", used, act_allocate_abort, KEEPS},
-    {"free", used, act_free, CHANGES},
-    {"free in a heap mapped anew", used_and_mapped_anew, act_free, CHANGES},
-    {"large free", used, act_free_large, CHANGES},
-    {"free of all", used, act_free_all, CHANGES},
-    {"allocations and frees", used, act_mixed, CHANGES},
-    {"reallocation", used, act_reallocate, CHANGES},
-    {"growth of the log", used, act_growth, CHANGES},
-    {"growth of the log and abort", used, act_growth_abort, KEEPS},
-    {"the root", map_it, act_root, CHANGES},
-    {"a larger root", used, act_larger_root, CHANGES},
-    {"two transactions open", used, act_two_open, CHANGES},
-    {"unmap", used, act_unmap, KEEPS},
-    {"map", used_and_clean, map_it, KEEPS},
+    {"ranges", used, act_ranges, STEP_CHANGES},
+    {"ranges in a new slot", used_and_mapped_anew, act_ranges, STEP_CHANGES},
+    {"a batch of ranges", used, act_batch, STEP_CHANGES},
+    {"overlapping ranges", used, act_overlapping, STEP_CHANGES},
+    {"abort", used, act_abort, STEP_KEEPS},
+    {"allocation", used, act_allocate, STEP_CHANGES},
+    {"allocation in a heap mapped anew", used_and_mapped_anew, act_allocate, STEP_CHANGES},
+    {"large allocation", used, act_allocate_large, STEP_CHANGES},
+    {"allocations and frees aborted", used, act_allocate_abort, STEP_KEEPS},
+    {"free", used, act_free, STEP_CHANGES},
+    {"free in a heap mapped anew", used_and_mapped_anew, act_free, STEP_CHANGES},
+    {"large free", used, act_free_large, STEP_CHANGES},
+    {"free of all", used, act_free_all, STEP_CHANGES},
+    {"allocations and frees", used, act_mixed, STEP_CHANGES},
+    {"reallocation", used, act_reallocate, STEP_CHANGES},
+    {"growth of the log", used, act_growth, STEP_CHANGES},
+    {"growth of the log and abort", used, act_growth_abort, STEP_KEEPS},
+    {"the root", map_it, act_root, STEP_CHANGES},
+    {"a larger root", used, act_larger_root, STEP_CHANGES},
+    {"two transactions open", used, act_two_open, STEP_CHANGES},
+    {"unmap", used, act_unmap, STEP_KEEPS},
+    {"map", used_and_clean, map_it, STEP_KEEPS},
 };
 
 #define OPERATIONS ((int)(sizeof operations / sizeof operations[0]))
@@ -612,6 +430,11 @@ static void make_segment(void)
 
     path = test_path("stepped");
     copy = test_path("copy");
+    step = (struct step){
+        .file = {{.path = path, .copy = copy, .address = ADDRESS, .max_size = SIZE, .chunks = 3}},
+        .files = 1,
+        .view = recovered_view,
+        .changed = keep_finishing};
     segment = vista_map(path, SIZE, VISTA_CREATE, &options);
     SOME(segment);
     OK(vista_unmap(segment));
@@ -638,9 +461,9 @@ START_TEST(every_instruction)
         return;
     set_up(class_of(_i));
     snprintf(name, sizeof name, "%s, class %d", operation->name, (int)class_of(_i));
-    prepare = operation->prepare;
-    act = operation->act;
-    step_through(name, operation->outcome);
+    step.prepare = operation->prepare;
+    step.act = operation->act;
+    step_through(&step, name, operation->outcome);
 }
 END_TEST
 
@@ -691,10 +514,10 @@ static void recover_step_by_step(const char *name, void (*leave)(void), enum vis
 
     set_up(class);
     ck_assert_int_eq(test_in_child(run_and_die, &leave), 0);
-    prepare = nothing;
-    act = map_it;
+    step.prepare = nothing;
+    step.act = map_it;
     snprintf(text, sizeof text, "%s, class %d", name, (int)class);
-    step_through(text, KEEPS);
+    step_through(&step, text, STEP_KEEPS);
 }
 
 START_TEST(every_instruction_of_a_rollback)
@@ -721,15 +544,15 @@ START_TEST(every_instruction_of_a_finish)
     set_up(VISTA_CLASS_KILL + (unsigned)_i);
     snprintf(finishing.path, sizeof finishing.path, "%s", test_path("finishing"));
     finishing.wanted = true;
-    prepare = used;
-    act = act_free_all;
-    step_through("free of all", CHANGES);
+    step.prepare = used;
+    step.act = act_free_all;
+    step_through(&step, "free of all", STEP_CHANGES);
     ck_assert(finishing.taken);
     test_copy(finishing.path, path);
     test_adopt(path);
-    prepare = nothing;
-    act = map_it;
-    step_through("finish", KEEPS);
+    step.prepare = nothing;
+    step.act = map_it;
+    step_through(&step, "finish", STEP_KEEPS);
 }
 END_TEST
 
@@ -748,8 +571,7 @@ static void expect_creatable(void)
 {
     vista_segment *mapped;
 
-    test_copy(path, copy);
-    test_adopt(copy);
+    step_copy(&step);
     mapped = vista_map(copy, SIZE, VISTA_CREATE, NULL);
     SOME(mapped);
     ck_assert_uint_eq(vista_size(mapped), SIZE);
@@ -761,35 +583,25 @@ static void expect_creatable(void)
 
 START_TEST(every_instruction_of_creation)
 {
-    off_t length = 0;
-    struct stat st;
     pid_t child;
 
     if (is_left_out(_i, 2))
         return;
     set_up(VISTA_CLASS_KILL + (unsigned)_i);
     ck_assert_int_eq(truncate(path, 0), 0);
-    prepare = nothing;
-    act = create_it;
-    child = test_trace(run_child, NULL);
-    if (child < 0) {
-        test_skip("creation", "tracing is not allowed here");
+    step.prepare = nothing;
+    step.act = create_it;
+    child = step_begin(&step, "creation");
+    if (child < 0)
         return;
-    }
-    watch_file();
-    while (test_step(child)) {
-        ck_assert_int_eq(stat(path, &st), 0);
-        if (st.st_size != length) {
-            length = st.st_size;
+    step_watch(&step);
+    while (test_step(child))
+        if (step_has_changed())
             expect_creatable();
-        }
-        if ((size_t)length == watch.length && has_changed())
-            expect_creatable();
-    }
+    step_watch_end();
     test_trace_end(child);
-    printf("creation: %llu states\n", (unsigned long long)watch.distinct);
-    ck_assert_uint_gt(watch.distinct, 2);
-    ck_assert_uint_eq((size_t)length, watch.length);
+    printf("creation: %llu states\n", (unsigned long long)step_states());
+    ck_assert_uint_gt(step_states(), 2);
 }
 END_TEST
 
