@@ -124,6 +124,34 @@ START_TEST(grow_while_open)
 }
 END_TEST
 
+/* What it grows by has no disk blocks yet, though others of those 2 MiB have. */
+START_TEST(grown_sparse_is_backed)
+{
+    uint64_t before;
+    vista_tx *tx;
+
+    create(_i == 0 ? VISTA_NO_HEAP | VISTA_SPARSE : VISTA_SPARSE);
+    tx = begin();
+    OK(vista_set_range(tx, vista_base(segment), 8));
+    for (size_t size = SIZE; size <= 4 * MIB; size += MIB / 2) {
+        before = (uint64_t)file().st_blocks;
+        OK(vista_resize(segment, size));
+        OK(vista_set_range(tx, (char *)vista_base(segment) + size - 8, 8));
+        if (size != SIZE)
+            ck_assert_uint_ge((uint64_t)file().st_blocks * 512, before * 512 + MIB / 2);
+    }
+    OK(vista_end_transaction(tx, 0));
+    OK(vista_resize(segment, SIZE));
+    OK(vista_resize(segment, 2 * MIB));
+    before = (uint64_t)file().st_blocks;
+    tx = begin();
+    OK(vista_set_range(tx, (char *)vista_base(segment) + 2 * MIB - 8, 8));
+    ck_assert_uint_ge((uint64_t)file().st_blocks * 512, before * 512 + MIB);
+    OK(vista_end_transaction(tx, 0));
+    OK(vista_unmap(segment));
+}
+END_TEST
+
 static atomic_bool stop;
 
 /* Commits and aborts near the end as it is, until told to stop. */
@@ -405,6 +433,7 @@ int main(void)
 
     tcase_add_loop_test(tests, sizes, 0, 2);
     tcase_add_loop_test(tests, grow_while_open, 0, 3);
+    tcase_add_loop_test(tests, grown_sparse_is_backed, 0, 2);
     tcase_add_test(tests, grow_beside_threads);
     tcase_add_loop_test(tests, shrink_keeps_blocks, 0, 2);
     tcase_add_test(tests, shrunk_and_grown_is_zero);

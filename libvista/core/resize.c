@@ -49,6 +49,18 @@ static int sync_file(const struct vi_segment *segment)
     return vi_fail_system(errno, "%s: cannot sync", segment->path);
 }
 
+/* Of the 2 MiB that the old size ends in only a part may have disk blocks. */
+static void unback(struct vi_segment *segment, uint64_t old)
+{
+    const uint64_t group = old / VI_HUGE_PAGE;
+
+    pthread_mutex_lock(&segment->backing); /* whoever is at it knows of the old size */
+    if (segment->backed != NULL)
+        __atomic_fetch_and(&segment->backed[group / 64], ~((uint64_t)1 << group % 64),
+                           __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&segment->backing);
+}
+
 int vi_segment_grow(struct vi_segment *segment, uint64_t size)
 {
     const uint64_t old = segment->map.data_size, end = segment->superblock.data_offset;
@@ -66,6 +78,7 @@ int vi_segment_grow(struct vi_segment *segment, uint64_t size)
         vi_map_extend(&segment->map, &segment->file, end, old, size) == 0) {
         if (store_size(segment, size) == 0) {
             publish(segment, size);
+            unback(segment, old);
             return 0;
         }
         error = errno; /* and the file stays as long as either copy may say */

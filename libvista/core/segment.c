@@ -372,11 +372,12 @@ int vi_segment_back(struct vi_segment *segment, uint64_t offset, uint64_t length
     for (uint64_t at = offset / VI_HUGE_PAGE * VI_HUGE_PAGE; at < end && result == 0;
          at += VI_HUGE_PAGE) {
         const uint64_t group = at / VI_HUGE_PAGE, bit = (uint64_t)1 << group % 64;
-        const uint64_t left = vi_segment_size(segment) - at;
+        uint64_t left;
 
         if (__atomic_load_n(&segment->backed[group / 64], __ATOMIC_ACQUIRE) & bit)
             continue;
         pthread_mutex_lock(&segment->backing);
+        left = vi_segment_size(segment) - at;
         result = vi_segment_allocate(segment, at, left < VI_HUGE_PAGE ? left : VI_HUGE_PAGE);
         if (result == 0)
             __atomic_fetch_or(&segment->backed[group / 64], bit, __ATOMIC_RELEASE);
