@@ -231,15 +231,16 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
     }
     if (flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES) &&
         vi_ranges_open(segment, options->auto_pages, flags & VISTA_CHECK_RANGES) != 0) {
+        const bool made = segment->file.made;
         const int error = errno;
 
-        if (segment->file.made)
+        if (made)
             unlink(path);
-        vi_close_segment(segment, true);
+        vi_close_segment(segment, !made); /* which else has something to say, too */
         errno = error;
         return NULL;
     }
-    segment->grows = flags & VISTA_GROW && segment->ranges == NULL;
+    segment->grows = flags & VISTA_GROW;
     watch(segment, true);
     return segment;
 }
