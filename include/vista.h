@@ -109,7 +109,8 @@ struct vista_map_options {
  * Errors: EINVAL an argument or a combination of flags that makes no sense, or
  * VISTA_NO_HEAP / VISTA_SPARSE that differ from what the existing file is;
  * EEXIST the file exists (VISTA_EXCLUSIVE); ENOENT, EACCES, EISDIR, EMFILE, ...
- * as from open(2); ENODEV not a regular file; EBUSY locked by another user;
+ * as from open(2); ENODEV not a regular file; EBUSY locked by another user, or to share a
+ * log, with automatic ranges, while a transaction is open;
  * EBADMSG not a segment, or damaged; ENOTSUP another version, byte order or
  * feature, or a class that this file cannot give; ECANCELED the segment may be
  * torn: it was open when the machine restarted, or is a copy made while it was
@@ -134,12 +135,13 @@ int vista_unmap(vista_segment *segment);
  * Makes the data `size` bytes, in whole pages; the address stays.  It may grow, up to the
  * max_size of its creation, while transactions are open, on other threads too.  It may
  * shrink while none is open and none is begun until the call returns, if no block of the
- * heap lies in what goes; its disk space is given back.  A crash leaves the old size or
- * the new one.
- * Errors: EINVAL `size` is 0 or above max_size; EBUSY shrinking, transactions are open, or
- * a block is in the way; ENOSPC, EDQUOT no room on the disk; ENOMEM no address space was
- * to be had for it when the segment was mapped; ENOTSUP it is mapped VISTA_AUTO_RANGE
- * or VISTA_CHECK_RANGES; EROFS; EBADMSG the heap is damaged.  Then all is as it was.
+ * heap lies in what goes; its disk space is given back.  A VISTA_NO_HEAP segment mapped
+ * VISTA_AUTO_RANGE or VISTA_CHECK_RANGES grows under the same condition.  A crash leaves the
+ * old size or the new one.
+ * Errors: EINVAL `size` is 0 or above max_size; EBUSY transactions are open and may not be,
+ * or a block is in the way; ENOSPC, EDQUOT no room on the disk; ENOMEM no address space was
+ * to be had for it when the segment was mapped; EROFS; EBADMSG the heap is damaged.  Then
+ * all is as it was.
  */
 int vista_resize(vista_segment *segment, size_t size);
 
@@ -170,8 +172,8 @@ struct vista_info {
     uint64_t finished;       /* committed transactions whose frees it finished */
     uint64_t open_transactions;
     uint64_t log_bytes;     /* log space now held by transactions' slots */
-    uint64_t pages_touched; /* VISTA_AUTO_RANGE: by the open transaction so far */
-    uint64_t pages_left;    /* that it, or the next, may still touch */
+    uint64_t pages_touched; /* VISTA_AUTO_RANGE: of this segment, by the open transaction */
+    uint64_t pages_left;    /* that it, or the next, may still touch, of all that share the log */
     /* The heap, as far as transactions have committed; all 0 if it is damaged: */
     uint64_t heap_blocks;  /* allocated */
     uint64_t heap_used;    /* bytes that they can hold, the sum of vista_usable_size */
@@ -205,7 +207,8 @@ int vista_info(const vista_segment *segment, struct vista_info *out);
  * Begins a transaction.  `mode` is 0, or VISTA_NO_RESTORE: the caller promises
  * not to abort it (after a crash it is rolled back all the same).
  * Errors: EINVAL; EAGAIN 4096 are open; EBUSY one is, with automatic ranges; EROFS
- * the segment is mapped read-only; ENOSPC or ENOMEM no room for one more log.
+ * the segment is mapped read-only; ENOSPC or ENOMEM no room for one more log, or, with
+ * automatic ranges, for the pages that the segment has grown by.
  */
 VISTA_INLINE vista_tx *vista_begin_transaction(vista_segment *segment, unsigned mode);
 
@@ -250,8 +253,9 @@ int vista_flush(vista_segment *segment);
  * home, for as long as it is mapped: a transaction begun on any segment of such a group
  * covers all of them, and all of its changes in all of them happen or none do.  Any
  * segment may be home of up to 255 others that are mapped; given the handle of another
- * member, its home is meant.  All have one class, none is mapped with automatic or checked
- * ranges, and none is a copy of another (ENOTSUP, EINVAL).
+ * member, its home is meant.  All have one class (ENOTSUP), and none is a copy of another
+ * (EINVAL).  A member may be mapped VISTA_AUTO_RANGE or VISTA_CHECK_RANGES if its home was,
+ * alike (EINVAL); if it is with neither, its ranges are declared, and stores to it not watched.
  *
  * - vista_set_range takes ranges in each of them; vista_free, vista_realloc and
  *   vista_usable_size know the segment from the address; vista_malloc and vista_calloc
@@ -279,14 +283,20 @@ int vista_flush(vista_segment *segment);
  * protection for logging is older than Vista: Appel and Li, "Virtual Memory
  * Primitives for User Programs", ASPLOS 1991.)
  *
- * - One transaction at a time is open on such a segment; a second begin is EBUSY, and
- *   so is a vista_root that has to make or grow the root meanwhile.  Stores by any
- *   thread belong to it.
+ * - One transaction at a time is open on such a segment, or on all that share its log; a
+ *   second begin is EBUSY, and so is a vista_root that has to make or grow the root
+ *   meanwhile, and a vista_map of one more with that log.  Stores by any thread belong to it.
  * - vista_set_range still logs the bytes declared, at once, and leaves the page as it
  *   is.  The heap's calls open what they store to themselves.
  * - Log space for auto_pages pages, by default for all, is reserved by vista_map:
  *   ENOSPC comes there, and never from a store.  (In a VISTA_NO_HEAP | VISTA_SPARSE segment
- *   the disk blocks of the data itself are allocated by the store.)
+ *   the disk blocks of the data itself are allocated by the store.)  Segments that share a
+ *   log add up what each has; home's log has room for an eighth more than its max_size,
+ *   and 64 MiB, so that a member larger than that needs an auto_pages.
+ * - By default a segment that grows may touch its new pages, too.  Log space for these is
+ *   reserved by the next transaction's begin.  In a transaction during which a heap grows the
+ *   new pages need none: what the heap has there is new, and when that is rolled back
+ *   nothing is there.
  * - A store outside any transaction, or to one page more than auto_pages, is not
  *   possible: the fault goes on to the handler that the program had before, or kills
  *   the program, as any wild store does.  In that handler vista_errormsg() says why;
@@ -341,7 +351,9 @@ int vista_fault(const siginfo_t *info, void *ucontext);
  * at the faulty instruction; transactions wait for each other, up to two seconds, after
  * which a begin is EBUSY (two of one thread cannot be checked); the log
  * has room for a copy of all data; and all is many times slower.  A store of the
- * value that was there before may be overlooked.
+ * value that was there before may be overlooked, and of several to a page by which the
+ * segment has grown during the transaction all but the first.  VISTA_CHECK checks a member
+ * of a log if it checks its home.
  */
 
 /* ---- The persistent heap ----------------------------------------------- */

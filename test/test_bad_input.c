@@ -90,7 +90,7 @@ static int verdict(unsigned flags, size_t size, bool exists)
         flags & (VISTA_CREATE | VISTA_ACCEPT_TORN | VISTA_POWER_SAFE | VISTA_KILL_SAFE |
                  VISTA_AUTO_RANGE | VISTA_CHECK_RANGES | VISTA_GROW))
         return EINVAL;
-    if (flags & VISTA_AUTO_RANGE && flags & (VISTA_CHECK_RANGES | VISTA_GROW))
+    if (flags & VISTA_AUTO_RANGE && flags & VISTA_CHECK_RANGES)
         return EINVAL;
     if (flags & VISTA_GROW && flags & VISTA_NO_HEAP)
         return EINVAL;

@@ -308,7 +308,8 @@ START_TEST(refusals)
     OK(vista_end_transaction(tx, 0));
     options.log = segment[0];
     NULLS(vista_map(path[1], 0, VISTA_READ_ONLY, &options), EINVAL, "VISTA_READ_ONLY");
-    NULLS(vista_map(path[1], 0, VISTA_AUTO_RANGE, &options), EINVAL, "VISTA_AUTO_RANGE");
+    NULLS(vista_map(test_path("auto"), MIB, VISTA_CREATE | VISTA_AUTO_RANGE, &options), EINVAL,
+          "VISTA_AUTO_RANGE");
     NULLS(vista_map(path[1], 0, 0, &options), EBUSY, path[1]);
     NULLS(vista_map(path[0], 0, 0, &options), EBUSY, path[0]);
     setenv("VISTA_CLASS", "line", 1);

@@ -9,6 +9,7 @@
 #include "api/segments.h"
 #include "base/error.h"
 #include "core/transaction.h"
+#include "ranges/ranges.h"
 
 /* The member of an entry, recovered by its own log; NULL with errno.  To be recovered, a
  * segment need not lie where it belongs. */
@@ -122,20 +123,23 @@ struct vi_segment *vi_after_home(struct vi_segment *segment, size_t size, unsign
     return segment;
 }
 
-int vi_join(struct vi_segment *segment, vista_segment *log)
+int vi_join(struct vi_segment *segment, unsigned flags, vista_segment *log)
 {
     struct vi_segment *home = log != NULL ? vi_segment_check(log) : NULL;
+    const unsigned mode = flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES);
 
     if (log == NULL)
         return 0;
     if (home == NULL)
         return -1;
     home = vi_home(home);
-    if (home->flags & VISTA_READ_ONLY || home->ranges != NULL)
-        return vi_fail(EINVAL,
-                       "%s: cannot use the log of %s, which is mapped read-only or with automatic "
-                       "or checked ranges",
+    if (home->flags & VISTA_READ_ONLY)
+        return vi_fail(EINVAL, "%s: cannot use the log of %s, which is mapped read-only",
                        segment->path, home->path);
+    if (mode != 0 && mode != vi_ranges_mode(home))
+        return vi_fail(
+            EINVAL, "%s: mapped %s, but %s, whose log it is to use, is not", segment->path,
+            mode == VISTA_AUTO_RANGE ? "VISTA_AUTO_RANGE" : "VISTA_CHECK_RANGES", home->path);
     if (home->persist.class != segment->persist.class)
         return vi_fail(ENOTSUP, "%s: its class is %d, that of %s, whose log it is to use, %d",
                        segment->path, segment->persist.class, home->path, home->persist.class);

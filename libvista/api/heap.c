@@ -71,8 +71,7 @@ static void *allocate(struct vi_tx *tx, struct vi_segment *segment, size_t size,
     int error;
 
     if (segment->ranges == NULL || block == NULL ||
-        (vi_ranges_prepare(tx, block, stored) == 0 &&
-         vi_ranges_allow(tx, block, vi_heap_usable_size(heap, &tx->log, block)) == 0))
+        vi_ranges_allow(tx, block, vi_heap_usable_size(heap, &tx->log, block), stored) == 0)
         return block;
     error = errno;
     vi_heap_free(heap, &tx->log, block); /* allocated just now: it can go back */
@@ -217,8 +216,7 @@ static int grow_root(struct vi_tx *tx, struct vi_segment *segment, struct vi_roo
 
         vi_heap_show(heap, block, size, true);
         if (vi_tx_declare(tx, &fresh, 1) != 0 ||
-            vi_ranges_prepare(tx, fresh.iov_base, fresh.iov_len) != 0 ||
-            vi_ranges_allow(tx, fresh.iov_base, fresh.iov_len) != 0)
+            vi_ranges_allow(tx, fresh.iov_base, fresh.iov_len, fresh.iov_len) != 0)
             return -1;
     }
     memset(block + old.size, 0, size - old.size);

@@ -12,23 +12,18 @@
 int vista_open_pages(vista_tx *handle, void *address, size_t length)
 {
     struct vi_tx *tx = vi_tx_check(handle);
-    uint64_t offset, first, end;
-    struct iovec pages;
+    const struct vi_segment *owner = tx != NULL ? vi_group_find(tx->segment, address) : NULL;
+    const uintptr_t at = (uintptr_t)address, first = at / VI_PAGE * VI_PAGE;
+    struct iovec pages = {(void *)first, (at + length - first + VI_PAGE - 1) / VI_PAGE * VI_PAGE};
 
-    if (tx == NULL)
-        return -1;
-    offset = (uintptr_t)address - (uintptr_t)tx->segment->map.data;
-    if (offset > tx->segment->map.data_size || length > tx->segment->map.data_size - offset)
-        return vi_fail(EINVAL, "vista_open_pages: %p + %zu is not inside the %zu bytes of %s",
-                       address, length, tx->segment->map.data_size, tx->segment->path);
-    first = offset / VI_PAGE * VI_PAGE;
-    end = length != 0 ? (offset + length + VI_PAGE - 1) / VI_PAGE * VI_PAGE : first;
-    pages = (struct iovec){tx->segment->map.data + first, end - first};
-    if (tx->segment->ranges == NULL)
-        return vi_tx_declare(tx, &pages, 1);
-    return vi_ranges_prepare(tx, pages.iov_base, pages.iov_len) != 0
-               ? -1
-               : vi_ranges_allow(tx, pages.iov_base, pages.iov_len);
+    if (tx == NULL || length == 0)
+        return tx != NULL ? 0 : -1;
+    if (owner == NULL || length > (uintptr_t)owner->map.data + vi_segment_size(owner) - at)
+        return vi_fail(EINVAL, "vista_open_pages: %p + %zu is not inside the data of %s", address,
+                       length, tx->segment->path);
+    return owner->ranges == NULL
+               ? vi_tx_declare(tx, &pages, 1)
+               : vi_ranges_allow(tx, pages.iov_base, pages.iov_len, pages.iov_len);
 }
 
 int vista_fault(const siginfo_t *info, void *ucontext)

@@ -33,7 +33,6 @@ static const struct {
     {VISTA_AUTO_RANGE | VISTA_CHECK_RANGES, "with VISTA_AUTO_RANGE all ranges are declared"},
     {VISTA_READ_ONLY | VISTA_GROW, "VISTA_READ_ONLY cannot grow"},
     {VISTA_NO_HEAP | VISTA_GROW, "VISTA_GROW is for a heap"},
-    {VISTA_AUTO_RANGE | VISTA_GROW, "a segment with VISTA_AUTO_RANGE has the size it has"},
     {VISTA_POWER_SAFE | VISTA_KILL_SAFE, "VISTA_POWER_SAFE and VISTA_KILL_SAFE exclude each other"},
     {VISTA_EXCLUSIVE | VISTA_ACCEPT_TORN, "what VISTA_EXCLUSIVE creates cannot be torn"},
 };
@@ -59,11 +58,8 @@ static int check_flags(const char *path, size_t size, unsigned flags)
 static int check_options(const char *path, size_t size, unsigned flags,
                          const struct vista_map_options *options)
 {
-    if (options->log != NULL && flags & (VISTA_READ_ONLY | VISTA_AUTO_RANGE | VISTA_CHECK_RANGES))
-        return vi_fail(EINVAL,
-                       "%s: VISTA_READ_ONLY, VISTA_AUTO_RANGE and VISTA_CHECK_RANGES do not "
-                       "go with another's log",
-                       path);
+    if (options->log != NULL && flags & VISTA_READ_ONLY)
+        return vi_fail(EINVAL, "%s: VISTA_READ_ONLY does not go with another's log", path);
     if (options->auto_pages != 0 && !(flags & VISTA_AUTO_RANGE))
         return vi_fail(EINVAL, "%s: auto_pages goes with VISTA_AUTO_RANGE", path);
     if (memcmp(options->reserved, vi_default_options.reserved, sizeof options->reserved) != 0)
@@ -82,16 +78,18 @@ static int check_options(const char *path, size_t size, unsigned flags,
     return 0;
 }
 
-/* VISTA_CHECK in the environment adds to the flags. */
-static int check_environment(unsigned *flags)
+/* VISTA_CHECK in the environment adds to the flags; of a member what its home was. */
+static int check_environment(unsigned *flags, vista_segment *log)
 {
+    struct vi_segment *other = log != NULL ? vi_segment_check(log) : NULL;
     const char *value = getenv("VISTA_CHECK");
 
     if (value == NULL || *value == '\0')
         return 0;
     if (strcmp(value, "ranges") != 0)
         return vi_fail(EINVAL, "VISTA_CHECK is \"%s\": it must be ranges", value);
-    if (!(*flags & (VISTA_READ_ONLY | VISTA_AUTO_RANGE)))
+    if (!(*flags & (VISTA_READ_ONLY | VISTA_AUTO_RANGE)) &&
+        (other == NULL || vi_ranges_mode(vi_home(other)) == VISTA_CHECK_RANGES))
         *flags |= VISTA_CHECK_RANGES;
     return 0;
 }
@@ -201,7 +199,7 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
         return vi_fail(EINVAL, "vista_map: no path"), NULL;
     if (strlen(path) >= PATH_MAX)
         return vi_fail(ENAMETOOLONG, "vista_map: the path is %zu bytes long", strlen(path)), NULL;
-    if (check_environment(&flags) != 0 || check_flags(path, size, flags) != 0 ||
+    if (check_environment(&flags, options->log) != 0 || check_flags(path, size, flags) != 0 ||
         check_options(path, size, flags, options) != 0)
         return NULL;
     segment = vi_map_segment(path, size, flags, options, 0);
@@ -220,7 +218,7 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
         return NULL;
     if ((!(flags & VISTA_READ_ONLY) && vi_recover(segment, vi_attach_member) != 0) ||
         (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) ||
-        vi_release_members(segment, true) != 0 || vi_join(segment, options->log) != 0 ||
+        vi_release_members(segment, true) != 0 || vi_join(segment, flags, options->log) != 0 ||
         vi_segment_start(segment) != 0) {
         const int error = errno;
 
@@ -255,7 +253,7 @@ int vista_unmap(vista_segment *handle)
         return -1;
     home = vi_home(segment);
     open = vi_tx_count_open(home);
-    if (open != 0 && vi_ranges_found(home))
+    if (open != 0 && home->ranges != NULL && vi_undeclared_found(&home->ranges->check, EBUSY, home))
         return -1;
     if (open != 0)
         return vi_fail(EBUSY, "%s: %llu transactions are open", segment->path,
@@ -290,12 +288,8 @@ size_t vista_size(const vista_segment *handle)
 static int shrink(struct vi_segment *segment, uint64_t size)
 {
     struct vi_heap *heap = NULL, *old = segment->heap;
-    const uint64_t open = vi_tx_count_open(vi_home(segment));
     int result, error;
 
-    if (open != 0)
-        return vi_fail(EBUSY, "%s: cannot shrink while %llu transactions are open", segment->path,
-                       (unsigned long long)open);
     if (old != NULL) {
         heap = make_heap(segment, size);
         if (heap == NULL)
@@ -321,6 +315,23 @@ static int shrink(struct vi_segment *segment, uint64_t size)
     return result;
 }
 
+/* With size_lock. */
+static int resize(struct vi_segment *segment, uint64_t size)
+{
+    const uint64_t old = segment->map.data_size, open = vi_tx_count_open(vi_home(segment));
+    const bool watched = segment->heap == NULL && segment->ranges != NULL;
+
+    if (open != 0 && (size < old || (size > old && watched)))
+        return vi_fail(EBUSY, "%s: cannot %s while %llu transactions are open", segment->path,
+                       size < old ? "shrink" : "grow", (unsigned long long)open);
+    if ((size < old ? shrink(segment, size) : size > old ? vi_segment_grow(segment, size) : 0) != 0)
+        return -1;
+    vi_ranges_resize(segment);
+    if (segment->heap != NULL)
+        vi_heap_grow(segment->heap, size);
+    return 0;
+}
+
 int vista_resize(vista_segment *handle, size_t size)
 {
     struct vi_segment *segment = vi_segment_check(handle);
@@ -330,20 +341,11 @@ int vista_resize(vista_segment *handle, size_t size)
         return -1;
     if (segment->flags & VISTA_READ_ONLY)
         return vi_fail(EROFS, "%s: is mapped read-only", segment->path);
-    if (segment->ranges != NULL)
-        return vi_fail(ENOTSUP,
-                       "%s: mapped with automatic or checked ranges it has the size it has",
-                       segment->path);
     if (size == 0 || size > segment->superblock.max_size)
         return vi_fail(EINVAL, "%s: %zu bytes: its size can be up to %llu", segment->path, size,
                        (unsigned long long)segment->superblock.max_size);
-    size = vi_segment_round(size, segment->flags);
     pthread_mutex_lock(&segment->size_lock);
-    result = size < segment->map.data_size   ? shrink(segment, size)
-             : size > segment->map.data_size ? vi_segment_grow(segment, size)
-                                             : 0;
-    if (result == 0 && segment->heap != NULL)
-        vi_heap_grow(segment->heap, size);
+    result = resize(segment, vi_segment_round(size, segment->flags));
     pthread_mutex_unlock(&segment->size_lock);
     return result;
 }
@@ -362,10 +364,7 @@ int vista_info(const vista_segment *handle, struct vista_info *out)
     out->base = segment->map.data;
     out->size = vi_segment_size(segment);
     out->max_size = segment->superblock.max_size;
-    out->flags = segment->flags;
-    if (segment->ranges != NULL)
-        out->flags |=
-            segment->ranges->check.allowed != NULL ? VISTA_CHECK_RANGES : VISTA_AUTO_RANGE;
+    out->flags = segment->flags | vi_ranges_mode(segment);
     out->persistence = segment->persist.class;
     out->durability = VISTA_KILL_SAFE;
     if (segment->persist.flushes && segment->superblock.real_class != VISTA_CLASS_KILL)

@@ -29,7 +29,7 @@ int vi_release_members(struct vi_segment *home, bool clean);
 struct vi_segment *vi_after_home(struct vi_segment *segment, size_t size, unsigned flags,
                                  const struct vista_map_options *options, int deep);
 
-/* The segment is to use the log of `log`, unless that is NULL. */
-int vi_join(struct vi_segment *segment, vista_segment *log);
+/* The segment, mapped with these flags, is to use the log of `log`, unless that is NULL. */
+int vi_join(struct vi_segment *segment, unsigned flags, vista_segment *log);
 
 #endif

@@ -15,6 +15,7 @@ void *vi_arena_alloc(size_t size);
 
 /* A zeroed mapping whose pages take memory as they are touched.  NULL with ENOMEM. */
 void *vi_reserve(size_t size);
+/* NULL is allowed and does nothing. */
 void vi_release(void *address, size_t size);
 
 #endif

@@ -37,7 +37,7 @@ int vi_aside_reserve(struct vi_aside *aside, struct vi_log *log, uint32_t length
     struct vi_place place = vi_chunk_place((uintptr_t)log->cursor.word, 0);
 
     start_at(log, place); /* what is linked behind the slot now is given back by the first link */
-    *aside = (struct vi_aside){.log = *log, .length = length, .count = count};
+    *aside = (struct vi_aside){.log = *log, .length = length};
     for (uint64_t left = count; place.index == 0 || left != 0;) {
         const uint64_t fit = left < most ? left : most;
         struct vi_chunk_header *chunk = vi_chunk_link(
@@ -53,6 +53,7 @@ int vi_aside_reserve(struct vi_aside *aside, struct vi_log *log, uint32_t length
     if (place.chunk == 0)
         return -1;
     start_at(log, vi_chunk_place(place.chunk, place.index + 1));
+    aside->count = count;
     return 0;
 }
 

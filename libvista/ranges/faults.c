@@ -19,8 +19,7 @@ struct faults {
     pthread_mutex_t lock; /* of changes to all of this */
     _Atomic(struct vi_ranges *) first;
     bool installed;
-    struct sigaction segv; /* who had the signals before us */
-    struct sigaction bus;
+    struct sigaction before[2]; /* who had SIGSEGV and SIGBUS before us */
 };
 
 static struct faults *the_faults;
@@ -115,7 +114,7 @@ static void die(int signal, siginfo_t *info)
 /* Calls who had the signal before us, as the kernel would. */
 static void pass_on(int signal, siginfo_t *info, void *ucontext)
 {
-    struct sigaction *before = signal == SIGBUS ? &the_faults->bus : &the_faults->segv;
+    struct sigaction *before = &the_faults->before[signal == SIGBUS];
     const struct sigaction action = *before;
     sigset_t mask = ((ucontext_t *)ucontext)->uc_sigmask;
 
@@ -163,14 +162,12 @@ static int install(int signal, struct sigaction *before, bool again)
 
 int vi_faults_install(void)
 {
-    int result;
+    int result = 0;
 
     pthread_mutex_lock(&the_faults->lock);
-    result = install(SIGSEGV, &the_faults->segv, the_faults->installed);
-    if (result == 0)
-        result = install(SIGBUS, &the_faults->bus, the_faults->installed);
-    if (result == 0)
-        the_faults->installed = true;
+    for (int bus = 0; bus < 2 && result == 0; bus++)
+        result = install(bus ? SIGBUS : SIGSEGV, &the_faults->before[bus], the_faults->installed);
+    the_faults->installed |= result == 0;
     pthread_mutex_unlock(&the_faults->lock);
     return result == 0 ? 0 : vi_fail_system(errno, "cannot install a signal handler");
 }

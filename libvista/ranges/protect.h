@@ -17,7 +17,10 @@
 
 struct vi_protect {
     unsigned char *base;
-    int fd; /* of userfaultfd; -1: by mprotect */
+    int fd;            /* of userfaultfd; -1: by mprotect */
+    uint64_t *open;    /* a bit for each page, and one more */
+    uint32_t *touched; /* the pages whose bit is set */
+    uint64_t count;    /* of them */
 };
 
 /* Nothing is protected yet. */
@@ -28,5 +31,21 @@ void vi_protect_close(struct vi_protect *protect);
 /* Opens pages to stores, or protects them.  -1 with errno.  Signal handlers may
  * call it. */
 int vi_protect_set(const struct vi_protect *protect, uint64_t page, uint64_t count, bool writable);
+
+static inline bool vi_is_open(const struct vi_protect *protect, uint64_t page)
+{
+    return protect->open[page / 64] >> page % 64 & 1;
+}
+
+/* Notes that closed pages have been opened. */
+void vi_protect_mark(struct vi_protect *protect, uint64_t page, uint64_t end);
+
+/* The kernel refuses more mappings: finds a run of closed pages that needs none, with
+ * `*page` to `*end` in it.  It reaches to an open page, or is all `pages`. */
+void vi_protect_widen(const struct vi_protect *protect, uint64_t pages, uint64_t *page,
+                      uint64_t *end);
+
+/* Protects again what was opened.  -1: not all of it; it counts as closed all the same. */
+int vi_protect_again(struct vi_protect *protect);
 
 #endif

@@ -14,25 +14,17 @@
 #include "base/error.h"
 #include "ranges/faults.h"
 
-/* Touched pages within so few are protected again by one call, which costs less than
- * a call for each. */
-#define ONE_CALL 512u
-
 #define CHECK_WAIT_MS 2000u /* VISTA_CHECK_RANGES: for another transaction to end */
 
-static uint64_t pages_of(const struct vi_segment *segment)
+static uint64_t pages_of(const struct vi_ranges *r)
 {
-    return segment->map.data_size / VI_PAGE;
+    return r->size / VI_PAGE;
 }
 
-static size_t bitmap_size(const struct vi_segment *segment)
+/* Of `open` and `touched`, which is behind it, and more. */
+static size_t lists_size(const struct vi_segment *segment)
 {
-    return (segment->superblock.max_size / VI_PAGE / 64 + 1) * sizeof(uint64_t);
-}
-
-static size_t list_size(const struct vi_segment *segment)
-{
-    return segment->superblock.max_size / VI_PAGE * sizeof(uint32_t);
+    return segment->superblock.max_size / VI_PAGE * 16;
 }
 
 static void lock(struct vi_ranges *r, sigset_t *before)
@@ -41,29 +33,27 @@ static void lock(struct vi_ranges *r, sigset_t *before)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, before);
-    pthread_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->home->lock);
 }
 
 static void unlock(struct vi_ranges *r, const sigset_t *before)
 {
-    pthread_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->home->lock);
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
+/* The next of a group, whose first is home. */
+static struct vi_ranges *next_of(const struct vi_ranges *r)
+{
+    const struct vi_segment *at = r->segment;
+
+    do
+        at = at->home == NULL ? __atomic_load_n(&at->members, __ATOMIC_ACQUIRE) : at->next_member;
+    while (at != NULL && at->ranges == NULL);
+    return at != NULL ? at->ranges : NULL;
+}
+
 /* ---- Pages ------------------------------------------------------------- */
-
-static bool is_open(const struct vi_ranges *r, uint64_t page)
-{
-    return r->open[page / 64] >> page % 64 & 1;
-}
-
-static void mark(struct vi_ranges *r, uint64_t page, uint64_t end)
-{
-    for (; page < end; page++) {
-        r->open[page / 64] |= (uint64_t)1 << page % 64;
-        r->touched[r->count++] = (uint32_t)page;
-    }
-}
 
 /* Flat and sparse: disk blocks are allocated at the first touch of 2 MiB.  Not by
  * vi_segment_back, which has a lock of its own. */
@@ -89,38 +79,31 @@ static int back(struct vi_segment *segment, uint64_t page, uint64_t end)
     return error == 0 ? 0 : -1;
 }
 
+/* Those of a part that are closed, and have to be logged before they are opened. */
+static uint64_t count_closed(const struct vi_ranges *r, uint64_t page, uint64_t end)
+{
+    uint64_t closed = 0;
+
+    for (; page < end && page < r->fresh; page++)
+        closed += !vi_is_open(&r->protect, page);
+    return closed;
+}
+
 /* Logs closed pages, durably; ENOSPC when there is no room for all of them. */
 static int log_pages(struct vi_ranges *r, uint64_t page, uint64_t end)
 {
-    if (end - page > r->left) {
+    struct vi_ranges *home = r->home;
+    const uint64_t count = count_closed(r, page, end);
+
+    if (count > home->left) {
         errno = ENOSPC;
         return -1;
     }
-    r->left -= end - page;
-    for (; page < end; page++)
-        vi_aside_append(&r->aside, r->protect.base + page * VI_PAGE);
-    vi_log_flush(&r->aside.log);
+    home->left -= count;
+    for (end = page + count; page < end; page++)
+        vi_aside_append(&home->aside, r->protect.base + page * VI_PAGE);
+    vi_log_flush(&home->aside.log);
     return 0;
-}
-
-/* The kernel refuses more mappings: a run of closed pages that needs none, with
- * `*page` to `*end` in it.  It reaches to an open page, or is all. */
-static void widen(const struct vi_ranges *r, uint64_t pages, uint64_t *page, uint64_t *end)
-{
-    uint64_t low = *page, high = *end;
-
-    while (low > 0 && !is_open(r, low - 1))
-        low--;
-    while (high < pages && !is_open(r, high))
-        high++;
-    if (low > 0 && (high == pages || *page - low <= high - *end)) {
-        *page = low;
-    } else if (high < pages) {
-        *end = high;
-    } else {
-        *page = low;
-        *end = high;
-    }
 }
 
 /* Logs and opens closed pages, and neighbours where the kernel wants that. */
@@ -133,50 +116,38 @@ static int open_pages(struct vi_ranges *r, uint64_t page, uint64_t end)
     if (vi_protect_set(&r->protect, page, end - page, true) != 0) {
         if (errno != ENOMEM)
             return -1;
-        widen(r, pages_of(r->segment), &low, &high);
+        vi_protect_widen(&r->protect, pages_of(r), &low, &high);
         if (log_pages(r, low, page) != 0 || log_pages(r, end, high) != 0 ||
             vi_protect_set(&r->protect, low, high - low, true) != 0)
             return -1;
     }
-    mark(r, low, high);
+    vi_protect_mark(&r->protect, low, high);
     return 0;
 }
 
 static void protect(struct vi_ranges *r, uint64_t page, uint64_t end)
 {
-    if (!r->stuck)
-        r->stuck = vi_protect_set(&r->protect, page, end - page, false) != 0;
+    if (vi_protect_set(&r->protect, page, end - page, false) != 0)
+        r->home->stuck = true;
 }
 
-/* Protects again what was opened: pages close to each other by one call, others run
- * by run. */
-static void protect_again(struct vi_ranges *r)
+/* Protects again what was opened in a group: all, where that has failed before. */
+static void protect_group(struct vi_ranges *home)
 {
-    uint64_t low = UINT64_MAX, high = 0;
-    bool at_once;
+    sigset_t before;
+    bool stuck;
 
-    for (uint64_t i = 0; i < r->count; i++) {
-        low = r->touched[i] < low ? r->touched[i] : low;
-        high = r->touched[i] >= high ? r->touched[i] + (uint64_t)1 : high;
+    lock(home, &before);
+    for (struct vi_ranges *r = home; r != NULL; r = next_of(r)) {
+        home->stuck |= vi_protect_again(&r->protect) != 0;
+        vi_undeclared_forget(&r->check, r->segment->superblock.max_size);
+        r->fresh = pages_of(r);
     }
-    at_once = r->count != 0 && high - low <= ONE_CALL;
-    if (at_once)
-        protect(r, low, high);
-    for (uint64_t i = 0; i < r->count; i++) {
-        if (!is_open(r, r->touched[i]))
-            continue;
-        for (low = r->touched[i]; low > 0 && is_open(r, low - 1);)
-            low--;
-        for (high = low; is_open(r, high); high++)
-            r->open[high / 64] &= ~((uint64_t)1 << high % 64);
-        if (!at_once)
-            protect(r, low, high);
-    }
-    r->count = 0;
-    r->left = r->aside.count;
-    vi_undeclared_forget(&r->check, r->segment->superblock.max_size);
-    if (r->stuck)
-        r->stuck = vi_protect_set(&r->protect, 0, pages_of(r->segment), false) != 0;
+    stuck = home->stuck;
+    home->stuck = false;
+    for (struct vi_ranges *r = stuck ? home : NULL; r != NULL; r = next_of(r))
+        protect(r, 0, pages_of(r));
+    unlock(home, &before);
 }
 
 bool vi_ranges_fault(struct vi_ranges *r, struct vi_note store)
@@ -185,10 +156,10 @@ bool vi_ranges_fault(struct vi_ranges *r, struct vi_note store)
     const char *why = NULL;
     struct stat st;
 
-    pthread_mutex_lock(&r->lock);
-    if (r->state != VI_RANGES_OPEN) {
+    pthread_mutex_lock(&r->home->lock);
+    if (r->home->state != VI_RANGES_OPEN) {
         why = "was stored to outside any transaction";
-    } else if (is_open(r, page)) { /* by another thread, just now */
+    } else if (vi_is_open(&r->protect, page)) { /* by another thread, just now */
         if (r->protect.fd >= 0 && fstat(r->segment->file.fd, &st) == 0 &&
             (uint64_t)st.st_size <= r->segment->superblock.data_offset + page * VI_PAGE)
             why = "is behind the end of the file";
@@ -199,7 +170,7 @@ bool vi_ranges_fault(struct vi_ranges *r, struct vi_note store)
     }
     if (why == NULL)
         vi_undeclared_store(&r->check, store.address - r->base, store);
-    pthread_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->home->lock);
     if (why != NULL)
         vi_error_fault(r->segment->path, store.address, why);
     return why == NULL;
@@ -210,243 +181,277 @@ void vi_ranges_count(struct vi_ranges *r, uint64_t *touched, uint64_t *left)
     sigset_t before;
 
     lock(r, &before);
-    *touched = r->count;
-    *left = r->left;
+    *touched = r->protect.count;
+    *left = r->home->state == VI_RANGES_OPEN ? r->home->left : r->home->budget;
     unlock(r, &before);
 }
 
-int vi_ranges_prepare(struct vi_tx *tx, const void *address, size_t length)
+int vi_ranges_allow(struct vi_tx *tx, const void *address, size_t length, size_t stored)
 {
-    struct vi_ranges *r = tx->segment->ranges;
-    uint64_t page, end, closed = 0;
+    struct vi_ranges *home = tx->segment->ranges, *r;
+    uint64_t page, end, run, closed;
     sigset_t before;
-    int result = 0;
+    int result;
 
-    if (r == NULL || length == 0)
+    r = home != NULL && length != 0 ? vi_group_find(tx->segment, address)->ranges : NULL;
+    if (r == NULL)
         return 0;
-    page = ((uintptr_t)address - r->base) / VI_PAGE;
-    end = ((uintptr_t)address - r->base + length + VI_PAGE - 1) / VI_PAGE;
-    lock(r, &before);
-    for (uint64_t at = page; at < end; at++)
-        closed += !is_open(r, at);
-    if (closed > r->left) {
-        result = -1;
-        errno = ENOSPC;
+    if (r->check.allowed != NULL) {
+        vi_undeclared_allow(&r->check, (uintptr_t)address - r->base, length);
+        stored = length;
     }
-    while (result == 0 && page < end) {
-        uint64_t run = page;
-
-        while (run < end && !is_open(r, run))
+    page = ((uintptr_t)address - r->base) / VI_PAGE;
+    end = stored != 0 ? ((uintptr_t)address - r->base + stored - 1) / VI_PAGE + 1 : page;
+    lock(r, &before);
+    closed = count_closed(r, page, end);
+    result = closed > home->left ? -1 : 0;
+    errno = ENOSPC;
+    for (; result == 0 && page < end; page = run + 1) {
+        for (run = page; run < end && !vi_is_open(&r->protect, run);)
             run++;
         if (run > page)
             result = open_pages(r, page, run);
-        page = run + 1;
     }
     unlock(r, &before);
     if (result != 0)
         vi_fail_system(errno, "%s: %llu pages are to be opened, %llu are left of auto_pages",
-                       tx->segment->path, (unsigned long long)closed, (unsigned long long)r->left);
+                       r->segment->path, (unsigned long long)closed,
+                       (unsigned long long)home->left);
     return result;
-}
-
-int vi_ranges_allow(struct vi_tx *tx, const void *address, size_t length)
-{
-    struct vi_ranges *r = tx->segment->ranges;
-
-    if (r == NULL || r->check.allowed == NULL)
-        return 0;
-    vi_undeclared_allow(&r->check, (uintptr_t)address - r->base, length);
-    return vi_ranges_prepare(tx, address, length);
 }
 
 /* ---- Transactions ------------------------------------------------------ */
 
-bool vi_ranges_found(struct vi_segment *segment)
-{
-    struct vi_ranges *r = segment->ranges;
-
-    if (r == NULL || r->check.count == 0)
-        return false;
-    vi_undeclared_report(&r->check, EBUSY, r->protect.base, segment->path);
-    return true;
-}
-
-/* A program that is but checked may have many transactions: one waits for the other,
- * unless that is only to end after it. */
-static bool take(struct vi_ranges *r)
+/* Nobody else begins.  A program that is but checked may have many transactions: one
+ * waits for the other, unless that is only to end after it. */
+static bool hold(struct vi_ranges *home)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
     int state = VI_RANGES_IDLE;
 
-    for (unsigned ms = 0; !atomic_compare_exchange_strong(&r->state, &state, VI_RANGES_BUSY);
-         ms++) {
-        if (state != VI_RANGES_IDLE &&
-            (r->check.allowed == NULL || r->check.count != 0 || ms > CHECK_WAIT_MS))
+    for (unsigned ms = home->check.allowed != NULL ? CHECK_WAIT_MS : 0;
+         !atomic_compare_exchange_strong(&home->state, &state, VI_RANGES_BUSY); ms--) {
+        if (vi_undeclared_found(&home->check, EBUSY, home->segment))
             return false;
-        if (state != VI_RANGES_IDLE)
-            nanosleep(&pause, NULL);
+        if (ms == 0)
+            return vi_fail(EBUSY,
+                           "%s: a transaction is open, and with automatic ranges only one can be",
+                           home->segment->path),
+                   false;
+        nanosleep(&pause, NULL);
         state = VI_RANGES_IDLE;
     }
     return true;
 }
 
+/* In the handle that is the only one, with log space for all that may be touched. */
+static struct vi_tx *begin(struct vi_ranges *home, unsigned mode)
+{
+    struct vi_tx *tx = vi_tx_begin(home->segment, mode);
+    int result;
+
+    if (tx == NULL)
+        return NULL;
+    if (home->stuck)
+        protect_group(home);
+    home->left = home->budget;
+    result = home->stuck
+                 ? vi_fail_system(errno, "%s: its pages cannot be protected", home->segment->path)
+             : home->left > home->aside.count
+                 ? vi_aside_reserve(&home->aside, &tx->log, VI_PAGE, home->left)
+                 : 0;
+    if (result == 0)
+        return tx;
+    vi_tx_abort(tx);
+    return NULL;
+}
+
 struct vi_tx *vi_ranges_begin(struct vi_segment *segment, unsigned mode)
 {
-    struct vi_ranges *r = segment->ranges;
+    struct vi_ranges *home = segment->ranges;
     struct vi_tx *tx;
 
-    if (r == NULL)
+    if (home == NULL)
         return vi_tx_begin(segment, mode);
-    if (!take(r)) {
-        if (!vi_ranges_found(segment))
-            vi_fail(EBUSY, "%s: a transaction is open, and with automatic ranges only one can be",
-                    segment->path);
+    if (!hold(home))
         return NULL;
-    }
-    tx = vi_tx_begin(segment, mode);
-    if (r->stuck)
-        protect_again(r);
-    if (tx != NULL && r->stuck) {
-        vi_tx_abort(tx);
-        vi_fail_system(errno, "%s: its pages cannot be protected", segment->path);
-        tx = NULL;
-    }
+    tx = begin(home, mode);
     if (tx != NULL) {
-        vi_aside_begin(&r->aside, &tx->log);
+        vi_aside_begin(&home->aside, &tx->log);
         tx->range_count = VI_RANGES_KEPT + 1; /* what to flush is read from the log */
-        r->left = r->aside.count;
     }
-    r->state = tx != NULL ? VI_RANGES_OPEN : VI_RANGES_IDLE;
+    home->state = tx != NULL ? VI_RANGES_OPEN : VI_RANGES_IDLE;
     return tx;
 }
 
 /* From here on stores are outside the transaction. */
-static void stop(struct vi_ranges *r)
+static void stop(struct vi_ranges *home)
 {
     sigset_t before;
 
-    lock(r, &before); /* whoever has a page at hand is done */
-    r->state = VI_RANGES_BUSY;
-    unlock(r, &before);
+    lock(home, &before); /* whoever has a page at hand is done */
+    home->state = VI_RANGES_BUSY;
+    unlock(home, &before);
+}
+
+/* Compares the pages that the log has with what they are now. */
+static void compare(struct vi_tx *tx)
+{
+    struct vi_item item;
+    struct vi_walk walk;
+
+    vi_walk_begin(&walk, &tx->log, tx->log.cursor.stamp, false);
+    while (vi_next_item(tx->segment, &walk, &item))
+        if (item.owner->ranges != NULL && item.record->kind == VI_KIND_UNDO &&
+            item.record->length == VI_PAGE && item.record->offset % VI_PAGE == 0)
+            vi_undeclared_compare(&item.owner->ranges->check, item.record, item.owner->map.data);
 }
 
 int vi_ranges_commit(struct vi_tx *tx)
 {
-    struct vi_ranges *r = tx->segment->ranges;
+    struct vi_ranges *home = tx->segment->ranges;
 
-    if (r == NULL) {
-        vi_tx_commit(tx);
-        return 0;
+    if (home != NULL) {
+        stop(home);
+        if (home->check.allowed != NULL)
+            compare(tx);
+        if (vi_undeclared_found(&home->check, EFAULT, tx->segment)) {
+            home->state = VI_RANGES_OPEN;
+            return -1;
+        }
+        protect_group(home);
     }
-    stop(r);
-    if (r->check.allowed != NULL &&
-        !vi_undeclared_none(&r->check, &tx->log, r->protect.base, tx->segment->path)) {
-        r->state = VI_RANGES_OPEN;
-        return -1;
-    }
-    protect_again(r);
     vi_tx_commit(tx);
-    r->state = VI_RANGES_IDLE;
+    if (home != NULL)
+        home->state = VI_RANGES_IDLE;
     return 0;
 }
 
 /* Opens the pages that explicit ranges are to be copied back to. */
-static void open_declared(struct vi_ranges *r, struct vi_log *log)
+static void open_declared(struct vi_tx *tx)
 {
-    const struct vi_record *record;
+    struct vi_item item;
     struct vi_walk walk;
 
-    vi_walk_begin(&walk, log, log->cursor.stamp, false);
-    while ((record = vi_walk_next(&walk)) != NULL) {
-        const uint64_t end = (record->offset + record->length + VI_PAGE - 1) / VI_PAGE;
+    vi_walk_begin(&walk, &tx->log, tx->log.cursor.stamp, false);
+    while (vi_next_item(tx->segment, &walk, &item)) {
+        struct vi_ranges *r = item.owner->ranges;
+        const uint64_t end = item.record->offset + item.record->length;
 
-        if (record->kind != VI_KIND_UNDO)
+        if (r == NULL || item.record->kind != VI_KIND_UNDO)
             continue;
-        for (uint64_t page = record->offset / VI_PAGE; page < end; page++)
-            if (!is_open(r, page)) {
+        for (uint64_t page = item.record->offset / VI_PAGE; page * VI_PAGE < end; page++)
+            if (!vi_is_open(&r->protect, page)) {
                 if (vi_protect_set(&r->protect, page, 1, true) == 0)
-                    mark(r, page, page + 1);
+                    vi_protect_mark(&r->protect, page, page + 1);
                 else
-                    r->stuck = vi_protect_set(&r->protect, 0, pages_of(r->segment), true) == 0;
+                    r->home->stuck |= vi_protect_set(&r->protect, 0, pages_of(r), true) == 0;
             }
     }
 }
 
 void vi_ranges_abort(struct vi_tx *tx)
 {
-    struct vi_ranges *r = tx->segment->ranges;
+    struct vi_ranges *home = tx->segment->ranges;
 
-    if (r != NULL) {
-        stop(r);
-        open_declared(r, &tx->log);
+    if (home != NULL) {
+        stop(home);
+        open_declared(tx);
     }
     vi_tx_abort(tx);
-    if (r != NULL) {
-        protect_again(r);
-        r->state = VI_RANGES_IDLE;
+    if (home != NULL) {
+        protect_group(home);
+        home->state = VI_RANGES_IDLE;
     }
 }
 
-/* ---- Opening and closing ----------------------------------------------- */
+/* ---- Opening, resizing, closing ----------------------------------------- */
 
-/* Sets log space aside, in the handle that will be the only one. */
-static int reserve(struct vi_segment *segment, uint64_t pages)
+/* So many bytes of data are watched from now on; while there are any, it is one of its
+ * group. */
+static void set_size(struct vi_ranges *r, size_t size)
 {
-    struct vi_tx *tx;
-    int result;
+    const uint64_t old = pages_of(r), pages = size / VI_PAGE;
+    sigset_t before;
 
-    vi_logs_trim(&segment->logs); /* what a killed program's transactions had */
-    tx = vi_tx_begin(segment, 0);
-    if (tx == NULL)
+    lock(r, &before);
+    if (pages > old)
+        protect(r, old, pages);
+    r->size = size;
+    if (old == 0 || pages == 0)
+        r->segment->ranges = pages != 0 ? r : NULL;
+    if (r->home->state != VI_RANGES_OPEN)
+        r->fresh = pages;
+    r->home->budget += (pages < r->most ? pages : r->most) - (old < r->most ? old : r->most);
+    unlock(r, &before);
+}
+
+void vi_ranges_resize(struct vi_segment *segment)
+{
+    if (segment->ranges != NULL)
+        set_size(segment->ranges, segment->map.data_size);
+}
+
+static int set_up(struct vi_ranges *r, uint64_t auto_pages, bool check)
+{
+    const struct vi_segment *segment = r->segment;
+    const bool host_faults = vi_process()->host_faults;
+
+    r->most = auto_pages != 0 ? auto_pages : UINT64_MAX;
+    r->check.home = &r->home->check;
+    r->protect.open = vi_reserve(lists_size(segment));
+    if (r->protect.open == NULL ||
+        (check && (r->check.allowed = vi_reserve(segment->superblock.max_size / 8)) == NULL) ||
+        (!host_faults && vi_faults_install() != 0))
         return -1;
-    result = vi_aside_reserve(&segment->ranges->aside, &tx->log, VI_PAGE, pages);
-    vi_tx_abort(tx);
-    return result;
+    r->protect.touched =
+        (uint32_t *)(r->protect.open + segment->superblock.max_size / VI_PAGE / 64 + 1);
+    r->base = (uintptr_t)segment->map.data;
+    vi_protect_open(&r->protect, segment->map.data, segment->map.data_size, host_faults);
+    return 0;
+}
+
+static void let_go(struct vi_ranges *r)
+{
+    set_size(r, 0); /* and whoever has a page at hand is done */
+    vi_protect_close(&r->protect);
+    vi_release(r->protect.open, lists_size(r->segment));
+    vi_release(r->check.allowed, r->segment->superblock.max_size / 8);
+    r->check = (struct vi_undeclared){0};
+    r->protect.open = NULL;
+    r->protect.count = 0;
+    r->stuck = false;
+    r->state = VI_RANGES_IDLE;
+    r->aside.count = 0;
+    vi_faults_give(r);
 }
 
 int vi_ranges_open(struct vi_segment *segment, uint64_t auto_pages, bool check)
 {
-    const uint64_t pages = pages_of(segment);
-    const bool host_faults = vi_process()->host_faults;
-    struct vi_ranges *r = vi_faults_take(segment);
+    struct vi_ranges *r = vi_faults_take(segment), *home;
+    struct vi_tx *tx = NULL;
 
     if (r == NULL)
         return -1;
-    segment->ranges = r;
-    r->open = vi_reserve(bitmap_size(segment));
-    r->touched = vi_reserve(list_size(segment));
-    if (r->open == NULL || r->touched == NULL ||
-        (check && vi_undeclared_open(&r->check, segment->superblock.max_size) != 0) ||
-        reserve(segment, auto_pages != 0 && auto_pages < pages ? auto_pages : pages) != 0)
-        return -1;
-    r->left = r->aside.count;
-    if (!host_faults && vi_faults_install() != 0)
-        return -1;
-    vi_protect_open(&r->protect, segment->map.data, segment->map.data_size, host_faults);
-    r->base = (uintptr_t)segment->map.data;
-    r->size = segment->map.data_size;
-    if (vi_protect_set(&r->protect, 0, pages, false) == 0)
-        return 0;
-    return vi_fail_system(errno, "%s: cannot protect its pages", segment->path);
+    r->home = home = segment->home != NULL ? segment->home->ranges : r;
+    if (home == r)
+        vi_logs_trim(&segment->logs); /* what a killed program's transactions had */
+    if (set_up(r, auto_pages, check) == 0 && hold(home)) {
+        set_size(r, segment->map.data_size);
+        tx = begin(home, 0);
+        if (tx != NULL)
+            vi_tx_abort(tx);
+        else
+            set_size(r, 0);
+        home->state = VI_RANGES_IDLE;
+    }
+    if (tx == NULL)
+        let_go(r);
+    return tx != NULL ? 0 : -1;
 }
 
 void vi_ranges_close(struct vi_segment *segment)
 {
-    struct vi_ranges *r = segment->ranges;
-
-    if (r == NULL)
-        return;
-    stop(r);
-    r->size = 0;
-    r->state = VI_RANGES_IDLE;
-    r->count = 0;
-    r->stuck = false;
-    vi_protect_close(&r->protect);
-    vi_release(r->open, bitmap_size(segment));
-    vi_release(r->touched, list_size(segment));
-    vi_undeclared_close(&r->check, segment->superblock.max_size);
-    r->open = NULL;
-    r->touched = NULL;
-    segment->ranges = NULL;
-    vi_faults_give(r);
+    if (segment->ranges != NULL)
+        let_go(segment->ranges);
 }

@@ -6,9 +6,11 @@
  * Invariant: a page is open if and only if its bit in `open` is set, and then,
  * but for a rollback, it is in the transaction's log as it was when that began.
  *
- * A segment has one open transaction at a time, so one handle is all it ever has.
- * Pages are logged in space set aside in that handle's log (core/aside.h), by any
- * thread, while the transaction's own thread appends to its part of the log.
+ * Segments that share a log, a group, have one open transaction at a time, so one handle
+ * is all they ever have.  Pages are logged in space set aside in that handle's log
+ * (core/aside.h), by any thread, while the transaction's own thread appends to its part
+ * of the log.  What the group shares is kept with its home; a member may be without
+ * ranges of this kind.
  *
  * `lock` is taken with all signals blocked, and nothing is taken under it: so a
  * handler may run inside any call that stores to the data, and whoever it
@@ -35,42 +37,58 @@ struct vi_ranges {
     _Atomic(uintptr_t) base; /* of the data; 0: of no segment now */
     atomic_size_t size;
     struct vi_segment *segment;
-    atomic_int state; /* enum vi_ranges_state */
+    struct vi_ranges *home; /* of its group, which may be it alone */
 
-    pthread_mutex_t lock; /* of what follows, while the state is OPEN */
+    /* Under home's lock: */
     struct vi_protect protect;
-    struct vi_aside aside;
-    uint64_t *open;             /* a bit for each page */
-    uint32_t *touched;          /* the pages whose bit is set */
-    uint64_t count;             /* of them */
-    uint64_t left;              /* pages that can still be logged */
-    bool stuck;                 /* a page could not be protected again: all are to be */
+    uint64_t most;              /* pages that it adds to home's budget, if it has as many */
+    uint64_t fresh;             /* pages from here on are newer than the transaction: what they
+                                   hold need not be logged, for no block is there yet */
     struct vi_undeclared check; /* VISTA_CHECK_RANGES */
+
+    /* Of home, for the group: */
+    atomic_int state;         /* enum vi_ranges_state */
+    pthread_mutex_t lock;     /* of what is not atomic, while the state is OPEN */
+    _Atomic(uint64_t) budget; /* pages that a transaction may log */
+    uint64_t left;            /* those that the open one has not */
+    struct vi_aside aside;    /* where they go */
+    bool stuck;               /* a page could not be protected again: all are to be */
 };
 
+/* Which of VISTA_AUTO_RANGE and VISTA_CHECK_RANGES a segment has; 0: neither. */
+static inline unsigned vi_ranges_mode(const struct vi_segment *segment)
+{
+    const struct vi_ranges *r = segment->ranges;
+
+    return r == NULL ? 0 : r->check.allowed != NULL ? VISTA_CHECK_RANGES : VISTA_AUTO_RANGE;
+}
+
 /* Protects the data of a segment that has just been opened, and reserves log space
- * for so many pages, 0: for all.  `check`: for VISTA_CHECK_RANGES. */
+ * for so many pages, 0: for all.  `check`: for VISTA_CHECK_RANGES.  A member's home has
+ * the same; EBUSY: and a transaction open. */
 int vi_ranges_open(struct vi_segment *segment, uint64_t auto_pages, bool check);
 void vi_ranges_close(struct vi_segment *segment);
 
-/* These do what transaction.h has for it where there are no automatic ranges. */
+/* The size of the data has changed: what is new is protected.  Log space for it is
+ * reserved by the next transaction, which is refused if that, or protecting, fails. */
+void vi_ranges_resize(struct vi_segment *segment);
+
+/* These do what transaction.h has for it where there are no automatic ranges; the segment
+ * is home. */
 struct vi_tx *vi_ranges_begin(struct vi_segment *segment, unsigned mode);
 /* -1 with EFAULT: it is still open, for it has stored to what was not declared. */
 int vi_ranges_commit(struct vi_tx *tx);
 void vi_ranges_abort(struct vi_tx *tx);
 
-/* Logs and opens the pages of a part of the data, if the segment has automatic
- * ranges; ENOSPC when they are more than are left, and then none. */
-int vi_ranges_prepare(struct vi_tx *tx, const void *address, size_t length);
+/*
+ * The program may store to `length` bytes of the data of a segment in tx's group, and the
+ * library or the kernel to the first `stored` of them: on the machinery of VISTA_CHECK_RANGES
+ * all are noted, and their pages logged and opened; with automatic ranges those
+ * of the latter.  ENOSPC when that is more than are left, and then none is.
+ */
+int vi_ranges_allow(struct vi_tx *tx, const void *address, size_t length, size_t stored);
 
-/* VISTA_CHECK_RANGES: the program may store to these bytes, and the kernel for it.
- * Errors as of vi_ranges_prepare. */
-int vi_ranges_allow(struct vi_tx *tx, const void *address, size_t length);
-
-/* It is why a transaction has not ended: EBUSY and the message are set. */
-bool vi_ranges_found(struct vi_segment *segment);
-
-/* Pages that the open transaction has touched, and that it has left. */
+/* Pages of a segment that the open transaction has touched, and that it has left. */
 void vi_ranges_count(struct vi_ranges *ranges, uint64_t *touched, uint64_t *left);
 
 /* A store faulted; all signals are blocked.  false: it is not to be. */

@@ -10,27 +10,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "base/arena.h"
 #include "base/error.h"
-#include "core/log.h"
-
-static size_t bitmap_size(size_t size)
-{
-    return size / 8;
-}
-
-int vi_undeclared_open(struct vi_undeclared *check, size_t size)
-{
-    *check = (struct vi_undeclared){.allowed = vi_reserve(bitmap_size(size))};
-    return check->allowed != NULL ? 0 : -1;
-}
-
-void vi_undeclared_close(struct vi_undeclared *check, size_t size)
-{
-    if (check->allowed != NULL)
-        vi_release(check->allowed, bitmap_size(size));
-    check->allowed = NULL;
-}
+#include "core/segment.h"
 
 static bool is_allowed(const struct vi_undeclared *check, uint64_t offset)
 {
@@ -41,13 +22,12 @@ void vi_undeclared_allow(struct vi_undeclared *check, uint64_t offset, uint64_t 
 {
     const uint64_t end = offset + length;
 
-    while (offset < end) {
-        const uint64_t last = offset / 64 * 64 + 64 < end ? 64 : end - offset / 64 * 64;
-        const uint64_t below = last == 64 ? ~(uint64_t)0 : ((uint64_t)1 << last) - 1;
+    for (; offset < end; offset = (offset | 63) + 1) {
+        const uint64_t left = end - offset / 64 * 64;
+        const uint64_t below = left < 64 ? ((uint64_t)1 << left) - 1 : ~(uint64_t)0;
 
         __atomic_fetch_or(&check->allowed[offset / 64], below & ~(uint64_t)0 << offset % 64,
                           __ATOMIC_RELAXED);
-        offset = offset / 64 * 64 + 64;
     }
 }
 
@@ -55,16 +35,16 @@ void vi_undeclared_forget(struct vi_undeclared *check, size_t size)
 {
     check->count = 0;
     if (check->allowed != NULL) /* it reads as zero from then on */
-        madvise(check->allowed, bitmap_size(size), MADV_DONTNEED);
+        madvise(check->allowed, size / 8, MADV_DONTNEED);
 }
 
 /* What is noted is not to be noted again. */
 static void note(struct vi_undeclared *check, struct vi_note store, uint64_t offset,
                  uint64_t length)
 {
-    if (check->count < VI_NOTES)
-        check->notes[check->count] = store;
-    check->count++;
+    if (check->home->count == 0)
+        check->home->first = store;
+    check->home->count++;
     vi_undeclared_allow(check, offset, length);
 }
 
@@ -77,12 +57,14 @@ void vi_undeclared_store(struct vi_undeclared *check, uint64_t offset, struct vi
 /* ---- At the end -------------------------------------------------------- */
 
 /* Bytes that differ, close together, are one store. */
-static void compare(struct vi_undeclared *check, const struct vi_record *page,
-                    const unsigned char *base)
+void vi_undeclared_compare(struct vi_undeclared *check, const struct vi_record *page,
+                           const unsigned char *base)
 {
     const unsigned char *before = page->payload, *now = base + page->offset;
     uint32_t from = 0, to;
 
+    if (memcmp(before, now, page->length) == 0)
+        return;
     for (; from < page->length; from = to + 1) {
         to = from;
         if (before[from] == now[from] || is_allowed(check, page->offset + from))
@@ -112,36 +94,24 @@ static bool describe(uintptr_t code, char *text, size_t size)
     return true;
 }
 
-int vi_undeclared_report(const struct vi_undeclared *check, int error, const unsigned char *base,
-                         const char *path)
+bool vi_undeclared_found(const struct vi_undeclared *check, int error, struct vi_segment *home)
 {
-    const struct vi_note *first = &check->notes[0];
+    const struct vi_note *first = &check->first;
+    const struct vi_segment *segment;
     char code[150], caller[150] = "";
-    const bool known = describe(first->code, code, sizeof code);
-    const bool called = known && describe(first->caller, caller, sizeof caller);
+    bool known, called;
 
-    return vi_fail(error,
-                   "%s: stored to without vista_set_range: 0x%zx, offset %zu, by %s%s%s; %u such "
-                   "stores in all; the transaction is still open",
-                   path, (size_t)first->address, (size_t)(first->address - (uintptr_t)base),
-                   known ? code : "an instruction that a watchpoint at this address finds",
-                   called ? ", or its caller " : "", caller, check->count);
-}
-
-bool vi_undeclared_none(struct vi_undeclared *check, const struct vi_log *log,
-                        const unsigned char *base, const char *path)
-{
-    const struct vi_record *record;
-    struct vi_walk walk;
-
-    vi_walk_begin(&walk, log, log->cursor.stamp, false);
-    while ((record = vi_walk_next(&walk)) != NULL)
-        if (record->kind == VI_KIND_UNDO && record->length == VI_PAGE &&
-            record->offset % VI_PAGE == 0 &&
-            memcmp(record->payload, base + record->offset, VI_PAGE) != 0)
-            compare(check, record, base);
     if (check->count == 0)
-        return true;
-    vi_undeclared_report(check, EFAULT, base, path);
-    return false;
+        return false;
+    segment = vi_group_find(home, (void *)first->address);
+    known = describe(first->code, code, sizeof code);
+    called = known && describe(first->caller, caller, sizeof caller);
+    vi_fail(error,
+            "%s: stored to without vista_set_range: 0x%zx, offset %zu, by %s%s%s; %u such "
+            "stores in all; the transaction is still open",
+            segment->path, (size_t)first->address,
+            (size_t)(first->address - (uintptr_t)segment->map.data),
+            known ? code : "an instruction that a watchpoint at this address finds",
+            called ? ", or its caller " : "", caller, check->count);
+    return true;
 }

@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct vi_log;
+struct vi_record;
+struct vi_segment;
 
 /* A store that was not declared. */
 struct vi_note {
@@ -21,19 +22,17 @@ struct vi_note {
     uintptr_t code;   /* the instruction; 0: not known */
     uintptr_t caller; /* what lies on its stack: whoever called, if that is a leaf */
 };
-#define VI_NOTES 8
 
 struct vi_undeclared {
-    uint64_t *allowed; /* a bit for each byte of data; NULL: nothing is checked */
-    struct vi_note notes[VI_NOTES];
-    atomic_uint count; /* of stores noted, kept or not */
+    uint64_t *allowed;          /* a bit for each byte that data may have; NULL: nothing is
+                                   checked */
+    struct vi_undeclared *home; /* of its group, where stores are noted: */
+    struct vi_note first;
+    atomic_uint count; /* of all */
 };
 
-/* `size`: bytes that the data may grow to.  -1 with ENOMEM. */
-int vi_undeclared_open(struct vi_undeclared *check, size_t size);
-void vi_undeclared_close(struct vi_undeclared *check, size_t size);
-
-/* Bytes of data may be stored to, until vi_undeclared_forget. */
+/* Bytes of data may be stored to, until vi_undeclared_forget with the most of them that there
+ * may be. */
 void vi_undeclared_allow(struct vi_undeclared *check, uint64_t offset, uint64_t length);
 void vi_undeclared_forget(struct vi_undeclared *check, size_t size);
 
@@ -41,13 +40,11 @@ void vi_undeclared_forget(struct vi_undeclared *check, size_t size);
  * signal handlers. */
 void vi_undeclared_store(struct vi_undeclared *check, uint64_t offset, struct vi_note store);
 
-/* Compares all pages that the log has; true if nothing was ever noted, else the
- * message says what, of the segment at `path`. */
-bool vi_undeclared_none(struct vi_undeclared *check, const struct vi_log *log,
-                        const unsigned char *base, const char *path);
+/* Notes what differs between a page's image in the log and the data at `base`. */
+void vi_undeclared_compare(struct vi_undeclared *check, const struct vi_record *page,
+                           const unsigned char *base);
 
-/* The same message again, with another errno; returns -1. */
-int vi_undeclared_report(const struct vi_undeclared *check, int error, const unsigned char *base,
-                         const char *path);
+/* Was anything noted with home?  errno and the message then say what. */
+bool vi_undeclared_found(const struct vi_undeclared *check, int error, struct vi_segment *home);
 
 #endif

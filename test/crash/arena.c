@@ -52,7 +52,7 @@ void vi_release(void *address, size_t size)
 
     if (class > LARGEST) {
         munmap(address, size);
-    } else {
+    } else if (block != NULL) {
         block->next = kept[class];
         kept[class] = block;
     }

@@ -40,13 +40,16 @@ static unsigned class_of(const struct how *how)
 static int not_to_be(const struct how *how)
 {
     const struct seg *home = how->log != NULL ? how->log->log : NULL;
+    const unsigned watch = how->flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES);
 
     if (home == NULL)
         return 0;
-    if (how->flags & (VISTA_READ_ONLY | VISTA_AUTO_RANGE | VISTA_CHECK_RANGES) ||
-        how->log->read_only || home->read_only || home->watch != 0)
+    if (how->flags & VISTA_READ_ONLY || how->log->read_only || home->read_only ||
+        (watch != 0 && watch != home->watch))
         return EINVAL;
-    return home->class != class_of(how) ? ENOTSUP : 0;
+    if (home->class != class_of(how))
+        return ENOTSUP;
+    return watch != 0 && open_count(home) != 0 ? EBUSY : 0;
 }
 
 /* ---- Mapping ----------------------------------------------------------- */
@@ -159,7 +162,7 @@ static void create(struct input *input, struct seg *s, struct how *how)
     if (!flat && s->size < 64 * KIB)
         s->size = 64 * KIB;
     how->class = what >> 4 & 3;
-    if (what & 128 && !flat && !(how->flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES)))
+    if (what & 128 && !flat)
         how->flags |= VISTA_GROW;
     how->flags |= VISTA_CREATE | (flat ? VISTA_NO_HEAP : 0) | (what & 8 ? VISTA_SPARSE : 0);
     set_options(how->class, false);
@@ -244,9 +247,12 @@ void map_some(struct input *input, struct seg *s)
     how.flags &= ~VISTA_ACCEPT_TORN;
     if ((more & 3) < SEGMENTS && log->handle != NULL)
         how.log = log;
-    if ((more & 3) == 3 && more & 8) {
-        how.flags = (how.flags & ~(VISTA_READ_ONLY | VISTA_GROW)) |
-                    (more & 16 ? VISTA_CHECK_RANGES : VISTA_AUTO_RANGE);
+    if (more & 8 && how.log != NULL && how.log->log->watch == VISTA_CHECK_RANGES &&
+        open_count(how.log) != 0)
+        return; /* it would wait */
+    if (more & 8 && (how.log == NULL ? (more & 3) == 3 : how.log->log->watch != 0)) {
+        how.flags =
+            (how.flags & ~VISTA_READ_ONLY) | (more & 16 ? VISTA_CHECK_RANGES : VISTA_AUTO_RANGE);
         how.auto_pages = more & 64 && !(more & 16) ? 1 + (more >> 6) * 3 : 0;
     }
     how.in_the_way = more & 32 && how.flags & VISTA_ANY_ADDRESS;
@@ -363,14 +369,13 @@ void resize(struct input *input, struct seg *s)
     expect();
     result = vista_resize(s->handle, size);
     if (result != 0) {
-        REFUSED("vista_resize", EINVAL, EBUSY, ENOSPC, ENOMEM, EROFS, EIO, EFBIG, ENOTSUP);
-        HOLDS((errno == ENOTSUP) == (s->watch != 0), "it is watched");
-        HOLDS((errno == EINVAL) == (size == 0 || pages > SIZE_MAX_DATA) || s->read_only ||
-                  s->watch != 0,
+        REFUSED("vista_resize", EINVAL, EBUSY, ENOSPC, ENOMEM, EROFS, EIO, EFBIG);
+        HOLDS((errno == EINVAL) == (size == 0 || pages > SIZE_MAX_DATA) || s->read_only,
               "%zu bytes", size);
-        HOLDS(errno != EBUSY || (pages < s->size && (open_count(s) != 0 || !s->flat)),
+        HOLDS(errno != EBUSY || (pages < s->size && (open_count(s) != 0 || !s->flat)) ||
+                  (pages > s->size && open_count(s) != 0 && s->flat && s->watch != 0),
               "nothing is busy");
-        HOLDS(errno == EINVAL || errno == EBUSY || errno == EROFS || s->watch != 0 ||
+        HOLDS(errno == EINVAL || errno == EBUSY || errno == EROFS ||
                   (errno == ENOMEM && s->cramped) || fault_hits() != 0,
               "vista_resize failed for no reason");
         HOLDS(vista_size(s->handle) == s->size, "it failed, and the size changed");
@@ -378,7 +383,9 @@ void resize(struct input *input, struct seg *s)
         return;
     }
     HOLDS(size != 0 && vista_size(s->handle) == pages && !s->read_only, "resized to %zu", size);
-    HOLDS(pages >= s->size || open_count(s) == 0, "it shrank under open transactions");
+    HOLDS(pages == s->size || open_count(s) == 0 ||
+              (pages > s->size && !(s->flat && s->watch != 0)),
+          "its size changed under open transactions");
     for (unsigned i = 0; i < BLOCKS; i++)
         HOLDS(!blocks[i].live || blocks[i].in != s || blocks[i].at + blocks[i].size <= pages,
               "a block is cut off");
