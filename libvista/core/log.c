@@ -67,9 +67,28 @@ static void terminate(const struct vi_log *log, uintptr_t end)
     }
 }
 
+/* Moves on to a chunk with room for `need` bytes. */
+static bool enter_chunk(struct vi_log *log, size_t need)
+{
+    struct vi_chunk_header *chunk = vi_chunk_next(log->logs, log->slot, log->place.chunk);
+
+    if (chunk == NULL || chunk->size < sizeof *chunk + need)
+        chunk = vi_chunk_link(log->logs, log->slot, log->place.chunk, log->place.index + 1,
+                              sizeof *chunk + need, log->start.index != 0);
+    if (chunk == NULL)
+        return false;
+    if (log->flushed < log->cursor.next)
+        vi_flush(log->logs->persist, (void *)log->flushed, log->cursor.next - log->flushed);
+    log->place = vi_chunk_place((uintptr_t)chunk, log->place.index + 1);
+    log->flushed = log->place.at;
+    if (log->cursor.limit1 != VI_GATED)
+        __atomic_store_n(&log->cursor.limit1, vi_log_limit(log->place.end) | 1u, __ATOMIC_RELAXED);
+    return true;
+}
+
 /* Begins a record that has room for items of `size` bytes, in the next chunk if need be:
  * its shape, with the items' place behind it. */
-static uint64_t *begin_record(struct vi_log *log, size_t size)
+static inline uint64_t *begin_record(struct vi_log *log, size_t size)
 {
     const size_t need = HEADER_MAX + size + TERMINATOR;
     uintptr_t at = log->cursor.next;
@@ -80,21 +99,9 @@ static uint64_t *begin_record(struct vi_log *log, size_t size)
         log->flushed = at;
     }
     if (at > log->place.end || log->place.end - at < need) {
-        struct vi_chunk_header *chunk = vi_chunk_next(log->logs, log->slot, log->place.chunk);
-
-        if (chunk == NULL || chunk->size < sizeof *chunk + need)
-            chunk = vi_chunk_link(log->logs, log->slot, log->place.chunk, log->place.index + 1,
-                                  sizeof *chunk + need, log->start.index != 0);
-        if (chunk == NULL)
+        if (!enter_chunk(log, need))
             return NULL;
-        if (log->flushed < log->cursor.next)
-            vi_flush(log->logs->persist, (void *)log->flushed, log->cursor.next - log->flushed);
-        log->place = vi_chunk_place((uintptr_t)chunk, log->place.index + 1);
         at = log->place.at;
-        log->flushed = at;
-        if (log->cursor.limit1 != VI_GATED)
-            __atomic_store_n(&log->cursor.limit1, vi_log_limit(log->place.end) | 1u,
-                             __ATOMIC_RELAXED);
     }
     if (log->first == NULL)
         log->first = (uint64_t *)at;
@@ -102,7 +109,7 @@ static uint64_t *begin_record(struct vi_log *log, size_t size)
 }
 
 /* The record with this shape ends at `end`; from here on it counts. */
-static void end_record(struct vi_log *log, uint64_t *shape, uint64_t *end)
+static inline void end_record(struct vi_log *log, uint64_t *shape, uint64_t *end)
 {
     uint64_t *const record = shape - (shape_of(log, shape) - shape);
 
@@ -121,22 +128,22 @@ struct vi_mark vi_log_start(struct vi_log *log)
     return (struct vi_mark){log->cursor.next, log->cursor.limit1, log->flushed, log->place};
 }
 
-/* A record of one item: of a kind with a payload, or a long range. */
-static int add_one(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
-                   const void *payload)
+/* A record of one item, of a kind with a payload or a long range: returns the item. */
+static uint64_t *add_one(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
+                         const void *payload)
 {
     const size_t bytes = payload_size(kind, length);
     uint64_t *const shape = begin_record(log, sizeof *shape + bytes), *item;
 
     if (shape == NULL)
-        return -1;
+        return NULL;
     *shape = (uint64_t)kind << VI_KIND_SHIFT | length;
     item = shape + 1;
-    *item++ = address;
+    *item = address;
     if (bytes != 0)
-        memcpy(item, payload, kind == VI_KIND_UNDO ? length : bytes);
-    end_record(log, shape, item + bytes / sizeof *item);
-    return 0;
+        memcpy(item + 1, payload, kind == VI_KIND_UNDO ? length : bytes);
+    end_record(log, shape, item + 1 + bytes / sizeof *item);
+    return item;
 }
 
 /* A record of up to VISTA_INLINE_RANGES short ranges. */
@@ -170,7 +177,8 @@ static int add_long(struct vi_log *log, const struct iovec *range)
 
     for (size_t done = 0; done < range->iov_len; done += piece) {
         piece = range->iov_len - done < VI_RECORD_MAX ? range->iov_len - done : VI_RECORD_MAX;
-        if (add_one(log, VI_KIND_UNDO, (uintptr_t)from + done, (uint32_t)piece, from + done) != 0)
+        if (add_one(log, VI_KIND_UNDO, (uintptr_t)from + done, (uint32_t)piece, from + done) ==
+            NULL)
             return -1;
     }
     return 0;
@@ -212,25 +220,23 @@ void vi_log_rewind(struct vi_log *log, const struct vi_mark *mark)
 
 int vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length, const void *image)
 {
-    return add_one(log, VI_KIND_UNDO, address, length, image);
+    return add_one(log, VI_KIND_UNDO, address, length, image) != NULL ? 0 : -1;
 }
 
 int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
                   const void *payload)
 {
-    if (add_one(log, kind, address, length, payload) != 0)
-        return -1;
-    if (log->effect_count < VI_EFFECTS_KEPT) {
-        const uint64_t *item =
-            (const uint64_t *)(log->cursor.next - payload_size(kind, length)) - 1;
+    const uint64_t *const item = add_one(log, kind, address, length, payload);
 
+    if (item == NULL)
+        return -1;
+    if (log->effect_count < VI_EFFECTS_KEPT)
         log->effects[log->effect_count] = (struct vi_record){.offset = address - log->logs->mapped,
                                                              .length = length,
                                                              .kind = (uint16_t)kind,
                                                              .payload = item + 1,
                                                              .at = (uintptr_t)item,
                                                              .slot = log->slot};
-    }
     log->effect_count++;
     log->kinds |= 1u << kind;
     vi_log_end_out_of_line(log);
@@ -282,13 +288,6 @@ void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log, uint64_t stam
     walk->verify = verify && log->logs->checked;
 }
 
-void vi_walk_effects(struct vi_walk *walk, const struct vi_log *log)
-{
-    vi_walk_begin(walk, log, log->stamp, false);
-    if (log->effect_count <= VI_EFFECTS_KEPT)
-        walk->effect = 0;
-}
-
 /* Stands before the items of the transaction's record at `at`, if there is one. */
 static bool enter_record(struct vi_walk *walk, uintptr_t at)
 {
@@ -329,18 +328,12 @@ static bool enter_next_chunk(struct vi_walk *walk)
     return true;
 }
 
-const struct vi_record *vi_walk_next(struct vi_walk *walk)
+const struct vi_record *vi_walk_read(struct vi_walk *walk)
 {
     struct vi_record *record = &walk->record;
     const uint64_t *item;
     size_t bytes;
 
-    if (walk->effect != VI_WALK_ALL) {
-        if (walk->effect == walk->log->effect_count)
-            return NULL;
-        *record = walk->log->effects[walk->effect++];
-        return record;
-    }
     if (walk->shape == 0 && !enter_record_in_chunk(walk) &&
         !(enter_next_chunk(walk) && enter_record_in_chunk(walk)))
         return NULL;

@@ -169,16 +169,33 @@ struct vi_walk {
     uint64_t shape;        /* of the record's items that are left; 0: none */
     uintptr_t end;         /* of the record, at the latest */
     uint64_t stamp;
-    struct vi_record record; /* what vi_walk_next returned */
+    struct vi_record record; /* the last one read from the log */
     uint32_t effect;         /* of vi_walk_effects: the next; else VI_WALK_ALL */
     bool verify;             /* compare checksums: not needed on what this process wrote */
 };
 void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log, uint64_t stamp, bool verify);
-/* The same over what is no undo image, and over the rest too when that is quicker; of a
- * log that this process wrote. */
+const struct vi_record *vi_walk_read(struct vi_walk *walk);
+
+/* The same over what is no undo image, and over the rest too if not all of that was kept;
+ * of a log that this process wrote.  Kept items are passed on where they are: a copy would
+ * have to wait for the stores that made them. */
 #define VI_WALK_ALL UINT32_MAX
-void vi_walk_effects(struct vi_walk *walk, const struct vi_log *log);
-const struct vi_record *vi_walk_next(struct vi_walk *walk);
+static inline void vi_walk_effects(struct vi_walk *walk, const struct vi_log *log)
+{
+    if (log->effect_count > VI_EFFECTS_KEPT) {
+        vi_walk_begin(walk, log, log->stamp, false);
+        return;
+    }
+    walk->log = log; /* and nothing else is used */
+    walk->effect = 0;
+}
+
+static inline const struct vi_record *vi_walk_next(struct vi_walk *walk)
+{
+    if (walk->effect == VI_WALK_ALL)
+        return vi_walk_read(walk);
+    return walk->effect < walk->log->effect_count ? &walk->log->effects[walk->effect++] : NULL;
+}
 
 /* Calls `visit` for every item, newest first. */
 void vi_walk_backward(const struct vi_log *log, uint64_t stamp, bool verify,

@@ -46,7 +46,7 @@ struct vi_segment *vi_group_find(struct vi_segment *home, const void *address)
     return NULL;
 }
 
-struct vi_segment *vi_group_owner(struct vi_segment *home, struct vi_record *record)
+struct vi_segment *vi_group_member(struct vi_segment *home, struct vi_record *record)
 {
     const uint64_t at = home->logs.mapped + record->offset;
 

@@ -39,29 +39,19 @@ static bool undo_extent(void *context, const struct vi_record *record, uint64_t 
 const struct vi_handler vi_undo_handler = {
     .valid = undo_valid, .undo = undo_undo, .extent = undo_extent};
 
-static struct vi_item item_of(struct vi_segment *home, struct vi_record *record)
+void vi_member_item(struct vi_segment *home, struct vi_item *item, struct vi_record *copy)
 {
-    struct vi_segment *owner = vi_group_owner(home, record);
-
-    if (owner == NULL || record->kind >= VI_KINDS)
-        return (struct vi_item){.record = record, .owner = owner};
-    return (struct vi_item){record, owner, owner->kinds[record->kind].handler,
-                            owner->kinds[record->kind].context};
-}
-
-bool vi_next_item(struct vi_segment *home, struct vi_walk *walk, struct vi_item *item)
-{
-    if (vi_walk_next(walk) == NULL)
-        return false;
-    *item = item_of(home, &walk->record);
-    return true;
+    *copy = *item->record;
+    item->record = copy;
+    item->owner = vi_group_member(home, copy);
 }
 
 static void undo_record(void *context, const struct vi_record *record)
 {
-    struct vi_record own = *record;
-    const struct vi_item item = item_of(context, &own);
+    struct vi_item item = {.record = record};
+    struct vi_record own;
 
+    vi_item_resolve(context, &item, &own);
     if (item.handler != NULL && item.handler->undo != NULL)
         item.handler->undo(item.context, item.record);
 }
@@ -156,7 +146,7 @@ static int validate(struct vi_segment *home, const struct vi_log *log, vi_attach
                 *once = home->members != before ? SEEN : MISSING;
             if (*once == MISSING)
                 continue;
-            item = item_of(home, &walk.record);
+            vi_item_resolve(home, &item, &walk.record);
         }
         if (item.handler == NULL ||
             (item.handler->valid != NULL && !item.handler->valid(item.context, item.record)))

@@ -132,9 +132,9 @@ static inline struct vi_segment *vi_home(struct vi_segment *segment)
 /* The segment of the group with this home that `address` is mapped in; NULL: none. */
 struct vi_segment *vi_group_find(struct vi_segment *home, const void *address);
 
-/* The same of the address in a record, whose offset becomes one in that segment; NULL if
- * there is none. */
-struct vi_segment *vi_group_owner(struct vi_segment *home, struct vi_record *record);
+/* The member that a record of home's log names an address of, and then the record's offset
+ * becomes one in that segment; NULL: none. */
+struct vi_segment *vi_group_member(struct vi_segment *home, struct vi_record *record);
 
 /* The VI_MEMBERS entries of the table, sound or not. */
 struct vi_member *vi_members(const struct vi_logs *logs);

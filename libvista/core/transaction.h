@@ -64,7 +64,34 @@ struct vi_item {
     const struct vi_handler *handler; /* NULL, too: an unknown kind */
     void *context;
 };
-bool vi_next_item(struct vi_segment *home, struct vi_walk *walk, struct vi_item *item);
+
+/* A record that is not home's own: of a member, with the offset in that, in `copy`. */
+void vi_member_item(struct vi_segment *home, struct vi_item *item, struct vi_record *copy);
+
+/* Says whose the item's record is, and what it means. */
+static inline void vi_item_resolve(struct vi_segment *home, struct vi_item *item,
+                                   struct vi_record *copy)
+{
+    const unsigned kind = item->record->kind;
+
+    item->owner = home;
+    if (VISTA_UNLIKELY(item->record->offset >= home->superblock.max_size))
+        vi_member_item(home, item, copy);
+    item->handler = NULL;
+    if (item->owner == NULL || kind >= VI_KINDS)
+        return;
+    item->handler = item->owner->kinds[kind].handler;
+    item->context = item->owner->kinds[kind].context;
+}
+
+static inline bool vi_next_item(struct vi_segment *home, struct vi_walk *walk, struct vi_item *item)
+{
+    item->record = vi_walk_next(walk);
+    if (item->record == NULL)
+        return false;
+    vi_item_resolve(home, item, &walk->record);
+    return true;
+}
 
 /* Commit's and recovery's shared parts, on a log whose transaction has `stamp`. */
 
