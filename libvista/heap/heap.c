@@ -5,12 +5,15 @@
 #include "heap/spans.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/watch.h"
 
 #define KEPT_BYTES 32768u /* in a magazine, at most; and a 1024th of the heap */
+
+#define HUGE_FROM ((uint64_t)64 << 20) /* bytes of a heap whose state is in huge pages */
 
 /* ---- Open and close ---------------------------------------------------- */
 
@@ -45,6 +48,12 @@ struct vi_heap *vi_heap_open(const struct vi_heap_place *place)
     heap->unit = (struct vi_unit *)(heap->cache + VI_SLOTS);
     heap->map = (uint16_t *)(heap->unit + units);
     heap->state = heap->map + units;
+    if (place->max_size >= HUGE_FROM) { /* fewer faults; where it is refused, so be it */
+        char *const from =
+            (char *)(((uintptr_t)heap->unit + VI_PAGE - 1) & ~(uintptr_t)(VI_PAGE - 1));
+
+        madvise(from, (size_t)((char *)heap + state_size(place) - from), MADV_HUGEPAGE);
+    }
     for (unsigned class = 0; class < VI_CLASSES; class ++)
         heap->keep[class] = keep_of(heap, class);
     if (heap->limit < heap->units)
