@@ -88,7 +88,7 @@ static void map_file(int file, size_t size, unsigned flags, struct vista_map_opt
     worlds[LIVE].exact = run.class != VISTA_CLASS_LINE;
     vista_init(&force);
     memory.current = LIVE;
-    options.log = file > 0 && !(flags & ALONE) ? run.segments[0] : NULL;
+    options.log = file != run.home && !(flags & ALONE) ? run.segments[run.home] : NULL;
     run.segments[file] = vista_map(files_path(file), size, flags & ~ALONE, &options);
     memory_complete();
     if (run.segments[file] == NULL)
@@ -128,6 +128,7 @@ static void begin_run(void)
     image_reset();
     model_reset();
     calls_learnt = 0;
+    run.home = 0;
     memory.seed = run.seed;
     memory.point = states_point;
     threads_reset();
@@ -209,9 +210,10 @@ void die_and_map(enum vista_class class)
     memory_all_durable(); /* the machine has not died */
     run.class = class;
     model.epoch++;
-    states.may_be_clean = ~1u; /* members that are recovered, until they are mapped */
+    states.may_be_clean = ~0u; /* what was recovered, until it is mapped */
+    map_file(run.home, 0, run.home == 0 ? more_flags : 0, (struct vista_map_options){0});
     for (int file = 0; file < FILES; file++)
-        if (mapped[file])
+        if (mapped[file] && file != run.home)
             map_file(file, 0, file == 0 ? more_flags : 0, (struct vista_map_options){0});
     states.may_be_clean = 0;
     for (int act = 0; act < ACTS; act++)

@@ -29,6 +29,7 @@ struct run {
     enum vista_class class;
     enum vista_class recovery;      /* that recovery runs in */
     vista_segment *segments[FILES]; /* NULL: not mapped */
+    int home;                       /* file whose log the others are mapped with */
     unsigned char *base;            /* of file 0 */
     vista_tx *tx[8];                /* of each act */
     bool rehearsal;                 /* nothing is explored; roots are learnt */
@@ -58,7 +59,7 @@ size_t fresh_stranger(enum media media, size_t size);
 /* The process dies, and maps all that it had again, in a class: open acts are undone. */
 void die_and_map(enum vista_class class);
 void unmap(int file);
-void map_again(int file); /* file 0, or with its log */
+void map_again(int file); /* home, or with its log */
 
 bool resize(int file, size_t size); /* false: refused */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Scenarios in which each state goes through a file: vista_check and vista_map look
- * at what a crash has left of the superblock too.
+ * Scenarios in which recovery is all of vista_map, which looks at what a crash has left of
+ * the superblock too; of creation and of copies each state goes through a real file.
  */
 #include "program.h"
 #include "scenarios.h"
@@ -32,7 +32,7 @@ static void superblock(void)
 {
     fresh_segment(FLAT, SMALL);
     explore();
-    states.through_files = true;
+    states.whole = true;
     for (int i = 0; i < 3; i++) {
         begin(0);
         change_some(0);
@@ -66,7 +66,7 @@ static void class_changed(void)
 {
     fresh_segment(FLAT, SMALL);
     explore();
-    states.through_files = true;
+    states.whole = true;
     for (int i = 0; i < 4; i++) {
         begin(0);
         change_some(0);
@@ -82,7 +82,7 @@ static void recovered_twice(void)
 {
     fresh_segment(FLAT, SMALL);
     explore();
-    states.through_files = true;
+    states.whole = true;
     for (int i = 0; i < 2; i++) {
         begin(0);
         begin(1);

@@ -160,10 +160,28 @@ static void group_died(void)
     leave_segment();
 }
 
+/* A member that was left open becomes home of its home, and so on. */
+static void group_swapped(void)
+{
+    fresh_group(FLAT, SIZE, (int)pick(1, 2));
+    explore();
+    for (int i = 0; i < 3; i++) {
+        begin_on(0, any_file());
+        change_in(0, 0);
+        change_in(0, files - 1);
+        if (maybe(30))
+            commit(0);
+        run.home = any_file();
+        die_and_map(run.class);
+    }
+    leave_segment();
+}
+
 const struct scenario group_scenarios[] = {
     {"group", group, "a transaction over segments that share a log", false},
     {"group-two-open", group_two_open, "two of them at once", false},
     {"group-heaps", group_heaps, "blocks of several segments in one transaction", false},
     {"group-join", group_join, "segments join and leave a group", false},
     {"group-died", group_died, "the process that recovers a group dies, too", false},
+    {"group-swapped", group_swapped, "after each death another is home", false},
     {NULL, NULL, NULL, false}};
