@@ -150,6 +150,18 @@ static unsigned choose(const struct vi_segment *home, const struct vi_segment *s
     return own != VI_MEMBERS ? own : spare != VI_MEMBERS ? spare : idle;
 }
 
+/* It was left open as a member, and its home was recovered: it stands alone, and says so
+ * before what it says of its home changes. */
+static int stand_alone(struct vi_segment *segment)
+{
+    struct vi_superblock *s = &segment->superblock;
+
+    if (!(s->features_must & VI_MUST_MEMBER))
+        return 0;
+    s->features_must &= ~(uint64_t)VI_MUST_MEMBER;
+    return vi_superblock_write(&segment->file, &segment->persist, segment->map.meta, s);
+}
+
 int vi_group_join(struct vi_segment *home, struct vi_segment *segment)
 {
     int result = -1;
@@ -162,7 +174,8 @@ int vi_group_join(struct vi_segment *home, struct vi_segment *segment)
                 home->path);
     else if (place == VI_MEMBERS)
         vi_fail(ENOSPC, "%s: %u segments share its log, and no more can", home->path, VI_MEMBERS);
-    else if (store(&home->logs, VI_MEMBERS_OFFSET + (uint64_t)place * VI_PAGE, segment,
+    else if (stand_alone(segment) == 0 &&
+             store(&home->logs, VI_MEMBERS_OFFSET + (uint64_t)place * VI_PAGE, segment,
                    (uintptr_t)segment->map.data) == 0 &&
              store(&segment->logs, VI_HOME_OFFSET, home, 0) == 0)
         result = 0;
