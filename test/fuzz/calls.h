@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * fuzz_calls: the model in plain memory (calls_model.c), the mapping of segments
- * (calls_mapping.c) and what transactions do (calls_operations.c).
+ * (calls_mapping.c), transactions with their ranges (calls_transactions.c) and the heap's
+ * calls (calls_heap.c).
  *
  * The model holds each byte that a program may rely on, whose it is (a block, a range
  * that an open transaction has declared or stored to) and what it was before; so it knows
@@ -140,7 +141,7 @@ void leave_killed(void);
 void resize(struct input *input, struct seg *s);
 void inquire(struct seg *s);
 
-/* ---- In transactions (calls_operations.c) ------------------------------ */
+/* ---- Transactions ------------------------------------------------------ */
 
 bool begin(int act, struct seg *s, unsigned mode);
 void finish(int act, bool commit, unsigned mode);
@@ -150,14 +151,20 @@ void set_range(struct input *input, int act, struct seg *s);
 void set_ranges(struct input *input, int act, unsigned which, bool across);
 void store_undeclared(struct input *input, int act, struct seg *s);
 void open_pages(struct input *input, int act, struct seg *s);
+size_t some_length(struct input *input);
+
+/* Automatic ranges have pages left for a store here: it would kill us else. */
+bool may_store(const struct seg *s, size_t at, size_t length);
+
+/* ---- The heap ---------------------------------------------------------- */
+
+/* In home, or in a segment. */
 void allocate(struct input *input, int act, struct seg *in, bool zeroed);
 void reallocate(struct input *input, int act);
 void release(struct input *input, int act);
 void release_wrong(struct input *input, int act, struct seg *s);
 void root(struct input *input, struct seg *s);
 void walk(struct seg *s);
-
-size_t some_length(struct input *input);
 
 /* ---- Refused calls (fuzz_calls.c) -------------------------------------- */
 

@@ -18,7 +18,7 @@ struct how {
     unsigned flags, class;
     struct seg *log; /* NULL: its own */
     size_t auto_pages;
-    bool in_the_way;
+    bool host_faults, in_the_way;
 };
 
 static void set_options(unsigned class, bool host_faults)
@@ -165,7 +165,7 @@ static void create(struct input *input, struct seg *s, struct how *how)
     if (what & 128 && !flat)
         how->flags |= VISTA_GROW;
     how->flags |= VISTA_CREATE | (flat ? VISTA_NO_HEAP : 0) | (what & 8 ? VISTA_SPARSE : 0);
-    set_options(how->class, false);
+    set_options(how->class, how->host_faults);
     if (what & 64)
         inject(input);
     if (map(s, how, s->size))
@@ -253,6 +253,7 @@ void map_some(struct input *input, struct seg *s)
     if (more & 8 && (how.log == NULL ? (more & 3) == 3 : how.log->log->watch != 0)) {
         how.flags =
             (how.flags & ~VISTA_READ_ONLY) | (more & 16 ? VISTA_CHECK_RANGES : VISTA_AUTO_RANGE);
+        how.host_faults = more & 4;
         how.auto_pages = more & 64 && !(more & 16) ? 1 + (more >> 6) * 3 : 0;
     }
     how.in_the_way = more & 32 && how.flags & VISTA_ANY_ADDRESS;
@@ -262,7 +263,7 @@ void map_some(struct input *input, struct seg *s)
         create(input, s, &how);
         return;
     }
-    set_options(how.class, more & 4);
+    set_options(how.class, how.host_faults);
     map_old(s, &how);
 }
 
