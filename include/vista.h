@@ -345,7 +345,8 @@ int vista_fault(const siginfo_t *info, void *ucontext);
  * offset in the data, and where it was made, as function and as module and offset for
  * addr2line(1), if it was the first to its page; else a watchpoint at the address,
  * which is the same in the next run, finds it.  The transaction stays open and cannot
- * be committed; an abort takes back all its stores, also those not declared.
+ * be committed; an abort, of one begun VISTA_NO_RESTORE too, takes back all its stores,
+ * also those not declared.
  *
  * It works by page protection, as above: so a store outside any transaction is a fault,
  * at the faulty instruction; transactions wait for each other, up to two seconds, after

@@ -76,6 +76,13 @@ START_TEST(stores_that_are_found)
     found(tx, 5000, 1);
     ck_assert_uint_eq(base[5000], 0); /* taken back, though not declared */
 
+    tx = vista_begin_transaction(segment, VISTA_NO_RESTORE); /* it cannot keep its promise */
+    SOME(tx);
+    FAILS(vista_abort_transaction(tx), EINVAL, "VISTA_NO_RESTORE");
+    forgetful(5000);
+    found(tx, 5000, 1);
+    ck_assert_uint_eq(base[5000], 0);
+
     tx = begin(); /* beside what is declared */
     declare(tx, 100, 8);
     base[100] = 1;

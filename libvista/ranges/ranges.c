@@ -316,6 +316,7 @@ int vi_ranges_commit(struct vi_tx *tx)
         if (home->check.allowed != NULL)
             compare(tx);
         if (vi_undeclared_found(&home->check, EFAULT, tx->segment)) {
+            tx->no_restore = false; /* to abort is all that is left */
             home->state = VI_RANGES_OPEN;
             return -1;
         }
