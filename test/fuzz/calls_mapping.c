@@ -76,6 +76,7 @@ static void accept_torn(struct seg *s, unsigned deep)
 
     if (s->clean || is_there(s) || deep > SEGMENTS)
         return;
+    fault_clear();
     if (s->log != s)
         accept_torn(s->log, deep + 1);
     s->handle = try(s, &how, 0);
