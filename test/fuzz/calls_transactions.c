@@ -157,6 +157,8 @@ static size_t room_for_stores(const struct seg *s)
 
     if (s->watch != VISTA_AUTO_RANGE)
         return SIZE_MAX;
+    if (s->handle == NULL)
+        return 0;
     HOLDS(vista_info(s->handle, &info) == 0, "vista_info");
     return info.pages_left;
 }
