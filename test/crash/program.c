@@ -27,7 +27,7 @@
 struct run run;
 static uint64_t random_state;
 static unsigned calls_learnt;
-static unsigned more_flags; /* of file 0, whenever it is mapped */
+static unsigned more_flags[FILES]; /* whenever it is mapped */
 
 static void remove_files(void)
 {
@@ -89,7 +89,8 @@ static void map_file(int file, size_t size, unsigned flags, struct vista_map_opt
     vista_init(&force);
     memory.current = LIVE;
     options.log = file != run.home && !(flags & ALONE) ? run.segments[run.home] : NULL;
-    run.segments[file] = vista_map(files_path(file), size, flags & ~ALONE, &options);
+    run.segments[file] =
+        vista_map(files_path(file), size, (flags & ~ALONE) | more_flags[file], &options);
     memory_complete();
     if (run.segments[file] == NULL)
         fail("vista_map");
@@ -102,10 +103,9 @@ static void create_file(enum media media, size_t size, size_t room, unsigned mor
     const unsigned flags = VISTA_CREATE | (flat ? VISTA_NO_HEAP : 0) |
                            (media == SPARSE_FLAT || media == SPARSE_HEAP ? VISTA_SPARSE : 0);
 
-    if (file == 0)
-        more_flags = media == AUTO ? VISTA_AUTO_RANGE : media == GROWING_HEAP ? VISTA_GROW : 0;
+    more_flags[file] = media == AUTO ? VISTA_AUTO_RANGE : media == GROWING_HEAP ? VISTA_GROW : 0;
     model_add(size, room, !flat);
-    map_file(file, size, flags | more | (file == 0 ? more_flags : 0),
+    map_file(file, size, flags | more,
              (struct vista_map_options){.address = files_address(file), .max_size = room});
     if (flat)
         for (size_t i = 0; i < size; i += 64)
@@ -211,10 +211,10 @@ void die_and_map(enum vista_class class)
     run.class = class;
     model.epoch++;
     states.may_be_clean = ~0u; /* what was recovered, until it is mapped */
-    map_file(run.home, 0, run.home == 0 ? more_flags : 0, (struct vista_map_options){0});
+    map_file(run.home, 0, 0, (struct vista_map_options){0});
     for (int file = 0; file < FILES; file++)
         if (mapped[file] && file != run.home)
-            map_file(file, 0, file == 0 ? more_flags : 0, (struct vista_map_options){0});
+            map_file(file, 0, 0, (struct vista_map_options){0});
     states.may_be_clean = 0;
     for (int act = 0; act < ACTS; act++)
         if (model.act[act].open)
@@ -236,7 +236,7 @@ void unmap(int file)
 
 void map_again(int file)
 {
-    map_file(file, 0, file == 0 ? more_flags : 0, (struct vista_map_options){0});
+    map_file(file, 0, 0, (struct vista_map_options){0});
     states.may_be_clean &= ~(1u << file);
     after_call();
 }
@@ -342,10 +342,10 @@ void change(int act, size_t place, size_t length)
 
 void change_undeclared(int act, size_t place, size_t length)
 {
-    struct vi_ranges *ranges = ((struct vi_segment *)run.segments[0])->ranges;
+    struct vi_ranges *ranges = ((struct vi_segment *)run.segments[model_file_at(place)])->ranges;
 
     for (size_t at = place; at < place + length; at = (at / VI_PAGE + 1) * VI_PAGE)
-        if (!vi_ranges_fault(ranges, (struct vi_note){.address = (uintptr_t)run.base + at}))
+        if (!vi_ranges_fault(ranges, (struct vi_note){.address = (uintptr_t)address_of(at)}))
             fail("a store");
     memory_complete();
     model_range(act, place, length);

@@ -179,6 +179,32 @@ static void group_swapped(void)
     leave_segment();
 }
 
+/* Stores that nobody declared, in home or in both, beside declared ranges. */
+static void group_automatic(void)
+{
+    const bool automatic[2] = {true, maybe(60)};
+
+    fresh_segment(AUTO, SIZE);
+    places[1] = fresh_member(automatic[1] ? AUTO : FLAT, SIZE, SIZE);
+    states.whole = true;
+    explore();
+    for (int i = 0; i < 2; i++) {
+        begin_on(0, (int)pick(0, 1));
+        for (int file = 0; file < 2; file++) {
+            const size_t place = places[file] + pick(0, SIZE - 40);
+
+            if (maybe(50)) /* and stored to or not */
+                declare(0, places[file] + pick(0, SIZE - 40), pick(1, 40));
+            if (automatic[file])
+                change_undeclared(0, place, pick(1, 40));
+            else
+                change(0, place, pick(1, 40));
+        }
+        end(0);
+    }
+    leave_segment();
+}
+
 const struct scenario group_scenarios[] = {
     {"group", group, "a transaction over segments that share a log", false},
     {"group-two-open", group_two_open, "two of them at once", false},
@@ -186,4 +212,5 @@ const struct scenario group_scenarios[] = {
     {"group-join", group_join, "segments join and leave a group", false},
     {"group-died", group_died, "the process that recovers a group dies, too", false},
     {"group-swapped", group_swapped, "after each death another is home", false},
+    {"group-automatic", group_automatic, "automatic ranges in a group", false},
     {NULL, NULL, NULL, false}};

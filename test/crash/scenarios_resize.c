@@ -188,6 +188,22 @@ static void resize_member(void)
     leave_segment();
 }
 
+/* With automatic ranges, between transactions. */
+static void resize_automatic(void)
+{
+    fresh_with_room(AUTO, 2 * UNIT, 4 * UNIT);
+    states.whole = true;
+    explore();
+    for (int i = 0; i < 2; i++) {
+        resize(0, pick(1, 4) * UNIT);
+        begin(0);
+        change_undeclared(0, pick(0, model.file[0].size - 40), pick(1, 40));
+        change_undeclared(0, model.file[0].size - pick(30, 40), pick(1, 30));
+        end(0);
+    }
+    leave_segment();
+}
+
 const struct scenario resize_scenarios[] = {
     {"resize", resize_flat, "a flat segment grows and shrinks", false},
     {"resize-back", resize_back, "it shrinks and grows again at once", false},
@@ -196,4 +212,5 @@ const struct scenario resize_scenarios[] = {
     {"grow-heap", grow_heap, "a heap grows in the middle of a transaction", true},
     {"grow-refused", grow_refused, "growth for which the disk has no room", false},
     {"resize-member", resize_member, "home or a member grows and shrinks", false},
+    {"resize-automatic", resize_automatic, "the same with automatic ranges", false},
     {NULL, NULL, NULL, false}};
