@@ -284,6 +284,36 @@ START_TEST(home_without_heap)
 }
 END_TEST
 
+/* Where the data of home ends that of a member begins. */
+START_TEST(adjacent)
+{
+    struct vista_map_options options = {.max_size = MIB};
+    char *base;
+    vista_tx *tx;
+
+    set_class(_i);
+    names();
+    SOME(map(2, 4 * MIB, VISTA_CREATE)); /* somewhere that is free */
+    base = vista_base(segment[2]);
+    OK(vista_unmap(segment[2]));
+    options.address = base;
+    segment[0] = vista_map(path[0], MIB, VISTA_CREATE | VISTA_NO_HEAP, &options);
+    SOME(segment[0]);
+    options = (struct vista_map_options){.address = base + MIB, .log = segment[0]};
+    segment[1] = vista_map(path[1], MIB, VISTA_CREATE | VISTA_NO_HEAP, &options);
+    SOME(segment[1]);
+    tx = begin(0);
+    OK(vista_set_range(tx, base + MIB, 8));
+    base[MIB] = 1;
+    FAILS(vista_set_range(tx, base + MIB - 4, 8), EINVAL, path[0]);
+    OK(vista_set_range(tx, base + MIB, 0));
+    OK(vista_abort_transaction(tx));
+    ck_assert_int_eq(base[MIB], 0);
+    OK(vista_unmap(segment[1]));
+    OK(vista_unmap(segment[0]));
+}
+END_TEST
+
 START_TEST(refusals)
 {
     struct vista_map_options options = {0};
@@ -769,6 +799,7 @@ int main(void)
     tcase_add_test(tests, unmap_in_any_order);
     tcase_add_test(tests, unmapped_home_is_full);
     tcase_add_test(tests, home_without_heap);
+    tcase_add_loop_test(tests, adjacent, 0, 2);
     tcase_add_test(tests, refusals);
     tcase_add_loop_test(tests, missing_member, 0, 2);
     tcase_add_loop_test(tests, missing_home, 0, 2);

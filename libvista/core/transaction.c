@@ -248,7 +248,7 @@ static struct vi_segment *check_range(const struct vi_tx *tx, const struct iovec
     uint64_t offset = (uintptr_t)range->iov_base - (uintptr_t)owner->map.data;
     uint64_t size = vi_segment_size(owner);
 
-    if (offset > size && owner->members != NULL) { /* an empty range may be at the end */
+    if (offset >= size && owner->members != NULL) { /* an empty range may be at the end */
         struct vi_segment *member = vi_group_find(owner, range->iov_base);
 
         if (member != NULL) {
