@@ -233,12 +233,15 @@ START_TEST(ordinary_member)
     vista_tx *tx;
 
     names(_i);
+    catch_faults();
     SOME(map(0, VISTA_AUTO_RANGE, 0));
+    SOME(map(2, VISTA_AUTO_RANGE, 0));
     SOME(map(1, 0, 0));
     ck_assert_uint_eq(info(1).flags & VISTA_AUTO_RANGE, 0);
     for (int commit = 0; commit < 2; commit++) {
         tx = begin(1);
         base[0][5 * PAGE] = 1;
+        base[2][5 * PAGE] = 1;
         OK(vista_set_range(tx, (void *)(base[1] + 10), 600));
         memset((void *)(base[1] + 10), 1, 600);
         OK(vista_open_pages(tx, (void *)(base[1] + 9 * PAGE), 1));
@@ -249,10 +252,12 @@ START_TEST(ordinary_member)
             OK(vista_abort_transaction(tx));
         ck_assert_uint_eq(base[0][5 * PAGE] + base[1][10] + base[1][609] + base[1][9 * PAGE + 100],
                           4 * commit);
+        REFUSED(base[0] + 5 * PAGE, path[0], "outside any transaction");
+        REFUSED(base[2] + 5 * PAGE, path[2], "outside any transaction");
+        ck_assert_uint_eq(base[2][5 * PAGE], commit);
     }
     base[1][0] = 1; /* not watched */
-    OK(vista_unmap(segment[1]));
-    OK(vista_unmap(segment[0]));
+    unmap_all(1);
 }
 END_TEST
 
