@@ -162,9 +162,9 @@ static void watch(const struct vi_segment *segment, bool on)
 int vi_close_segment(struct vi_segment *segment, bool clean)
 {
     watch(segment, false);
+    vi_ranges_close(segment); /* which are its group's, too */
     if (segment->home != NULL)
         vi_group_leave(segment);
-    vi_ranges_close(segment);
     if (segment->heap != NULL)
         vi_heap_close(segment->heap);
     return vi_segment_close(segment, clean);

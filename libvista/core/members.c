@@ -203,7 +203,7 @@ void vi_group_leave(struct vi_segment *segment)
     pthread_mutex_lock(&home->lock);
     for (struct vi_segment **at = &home->members; *at != NULL; at = &(*at)->next_member)
         if (*at == segment) {
-            *at = segment->next_member;
+            __atomic_store_n(at, segment->next_member, __ATOMIC_RELEASE);
             break;
         }
     for (struct vi_tx *tx = home->all; tx != NULL; tx = tx->next_all)

@@ -42,14 +42,14 @@ static void unlock(struct vi_ranges *r, const sigset_t *before)
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
-/* The next of a group, whose first is home. */
+/* With the lock: the next of a group, whose first is home. */
 static struct vi_ranges *next_of(const struct vi_ranges *r)
 {
-    const struct vi_segment *at = r->segment;
+    struct vi_segment *const *link = r->home == r ? &r->segment->members : &r->segment->next_member;
+    const struct vi_segment *at;
 
-    do
-        at = at->home == NULL ? __atomic_load_n(&at->members, __ATOMIC_ACQUIRE) : at->next_member;
-    while (at != NULL && at->ranges == NULL);
+    while ((at = __atomic_load_n(link, __ATOMIC_ACQUIRE)) != NULL && at->ranges == NULL)
+        link = &at->next_member;
     return at != NULL ? at->ranges : NULL;
 }
 
