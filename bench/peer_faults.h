@@ -10,6 +10,7 @@
 
 #include "mapping.h"
 #include "peer.h"
+#include "peer_pointers.h"
 
 #define PEER_NAME "faults"
 #define PEER_SYMBOL(workload) workload##_faults
@@ -19,8 +20,6 @@
 #define PEER_ONE_THREAD 1
 
 #define FAULTS_PAGE ((size_t)4096)
-
-typedef void *peer_ref;
 
 struct peer {
     struct mapping mapping;
@@ -131,16 +130,4 @@ UNUSED static void peer_abort(struct peer_tx *tx)
     for (size_t i = 0; i < faults_count; i++)
         memcpy(faults_page[i], faults_log + i * FAULTS_PAGE, FAULTS_PAGE);
     peer_end(tx);
-}
-
-HOT void *peer_at(struct peer *peer, peer_ref ref)
-{
-    (void)peer;
-    return ref;
-}
-
-HOT peer_ref peer_to(struct peer *peer, void *address)
-{
-    (void)peer;
-    return address;
 }

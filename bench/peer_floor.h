@@ -16,6 +16,7 @@
 #include "flush.h"
 #include "mapping.h"
 #include "peer.h"
+#include "peer_pointers.h"
 
 #define PEER_NAME "floor"
 #define PEER_SYMBOL(workload) workload##_floor
@@ -27,8 +28,6 @@
 #define FLOOR_LOG 4096u
 #define FLOOR_FRESH 0x80000000u /* an allocated block: to be flushed, not to be undone */
 #define FLOOR_LATER 96          /* a delivery frees ten blocks, two words each */
-
-typedef void *peer_ref;
 
 struct floor_header {
     uint64_t last; /* kill class: offset of the newest record, 0: none */
@@ -337,16 +336,4 @@ UNUSED static void *peer_root(struct peer *peer, size_t size)
         peer_end(&tx);
     }
     return (char *)peer->header + peer->pool.root;
-}
-
-HOT void *peer_at(struct peer *peer, peer_ref ref)
-{
-    (void)peer;
-    return ref;
-}
-
-HOT peer_ref peer_to(struct peer *peer, void *address)
-{
-    (void)peer;
-    return address;
 }

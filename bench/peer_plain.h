@@ -10,6 +10,7 @@
 
 #include "mapping.h"
 #include "peer.h"
+#include "peer_pointers.h"
 
 #define PEER_NAME "plain"
 #define PEER_SYMBOL(workload) workload##_plain
@@ -19,8 +20,6 @@
 #define PEER_ONE_THREAD 0
 
 #define PLAIN_TABLE (256u << 10) /* blocks from here on are tables */
-
-typedef void *peer_ref;
 
 struct peer {
     struct mapping mapping;
@@ -123,16 +122,4 @@ UNUSED static void peer_abort(struct peer_tx *tx)
 {
     (void)tx;
     bench_fail("plain: stores cannot be taken back");
-}
-
-HOT void *peer_at(struct peer *peer, peer_ref ref)
-{
-    (void)peer;
-    return ref;
-}
-
-HOT peer_ref peer_to(struct peer *peer, void *address)
-{
-    (void)peer;
-    return address;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "peer.h"
+#include "peer_pointers.h"
 
 #ifndef VISTA_FLAGS /* of vista_map; peer_vista_auto.h has all of these */
 #define VISTA_FLAGS 0u
@@ -21,8 +22,6 @@
 #define PEER_ABORTS 1
 
 #define VISTA_BATCH 256 /* a delivery declares at most 10 * (4 + 15) ranges */
-
-typedef void *peer_ref;
 
 struct peer {
     vista_segment *segment;
@@ -143,16 +142,4 @@ HOT void peer_free(struct peer_tx *tx, void *address, size_t size)
     (void)size;
     if (__builtin_expect(vista_free(tx->tx, address) != 0, 0))
         vista_fail("vista_free");
-}
-
-HOT void *peer_at(struct peer *peer, peer_ref ref)
-{
-    (void)peer;
-    return ref;
-}
-
-HOT peer_ref peer_to(struct peer *peer, void *address)
-{
-    (void)peer;
-    return address;
 }
