@@ -17,6 +17,7 @@
 
 static struct base *list;
 static unsigned count;
+static unsigned role; /* of file 0 in what is made */
 
 static int compare(const void *a, const void *b)
 {
@@ -60,8 +61,14 @@ static void index_base(struct base *base)
 
 static void keep(const char *name)
 {
-    HOLDS(count < BASES, "too many bases");
-    list[count] = (struct base){.name = name, .image = image_take()};
+    HOLDS(count < BASES + GROUPS, "too many bases");
+    list[count] = (struct base){.name = name, .role = role};
+    if (role != ALONE) {
+        file_use(1);
+        list[count].other = image_take();
+    }
+    file_use(0);
+    list[count].image = image_take();
     index_base(&list[count++]);
 }
 
@@ -239,6 +246,50 @@ static void chains(unsigned flags, unsigned class, const char *name)
     done(segment);
 }
 
+/* A transaction over two segments is open, and one with frees in both is being committed;
+ * file 0 is home or the member. */
+static void group(unsigned class, const char *open, const char *finishing)
+{
+    const struct vista_map_options where = {.address = (char *)ADDRESS + (64 << 20)};
+    const unsigned home = role == HOME ? 0 : 1;
+    struct vista_map_options with = {0};
+    vista_segment *segments[2];
+    void *kept[2][9];
+    vista_tx *tx[2];
+
+    file_use(1 - home);
+    image_put(&(struct image){0});
+    segments[1] = vista_map(file_path, 256 * KIB, VISTA_CREATE, &where);
+    HOLDS(segments[1] != NULL, "vista_map");
+    fill(segments[1], kept[1], 40 * KIB);
+    HOLDS(vista_unmap(segments[1]) == 0, "unmap");
+    file_use(home);
+    segments[0] = make(512 * KIB, 0, class);
+    fill(segments[0], kept[0], 40 * KIB);
+    with.log = segments[0];
+    file_use(1 - home);
+    segments[1] = vista_map(file_path, 0, 0, &with);
+    HOLDS(segments[1] != NULL, "vista_map with another's log");
+    for (int i = 0; i < 2; i++)
+        tx[i] = begin(segments[i]);
+    for (int i = 0; i < 2; i++) {
+        change(tx[0], kept[i][0], 16, 1);
+        HOLDS(vista_free(tx[0], kept[i][2]) == 0, "free");
+        HOLDS(vista_malloc_in(tx[0], segments[i], 40) != NULL, "malloc");
+        HOLDS(vista_malloc_in(tx[1], segments[i], 9 * KIB) != NULL, "malloc");
+        HOLDS(vista_free(tx[1], kept[i][8]) == 0, "free");
+        change(tx[1], kept[i][4], 5, 2);
+    }
+    keep(open);
+    fences_of = finishing;
+    fences = 0;
+    fences_kept = finishing != NULL ? 4 : 0;
+    end(tx[1]);
+    fences_of = NULL;
+    die(segments[1]);
+    done(segments[0]);
+}
+
 static void creation(void)
 {
     fences_of = "being created";
@@ -247,10 +298,11 @@ static void creation(void)
     done(make(64 * KIB, 0, VISTA_CLASS_LINE));
 }
 
-unsigned bases_make(struct base *bases)
+void bases_make(struct base bases[BASES + GROUPS])
 {
     list = bases;
     count = 0;
+    role = ALONE;
     clean(64 * KIB, 0, "clean, a small heap");
     clean(64 * KIB, VISTA_NO_HEAP, "clean, flat");
     clean(1024 * KIB, 0, "clean, a heap");
@@ -262,6 +314,15 @@ unsigned bases_make(struct base *bases)
     chains(0, VISTA_CLASS_LINE, "chains, cache lines");
     chains(VISTA_SPARSE, VISTA_CLASS_KILL, "chains, sparse");
     creation();
+    HOLDS(count == BASES, "%u bases", count);
+    role = HOME;
+    group(VISTA_CLASS_KILL, "home, kill-safe", NULL);
+    group(VISTA_CLASS_LINE, "home, cache lines", "home, finishing");
+    role = MEMBER;
+    group(VISTA_CLASS_KILL, "member, kill-safe", NULL);
+    HOLDS(count == BASES + GROUPS - 1, "%u bases", count);
+    group(VISTA_CLASS_LINE, "member, cache lines", NULL);
+    for (unsigned i = BASES; i < count; i++)
+        bases[i].flushes = strstr(bases[i].name, "kill-safe") == NULL;
     HOLDS(vista_init(NULL) == 0, "vista_init");
-    return count;
 }
