@@ -352,8 +352,9 @@ int vista_fault(const siginfo_t *info, void *ucontext);
  * at the faulty instruction; transactions wait for each other, up to two seconds, after
  * which a begin is EBUSY (two of one thread cannot be checked); the log
  * has room for a copy of all data; and all is many times slower.  A store of the
- * value that was there before may be overlooked, and of several to a page by which the
- * segment has grown during the transaction all but the first.  VISTA_CHECK checks a member
+ * value that was there before may be overlooked; so may one, to a page that is open
+ * already, whose range is declared after it, and of several to a page by which the segment
+ * has grown during the transaction all but the first.  VISTA_CHECK checks a member
  * of a log if it checks its home.
  */
 

@@ -59,7 +59,7 @@ struct act {
     struct seg *log;
     bool keeps;                                  /* begun VISTA_NO_RESTORE */
     enum { DECLARED, MAYBE, UNDECLARED } stores; /* VISTA_CHECK_RANGES: all of them */
-    bool opened;                                 /* whole pages */
+    bool opened; /* whole pages, and so stores there may be overlooked */
     struct undo undos[UNDOS];
     unsigned undo_count;
     uint64_t cancelled[SEGMENTS]; /* bytes allocated and freed in it, in whole pages */
@@ -116,6 +116,9 @@ void freed(int act, struct block *b);
 
 /* The heap may be full: it is not while a page is free, if a page will do. */
 void no_block(const struct act *a, struct seg *s, size_t size);
+
+/* It is larger: VISTA_CHECK_RANGES may overlook stores there while transactions are open. */
+void sized(const struct seg *s);
 
 /* A heap that is full may grow the segment, up to its maximum. */
 void look_at_size(struct seg *s);

@@ -396,6 +396,7 @@ void resize(struct input *input, struct seg *s)
         memset(s->now + pages, 0, s->size - pages);
         memset(s->known + pages, s->flat ? 0xff : 0, s->size - pages);
     }
+    sized(s);
     s->size = pages;
     compare("resized");
 }

@@ -153,6 +153,12 @@ uint64_t committed_blocks(const struct seg *s)
     return count;
 }
 
+void sized(const struct seg *s)
+{
+    for (int i = 0; i < ACTS; i++)
+        acts[i].opened |= acts[i].tx != NULL && acts[i].log == s->log;
+}
+
 void look_at_size(struct seg *s)
 {
     const size_t size = s->handle != NULL ? vista_size(s->handle) : s->size;
@@ -160,6 +166,8 @@ void look_at_size(struct seg *s)
     HOLDS(size >= s->size && size <= SIZE_MAX_DATA && size % 4096 == 0 &&
               (size == s->size || s->grows),
           "the size is %zu and was %zu", size, s->size);
+    if (size != s->size)
+        sized(s);
     s->size = size;
 }
 

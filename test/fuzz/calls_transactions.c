@@ -142,6 +142,15 @@ static bool is_inside(int act, const struct seg *s, size_t at, size_t length)
     return s->log == acts[act].log && at <= s->size && length <= s->size - at;
 }
 
+/* Declared, and so to be stored to.  What was stored there before may be overlooked. */
+static void declared(int act, struct seg *s, size_t at, size_t length)
+{
+    for (size_t i = at; i < at + length && acts[act].stores == UNDECLARED; i++)
+        if (s->owner[i] == act)
+            acts[act].stores = MAYBE;
+    own(act, s, at, length);
+}
+
 static void range_refused(bool inside, const char *call)
 {
     REFUSED(call, EINVAL, ENOSPC, ENOMEM, EIO);
@@ -184,7 +193,7 @@ void set_range(struct input *input, int act, struct seg *s)
     HOLDS(inside || (length == 0 && s->log != acts[act].log), "a range outside the data");
     if (!inside)
         return;
-    own(act, s, at, length);
+    declared(act, s, at, length);
     if (length > 0 && take(input, 1) % 8 != 0 && may_store(s, at, length))
         store(s, at + length / 3, length - length / 3);
 }
@@ -219,7 +228,7 @@ void set_ranges(struct input *input, int act, unsigned which, bool across)
     }
     HOLDS(inside, "a range outside the data");
     for (int i = 0; i < count; i++)
-        own(act, in[i], ats[i], ranges[i].iov_len);
+        declared(act, in[i], ats[i], ranges[i].iov_len);
     for (int i = 0; i < count; i++)
         if (may_store(in[i], ats[i], ranges[i].iov_len))
             store(in[i], ats[i], ranges[i].iov_len);
@@ -292,6 +301,8 @@ void open_pages(struct input *input, int act, struct seg *s)
     }
     HOLDS(inside || length == 0, "pages outside the data");
     acts[act].opened = true;
+    if (acts[act].stores == UNDECLARED)
+        acts[act].stores = MAYBE;
     if (inside && s->watch == 0)
         own(act, s, first, end - first);
     if (inside && may_change(act, s, at, length) && acts[act].undo_count < UNDOS)
