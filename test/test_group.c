@@ -413,16 +413,20 @@ static bool *near;
 static void die_moved(void *argument)
 {
     struct vista_map_options options = {0};
-    unsigned char *base[SEGMENTS], *hole;
+    const size_t above = *(int *)argument == 2 ? 24 * MIB : 4096; /* for members */
+    unsigned char *base[SEGMENTS], *hole, *filler;
     vista_tx *tx;
 
     hole = mmap(NULL, 128 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     REQUIRE(hole != MAP_FAILED && munmap(hole + 64 * MIB, 64 * MIB) == 0);
     REQUIRE(mmap(place, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
                  0) == place);
+    filler = mmap(NULL, above, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(filler != MAP_FAILED);
     for (int i = 0; i < SEGMENTS; i++) {
         segment[i] = vista_map(path[i], 0, VISTA_ANY_ADDRESS, &options);
         REQUIRE(segment[i] != NULL);
+        REQUIRE(i > 0 || munmap(filler, above) == 0);
         options.log = segment[0];
         base[i] = vista_base(segment[i]);
         *near |= i > 0 && llabs(base[i] - base[i - 1]) < (ptrdiff_t)(64 * MIB);

@@ -50,8 +50,6 @@ struct vi_segment *vi_group_member(struct vi_segment *home, struct vi_record *re
 {
     const uint64_t at = home->logs.mapped + record->offset;
 
-    if (record->offset < vi_segment_size(home))
-        return home;
     for (struct vi_segment *segment = __atomic_load_n(&home->members, __ATOMIC_ACQUIRE);
          segment != NULL; segment = segment->next_member)
         if (at - segment->logged < vi_segment_size(segment)) {

@@ -75,7 +75,7 @@ static inline void vi_item_resolve(struct vi_segment *home, struct vi_item *item
     const unsigned kind = item->record->kind;
 
     item->owner = home;
-    if (VISTA_UNLIKELY(item->record->offset >= home->superblock.max_size))
+    if (VISTA_UNLIKELY(item->record->offset >= vi_segment_size(home)))
         vi_member_item(home, item, copy);
     item->handler = NULL;
     if (item->owner == NULL || kind >= VI_KINDS)
