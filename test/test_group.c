@@ -112,6 +112,9 @@ START_TEST(commit_and_abort)
                 }
             FAILS(vista_set_range(tx, (char *)vista_base(segment[1]) + MIB - 4, 8), EINVAL,
                   path[1]);
+            OK(vista_set_range(tx, (char *)vista_base(segment[1]) + MIB, 0));
+            FAILS(vista_set_range(tx, (char *)vista_base(segment[1]) + MIB + 1, 0), EINVAL,
+                  path[0]);
             FAILS(vista_set_range(tx, &tx, 8), EINVAL, path[0]);
             if (commit)
                 OK(vista_end_transaction(tx, 0));

@@ -251,6 +251,8 @@ static struct vi_segment *check_range(const struct vi_tx *tx, const struct iovec
     if (offset >= size && owner->members != NULL) { /* an empty range may be at the end */
         struct vi_segment *member = vi_group_find(owner, range->iov_base);
 
+        if (member == NULL && range->iov_len == 0)
+            member = vi_group_find(owner, (const char *)range->iov_base - 1);
         if (member != NULL) {
             owner = member;
             offset = (uintptr_t)range->iov_base - (uintptr_t)owner->map.data;
