@@ -159,15 +159,22 @@ static void watch(const struct vi_segment *segment, bool on)
         vi_heap_watch(segment->heap, on);
 }
 
+/* errno stays, unless this fails: of several, or after a failure, it is the first's. */
 int vi_close_segment(struct vi_segment *segment, bool clean)
 {
+    const int error = errno;
+    int result;
+
     watch(segment, false);
     vi_ranges_close(segment); /* which are its group's, too */
     if (segment->home != NULL)
         vi_group_leave(segment);
     if (segment->heap != NULL)
         vi_heap_close(segment->heap);
-    return vi_segment_close(segment, clean);
+    result = vi_segment_close(segment, clean);
+    if (result == 0)
+        errno = error;
+    return result;
 }
 
 /* Opened, with what its records mean, and not yet recovered. */
@@ -220,11 +227,8 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
         (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) ||
         vi_release_members(segment, true) != 0 || vi_join(segment, flags, options->log) != 0 ||
         vi_segment_start(segment) != 0) {
-        const int error = errno;
-
         vi_release_members(segment, false);
         vi_close_segment(segment, false);
-        errno = error;
         return NULL;
     }
     if (flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES) &&
