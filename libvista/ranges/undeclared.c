@@ -34,8 +34,9 @@ void vi_undeclared_allow(struct vi_undeclared *check, uint64_t offset, uint64_t 
 void vi_undeclared_forget(struct vi_undeclared *check, size_t size)
 {
     check->count = 0;
-    if (check->allowed != NULL) /* it reads as zero from then on */
-        madvise(check->allowed, size / 8, MADV_DONTNEED);
+    if (check->allowed != NULL && /* it reads as zero from then on */
+        madvise(check->allowed, size / 8, MADV_DONTNEED) != 0)
+        memset(check->allowed, 0, size / 8);
 }
 
 /* What is noted is not to be noted again. */
