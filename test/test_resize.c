@@ -397,11 +397,12 @@ START_TEST(killed)
     create(0);
     SOME(vista_root(segment, 4096));
     OK(vista_unmap(segment));
-    for (unsigned i = 0; i < times; i++) {
+    /* More often and later where the machine is too busy for a child to get anywhere. */
+    for (unsigned i = 0; i < times || (last == 0 && i < 10 * times); i++) {
         const pid_t child = test_fork(resize_on, NULL);
         const uint64_t *root;
 
-        test_sleep_us(2000 + test_below(&random, 12000));
+        test_sleep_us(2000 + test_below(&random, 12000 * (1 + i / times)));
         kill(child, SIGKILL);
         ck_assert_int_eq(test_wait(child), 128 + SIGKILL);
         test_sound(path);
@@ -418,8 +419,7 @@ START_TEST(killed)
         OK(vista_unmap(segment));
         ck_assert_uint_eq((uint64_t)file().st_size, file_length(SIZE));
     }
-    printf("%u of %u kills left the larger size, after %llu rounds\n", large, times,
-           (unsigned long long)last);
+    printf("%u kills left the larger size, after %llu rounds\n", large, (unsigned long long)last);
     ck_assert_uint_gt(last, 0);
 }
 END_TEST
