@@ -20,8 +20,8 @@
 struct vi_pages {
     uintptr_t lines[VI_LINES_KEPT]; /* flushed: the first few, quicker looked at one by one */
     unsigned line_count;            /* more than are kept: the table has them */
-    struct vi_page *table; /* open addressing; entries of other generations are empty */
-    size_t capacity;       /* a power of two, or 0 */
+    struct vi_page *table;          /* open addressing; entries of other generations are empty */
+    size_t capacity;                /* a power of two, or 0 */
     size_t used;
     uint64_t generation;
 };
