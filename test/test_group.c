@@ -588,7 +588,7 @@ static void transfer_once(void *argument)
 /* The child dies after each instruction in turn. */
 START_TEST(killed_at_instructions)
 {
-    const unsigned stride = test_scale() < 1 ? 701 : 151;
+    const unsigned stride = test_scale() < 1 ? 401 : 151;
     unsigned deaths = 0;
 
     if (test_is_thread_sanitized()) {
