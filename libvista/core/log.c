@@ -86,8 +86,7 @@ static bool enter_chunk(struct vi_log *log, size_t need)
     return true;
 }
 
-/* Begins a record that has room for items of `size` bytes, in the next chunk if need be:
- * its shape, with the items' place behind it. */
+/* Begins a record that has room for items of `size` bytes, in the next chunk if need be. */
 static inline uint64_t *begin_record(struct vi_log *log, size_t size)
 {
     const size_t need = HEADER_MAX + size + TERMINATOR;
@@ -105,20 +104,18 @@ static inline uint64_t *begin_record(struct vi_log *log, size_t size)
     }
     if (log->first == NULL)
         log->first = (uint64_t *)at;
-    return shape_of(log, (uint64_t *)at);
+    return (uint64_t *)at;
 }
 
-/* The record with this shape ends at `end`; from here on it counts. */
-static inline void end_record(struct vi_log *log, uint64_t *shape, uint64_t *end)
+/* The record ends at `end`; from here on it counts. */
+static inline void end_record(struct vi_log *log, uint64_t *record, uint64_t *end)
 {
-    uint64_t *const record = shape - (shape_of(log, shape) - shape);
-
     log->cursor.next = (uintptr_t)end;
     terminate(log, log->cursor.next);
     VISTA_COMPILER_BARRIER();
     *record = log->cursor.stamp;
     if (log->logs->checked)
-        record[1] = record_check(log, record, log->cursor.next - (uintptr_t)shape);
+        record[1] = record_check(log, record, log->cursor.next - (uintptr_t)(record + 2));
     VISTA_COMPILER_BARRIER();
 }
 
@@ -133,40 +130,40 @@ static uint64_t *add_one(struct vi_log *log, enum vi_kind kind, uintptr_t addres
                          const void *payload)
 {
     const size_t bytes = payload_size(kind, length);
-    uint64_t *const shape = begin_record(log, sizeof *shape + bytes), *item;
+    uint64_t *const record = begin_record(log, sizeof *record + bytes), *item;
 
-    if (shape == NULL)
+    if (record == NULL)
         return NULL;
-    *shape = (uint64_t)kind << VI_KIND_SHIFT | length;
-    item = shape + 1;
+    item = shape_of(log, record);
+    *item++ = (uint64_t)kind << VI_KIND_SHIFT | length;
     *item = address;
     if (bytes != 0)
         memcpy(item + 1, payload, kind == VI_KIND_UNDO ? length : bytes);
-    end_record(log, shape, item + 1 + bytes / sizeof *item);
+    end_record(log, record, item + 1 + bytes / sizeof *item);
     return item;
 }
 
 /* A record of up to VISTA_INLINE_RANGES short ranges. */
 static int add_short(struct vi_log *log, const struct iovec *ranges, int count)
 {
-    uint64_t lengths = VISTA_SHORT, *shape, *item;
+    uint64_t shape = VISTA_SHORT, *record, *item;
     size_t size = 0;
 
     for (int i = 0; i < count; i++) {
-        lengths |= (uint64_t)ranges[i].iov_len << VISTA_SHAPE_BITS * i;
+        shape |= (uint64_t)ranges[i].iov_len << VISTA_SHAPE_BITS * i;
         size += VISTA_ITEM(ranges[i].iov_len);
     }
-    shape = begin_record(log, size);
-    if (shape == NULL)
+    record = begin_record(log, size);
+    if (record == NULL)
         return -1;
-    *shape = lengths;
-    item = shape + 1;
+    item = shape_of(log, record);
+    *item++ = shape;
     for (int i = 0; i < count; i++) {
         *item = (uintptr_t)ranges[i].iov_base;
         memcpy(item + 1, ranges[i].iov_base, ranges[i].iov_len);
         item += VISTA_ITEM(ranges[i].iov_len) / sizeof *item;
     }
-    end_record(log, shape, item);
+    end_record(log, record, item);
     return 0;
 }
 
