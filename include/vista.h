@@ -342,8 +342,9 @@ int vista_fault(const siginfo_t *info, void *ucontext);
  * without it, is a debug aid: it finds stores that no vista_set_range declared and
  * that were not to a block allocated in the transaction.  vista_end_transaction then
  * fails with EFAULT, and vista_errormsg() tells the first such store: its address, its
- * offset in the data, and where it was made, as function and as module and offset for
- * addr2line(1), if it was the first to its page; else a watchpoint at the address,
+ * offset in the data, and where it was made, if it was the first to its page: function,
+ * module and offset for addr2line(1), and the source line where libdw (elfutils) is
+ * installed and the program has debugging information; else a watchpoint at the address,
  * which is the same in the next run, finds it.  The transaction stays open and cannot
  * be committed; an abort, of one begun VISTA_NO_RESTORE too, takes back all its stores,
  * also those not declared.

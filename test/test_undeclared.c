@@ -6,8 +6,8 @@
  * Scenarios: the first store to a page and a later one; before its declaration,
  * beside it, over its end, to a block of another transaction; what may be stored to:
  * fresh blocks, declared bytes, opened pages, the kernel's stores; threads whose
- * transactions wait for each other; and each example with each of its declarations taken
- * out in turn.
+ * transactions wait for each other; each example with each of its declarations taken out
+ * in turn; and where a store is said to be made, beside what addr2line makes of it.
  */
 #include "command.h"
 
@@ -251,7 +251,7 @@ static const struct {
 
 /* A copy of the example whose call number `out` (from 1 on; 0: none) does nothing,
  * compiled as `program`. */
-static void compile(const char *name, unsigned out, const char *program)
+static void compile(const char *name, unsigned out, const char *program, const char *options)
 {
     char command[4 * PATH_MAX];
 
@@ -271,9 +271,9 @@ static void compile(const char *name, unsigned out, const char *program)
         out, VISTA_EXAMPLES, name, program);
     ck_assert_int_eq(system(command), 0);
     snprintf(command, sizeof command,
-             "%s -w -x %s %s.source -x none -o %s -L%s -Wl,-rpath,%s -lvista -pthread %s",
-             VISTA_COMPILE, strstr(name, ".cpp") != NULL ? "c++ -std=c++17" : "c -std=c17", program,
-             program, build_directory(), build_directory(),
+             "%s -w %s -x %s %s.source -x none -o %s -L%s -Wl,-rpath,%s -lvista -pthread %s",
+             VISTA_COMPILE, options, strstr(name, ".cpp") != NULL ? "c++ -std=c++17" : "c -std=c17",
+             program, program, build_directory(), build_directory(),
              strstr(name, ".cpp") != NULL ? "-lstdc++" : "");
     ck_assert_int_eq(system(command), 0);
 }
@@ -311,10 +311,54 @@ START_TEST(forgotten_ranges)
     }
     for (unsigned out = 0; out <= examples[_i].calls; out++) {
         snprintf(program, sizeof program, "%s", test_disk_path(examples[_i].name));
-        compile(examples[_i].name, out, program);
+        compile(examples[_i].name, out, program, "");
         ck_assert_msg(finds(program, examples[_i].commands) == (out != 0),
                       "%s without its call number %u: %s", examples[_i].name, out, output);
     }
+}
+END_TEST
+
+/* The store is in this line of the program's source. */
+static void is_the_line(const char *program, const char *said)
+{
+    const char *line = strstr(said, ".source:");
+    char command[2 * PATH_MAX];
+
+    ck_assert_msg(line != NULL, "no line: %s", said);
+    snprintf(command, sizeof command, "sed -n %dp %s.source", atoi(line + strlen(".source:")),
+             program);
+    ck_assert_int_eq(run_shell(command), 0);
+    ck_assert_str_eq(output, "    counter->runs++;\n");
+}
+
+/* Both what is said of the line and the offset, which is for addr2line. */
+START_TEST(source_lines)
+{
+    const char *const kinds[] = {"-g -pie -fPIE", "-g -no-pie -fno-pie", "-g0 -s"};
+    const char *const commands[] = {"$P", NULL};
+    char program[PATH_MAX], command[2 * PATH_MAX], *offset;
+
+    if (test_is_sanitized()) {
+        test_skip("the source lines of stores", "compiled without sanitizers only");
+        return;
+    }
+    snprintf(program, sizeof program, "%s", test_disk_path("lines"));
+    compile("01_counter.c", 1, program, kinds[_i]);
+    ck_assert(finds(program, commands));
+    offset = strstr(output, "+0x");
+    ck_assert_ptr_ne(offset, NULL);
+    snprintf(command, sizeof command, "addr2line -e %s %.*s", program,
+             (int)strcspn(offset + 1, ",; )"), offset + 1);
+    if (_i == 2) { /* not known */
+        ck_assert_msg(strstr(output, ".source:") == NULL, "%s", output);
+        return;
+    }
+    if (dlopen("libdw.so.1", RTLD_NOW) == NULL)
+        test_skip("the source lines of stores", "libdw is not installed");
+    else
+        is_the_line(program, output);
+    ck_assert_int_eq(run_shell(command), 0);
+    is_the_line(program, output);
 }
 END_TEST
 
@@ -329,5 +373,6 @@ int main(void)
     tcase_add_test(tests, flags_and_environment);
     tests = test_case(suite, "examples", 120);
     tcase_add_loop_test(tests, forgotten_ranges, 0, (int)(sizeof examples / sizeof examples[0]));
+    tcase_add_loop_test(tests, source_lines, 0, 3);
     return test_run(suite);
 }

@@ -6,9 +6,11 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "core/segment.h"
@@ -78,20 +80,67 @@ void vi_undeclared_compare(struct vi_undeclared *check, const struct vi_record *
     }
 }
 
-/* "function+0x12 (/module+0x1234)", the latter as addr2line wants it; false: not known. */
+/* What is called of elfutils' libdw, in the order of `names`.  It is loaded only when a
+ * store is to be described, and not there everywhere. */
+struct libdw {
+    void *find_elf, *find_debuginfo; /* to be called by it */
+    void *(*begin)(void *callbacks[4]);
+    int (*report)(void *session, pid_t pid);
+    int (*report_end)(void *session, void *, void *);
+    void *(*source)(void *session, uint64_t code);
+    const char *(*line)(void *source, uint64_t *, int *line, int *, uint64_t *, uint64_t *);
+    void (*end)(void *session);
+};
+
+/* ", file.c:56", if that is known. */
+static void describe_line(uintptr_t code, char *text, size_t size)
+{
+    static const char *const names[] = {"dwfl_linux_proc_find_elf",
+                                        "dwfl_standard_find_debuginfo",
+                                        "dwfl_begin",
+                                        "dwfl_linux_proc_report",
+                                        "dwfl_report_end",
+                                        "dwfl_getsrc",
+                                        "dwfl_lineinfo",
+                                        "dwfl_end"};
+    void *const library = dlopen("libdw.so.1", RTLD_NOW), *symbols[8] = {NULL}, *session, *source;
+    const char *file = NULL;
+    struct libdw dw;
+    int line = 0;
+
+    for (int i = 0; library != NULL && i < 8; i++)
+        if ((symbols[i] = dlsym(library, names[i])) == NULL)
+            return;
+    memcpy(&dw, symbols, sizeof dw);
+    if (library == NULL ||
+        (session = dw.begin((void *[4]){dw.find_elf, dw.find_debuginfo})) == NULL)
+        return;
+    if (dw.report(session, getpid()) == 0 && dw.report_end(session, NULL, NULL) == 0 &&
+        (source = dw.source(session, code)) != NULL)
+        file = dw.line(source, NULL, &line, NULL, NULL, NULL);
+    if (file != NULL)
+        snprintf(text, size, ", %s:%d", file, line);
+    dw.end(session);
+}
+
+/* "function+0x12 (/module+0x1234, file.c:56)", the module as addr2line wants it; false:
+ * not known. */
 static bool describe(uintptr_t code, char *text, size_t size)
 {
+    struct link_map *module;
+    char source[150] = "";
     Dl_info info;
 
-    if (code == 0 || dladdr((void *)code, &info) == 0 || info.dli_fname == NULL)
+    if (code == 0 || dladdr1((void *)code, &info, (void **)&module, RTLD_DL_LINKMAP) == 0 ||
+        info.dli_fname == NULL)
         return false;
+    describe_line(code, source, sizeof source);
     if (info.dli_sname != NULL)
-        snprintf(text, size, "%s+0x%zx (%s+0x%zx)", info.dli_sname,
+        snprintf(text, size, "%s+0x%zx (%s+0x%zx%s)", info.dli_sname,
                  (size_t)(code - (uintptr_t)info.dli_saddr), info.dli_fname,
-                 (size_t)(code - (uintptr_t)info.dli_fbase));
+                 (size_t)(code - module->l_addr), source);
     else
-        snprintf(text, size, "%s+0x%zx", info.dli_fname,
-                 (size_t)(code - (uintptr_t)info.dli_fbase));
+        snprintf(text, size, "%s+0x%zx%s", info.dli_fname, (size_t)(code - module->l_addr), source);
     return true;
 }
 
@@ -99,14 +148,15 @@ bool vi_undeclared_found(const struct vi_undeclared *check, int error, struct vi
 {
     const struct vi_note *first = &check->first;
     const struct vi_segment *segment;
-    char code[150], caller[150] = "";
+    char code[250], caller[250] = "";
     bool known, called;
 
     if (check->count == 0)
         return false;
     segment = vi_group_find(home, (void *)first->address);
     known = describe(first->code, code, sizeof code);
-    called = known && describe(first->caller, caller, sizeof caller);
+    called = known && describe(first->caller - 1, /* in the call */
+                               caller, sizeof caller);
     vi_fail(error,
             "%s: stored to without vista_set_range: 0x%zx, offset %zu, by %s%s%s; %u such "
             "stores in all; the transaction is still open",
