@@ -132,7 +132,7 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
 int vista_unmap(vista_segment *segment);
 
 /*
- * Makes the data `size` bytes, in whole pages; the address stays.  It may grow, up to the
+ * Makes the data `size` bytes, rounded up as by vista_map; the address stays.  It may grow, up to the
  * max_size of its creation, while transactions are open, on other threads too.  It may
  * shrink while none is open and none is begun until the call returns, if no block of the
  * heap lies in what goes; its disk space is given back.  A VISTA_NO_HEAP segment mapped

@@ -322,6 +322,30 @@ START_TEST(heap_grows_to_its_end)
 }
 END_TEST
 
+/* The disk space of the heap's metadata, too, when it shrinks or could not grow. */
+START_TEST(disk_space_is_given_back)
+{
+    const struct vista_map_options options = {.max_size = 512 * MIB};
+    const int64_t some = 64 * KIB / 512; /* for the file system's own lists */
+    int64_t before;
+
+    path = _i == 0 ? test_path("space") : test_disk_path("space");
+    segment = vista_map(path, SIZE, VISTA_CREATE, &options);
+    SOME(segment);
+    before = file().st_blocks;
+    FAILS(vista_resize(segment, 200 * MIB), ENOSPC, "cannot allocate 20"); /* DISK_SIZE */
+    ck_assert_int_le(file().st_blocks, before + some);
+    OK(vista_resize(segment, 32 * MIB));
+    ck_assert_int_gt(file().st_blocks, before + 31 * (int64_t)(MIB / 512));
+    OK(vista_resize(segment, SIZE));
+    ck_assert_int_le(file().st_blocks, before + some);
+    OK(vista_resize(segment, 32 * MIB)); /* and it is there again */
+    ck_assert_int_gt(file().st_blocks, before + 33 * (int64_t)(MIB / 512) - (int64_t)SIZE / 512);
+    OK(vista_unmap(segment));
+    test_sound(path);
+}
+END_TEST
+
 /* ---- Faults ------------------------------------------------------------ */
 
 /* Each call of the system refused in turn: as it was, and then it works. */
@@ -435,6 +459,7 @@ int main(void)
     tcase_add_test(tests, grow_beside_threads);
     tcase_add_loop_test(tests, shrink_keeps_blocks, 0, 2);
     tcase_add_test(tests, shrunk_and_grown_is_zero);
+    tcase_add_loop_test(tests, disk_space_is_given_back, 0, 2);
     tcase_add_test(tests, heap_grows_to_its_end);
     tcase_add_loop_test(tests, heap_grows, 0, 2);
     tcase_add_loop_test(tests, refused_calls, 0, 2);

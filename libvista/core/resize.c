@@ -85,7 +85,7 @@ int vi_segment_grow(struct vi_segment *segment, uint64_t size)
         vi_map_cut(&segment->map, old, size);
     } else {
         error = errno;
-        (void)vi_file_truncate(&segment->file, end + old);
+        vi_segment_cut(segment, old, size);
     }
     errno = error;
     return -1;
@@ -102,6 +102,6 @@ int vi_segment_shrink(struct vi_segment *segment, uint64_t size)
     for (uint64_t at = (size + VI_HUGE_PAGE - 1) / VI_HUGE_PAGE;
          segment->backed != NULL && at <= old / VI_HUGE_PAGE; at++)
         segment->backed[at / 64] &= ~((uint64_t)1 << at % 64);
-    (void)vi_file_truncate(&segment->file, segment->superblock.data_offset + size);
+    vi_segment_cut(segment, size, old);
     return 0;
 }

@@ -345,21 +345,40 @@ int vi_segment_close(struct vi_segment *segment, bool clean)
 
 /* ---- Disk blocks ------------------------------------------------------- */
 
+static uint64_t descriptors_at(const struct vi_superblock *s, uint64_t unit)
+{
+    return s->heap_offset + VI_PAGE + unit * sizeof(uint64_t);
+}
+
+static uint64_t marks_at(const struct vi_superblock *s, uint64_t unit)
+{
+    return descriptors_at(s, vi_superblock_units(s)) + unit * VI_MARKS_PER_UNIT;
+}
+
 int vi_segment_allocate(struct vi_segment *segment, uint64_t offset, uint64_t length)
 {
     const struct vi_superblock *s = &segment->superblock;
     const uint64_t first = offset / VI_UNIT,
                    units = (offset + length + VI_UNIT - 1) / VI_UNIT - first;
-    const uint64_t descriptors = s->heap_offset + VI_PAGE;
-    const uint64_t marks = descriptors + vi_superblock_units(s) * sizeof(uint64_t);
 
     if (s->heap_offset != 0 &&
-        (vi_file_allocate(&segment->file, descriptors + first * sizeof(uint64_t),
-                          units * sizeof(uint64_t)) != 0 ||
-         vi_file_allocate(&segment->file, marks + first * VI_MARKS_PER_UNIT,
-                          units * VI_MARKS_PER_UNIT) != 0))
+        (vi_file_allocate(&segment->file, descriptors_at(s, first), units * sizeof(uint64_t)) !=
+             0 ||
+         vi_file_allocate(&segment->file, marks_at(s, first), units * VI_MARKS_PER_UNIT) != 0))
         return -1;
     return vi_file_allocate(&segment->file, s->data_offset + offset, length);
+}
+
+void vi_segment_cut(struct vi_segment *segment, uint64_t size, uint64_t old)
+{
+    const struct vi_superblock *s = &segment->superblock;
+    const uint64_t first = size / VI_UNIT, units = old / VI_UNIT - first;
+
+    if (s->heap_offset != 0) {
+        vi_file_punch(&segment->file, descriptors_at(s, first), units * sizeof(uint64_t));
+        vi_file_punch(&segment->file, marks_at(s, first), units * VI_MARKS_PER_UNIT);
+    }
+    (void)vi_file_truncate(&segment->file, s->data_offset + size);
 }
 
 int vi_segment_back(struct vi_segment *segment, uint64_t offset, uint64_t length)

@@ -108,6 +108,9 @@ int vi_segment_shrink(struct vi_segment *segment, uint64_t size);
 /* Allocates the disk blocks of a part of the data and of the heap's metadata for it. */
 int vi_segment_allocate(struct vi_segment *segment, uint64_t offset, uint64_t length);
 
+/* Gives back those behind `size`, up to `old`, where the heap's metadata is zero. */
+void vi_segment_cut(struct vi_segment *segment, uint64_t size, uint64_t old);
+
 /* The same where the segment is sparse, by 2 MiB and only once. */
 int vi_segment_back(struct vi_segment *segment, uint64_t offset, uint64_t length);
 
