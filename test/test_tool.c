@@ -142,6 +142,7 @@ START_TEST(test_usage)
     EXPECT(2, "unknown option --js", "vista info --js a");
     EXPECT(2, "unknown option --json=1", "vista info --json=1 a");
     EXPECT(2, "no value given to --size", "vista create a --size");
+    EXPECT(2, "a file has no name", "vista copy a ''");
     EXPECT(2, "no file given to write", "vista copy a");
     EXPECT(2, "too many files; there is also c", "vista copy a b c");
     EXPECT(3, "cannot write the output", "vista --help >/dev/full");
@@ -732,12 +733,64 @@ START_TEST(test_json)
     ck_assert_int_eq(rename(path, odd), 0);
     EXPECT(0, "", "vista info --json '%s'", odd);
     expect_json("\\\\ \\\" \\u000a \xc3\xa4 \\ufffd.vista\"");
+    ck_assert_int_eq(rename(odd, path), 0); /* the last of a row and what is beyond */
+    snprintf(odd, sizeof odd, "%s \xed\x9f\xbf\xed\xa0\x80 \xe0\xa0\x80\xe0\x9f\xbf ", path);
+    strcat(odd, "\xf4\x8f\xbf\xbf\xf4\x90\x80\x80 \xf0\x90\x80\x80\xf0\x8f\xbf\xbf ");
+    strcat(odd, "\xc2\x80\xc1\xbf\x7f");
+    ck_assert_int_eq(rename(path, odd), 0);
+    EXPECT(0, "", "vista info --json '%s'", odd);
+    expect_json(" \xed\x9f\xbf\\ufffd\\ufffd\\ufffd \xe0\xa0\x80\\ufffd\\ufffd\\ufffd "
+                "\xf4\x8f\xbf\xbf\\ufffd\\ufffd\\ufffd\\ufffd "
+                "\xf0\x90\x80\x80\\ufffd\\ufffd\\ufffd\\ufffd \xc2\x80\\ufffd\\ufffd\x7f\"");
     test_poke(odd, test_superblock(odd, 0).heap_offset + VI_PAGE + 8 * 20, &bad, sizeof bad);
     EXPECT(1, "", "vista check --roots --json '%s' 2>/dev/null", odd);
     expect_json("\"severity\": \"damage\"");
     ck_assert_ptr_ne(strstr(output, "\"sound\": false"), NULL);
     EXPECT(1, "", "vista dump --json '%s' 2>/dev/null", odd);
     expect_json("\"log\": []");
+}
+END_TEST
+
+/* Runs vista on the path, where all work is long. */
+static void run_slowly(const char *command, const char *more)
+{
+    char line[4 * PATH_MAX];
+
+    snprintf(line, sizeof line, "LD_PRELOAD=%s/test/libslow.so %s/vista %s %s %s 2>&1",
+             build_directory(), build_directory(), command, path, more);
+    ck_assert_int_eq(run_shell(line), 0);
+}
+
+START_TEST(test_progress)
+{
+    vista_segment *segment;
+    char copy[PATH_MAX];
+
+    if (test_is_sanitized()) {
+        test_skip("the progress line", "what is preloaded would come before the sanitizer");
+        return;
+    }
+    make_list();
+    snprintf(copy, sizeof copy, "%s.copy", path);
+    run_slowly("info", "");
+    ck_assert_ptr_eq(strstr(output, "\r\033[Kheap marks: 0 %\r\033[Kfile "), output);
+    run_slowly("dump", "");
+    ck_assert_ptr_ne(strstr(output, "heap marks: 0 %\r\033[K"), NULL);
+    run_slowly("dump --blocks", ""); /* each block tells */
+    ck_assert_ptr_eq(strchr(output, '%'), NULL);
+    run_slowly("check -q --roots", "");
+    ck_assert_ptr_ne(strstr(output, "pointers: 100 %\r\033[K"), NULL);
+    ck_assert_int_eq(unlink(path), 0);
+    segment = vista_map(path, 20 << 20, VISTA_CREATE | VISTA_NO_HEAP, NULL);
+    SOME(segment);
+    memset(vista_base(segment), 1, 20 << 20);
+    OK(vista_unmap(segment));
+    run_slowly("copy", copy); /* in steps of 8 MiB */
+    ck_assert_ptr_eq(strstr(output, "\r\033[Kcopied: 80 %\r\033[Kcopied: 100 %\r\033[K/"), output);
+    unlink(copy);
+    EXPECT(0, "a copy", "vista copy %s %s", path, copy); /* on no terminal */
+    ck_assert_ptr_eq(strchr(output, '%'), NULL);
+    unlink(copy);
 }
 END_TEST
 
@@ -770,5 +823,6 @@ int main(void)
     tcase_add_test(segments, test_dump);
     tcase_add_test(segments, test_dump_counts);
     tcase_add_test(segments, test_json);
+    tcase_add_test(segments, test_progress);
     return test_run(suite);
 }

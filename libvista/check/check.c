@@ -63,7 +63,8 @@ static void say_what_was_cut(struct vi_check *check)
 
 struct vi_check_scan vi_check_scan(const struct vi_check *check, uint64_t from, uint64_t end)
 {
-    return (struct vi_check_scan){.check = check, .at = from, .end = end, .data_end = from};
+    return (struct vi_check_scan){
+        .check = check, .from = from, .at = from, .end = end, .data_end = from};
 }
 
 /* Moves over a hole; where the file system cannot tell, all is data. */
@@ -89,8 +90,9 @@ static void find_data(struct vi_check_scan *scan)
         scan->data_end = scan->at + sizeof(uint64_t);
     if (scan->data_end - scan->at > SCAN_MAX)
         scan->data_end = scan->at + SCAN_MAX;
-    if (visitor->progress != NULL)
-        visitor->progress(visitor->arg, scan->check->step, scan->at, scan->end);
+    if (visitor->progress != NULL && scan->at < scan->end)
+        visitor->progress(visitor->arg, scan->check->step, scan->at - scan->from,
+                          scan->end - scan->from);
 }
 
 uint64_t vi_check_next(struct vi_check_scan *scan)

@@ -45,8 +45,8 @@ struct vi_check_visitor {
     /* An allocated block, after its span: first the large ones, then the small ones,
      * each in the order of addresses. */
     void (*block)(void *arg, uint64_t offset, uint64_t size);
-    /* How far a step has come that may take long. */
-    void (*progress)(void *arg, const char *step, uint64_t at, uint64_t end);
+    /* How far a step has come that may take long: `done` of `all`. */
+    void (*progress)(void *arg, const char *step, uint64_t done, uint64_t all);
 };
 
 /* Checks an open, locked file.  `report` and `totals` may be NULL.  0 when it is

@@ -36,6 +36,7 @@ void vi_check_say(struct vi_check *check, enum vi_check_severity severity, const
 /* Looks through 8-byte words of the file for those that are not zero. */
 struct vi_check_scan {
     const struct vi_check *check;
+    uint64_t from;     /* where it began */
     uint64_t at;       /* file offset of the next word to look at */
     uint64_t end;      /* of the search */
     uint64_t data_end; /* up to here the file system has said that there is data */

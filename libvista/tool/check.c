@@ -50,12 +50,6 @@ static void print_totals(const struct vi_check_totals *totals)
     tool_json_close('}');
 }
 
-static void progress(void *arg, const char *step, uint64_t at, uint64_t end)
-{
-    (void)arg;
-    tool_progress(step, at, end);
-}
-
 /* NULL, or why blocks are not looked for pointers. */
 static const char *no_roots(const struct vi_check_totals *totals, bool damaged)
 {
@@ -92,8 +86,9 @@ static enum tool_status find_leaks(const struct vi_file *file, const struct requ
 static enum tool_status check(const struct vi_file *file, struct request *request,
                               struct tool_leaks *leaks)
 {
-    const struct vi_check_visitor visitor = {
-        .arg = leaks, .block = leaks != NULL ? tool_leaks_block : NULL, .progress = progress};
+    const struct vi_check_visitor visitor = {.arg = leaks,
+                                             .block = leaks != NULL ? tool_leaks_block : NULL,
+                                             .progress = tool_step_progress};
     struct vi_check_totals totals;
     enum tool_status status = TOOL_DONE;
     int result, error;

@@ -46,6 +46,8 @@ static ssize_t copy_by_hand(const struct copy *copy, off_t at, size_t length)
 
 static int copy_range(const struct copy *copy, off_t at, off_t end)
 {
+    const struct vi_superblock *s = &copy->superblock;
+
     while (at < end) {
         const size_t left = (size_t)(end - at), length = left < STEP ? left : STEP;
         off_t from = at, to = at;
@@ -61,7 +63,8 @@ static int copy_range(const struct copy *copy, off_t at, off_t end)
         if (got == 0)
             return vi_fail(EIO, "%s: became shorter while it was copied", copy->from.path);
         at += got;
-        tool_progress("copied", (uint64_t)at, copy->from.size);
+        if ((uint64_t)at > s->data_offset) /* what is before is small, or a hole */
+            tool_progress("copied", (uint64_t)at - s->data_offset, s->size);
     }
     return 0;
 }

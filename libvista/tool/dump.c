@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "check/check.h"
@@ -232,12 +233,6 @@ static void print_heap(const struct dump *dump)
 
 /* ---- The whole --------------------------------------------------------- */
 
-static void progress(void *arg, const char *step, uint64_t at, uint64_t end)
-{
-    (void)arg;
-    tool_progress(step, at, end);
-}
-
 /* Walks the segment for one thing that is printed on the way; in JSON, an array. */
 static int walk(const struct vi_file *file, struct dump *dump, const char *what,
                 const struct vi_check_visitor *visitor, struct vi_check_totals *totals)
@@ -255,9 +250,11 @@ static int walk(const struct vi_file *file, struct dump *dump, const char *what,
 
 static enum tool_status dump_all(const struct vi_file *file, struct dump *dump)
 {
-    const struct vi_check_visitor logs = {.arg = dump, .record = record, .progress = progress};
+    /* On a terminal, what is printed on the way shows it, and is not to be torn by a line. */
+    const bool torn = dump->blocks && isatty(STDOUT_FILENO);
+    const struct vi_check_visitor logs = {.arg = dump, .record = record};
     const struct vi_check_visitor heap = {
-        .arg = dump, .span = span, .block = block, .progress = progress};
+        .arg = dump, .span = span, .block = block, .progress = torn ? NULL : tool_step_progress};
     struct vi_check_totals totals;
     int result = 0, error = 0;
 

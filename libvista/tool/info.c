@@ -160,14 +160,16 @@ static void print_json(const struct vi_file *file, const struct vi_check_totals 
 
 static enum tool_status inspect(const char *path, bool json)
 {
+    const struct vi_check_visitor visitor = {.progress = tool_step_progress};
     struct vi_check_totals totals;
     struct vi_file file;
     int result, error;
 
     if (vi_file_open(&file, path, VISTA_READ_ONLY, 0, 0) != 0)
         return tool_failed(errno);
-    result = vi_check_file(&file, NULL, NULL, &totals);
+    result = vi_check_visit(&file, NULL, NULL, &totals, &visitor);
     error = errno;
+    tool_progress("", 0, 0);
     if (totals.superblock.magic != 0)
         (json ? print_json : print_info)(&file, &totals, result != 0);
     vi_file_close(&file);

@@ -118,6 +118,8 @@ bool tool_arguments(const struct tool_command *command, int argc, char **argv,
                                          : "too many files; there is also ",
                               argv[i]),
                    false;
+        else if (argv[i][0] == '\0')
+            return tool_usage(command, "a file has no name", ""), false;
         else if (!is_option)
             paths[files++] = argv[i];
     }

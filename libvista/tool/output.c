@@ -61,6 +61,12 @@ void tool_progress(const char *what, uint64_t done, uint64_t total)
     shown = true;
 }
 
+void tool_step_progress(void *arg, const char *step, uint64_t done, uint64_t all)
+{
+    (void)arg;
+    tool_progress(step, done, all);
+}
+
 /* ---- JSON -------------------------------------------------------------- */
 
 static struct {
@@ -112,8 +118,8 @@ void tool_json_bool(const char *key, bool value)
     fputs(value ? "true" : "false", stdout);
 }
 
-/* Bytes of the UTF-8 character at `text`; 0: none begins there.  Surrogates and long
- * forms, which no file name should have, count as characters. */
+/* Bytes of the UTF-8 character at `text`; 0: none begins there.  Of three bytes and four
+ * the second tells long forms, surrogates and what is above U+10FFFF, which are none. */
 static unsigned character(const unsigned char *text)
 {
     const unsigned length = *text < 0x80                    ? 1
@@ -125,6 +131,9 @@ static unsigned character(const unsigned char *text)
     for (unsigned i = 1; i < length; i++)
         if ((text[i] & 0xc0) != 0x80)
             return 0;
+    if ((*text == 0xe0 && text[1] < 0xa0) || (*text == 0xed && text[1] >= 0xa0) ||
+        (*text == 0xf0 && text[1] < 0x90) || (*text == 0xf4 && text[1] >= 0x90))
+        return 0;
     return length;
 }
 

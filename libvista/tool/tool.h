@@ -75,6 +75,9 @@ const char *tool_class(uint32_t class);
  * over, and the line goes. */
 void tool_progress(const char *what, uint64_t done, uint64_t total);
 
+/* The same as struct vi_check_visitor has it. */
+void tool_step_progress(void *arg, const char *step, uint64_t done, uint64_t all);
+
 /* JSON on stdout.  `key` is NULL in an array, and at the top.  Brackets are "{" and
  * "[" to open; to close, the same bracket's other half. */
 void tool_json_open(const char *key, char bracket);
