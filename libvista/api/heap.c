@@ -49,34 +49,49 @@ static int grow_for(struct vi_segment *segment, size_t size)
     return vista_resize(&segment->handle, old + need);
 }
 
-static void *get_block(struct vi_tx *tx, struct vi_segment *segment, size_t size)
+static inline void *get_block(struct vi_tx *tx, struct vi_segment *segment, size_t size)
 {
-    const size_t margin = vi_watched && size < SIZE_MAX - VI_WATCH_MARGIN ? VI_WATCH_MARGIN : 0;
-    void *block = vi_heap_malloc(segment->heap, &tx->log, size + margin);
+    void *block = vi_heap_malloc(segment->heap, &tx->log, size);
 
-    while (block == NULL && errno == ENOMEM && segment->grows &&
-           grow_for(segment, size + margin) == 0)
-        block = vi_heap_malloc(segment->heap, &tx->log, size + margin);
-    if (margin != 0 && block != NULL)
+    while (VISTA_UNLIKELY(block == NULL) && errno == ENOMEM && segment->grows &&
+           grow_for(segment, size) == 0)
+        block = vi_heap_malloc(segment->heap, &tx->log, size);
+    return block;
+}
+
+static void *get_watched_block(struct vi_tx *tx, struct vi_segment *segment, size_t size)
+{
+    void *block = size < SIZE_MAX - VI_WATCH_MARGIN ? get_block(tx, segment, size + VI_WATCH_MARGIN)
+                                                    : get_block(tx, segment, size);
+
+    if (block != NULL)
         vi_heap_show(segment->heap, block, size, false);
     return block;
 }
 
-/* Allocates, and opens `stored` bytes to stores by the library, which is not to fault
- * in the middle of a call. */
-static void *allocate(struct vi_tx *tx, struct vi_segment *segment, size_t size, size_t stored)
+/* A block is the program's, and `stored` bytes of it the library's, to store to without a fault
+ * in the middle of a call.  Else it goes back. */
+static void *open_block(struct vi_tx *tx, struct vi_segment *segment, void *block, size_t stored)
 {
     struct vi_heap *heap = segment->heap;
-    void *block = get_block(tx, segment, size);
     int error;
 
-    if (segment->ranges == NULL || block == NULL ||
-        vi_ranges_allow(tx, block, vi_heap_usable_size(heap, &tx->log, block), stored) == 0)
+    if (vi_ranges_allow(tx, block, vi_heap_usable_size(heap, &tx->log, block), stored) == 0)
         return block;
     error = errno;
     vi_heap_free(heap, &tx->log, block); /* allocated just now: it can go back */
     errno = error;
     return NULL;
+}
+
+static inline void *allocate(struct vi_tx *tx, struct vi_segment *segment, size_t size,
+                             size_t stored)
+{
+    void *block = VISTA_UNLIKELY(vi_watched) ? get_watched_block(tx, segment, size)
+                                             : get_block(tx, segment, size);
+
+    return segment->ranges == NULL || block == NULL ? block
+                                                    : open_block(tx, segment, block, stored);
 }
 
 void *vista_malloc(vista_tx *handle, size_t size)

@@ -222,7 +222,7 @@ static void check_log(struct vi_check *check, struct vi_logs *logs, uint32_t slo
     uint64_t count = 0;
 
     vi_log_attach(logs, &log, slot);
-    vi_walk_begin(&walk, &log, word & ~(uint64_t)VI_STAMP_FINISHING, true);
+    vi_walk_begin(&walk, &log);
     for (; (record = vi_walk_next(&walk)) != NULL && !check->stopped; count++) {
         const unsigned kind = record->kind;
         const uint64_t at = record->at - (uintptr_t)check->meta; /* in the file */

@@ -290,6 +290,7 @@ void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot)
     log->cursor.closed = VISTA_CLOSED;
     log->stamp = *log->cursor.word & ~(uint64_t)VI_STAMP_FINISHING;
     log->cursor.stamp = log->stamp;
+    log->ours = false;
     vi_log_reset(log);
 }
 
@@ -323,6 +324,7 @@ int vi_log_take(struct vi_logs *logs, struct vi_log *log)
         result = make_slot(logs, logs->slots);
     if (result == 0)
         vi_log_attach(logs, log, logs->slots++);
+    log->ours = true;
     pthread_mutex_unlock(&logs->lock);
     return result;
 }

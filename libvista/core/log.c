@@ -220,13 +220,10 @@ int vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length, c
     return add_one(log, VI_KIND_UNDO, address, length, image) != NULL ? 0 : -1;
 }
 
-int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
-                  const void *payload)
+/* Keeps the item that a record now has, for the commit. */
+static inline void keep(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
+                        const uint64_t *item)
 {
-    const uint64_t *const item = add_one(log, kind, address, length, payload);
-
-    if (item == NULL)
-        return -1;
     if (log->effect_count < VI_EFFECTS_KEPT)
         log->effects[log->effect_count] = (struct vi_record){.offset = address - log->logs->mapped,
                                                              .length = length,
@@ -237,6 +234,34 @@ int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint
     log->effect_count++;
     log->kinds |= 1u << kind;
     vi_log_end_out_of_line(log);
+}
+
+int vi_log_append_with(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
+                       const void *payload)
+{
+    const uint64_t *const item = add_one(log, kind, address, length, payload);
+
+    if (item == NULL)
+        return -1;
+    keep(log, kind, address, length, item);
+    return 0;
+}
+
+/* The quick way is for logs where the stamp alone says that a record counts. */
+int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length)
+{
+    uint64_t *const record = (uint64_t *)log->cursor.next;
+
+    if (log->logs->checked || log->cursor.next + HEADER_MAX + TERMINATOR > log->place.end)
+        return vi_log_append_with(log, kind, address, length, NULL);
+    record[1] = (uint64_t)kind << VI_KIND_SHIFT | length;
+    record[2] = address;
+    record[3] = 0;
+    VISTA_COMPILER_BARRIER();
+    record[0] = log->cursor.stamp;
+    VISTA_COMPILER_BARRIER();
+    log->cursor.next = (uintptr_t)(record + 3);
+    keep(log, kind, address, length, record + 2);
     return 0;
 }
 
@@ -275,14 +300,11 @@ void vi_log_reset(struct vi_log *log)
 
 /* ---- Reading ----------------------------------------------------------- */
 
-void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log, uint64_t stamp, bool verify)
+void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log)
 {
     walk->log = log;
     walk->shape = 0;
     walk->place = vi_chunk_place((uintptr_t)log->cursor.word, 0);
-    walk->stamp = stamp;
-    walk->effect = VI_WALK_ALL;
-    walk->verify = verify && log->logs->checked;
 }
 
 /* Stands before the items of the transaction's record at `at`, if there is one. */
@@ -291,13 +313,13 @@ static bool enter_record(struct vi_walk *walk, uintptr_t at)
     const uint64_t *record = (const uint64_t *)at, *shape = shape_of(walk->log, record);
     uintptr_t end = walk->place.end - TERMINATOR;
 
-    if (at > end || end - at < HEADER_MAX || *record != walk->stamp)
+    if (at > end || end - at < HEADER_MAX || *record != walk->log->stamp)
         return false;
     if (walk->log->logs->checked) {
         const uint64_t bytes = record[1] >> 32;
 
         if (bytes < sizeof *shape || bytes > end - (uintptr_t)shape ||
-            (walk->verify && record[1] != record_check(walk->log, record, bytes)))
+            (!walk->log->ours && record[1] != record_check(walk->log, record, bytes)))
             return false;
         end = (uintptr_t)shape + bytes;
     }
@@ -325,7 +347,7 @@ static bool enter_next_chunk(struct vi_walk *walk)
     return true;
 }
 
-const struct vi_record *vi_walk_read(struct vi_walk *walk)
+const struct vi_record *vi_walk_next(struct vi_walk *walk)
 {
     struct vi_record *record = &walk->record;
     const uint64_t *item;
@@ -388,15 +410,15 @@ static void visit_backward(struct vi_walk walk, uint64_t count,
         visit(context, &list[done]);
 }
 
-void vi_walk_backward(const struct vi_log *log, uint64_t stamp, bool verify,
+void vi_walk_backward(const struct vi_log *log,
                       void (*visit)(void *context, const struct vi_record *record), void *context)
 {
     struct vi_walk walk;
     uint64_t count = 0;
 
-    vi_walk_begin(&walk, log, stamp, verify);
+    vi_walk_begin(&walk, log);
     while (vi_walk_next(&walk) != NULL)
         count++;
-    vi_walk_begin(&walk, log, stamp, verify); /* the same records, not others */
+    vi_walk_begin(&walk, log); /* the same records, not others */
     visit_backward(walk, count, visit, context);
 }

@@ -77,6 +77,7 @@ struct vi_log {
      * and settle is found here, without a walk. */
     struct vi_record effects[VI_EFFECTS_KEPT];
     uint32_t effect_count; /* all, kept or not */
+    bool ours;             /* this process has written it, and it is not being recovered */
     uint64_t *first;       /* record since vi_log_start */
 };
 
@@ -99,7 +100,7 @@ struct vi_handler {
                    uint64_t *length);
     /* Volatile effect, after the slot is durably idle. */
     void (*settle)(void *context, const struct vi_record *record, bool committed);
-    bool deferred; /* finish has work: the commit goes through the finishing state */
+    bool deferred; /* finish has work, and no extent: the commit goes through the finishing state */
 };
 
 /* Opens the log area; damaged chains are EBADMSG. */
@@ -121,12 +122,13 @@ int vi_log_take(struct vi_logs *logs, struct vi_log *log);
 void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot);
 
 /*
- * Appends a record of one item, about what is at `address` in the data, which is durable after vi_log_flush, and makes the
- * commit go out of line.  `payload` is for kinds that have one.  -1 with ENOSPC:
- * nothing was appended.
+ * Appends a record of one item, about what is at `address` in the data, which is durable after
+ * vi_log_flush, and makes the commit go out of line.  -1 with ENOSPC: nothing was appended.
  */
-int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
-                  const void *payload);
+int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length);
+/* The same of a kind that has a payload. */
+int vi_log_append_with(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
+                       const void *payload);
 
 /* The same for VI_KIND_UNDO, whose commit stays inlined while it can. */
 int vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length, const void *image);
@@ -162,43 +164,20 @@ void vi_log_discard(struct vi_log *log);
 /* After the discard: begins again; gives chunks back past a bound. */
 void vi_log_reset(struct vi_log *log);
 
-/* Walking a log from its oldest item. */
+/* Walking a log from its oldest item: those with log->stamp, and a sound checksum if they are not ours. */
 struct vi_walk {
     const struct vi_log *log;
-    struct vi_place place; /* `at`: where the next record would be */
-    uint64_t shape;        /* of the record's items that are left; 0: none */
-    uintptr_t end;         /* of the record, at the latest */
-    uint64_t stamp;
-    struct vi_record record; /* the last one read from the log */
-    uint32_t effect;         /* of vi_walk_effects: the next; else VI_WALK_ALL */
-    bool verify;             /* compare checksums: not needed on what this process wrote */
+    struct vi_place place;   /* `at`: where the next record would be */
+    uint64_t shape;          /* of the record's items that are left; 0: none */
+    uintptr_t end;           /* of the record, at the latest */
+    struct vi_record record; /* the last one read */
 };
-void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log, uint64_t stamp, bool verify);
-const struct vi_record *vi_walk_read(struct vi_walk *walk);
-
-/* The same over what is no undo image, and over the rest too if not all of that was kept;
- * of a log that this process wrote.  Kept items are passed on where they are: a copy would
- * have to wait for the stores that made them. */
-#define VI_WALK_ALL UINT32_MAX
-static inline void vi_walk_effects(struct vi_walk *walk, const struct vi_log *log)
-{
-    if (log->effect_count > VI_EFFECTS_KEPT) {
-        vi_walk_begin(walk, log, log->stamp, false);
-        return;
-    }
-    walk->log = log; /* and nothing else is used */
-    walk->effect = 0;
-}
-
-static inline const struct vi_record *vi_walk_next(struct vi_walk *walk)
-{
-    if (walk->effect == VI_WALK_ALL)
-        return vi_walk_read(walk);
-    return walk->effect < walk->log->effect_count ? &walk->log->effects[walk->effect++] : NULL;
-}
+void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log);
+/* The item, which is walk->record; NULL behind the last. */
+const struct vi_record *vi_walk_next(struct vi_walk *walk);
 
 /* Calls `visit` for every item, newest first. */
-void vi_walk_backward(const struct vi_log *log, uint64_t stamp, bool verify,
+void vi_walk_backward(const struct vi_log *log,
                       void (*visit)(void *context, const struct vi_record *record), void *context);
 
 #endif

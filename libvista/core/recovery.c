@@ -39,83 +39,83 @@ static bool undo_extent(void *context, const struct vi_record *record, uint64_t 
 const struct vi_handler vi_undo_handler = {
     .valid = undo_valid, .undo = undo_undo, .extent = undo_extent};
 
-void vi_member_item(struct vi_segment *home, struct vi_item *item, struct vi_record *copy)
+struct vi_segment *vi_member_record(struct vi_segment *home, const struct vi_record *record,
+                                    struct vi_record *copy)
 {
-    *copy = *item->record;
-    item->record = copy;
-    item->owner = vi_group_member(home, copy);
+    *copy = *record;
+    return vi_group_member(home, copy);
+}
+
+void vi_each_item(struct vi_segment *home, const struct vi_log *log, vi_visit_fn *visit, void *arg)
+{
+    struct vi_item item;
+    struct vi_walk walk;
+
+    vi_walk_begin(&walk, log);
+    while (vi_next_item(home, &walk, &item))
+        visit(arg, &item);
 }
 
 static void undo_record(void *context, const struct vi_record *record)
 {
-    struct vi_item item = {.record = record};
     struct vi_record own;
+    const struct vi_item item = vi_item_of(context, record, &own);
 
-    vi_item_resolve(context, &item, &own);
     if (item.handler != NULL && item.handler->undo != NULL)
         item.handler->undo(item.context, item.record);
 }
 
-void vi_flush_items(struct vi_segment *segment, struct vi_walk *walk, struct vi_pages *pages,
-                    uint32_t kinds, bool extents)
+void vi_flush_item(void *arg, const struct vi_item *item)
 {
-    struct vi_item item;
+    const struct vi_flush_item *what = arg;
+    uint64_t offset, length;
+    struct iovec range;
 
-    while (vi_next_item(segment, walk, &item)) {
-        uint64_t offset, length;
-        struct iovec range;
-
-        if (item.handler == NULL || !(kinds >> item.record->kind & 1))
-            continue;
-        if (extents && item.handler->extent != NULL &&
-            item.handler->extent(item.context, item.record, &offset, &length)) {
-            range = (struct iovec){item.owner->map.data + offset, length};
-            vi_pages_flush(pages, &segment->persist, &range, 1);
-        }
-        if (item.handler->word != NULL) {
-            range.iov_base = item.handler->word(item.context, item.record);
-            range.iov_len = sizeof(uint64_t);
-            vi_pages_flush(pages, &segment->persist, &range, 1);
-        }
+    if (item->handler == NULL || !(what->kinds >> item->record->kind & 1))
+        return;
+    if (item->handler->extent != NULL &&
+        item->handler->extent(item->context, item->record, &offset, &length)) {
+        range = (struct iovec){item->owner->map.data + offset, length};
+        vi_pages_flush(what->pages, what->persist, &range, 1);
+    }
+    if (item->handler->word != NULL) {
+        range.iov_base = item->handler->word(item->context, item->record);
+        range.iov_len = sizeof(uint64_t);
+        vi_pages_flush(what->pages, what->persist, &range, 1);
     }
 }
 
-void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
-                      bool verify)
+void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages)
 {
-    struct vi_walk walk;
+    struct vi_flush_item flush = {&segment->persist, pages, ~segment->deferred};
 
     if (!segment->persist.flushes)
         return;
-    vi_walk_begin(&walk, log, log->stamp, verify);
-    vi_flush_items(segment, &walk, pages, ~segment->deferred, true);
+    vi_each_item(segment, log, vi_flush_item, &flush);
     vi_fence(&segment->persist);
 }
 
-void vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
-                 bool verify)
+void vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages)
 {
-    vi_walk_backward(log, log->stamp, verify, undo_record, segment);
-    vi_flush_effects(segment, log, pages, verify);
+    vi_walk_backward(log, undo_record, segment);
+    vi_flush_effects(segment, log, pages);
     vi_log_discard(log);
 }
 
-void vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages, bool verify)
+static void finish(void *deferred, const struct vi_item *item)
 {
-    struct vi_item item;
-    struct vi_walk walk, again;
+    if (item->handler != NULL && *(const uint32_t *)deferred >> item->record->kind & 1)
+        item->handler->finish(item->context, item->record);
+}
 
-    if (verify)
-        vi_walk_begin(&walk, log, log->stamp, true);
-    else
-        vi_walk_effects(&walk, log);
-    again = walk;
-    while (vi_next_item(segment, &walk, &item))
-        if (item.handler != NULL && segment->deferred >> item.record->kind & 1)
-            item.handler->finish(item.context, item.record);
+void vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages)
+{
+    struct vi_flush_item flush = {&segment->persist, pages, segment->deferred};
+
+    vi_each_effect(segment, log, finish, &segment->deferred);
     if (segment->persist.flushes) {
         vi_pages_clear(pages); /* what was flushed before the commit point may have changed */
-        vi_flush_items(segment, &again, pages, segment->deferred, false);
+        vi_each_effect(segment, log, vi_flush_item, &flush);
         vi_fence(&segment->persist);
     }
     vi_log_discard(log);
@@ -133,7 +133,7 @@ static int validate(struct vi_segment *home, const struct vi_log *log, vi_attach
     struct vi_item item;
     struct vi_walk walk;
 
-    vi_walk_begin(&walk, log, log->stamp, true);
+    vi_walk_begin(&walk, log);
     for (uint64_t count = 0; vi_next_item(home, &walk, &item); count++) {
         if (item.owner == NULL && item.record->kind < VI_KINDS &&
             (entry = vi_member_of(log->logs, item.record)) != NULL) {
@@ -146,7 +146,7 @@ static int validate(struct vi_segment *home, const struct vi_log *log, vi_attach
                 *once = home->members != before ? SEEN : MISSING;
             if (*once == MISSING)
                 continue;
-            vi_item_resolve(home, &item, &walk.record);
+            item = vi_item_of(home, &walk.record, &walk.record);
         }
         if (item.handler == NULL ||
             (item.handler->valid != NULL && !item.handler->valid(item.context, item.record)))
@@ -168,12 +168,12 @@ static void recover_slot(struct vi_segment *segment, struct vi_log *log)
     struct vi_pages pages = {0};
     struct vi_walk walk;
 
-    vi_walk_begin(&walk, log, log->stamp, true);
+    vi_walk_begin(&walk, log);
     if (*log->cursor.word & VI_STAMP_FINISHING) {
-        vi_finish(segment, log, &pages, true);
+        vi_finish(segment, log, &pages);
         segment->finished++;
     } else if (vi_walk_next(&walk) != NULL) {
-        vi_rollback(segment, log, &pages, true);
+        vi_rollback(segment, log, &pages);
         segment->rolled_back++;
     } else if (unchecked) {
         vi_log_discard(log);

@@ -25,19 +25,10 @@ static struct vi_tx *of_handle(vista_tx *handle)
     return (struct vi_tx *)handle;
 }
 
-static bool is_open(const struct vi_tx *tx)
+struct vi_tx *vi_tx_refuse(const struct vi_tx *tx)
 {
-    return __atomic_load_n(&tx->log.cursor.limit1, __ATOMIC_ACQUIRE) != VISTA_CLOSED;
-}
-
-struct vi_tx *vi_tx_check(vista_tx *handle)
-{
-    struct vi_tx *tx = of_handle(handle);
-
     if (tx == NULL)
         return vi_fail(EINVAL, "no transaction: the handle is NULL"), NULL;
-    if (is_open(tx))
-        return tx;
     if (tx->segment != NULL && tx->segment->state == VI_SEGMENT_FORKED)
         return vi_fail(EPERM, "the transaction belongs to the parent process"), NULL;
     return vi_fail(EINVAL, "the transaction has ended"), NULL;
@@ -123,7 +114,8 @@ static struct vi_tx *take_idle(struct vi_segment *segment)
     struct vista_thread_cache *cache = &vista_thread_cache;
     struct vi_tx *tx;
 
-    if (is_cached(cache) && cache->number == segment->number && !is_open(of_handle(cache->tx)))
+    if (is_cached(cache) && cache->number == segment->number &&
+        !vi_tx_is_open(of_handle(cache->tx)))
         return of_handle(cache->tx);
     pthread_mutex_lock(&segment->lock);
     tx = segment->idle;
@@ -178,7 +170,7 @@ uint64_t vi_tx_count_open(struct vi_segment *segment)
 
     pthread_mutex_lock(&segment->lock);
     for (struct vi_tx *tx = segment->all; tx != NULL; tx = tx->next_all)
-        count += is_open(tx);
+        count += vi_tx_is_open(tx);
     pthread_mutex_unlock(&segment->lock);
     return count;
 }
@@ -231,7 +223,7 @@ void vi_tx_thread_exit(void *cache_of_thread)
 
         pthread_mutex_lock(&tx->segment->lock);
         tx->cached = false;
-        if (!is_open(tx)) /* else it becomes idle when it ends */
+        if (!vi_tx_is_open(tx)) /* else it becomes idle when it ends */
             make_idle(tx);
         pthread_mutex_unlock(&tx->segment->lock);
     }
@@ -325,7 +317,7 @@ void vista_turn(vista_tx *handle, const void *address)
     if (at >= tx->other_low && at <= tx->other_high) {
         handle->low = tx->other_low;
         __atomic_store_n(&handle->high, tx->other_high, __ATOMIC_RELAXED);
-    } else if (is_open(tx) && tx->segment->members != NULL) {
+    } else if (vi_tx_is_open(tx) && tx->segment->members != NULL) {
         const struct vi_segment *owner = vi_group_find(tx->segment, address);
 
         if (owner == NULL || is_gated(owner))
@@ -345,46 +337,31 @@ static bool is_empty(const struct vi_log *log)
     return log->place.index == 0 && log->cursor.next == log->cursor.first;
 }
 
-static void apply(struct vi_segment *segment, struct vi_log *log)
+static void apply(void *unused, const struct vi_item *item)
 {
-    struct vi_item item;
-    struct vi_walk walk;
-
-    vi_walk_effects(&walk, log);
-    while (vi_next_item(segment, &walk, &item))
-        if (item.handler != NULL && item.handler->apply != NULL)
-            item.handler->apply(item.context, item.record);
+    (void)unused;
+    if (item->handler != NULL && item->handler->apply != NULL)
+        item->handler->apply(item->context, item->record);
 }
 
 /* Volatile effects; the records outlive the discard until the slot is used again. */
-static void settle(struct vi_tx *tx, bool committed)
+static void settle(void *committed, const struct vi_item *item)
 {
-    struct vi_item item;
-    struct vi_walk walk;
-
-    vi_walk_effects(&walk, &tx->log);
-    while (vi_next_item(tx->segment, &walk, &item))
-        if (item.handler != NULL && item.handler->settle != NULL)
-            item.handler->settle(item.context, item.record, committed);
+    if (item->handler != NULL && item->handler->settle != NULL)
+        item->handler->settle(item->context, item->record, committed != NULL);
 }
 
-static void flush_effects(struct vi_tx *tx)
+static __attribute__((noinline)) void flush_effects(struct vi_tx *tx)
 {
     const struct vi_persist *persist = &tx->segment->persist;
+    struct vi_flush_item flush = {persist, &tx->pages, ~tx->segment->deferred};
 
-    struct vi_walk walk;
-
-    if (!persist->flushes)
-        return;
     if (tx->range_count > VI_RANGES_KEPT) {
-        vi_flush_effects(tx->segment, &tx->log, &tx->pages, false);
+        vi_flush_effects(tx->segment, &tx->log, &tx->pages);
         return;
     }
     vi_pages_flush(&tx->pages, persist, tx->ranges, tx->range_count);
-    if (tx->log.kinds != 0) {
-        vi_walk_effects(&walk, &tx->log);
-        vi_flush_items(tx->segment, &walk, &tx->pages, ~tx->segment->deferred, true);
-    }
+    vi_each_effect(tx->segment, &tx->log, vi_flush_item, &flush);
     vi_fence(persist);
 }
 
@@ -398,16 +375,17 @@ void vi_tx_commit(struct vi_tx *tx)
         log->stamp = log->cursor.stamp;
         vi_log_flush(log);
         if (kinds != 0)
-            apply(segment, log);
-        flush_effects(tx);
+            vi_each_effect(segment, log, apply, NULL);
+        if (segment->persist.flushes)
+            flush_effects(tx);
         if (kinds & segment->deferred) {
             vi_log_store_word(log, log->stamp | VI_STAMP_FINISHING);
-            vi_finish(segment, log, &tx->pages, false);
+            vi_finish(segment, log, &tx->pages);
         } else {
             vi_log_discard(log);
         }
         if (kinds != 0)
-            settle(tx, true);
+            vi_each_effect(segment, log, settle, tx);
     }
     end_handle(tx);
 }
@@ -419,9 +397,9 @@ void vi_tx_abort(struct vi_tx *tx)
     if (!is_empty(log)) {
         log->stamp = log->cursor.stamp;
         vi_log_flush(log); /* nothing of this stamp is to reach the file later */
-        vi_rollback(tx->segment, log, &tx->pages, false);
+        vi_rollback(tx->segment, log, &tx->pages);
         if (log->kinds != 0)
-            settle(tx, false);
+            vi_each_effect(tx->segment, log, settle, NULL);
     }
     end_handle(tx);
 }

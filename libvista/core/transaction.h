@@ -30,8 +30,19 @@ struct vi_tx {
 
 struct vi_tx *vi_tx_begin(struct vi_segment *segment, unsigned mode);
 
+static inline bool vi_tx_is_open(const struct vi_tx *tx)
+{
+    return __atomic_load_n(&tx->log.cursor.limit1, __ATOMIC_ACQUIRE) != VISTA_CLOSED;
+}
+
 /* The open transaction behind a handle, else NULL with EINVAL or EPERM. */
-struct vi_tx *vi_tx_check(vista_tx *handle);
+struct vi_tx *vi_tx_refuse(const struct vi_tx *tx);
+static inline struct vi_tx *vi_tx_check(vista_tx *handle)
+{
+    struct vi_tx *tx = (struct vi_tx *)handle;
+
+    return VISTA_LIKELY(tx != NULL && vi_tx_is_open(tx)) ? tx : vi_tx_refuse(tx);
+}
 
 /* vista_set_ranges; the address and length of each are checked here. */
 int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count);
@@ -65,46 +76,71 @@ struct vi_item {
     void *context;
 };
 
-/* A record that is not home's own: of a member, with the offset in that, in `copy`. */
-void vi_member_item(struct vi_segment *home, struct vi_item *item, struct vi_record *copy);
+/* The owner of a record that is not home's own: a member, with the offset in that, in `copy`. */
+struct vi_segment *vi_member_record(struct vi_segment *home, const struct vi_record *record,
+                                    struct vi_record *copy);
 
-/* Says whose the item's record is, and what it means. */
-static inline void vi_item_resolve(struct vi_segment *home, struct vi_item *item,
-                                   struct vi_record *copy)
+/* Says whose the record is, and what it means. */
+static inline struct vi_item vi_item_of(struct vi_segment *home, const struct vi_record *record,
+                                        struct vi_record *copy)
 {
-    const unsigned kind = item->record->kind;
+    struct vi_item item = {.record = record, .owner = home};
 
-    item->owner = home;
-    if (VISTA_UNLIKELY(item->record->offset >= vi_segment_size(home)))
-        vi_member_item(home, item, copy);
-    item->handler = NULL;
-    if (item->owner == NULL || kind >= VI_KINDS)
-        return;
-    item->handler = item->owner->kinds[kind].handler;
-    item->context = item->owner->kinds[kind].context;
+    if (VISTA_UNLIKELY(record->offset >= vi_segment_size(home))) {
+        item.owner = vi_member_record(home, record, copy);
+        item.record = copy;
+    }
+    if (item.owner != NULL && record->kind < VI_KINDS) {
+        item.handler = item.owner->kinds[record->kind].handler;
+        item.context = item.owner->kinds[record->kind].context;
+    }
+    return item;
 }
 
 static inline bool vi_next_item(struct vi_segment *home, struct vi_walk *walk, struct vi_item *item)
 {
-    item->record = vi_walk_next(walk);
-    if (item->record == NULL)
+    if (vi_walk_next(walk) == NULL)
         return false;
-    vi_item_resolve(home, item, &walk->record);
+    *item = vi_item_of(home, &walk->record, &walk->record);
     return true;
+}
+
+/* Calls `visit` for every item, oldest first. */
+typedef void vi_visit_fn(void *arg, const struct vi_item *item);
+void vi_each_item(struct vi_segment *home, const struct vi_log *log, vi_visit_fn *visit, void *arg);
+
+/* The same for what is no undo image, and for the rest too if not all of that was kept.  Kept items are passed on where they are: a copy would
+ * have to wait for the stores that made them. */
+static inline void vi_each_effect(struct vi_segment *home, const struct vi_log *log,
+                                  vi_visit_fn *visit, void *arg)
+{
+    struct vi_record copy;
+    struct vi_item item;
+
+    if (!log->ours || log->effect_count > VI_EFFECTS_KEPT) {
+        vi_each_item(home, log, visit, arg);
+        return;
+    }
+    for (uint32_t i = 0; i < log->effect_count; i++) {
+        item = vi_item_of(home, &log->effects[i], &copy);
+        visit(arg, &item);
+    }
 }
 
 /* Commit's and recovery's shared parts, on a log whose transaction has `stamp`. */
 
-/* Flushes the stored words that items of some kinds change, and their data's `extents`. */
-void vi_flush_items(struct vi_segment *segment, struct vi_walk *walk, struct vi_pages *pages,
-                    uint32_t kinds, bool extents);
+/* A visitor that flushes the stored words that items of some kinds change, and their data. */
+struct vi_flush_item {
+    const struct vi_persist *persist;
+    struct vi_pages *pages;
+    uint32_t kinds;
+};
+void vi_flush_item(void *arg, const struct vi_item *item);
 /* Flushes what must be durable before the discard. */
-void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
-                      bool verify);
+void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages);
 /* Undoes newest first, durably, then discards: abort and recovery alike. */
-void vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
-                 bool verify);
+void vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages);
 /* Does what was deferred, durably, then discards. */
-void vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages, bool verify);
+void vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages);
 
 #endif

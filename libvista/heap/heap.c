@@ -148,10 +148,11 @@ size_t vi_heap_usable_size(struct vi_heap *heap, const struct vi_log *log, const
     return 0;
 }
 
+/* A record about a block. */
 static int append(const struct vi_heap *heap, struct vi_log *log, enum vi_kind kind,
-                  uint64_t offset, uint32_t length, const void *payload)
+                  uint64_t offset, uint64_t block)
 {
-    return vi_log_append(log, kind, (uintptr_t)heap->place.base + offset, length, payload);
+    return vi_log_append(log, kind, (uintptr_t)heap->place.base + offset, place_of(offset, block));
 }
 
 /* ---- Allocating -------------------------------------------------------- */
@@ -164,7 +165,7 @@ static uint64_t allocate(struct vi_heap *heap, struct vi_log *log, struct vi_mag
     const uint64_t block = magazine->block[magazine->count - 1];
     const uint64_t offset = vi_block_offset(block, class);
 
-    if (append(heap, log, VI_KIND_ALLOC, offset, place_of(offset, block), NULL) != 0)
+    if (append(heap, log, VI_KIND_ALLOC, offset, block) != 0)
         return VI_NONE;
     magazine->count--;
     vi_block_become(heap, block, VI_BLOCK_TAKEN(log->slot));
@@ -210,7 +211,8 @@ static void gather(struct vi_heap *heap, const struct vi_log *log)
     errno = 0;
 }
 
-void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size)
+/* When the magazine has none: a block's offset, or VI_NONE with errno and a message. */
+static uint64_t find_room(struct vi_heap *heap, struct vi_log *log, size_t size)
 {
     const uint64_t units = size / VI_UNIT + (size % VI_UNIT != 0 || size == 0);
     const bool small = size <= VI_SMALL_MAX;
@@ -228,15 +230,24 @@ void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size)
         if (offset == VI_NONE && errno == 0) /* pages may be had where no small span can */
             offset = allocate_large(heap, log, units);
     }
-    if (offset != VI_NONE)
-        return heap->place.base + offset;
-    if (errno == 0 && heap->damaged)
+    if (offset == VI_NONE && errno == 0 && heap->damaged)
         vi_fail(EBADMSG, "%s: damaged: the heap's descriptor of unit %llu makes no sense",
                 heap->place.path, (unsigned long long)heap->frontier);
-    else if (errno == 0)
+    else if (offset == VI_NONE && errno == 0)
         vi_fail(ENOMEM, "%s: no room for %zu bytes in its heap of %llu", heap->place.path, size,
                 (unsigned long long)(heap->units * VI_UNIT));
-    return NULL;
+    return offset;
+}
+
+void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size)
+{
+    const unsigned class = size <= VI_SMALL_MAX ? vi_class_of(size) : VI_LARGE; /* has none */
+    struct vi_magazine *magazine = &heap->cache[log->slot].magazine[class];
+    uint64_t offset = magazine->count != 0 ? allocate(heap, log, magazine, class) : VI_NONE;
+
+    if (VISTA_UNLIKELY(offset == VI_NONE))
+        offset = find_room(heap, log, size);
+    return offset != VI_NONE ? heap->place.base + offset : NULL;
 }
 
 /* ---- Freeing ----------------------------------------------------------- */
@@ -263,8 +274,8 @@ int vi_heap_free(struct vi_heap *heap, struct vi_log *log, const void *address)
         return refuse(heap, address, "the block is being freed already");
     if (state != VI_BLOCK_LIVE && state != VI_BLOCK_TAKEN(log->slot))
         return refuse(heap, address, "the block is free, or of another open transaction");
-    if (append(heap, log, state == VI_BLOCK_LIVE ? VI_KIND_FREE : VI_KIND_CANCEL, offset,
-               place_of(offset, block), NULL) != 0)
+    if (append(heap, log, state == VI_BLOCK_LIVE ? VI_KIND_FREE : VI_KIND_CANCEL, offset, block) !=
+        0)
         return -1;
     if (state == VI_BLOCK_LIVE)
         vi_block_become(heap, block, VI_BLOCK_FREEING);
@@ -287,5 +298,6 @@ int vi_heap_set_root(struct vi_heap *heap, struct vi_log *log, struct vi_root ro
 {
     const struct vi_root both[2] = {vi_heap_root(heap), root};
 
-    return append(heap, log, VI_KIND_ROOT, root.offset, 0, both);
+    return vi_log_append_with(log, VI_KIND_ROOT, (uintptr_t)heap->place.base + root.offset, 0,
+                              both);
 }

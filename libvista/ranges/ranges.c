@@ -295,60 +295,55 @@ static void stop(struct vi_ranges *home)
 }
 
 /* Compares the pages that the log has with what they are now. */
-static void compare(struct vi_tx *tx)
+static void compare(void *unused, const struct vi_item *item)
 {
-    struct vi_item item;
-    struct vi_walk walk;
-
-    vi_walk_begin(&walk, &tx->log, tx->log.cursor.stamp, false);
-    while (vi_next_item(tx->segment, &walk, &item))
-        if (item.owner->ranges != NULL && item.record->kind == VI_KIND_UNDO &&
-            item.record->length == VI_PAGE && item.record->offset % VI_PAGE == 0)
-            vi_undeclared_compare(&item.owner->ranges->check, item.record, item.owner->map.data);
+    (void)unused;
+    if (item->owner->ranges != NULL && item->record->kind == VI_KIND_UNDO &&
+        item->record->length == VI_PAGE && item->record->offset % VI_PAGE == 0)
+        vi_undeclared_compare(&item->owner->ranges->check, item->record, item->owner->map.data);
 }
 
-int vi_ranges_commit(struct vi_tx *tx)
+/* Of the transaction that is open. */
+static void each_item(struct vi_tx *tx, vi_visit_fn *visit)
+{
+    tx->log.stamp = tx->log.cursor.stamp;
+    vi_each_item(tx->segment, &tx->log, visit, NULL);
+}
+
+int vi_ranges_end(struct vi_tx *tx)
 {
     struct vi_ranges *home = tx->segment->ranges;
 
-    if (home != NULL) {
-        stop(home);
-        if (home->check.allowed != NULL)
-            compare(tx);
-        if (vi_undeclared_found(&home->check, EFAULT, tx->segment)) {
-            tx->no_restore = false; /* to abort is all that is left */
-            home->state = VI_RANGES_OPEN;
-            return -1;
-        }
-        protect_group(home);
+    stop(home);
+    if (home->check.allowed != NULL)
+        each_item(tx, compare);
+    if (vi_undeclared_found(&home->check, EFAULT, tx->segment)) {
+        tx->no_restore = false; /* to abort is all that is left */
+        home->state = VI_RANGES_OPEN;
+        return -1;
     }
+    protect_group(home);
     vi_tx_commit(tx);
-    if (home != NULL)
-        home->state = VI_RANGES_IDLE;
+    home->state = VI_RANGES_IDLE;
     return 0;
 }
 
 /* Opens the pages that explicit ranges are to be copied back to. */
-static void open_declared(struct vi_tx *tx)
+static void open_declared(void *unused, const struct vi_item *item)
 {
-    struct vi_item item;
-    struct vi_walk walk;
+    struct vi_ranges *r = item->owner->ranges;
+    const uint64_t end = item->record->offset + item->record->length;
 
-    vi_walk_begin(&walk, &tx->log, tx->log.cursor.stamp, false);
-    while (vi_next_item(tx->segment, &walk, &item)) {
-        struct vi_ranges *r = item.owner->ranges;
-        const uint64_t end = item.record->offset + item.record->length;
-
-        if (r == NULL || item.record->kind != VI_KIND_UNDO)
-            continue;
-        for (uint64_t page = item.record->offset / VI_PAGE; page * VI_PAGE < end; page++)
-            if (!vi_is_open(&r->protect, page)) {
-                if (vi_protect_set(&r->protect, page, 1, true) == 0)
-                    vi_protect_mark(&r->protect, page, page + 1);
-                else
-                    r->home->stuck |= vi_protect_set(&r->protect, 0, pages_of(r), true) == 0;
-            }
-    }
+    (void)unused;
+    if (r == NULL || item->record->kind != VI_KIND_UNDO)
+        return;
+    for (uint64_t page = item->record->offset / VI_PAGE; page * VI_PAGE < end; page++)
+        if (!vi_is_open(&r->protect, page)) {
+            if (vi_protect_set(&r->protect, page, 1, true) == 0)
+                vi_protect_mark(&r->protect, page, page + 1);
+            else
+                r->home->stuck |= vi_protect_set(&r->protect, 0, pages_of(r), true) == 0;
+        }
 }
 
 void vi_ranges_abort(struct vi_tx *tx)
@@ -357,7 +352,7 @@ void vi_ranges_abort(struct vi_tx *tx)
 
     if (home != NULL) {
         stop(home);
-        open_declared(tx);
+        each_item(tx, open_declared);
     }
     vi_tx_abort(tx);
     if (home != NULL) {

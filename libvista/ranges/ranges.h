@@ -77,7 +77,14 @@ void vi_ranges_resize(struct vi_segment *segment);
  * is home. */
 struct vi_tx *vi_ranges_begin(struct vi_segment *segment, unsigned mode);
 /* -1 with EFAULT: it is still open, for it has stored to what was not declared. */
-int vi_ranges_commit(struct vi_tx *tx);
+int vi_ranges_end(struct vi_tx *tx);
+static inline int vi_ranges_commit(struct vi_tx *tx)
+{
+    if (tx->segment->ranges != NULL)
+        return vi_ranges_end(tx);
+    vi_tx_commit(tx);
+    return 0;
+}
 void vi_ranges_abort(struct vi_tx *tx);
 
 /*
