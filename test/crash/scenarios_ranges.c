@@ -258,16 +258,17 @@ static size_t size_of_header(void)
     return (run.class == VISTA_CLASS_KILL ? 3 : 4) * sizeof(uint64_t);
 }
 
-/* A record of 8 bytes as the library would write it at `at` of a slot's log. */
+/* A record of the 8 bytes at `place` as the library would write it at `at` of a slot's log. */
 #define FORGED 40
 
-static void forge(unsigned char *forged, const struct vi_log *log, uint64_t stamp, uintptr_t at)
+static void forge(unsigned char *forged, const struct vi_log *log, uint64_t stamp, uintptr_t at,
+                  size_t place)
 {
-    const uint64_t item[3] = {VISTA_SHORT | 8, log->logs->mapped + 4096, 0xeeeeeeeeeeeeeeee};
-    const uint64_t place[4] = {log->slot, at - (uintptr_t)log->logs->meta, stamp, sizeof item};
+    const uint64_t item[3] = {VISTA_SHORT | 8, log->logs->mapped + place, 0xeeeeeeeeeeeeeeee};
+    const uint64_t where[4] = {log->slot, at - (uintptr_t)log->logs->meta, stamp, sizeof item};
     const uint64_t check =
         (uint64_t)sizeof item << 32 |
-        vi_crc32c(vi_crc32c(log->logs->seed, place, sizeof place), item, sizeof item);
+        vi_crc32c(vi_crc32c(log->logs->seed, where, sizeof where), item, sizeof item);
 
     memset(forged, 0, FORGED);
     memcpy(forged, &stamp, sizeof stamp);
@@ -277,39 +278,68 @@ static void forge(unsigned char *forged, const struct vi_log *log, uint64_t stam
 }
 
 /*
- * The payload of one transaction holds what would be sound records of the next, at
- * each place where recovery may look for one.
+ * The payload of one transaction, `LIKE` bytes at `place`, holds what would be sound records of
+ * the next, at each place where recovery may look for one after a record with `length` of
+ * payload.
  */
+#define LIKE ((size_t)1768)
+
+static void forge_next(size_t place, size_t length)
+{
+    const bool on_line = run.class != VISTA_CLASS_KILL && maybe(60);
+    unsigned char bytes[768] = {0}, zeros[LIKE - sizeof bytes] = {0};
+    const struct vi_log *log;
+    uintptr_t record;
+
+    begin(0);
+    log = &((const struct vi_tx *)run.tx[0])->log;
+    record = log->cursor.next;
+    for (size_t behind = on_line ? 64 : size_of_header() + length; behind + FORGED <= sizeof bytes;
+         behind += 64)
+        forge(bytes + behind - size_of_header(), log, *log->cursor.word + 2 * VISTA_STAMP_STEP,
+              record + behind, place);
+    declare(0, place, LIKE);
+    store_bytes(place, zeros, sizeof zeros); /* so that what is logged leaves lines alike */
+    store_bytes(place + sizeof zeros, bytes, sizeof bytes);
+    commit(0);
+    begin(0);
+    declare(0, place + sizeof zeros, sizeof bytes); /* now they are payload */
+    store(place + sizeof zeros, 8);
+    commit(0);
+}
+
 static void payload_like_record(void)
 {
     fresh_segment(FLAT, SMALL);
     explore();
     for (int i = 0; i < 3; i++) {
-        const bool on_line = run.class != VISTA_CLASS_KILL && maybe(60);
         const size_t length = 8 * pick(1, 8);
-        unsigned char bytes[768] = {0}, zeros[1000] = {0};
-        const struct vi_log *log;
-        uintptr_t record;
 
-        begin(0);
-        log = &((const struct vi_tx *)run.tx[0])->log;
-        record = log->cursor.next;
-        for (size_t behind = on_line ? 64 : size_of_header() + length;
-             behind + FORGED <= sizeof bytes; behind += 64)
-            forge(bytes + behind - size_of_header(), log, *log->cursor.word + 2 * VISTA_STAMP_STEP,
-                  record + behind);
-        declare(0, 0, 1000 + sizeof bytes);
-        store_bytes(0, zeros, sizeof zeros); /* so that what is logged leaves lines alike */
-        store_bytes(1000, bytes, sizeof bytes);
-        commit(0);
-        begin(0);
-        declare(0, 1000, sizeof bytes); /* now they are payload */
-        store(1000, 8);
-        commit(0);
+        forge_next(4096, length);
         begin(0); /* and its stamp is what they have */
         change(0, 100 * pick(0, 9), length);
         if (maybe(50))
             change(0, pick(2000, 2500), pick(1, 30));
+        end(0);
+    }
+    leave_segment();
+}
+
+static void payload_like_block(void)
+{
+    size_t block;
+
+    fresh_segment(HEAP, (size_t)64 << 10);
+    begin(0);
+    block = allocate(0, LIKE);
+    commit(0);
+    explore();
+    for (int i = 0; i < 3; i++) {
+        forge_next(block, 0);
+        begin(0);
+        allocate_plain(0, pick(1, 64));
+        if (maybe(50))
+            allocate_plain(0, pick(1, 64));
         end(0);
     }
     leave_segment();
@@ -538,6 +568,7 @@ const struct scenario range_scenarios[] = {
     {"sparse", sparse, "a flat segment whose disk blocks come with use", false},
     {"payload-like-record", payload_like_record, "old payload that looks like the next record",
      false},
+    {"payload-like-block", payload_like_block, "the same behind the record of a block", false},
     {"two-open", two_open, "two transactions open on two threads", false},
     {"three-open", three_open, "three transactions open on three threads", false},
     {"two-handles", two_handles, "two transactions open on one thread", false},
