@@ -216,7 +216,7 @@ START_TEST(shrink_keeps_blocks)
         SOME(blocks[i]);
         memset(blocks[i], (int)i, size);
     }
-    FAILS(vista_resize(segment, MIB), EBUSY, "1 transactions are open");
+    FAILS(vista_resize(segment, MIB), EBUSY, "transactions are open: 1");
     OK(vista_end_transaction(tx, 0));
     FAILS(vista_resize(segment, MIB), EBUSY, "there is a block at");
     ck_assert_uint_eq(vista_size(segment), MAX);

@@ -260,7 +260,7 @@ int vista_unmap(vista_segment *handle)
     if (open != 0 && home->ranges != NULL && vi_undeclared_found(&home->ranges->check, EBUSY, home))
         return -1;
     if (open != 0)
-        return vi_fail(EBUSY, "%s: %llu transactions are open", segment->path,
+        return vi_fail(EBUSY, "%s: transactions are open: %llu", segment->path,
                        (unsigned long long)open);
     if (segment->members != NULL) { /* their log stays */
         segment->grows = false;
@@ -326,7 +326,7 @@ static int resize(struct vi_segment *segment, uint64_t size)
     const bool watched = segment->heap == NULL && segment->ranges != NULL;
 
     if (open != 0 && (size < old || (size > old && watched)))
-        return vi_fail(EBUSY, "%s: cannot %s while %llu transactions are open", segment->path,
+        return vi_fail(EBUSY, "%s: cannot %s while transactions are open: %llu", segment->path,
                        size < old ? "shrink" : "grow", (unsigned long long)open);
     if ((size < old ? shrink(segment, size) : size > old ? vi_segment_grow(segment, size) : 0) != 0)
         return -1;
