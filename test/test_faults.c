@@ -556,7 +556,7 @@ START_TEST(thread_exits_in_a_transaction)
         pthread_join(thread, NULL);
         OK(vista_info(f.segment, &info));
         ck_assert_uint_eq(info.open_transactions, 1);
-        FAILS(vista_unmap(f.segment), EBUSY, "1 transactions");
+        FAILS(vista_unmap(f.segment), EBUSY, "transactions are open: 1");
         if (round % 2 == 0)
             OK(vista_abort_transaction(f.tx[0]));
         else
