@@ -511,6 +511,8 @@ struct vista_tx {
     uint64_t *word;   /* the same as it is stored in the slot: the commit point */
     uintptr_t room;   /* what limit1 becomes when a transaction begins */
     uint64_t number;  /* the segment's, never used again */
+    uintptr_t low2;   /* low and high of another segment of the group; or of none */
+    uintptr_t high2;
 };
 #define VISTA_CLOSED 1u
 
@@ -605,6 +607,17 @@ static inline __attribute__((always_inline)) uint64_t *vista_put(uint64_t *item,
 #define VISTA_SHAPE(i) (count > (i) ? (uint64_t)length##i << (VISTA_SHAPE_BITS * (i)) : 0)
 #define VISTA_IS_IN(address) \
     VISTA_LIKELY((uintptr_t)(address) >= low && (uintptr_t)(address) <= high)
+/* `low` and `high` become those of the segment that has it. */
+#define VISTA_FIND(address) \
+    if (!VISTA_IS_IN(address)) { \
+        low = tx->low2; \
+        high = __atomic_load_n(&tx->high2, __ATOMIC_RELAXED); \
+        if (!VISTA_IS_IN(address)) { \
+            vista_turn(tx, address); \
+            low = tx->low; \
+            high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED); \
+        } \
+    }
 #define VISTA_INSIDE(i) (count <= (i) || VISTA_IS_IN(address##i))
 #define VISTA_PUT(i) \
     if (count > (i)) \
@@ -640,11 +653,7 @@ VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int 
             uintptr_t low = tx->low;
             uintptr_t high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED); /* resizing */
 
-            if (!VISTA_IS_IN(address0)) {
-                vista_turn(tx, address0);
-                low = tx->low;
-                high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED);
-            }
+            VISTA_FIND(address0)
             if (VISTA_LIKELY(next + beyond <= tx->limit1) && VISTA_ALL(VISTA_INSIDE, &&)) {
                 uint64_t *const record = (uint64_t *)next, *item = record + 2;
 
@@ -676,11 +685,7 @@ VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length)
         uint64_t *const record = (uint64_t *)tx->next;
         uintptr_t low = tx->low, high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED);
 
-        if (!VISTA_IS_IN(address)) {
-            vista_turn(tx, address);
-            low = tx->low;
-            high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED);
-        }
+        VISTA_FIND(address)
         if (VISTA_IS_IN(address) && VISTA_LIKELY(tx->next <= tx->limit1)) {
             uint64_t *const end = vista_put(record + 2, address, length, 1);
 

@@ -3,7 +3,7 @@
  * What a transaction costs, counted and not timed.
  *
  * Kill-safe: instructions, by single steps of a warm loop; none of them a system
- * call, locked, a fence or a flush.  Cache-line class: fences and flushed lines, by
+ * call, locked, a fence or a flush; between two segments few more than within one.  Cache-line class: fences and flushed lines, by
  * operations put in the place of libpmem's, which also keep what a power failure
  * would leave: at the end of a call that must be all that was stored.
  */
@@ -166,6 +166,32 @@ static __attribute__((noinline)) void malloc_and_abort(void)
     vista_abort_transaction(tx);
 }
 
+/* From one account to another, which may be in another segment. */
+static bool apart;
+static uint64_t *from, *to;
+
+static void open_accounts(void)
+{
+    const struct vista_map_options options = {.log = segment};
+
+    from = &bank->rows;
+    to = (void *)&bank->branch;
+    if (apart)
+        to = vista_root(vista_map(test_path("other"), MIB, VISTA_CREATE, &options), 8);
+    SOME(to);
+}
+
+static __attribute__((noinline)) void transfer(void)
+{
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+
+    vista_set_range(tx, from, 8);
+    vista_set_range(tx, to, 8);
+    *from -= 1;
+    *to += 1;
+    vista_end_transaction(tx, 0);
+}
+
 /* ---- Instructions ------------------------------------------------------ */
 
 #define WARM 1000
@@ -182,6 +208,7 @@ static void run_counted(void *argument)
 {
     (void)argument;
     open_bank(VISTA_CLASS_KILL);
+    open_accounts();
     for (int i = 0; i < WARM; i++)
         counted();
     test_stop();
@@ -289,6 +316,13 @@ START_TEST(instructions)
     ck_assert_uint_le(one, 100);
     ck_assert_uint_le(five, 350);
     ck_assert_uint_le(together, 210);
+    one = count(transfer) - loop;
+    apart = true;
+    two = count(transfer) - loop;
+    apart = false;
+    printf("instructions: a transfer within a segment %llu, between two %llu\n",
+           (unsigned long long)one, (unsigned long long)two);
+    ck_assert_uint_le(10 * two, 13 * one);
     one = count(malloc_and_free) - loop;
     two = count(malloc_and_abort) - loop;
     printf("instructions: a block allocated and one freed %llu, allocations aborted %llu\n",

@@ -51,8 +51,8 @@ void vi_tx_face(struct vi_tx *tx, const struct vi_segment *segment)
 {
     const uintptr_t low = (uintptr_t)segment->map.data;
 
-    tx->other_low = UINTPTR_MAX; /* no address is there */
-    tx->other_high = 0;
+    tx->log.cursor.low2 = UINTPTR_MAX; /* no address is there */
+    __atomic_store_n(&tx->log.cursor.high2, 0, __ATOMIC_RELAXED);
     tx->log.cursor.low = low;
     __atomic_store_n(&tx->log.cursor.high, low + vi_segment_size(segment) - VISTA_INLINE_LENGTH,
                      __ATOMIC_RELAXED);
@@ -307,27 +307,22 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
     return 0;
 }
 
-/* Mostly back to the segment before: so that a transfer between two costs little more
+/* The segment before is remembered: so that a transfer between two costs little more
  * than one within. */
 void vista_turn(vista_tx *handle, const void *address)
 {
     struct vi_tx *tx = of_handle(handle);
-    const uintptr_t low = handle->low, high = handle->high, at = (uintptr_t)address;
+    const uintptr_t low = handle->low, high = handle->high;
+    const struct vi_segment *owner;
 
-    if (at >= tx->other_low && at <= tx->other_high) {
-        handle->low = tx->other_low;
-        __atomic_store_n(&handle->high, tx->other_high, __ATOMIC_RELAXED);
-    } else if (vi_tx_is_open(tx) && tx->segment->members != NULL) {
-        const struct vi_segment *owner = vi_group_find(tx->segment, address);
-
-        if (owner == NULL || is_gated(owner))
-            return;
-        vi_tx_face(tx, owner);
-    } else {
+    if (!vi_tx_is_open(tx) || tx->segment->members == NULL)
         return;
-    }
-    tx->other_low = low;
-    tx->other_high = high;
+    owner = vi_group_find(tx->segment, address);
+    if (owner == NULL || is_gated(owner))
+        return;
+    vi_tx_face(tx, owner);
+    handle->low2 = low;
+    __atomic_store_n(&handle->high2, high, __ATOMIC_RELAXED);
 }
 
 /* ---- Ending ------------------------------------------------------------ */

@@ -15,8 +15,6 @@
 struct vi_tx {
     struct vi_log log; /* first: begins with the public prefix */
     struct vi_segment *segment;
-    uintptr_t other_low; /* what cursor.low and .high were before, of another segment */
-    uintptr_t other_high;
     bool no_restore;
     bool cached; /* in some thread's cache */
     struct vi_pages pages;
