@@ -290,10 +290,12 @@ int vista_flush(vista_segment *segment);
  * - vista_set_range still logs the bytes declared, at once, and leaves the page as it
  *   is.  The heap's calls open what they store to themselves.
  * - Log space for auto_pages pages, by default for all, is reserved by vista_map:
- *   ENOSPC comes there, and never from a store.  (In a VISTA_NO_HEAP | VISTA_SPARSE segment
- *   the disk blocks of the data itself are allocated by the store.)  Segments that share a
- *   log add up what each has; home's log has room for an eighth more than its max_size,
- *   and 64 MiB, so that a member larger than that needs an auto_pages.
+ *   ENOSPC comes there, and never from a store.  Segments that share a log add up what each
+ *   has; home's log has room for an eighth more than its max_size, and 64 MiB, so that a
+ *   member larger than that needs an auto_pages.
+ * - In a VISTA_NO_HEAP | VISTA_SPARSE segment the first store to each 2 MiB allocates their
+ *   disk blocks; on a full disk it is refused as one past auto_pages is, see below.
+ *   vista_open_pages allocates them before, and says so if it cannot.
  * - By default a segment that grows may touch its new pages, too.  Log space for these is
  *   reserved by the next transaction's begin.  In a transaction during which a heap grows the
  *   new pages need none: what the heap has there is new, and when that is rolled back
@@ -322,7 +324,8 @@ int vista_flush(vista_segment *segment);
  * opens them to stores: the program's, and the kernel's for a system call.  On a
  * segment without automatic ranges it is vista_set_range of these pages.
  * Errors: EINVAL the bytes are not wholly inside the segment's data; ENOSPC they are
- * more pages than are left of auto_pages, and then none is opened; ENOMEM.
+ * more pages than are left of auto_pages, and then none is opened, or the disk is full;
+ * ENOMEM.
  */
 int vista_open_pages(vista_tx *tx, void *address, size_t length);
 

@@ -96,7 +96,7 @@ WRAP(ssize_t, pread, CALL_READ, EIO, -1, (int fd, void *to, size_t size, off_t o
 WRAP(int, pthread_setspecific, CALL_THREAD, ENOMEM, error, (pthread_key_t key, const void *value),
      (key, value))
 
-#define DISK_SIZE ((off_t)64 << 20) /* no call gets more, so that memory suffices */
+int64_t disk_room = INT64_MAX;
 
 int __real_posix_fallocate(int fd, off_t offset, off_t length);
 int __wrap_posix_fallocate(int fd, off_t offset, off_t length)
@@ -105,7 +105,7 @@ int __wrap_posix_fallocate(int fd, off_t offset, off_t length)
 
     if (error != 0)
         return error;
-    return length > DISK_SIZE ? ENOSPC : __real_posix_fallocate(fd, offset, length);
+    return length > disk_room ? ENOSPC : __real_posix_fallocate(fd, offset, length);
 }
 
 bool boot_id_refused;

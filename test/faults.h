@@ -33,6 +33,9 @@ unsigned fault_hits(void);  /* calls made to fail since fault_set or */
 void fault_reset(void);     /* this */
 unsigned fault_calls(void); /* calls of those kinds since fault_set */
 
+/* No call is given more of the disk than this, of which there is no end at first. */
+extern int64_t disk_room;
+
 /* It could not be told whether the machine has restarted: files may be torn. */
 extern bool boot_id_refused;
 

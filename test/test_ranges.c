@@ -8,8 +8,10 @@
  * after; commit, abort, death; several threads; the heap's own stores; pages past
  * auto_pages; stores outside a transaction; system calls; the program's signal
  * handlers of every kind, before and after the library's, on alternate stacks and
- * interrupted by others; more scattered pages than the kernel has mappings for.
+ * interrupted by others; more scattered pages than the kernel has mappings for; disk
+ * blocks that come with the store, on a disk that is full and in a file cut short.
  */
+#include "faults.h"
 #include "support.h"
 
 #include <fcntl.h>
@@ -27,6 +29,7 @@
 #define PAGES ((size_t)256)
 #define SIZE (PAGES * PAGE)
 #define FLAT VISTA_NO_HEAP
+#define HUGE ((size_t)2 << 20)
 
 static const struct way {
     bool disk;
@@ -955,6 +958,18 @@ static uint64_t read_number(const char *file)
     return number;
 }
 
+/* All up to there is opened together, so it must have its disk blocks: by 2 MiB. */
+static void open_far_away(size_t page, size_t far)
+{
+    const uint64_t touched = info().pages_touched;
+
+    fault_set(CALL_FALLOCATE, UINT32_MAX, 0, 0); /* to count them */
+    base[far * PAGE] = 0;
+    ck_assert_uint_gt(info().pages_touched, touched + far - page - HUGE / PAGE);
+    ck_assert_uint_ge(fault_calls(), (far - page) / (HUGE / PAGE));
+    fault_clear();
+}
+
 /* Every other page of so many that each would be a mapping more than there can be. */
 START_TEST(more_pages_than_mappings)
 {
@@ -976,8 +991,11 @@ START_TEST(more_pages_than_mappings)
     for (int commit = 0; commit < 2; commit++) {
         vista_tx *tx = begin();
 
-        for (size_t page = 0; page < pages; page += 2)
+        for (size_t page = 0; page < pages; page += 2) {
+            if (commit == 0 && page == (most + 1000) / 2 * 2)
+                open_far_away(page, page + 3 * HUGE / PAGE);
             base[page * PAGE + 9] = 1;
+        }
         ck_assert_uint_ge(info().pages_touched, pages / 2);
         ck_assert_uint_lt(info().pages_touched, pages);
         if (commit)
@@ -1054,6 +1072,78 @@ START_TEST(sparse)
     end(tx);
     expect_model();
     close_it();
+}
+END_TEST
+
+static void open_sparse(int way, unsigned watch)
+{
+    path = way % 2 ? test_disk_path("full") : test_path("full");
+    segment = vista_map(path, SIZE, VISTA_CREATE | FLAT | VISTA_SPARSE | watch, NULL);
+    SOME(segment);
+    base = vista_base(segment);
+}
+
+/* It is told before or at the store; a call that was interrupted is made again. */
+START_TEST(sparse_on_a_full_disk)
+{
+    vista_tx *tx;
+
+    install(jump, SA_NODEFER);
+    open_sparse(_i, VISTA_AUTO_RANGE);
+    tx = begin();
+    fault_set(CALL_FALLOCATE, 0, UINT32_MAX, 0);
+    FAILS(vista_open_pages(tx, (void *)(base + PAGE), 1), ENOSPC, path);
+    REFUSED(base + PAGE, "on the disk");
+    FAILS(vista_set_range(tx, (void *)(base + PAGE), 8), ENOSPC, path);
+    fault_set(CALL_FALLOCATE, 0, 3, EINTR);
+    base[PAGE] = 1;
+    ck_assert_uint_eq(fault_hits(), 3);
+    end(tx);
+    tx = begin();
+    base[PAGE] = 2;
+    fault_clear();
+    OK(vista_abort_transaction(tx));
+    ck_assert_uint_eq(base[PAGE], 1);
+    close_it();
+}
+END_TEST
+
+/* What could not be opened has not become declared. */
+START_TEST(checked_on_a_full_disk)
+{
+    vista_tx *tx;
+
+    open_sparse(_i, VISTA_CHECK_RANGES);
+    tx = begin();
+    fault_set(CALL_FALLOCATE, 0, UINT32_MAX, 0);
+    FAILS(vista_open_pages(tx, (void *)base, 2 * PAGE), ENOSPC, path);
+    fault_clear();
+    base[PAGE] = 1;
+    FAILS(vista_end_transaction(tx, 0), EFAULT, "offset 4096");
+    OK(vista_abort_transaction(tx));
+    ck_assert_uint_eq(base[PAGE], 0);
+    close_it();
+}
+END_TEST
+
+/* A store does not make longer what someone has cut off. */
+START_TEST(sparse_and_truncated)
+{
+    struct stat st;
+    vista_tx *tx;
+    off_t cut;
+
+    install(jump, SA_NODEFER);
+    open_sparse(_i, VISTA_AUTO_RANGE);
+    cut = (off_t)(info().data_offset + SIZE / 2);
+    tx = begin();
+    OK(truncate(path, cut));
+    REFUSED(base + SIZE - 1, "truncated");
+    FAILS(vista_open_pages(tx, (void *)(base + SIZE - 1), 1), EBADMSG, path);
+    OK(vista_abort_transaction(tx));
+    OK(stat(path, &st));
+    ck_assert_int_eq(st.st_size, cut);
+    FAILS(vista_unmap(segment), EBADMSG, "truncated");
 }
 END_TEST
 
@@ -1176,6 +1266,9 @@ static Suite *suite(void)
     tcase_add_test(tests, more_pages_than_mappings);
     tcase_add_test(tests, no_room_for_the_log);
     tcase_add_loop_test(tests, sparse, 0, WAYS);
+    tcase_add_loop_test(tests, sparse_on_a_full_disk, 0, 2);
+    tcase_add_loop_test(tests, checked_on_a_full_disk, 0, 2);
+    tcase_add_loop_test(tests, sparse_and_truncated, 0, 2);
     tests = test_case(suite, "cost", 120);
     tcase_add_loop_test(tests, cost, 0, 2);
     return suite;

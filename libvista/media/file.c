@@ -154,18 +154,31 @@ int vi_file_check(const struct vi_file *file, uint64_t size)
     return 0;
 }
 
-int vi_file_allocate(const struct vi_file *file, uint64_t offset, uint64_t length)
+int vi_file_back(const struct vi_file *file, uint64_t offset, uint64_t length)
 {
+    struct stat st;
     int error;
 
-    if (vi_file_check(file, offset + length) != 0 && errno != ENOENT)
-        return -1;
+    if (fstat(file->fd, &st) != 0)
+        return errno;
+    if ((uint64_t)st.st_size < offset + length)
+        return EBADMSG;
     do
         error = posix_fallocate(file->fd, (off_t)offset, (off_t)length);
     while (error == EINTR);
-    return error == 0 ? 0
-                      : vi_fail_system(error, "%s: cannot allocate %llu bytes on the disk",
-                                       file->path, (unsigned long long)length);
+    return error;
+}
+
+int vi_file_allocate(const struct vi_file *file, uint64_t offset, uint64_t length)
+{
+    const int error = vi_file_back(file, offset, length);
+
+    if (error == 0)
+        return 0;
+    if (error == EBADMSG && vi_file_check(file, offset + length) != 0)
+        return -1;
+    return vi_fail_system(error, "%s: cannot allocate %llu bytes on the disk", file->path,
+                          (unsigned long long)length);
 }
 
 void vi_file_punch(const struct vi_file *file, uint64_t offset, uint64_t length)

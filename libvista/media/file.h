@@ -42,6 +42,9 @@ int vi_file_check(const struct vi_file *file, uint64_t size);
  * reaches, EBADMSG beyond. */
 int vi_file_allocate(const struct vi_file *file, uint64_t offset, uint64_t length);
 
+/* The same without a message, for signal handlers: 0, or an errno. */
+int vi_file_back(const struct vi_file *file, uint64_t offset, uint64_t length);
+
 /* Gives disk blocks back where the file system can; the bytes then read as zero. */
 void vi_file_punch(const struct vi_file *file, uint64_t offset, uint64_t length);
 

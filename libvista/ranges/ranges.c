@@ -5,7 +5,6 @@
 #include "ranges/ranges.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -70,8 +69,8 @@ static int back(struct vi_segment *segment, uint64_t page, uint64_t end)
 
         if (__atomic_load_n(&segment->backed[group / 64], __ATOMIC_ACQUIRE) & bit)
             continue;
-        error = posix_fallocate(segment->file.fd, (off_t)(segment->superblock.data_offset + at),
-                                (off_t)(left < VI_HUGE_PAGE ? left : VI_HUGE_PAGE));
+        error = vi_file_back(&segment->file, segment->superblock.data_offset + at,
+                             left < VI_HUGE_PAGE ? left : VI_HUGE_PAGE);
         if (error == 0)
             __atomic_fetch_or(&segment->backed[group / 64], bit, __ATOMIC_RELEASE);
     }
@@ -117,8 +116,8 @@ static int open_pages(struct vi_ranges *r, uint64_t page, uint64_t end)
         if (errno != ENOMEM)
             return -1;
         vi_protect_widen(&r->protect, pages_of(r), &low, &high);
-        if (log_pages(r, low, page) != 0 || log_pages(r, end, high) != 0 ||
-            vi_protect_set(&r->protect, low, high - low, true) != 0)
+        if (back(r->segment, low, high) != 0 || log_pages(r, low, page) != 0 ||
+            log_pages(r, end, high) != 0 || vi_protect_set(&r->protect, low, high - low, true) != 0)
             return -1;
     }
     vi_protect_mark(&r->protect, low, high);
@@ -164,9 +163,10 @@ bool vi_ranges_fault(struct vi_ranges *r, struct vi_note store)
             (uint64_t)st.st_size <= r->segment->superblock.data_offset + page * VI_PAGE)
             why = "is behind the end of the file";
     } else if (open_pages(r, page, page + 1) != 0) {
-        why = errno == ENOSPC ? "cannot be stored to: no room for one more of auto_pages, or on "
-                                "the disk"
-                              : "cannot be stored to: the kernel does not open the page";
+        why = errno == ENOSPC || errno == EDQUOT
+                  ? "cannot be stored to: no room for one more of auto_pages, or on the disk"
+              : errno == EBADMSG ? "cannot be stored to: someone has truncated the file"
+                                 : "cannot be stored to: the kernel does not open the page";
     }
     if (why == NULL)
         vi_undeclared_store(&r->check, store.address - r->base, store);
@@ -196,10 +196,8 @@ int vi_ranges_allow(struct vi_tx *tx, const void *address, size_t length, size_t
     r = home != NULL && length != 0 ? vi_group_find(tx->segment, address)->ranges : NULL;
     if (r == NULL)
         return 0;
-    if (r->check.allowed != NULL) {
-        vi_undeclared_allow(&r->check, (uintptr_t)address - r->base, length);
+    if (r->check.allowed != NULL)
         stored = length;
-    }
     page = ((uintptr_t)address - r->base) / VI_PAGE;
     end = stored != 0 ? ((uintptr_t)address - r->base + stored - 1) / VI_PAGE + 1 : page;
     lock(r, &before);
@@ -213,6 +211,8 @@ int vi_ranges_allow(struct vi_tx *tx, const void *address, size_t length, size_t
             result = open_pages(r, page, run);
     }
     unlock(r, &before);
+    if (result == 0 && r->check.allowed != NULL)
+        vi_undeclared_allow(&r->check, (uintptr_t)address - r->base, length);
     if (result != 0)
         vi_fail_system(errno, "%s: %llu pages are to be opened, %llu are left of auto_pages",
                        r->segment->path, (unsigned long long)closed,

@@ -70,7 +70,8 @@ const char *file_path;
 
 void file_open(void)
 {
-    vi_watched = false; /* ranges may be anywhere, heaps full to the last byte */
+    vi_watched = false;   /* ranges may be anywhere, heaps full to the last byte */
+    disk_room = 64 << 20; /* files are in memory */
     for (int i = 0; i < FILES; i++) {
         const int fd = memfd_create("segment", MFD_CLOEXEC);
 
