@@ -103,6 +103,8 @@ int __wrap_posix_fallocate(int fd, off_t offset, off_t length)
 {
     const int error = refuse(CALL_FALLOCATE, ENOSPC);
 
+    if (error == EINTR) /* it is to be made again: no reason to fail */
+        fault.hits--;
     if (error != 0)
         return error;
     return length > disk_room ? ENOSPC : __real_posix_fallocate(fd, offset, length);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * fuzz_calls: the model in plain memory (calls_model.c), the mapping of segments
- * (calls_mapping.c), transactions with their ranges (calls_transactions.c) and the heap's
- * calls (calls_heap.c).
+ * (calls_mapping.c), transactions with their ranges (calls_transactions.c), stores
+ * (calls_stores.c) and the heap's calls (calls_heap.c).
  *
  * The model holds each byte that a program may rely on, whose it is (a block, a range
  * that an open transaction has declared or stored to) and what it was before; so it knows
@@ -29,7 +29,7 @@ struct seg {
     struct seg *log;            /* whose log it uses, or did when it was last mapped */
     unsigned char *base, *home; /* where it is, and where it was made */
     size_t size;
-    bool flat, read_only, grows;
+    bool flat, sparse, read_only, grows;
     bool cramped;   /* address space to grow in may have been refused */
     unsigned watch; /* VISTA_AUTO_RANGE, VISTA_CHECK_RANGES or 0 */
     unsigned class;
@@ -91,8 +91,7 @@ void compare(const char *when);
 /* What a range was, and that it is `act`'s now. */
 void own(int act, struct seg *s, size_t at, size_t length);
 
-/* Stores to the segment and to the model. */
-void store(struct seg *s, size_t at, size_t length);
+/* What is there is not to be known, and no one's. */
 void unknown(struct seg *s, size_t at, size_t length);
 
 /* What an act's end does to the model. */
@@ -156,8 +155,24 @@ void store_undeclared(struct input *input, int act, struct seg *s);
 void open_pages(struct input *input, int act, struct seg *s);
 size_t some_length(struct input *input);
 
-/* Automatic ranges have pages left for a store here: it would kill us else. */
-bool may_store(const struct seg *s, size_t at, size_t length);
+/* ---- Stores ------------------------------------------------------------ */
+
+/* The program's handlers, which pass on to the library what may be its: with
+ * VISTA_HOST_FAULTS, and where the library's handlers were there first. */
+void take_signals(void);
+
+/* Stores to the segment, as far as it lets it, and to the model. */
+void store(struct seg *s, size_t at, size_t length);
+
+/* The two parts of it; the first returns how many bytes there are for the second. */
+size_t try_store(const struct seg *s, size_t at, size_t length);
+void stored(struct seg *s, size_t at, size_t length);
+
+/* Automatic ranges have so many pages left, if each byte's page is closed. */
+bool has_room(const struct seg *s, size_t at, size_t length);
+
+/* No byte of a segment that is watched, or mapped read-only. */
+void store_outside(struct input *input, struct seg *s);
 
 /* ---- The heap ---------------------------------------------------------- */
 

@@ -35,8 +35,7 @@ void allocate(struct input *input, int act, struct seg *in, bool zeroed)
         memset(s->now + (block - s->base), 0, size);
         memset(s->known + (block - s->base), 0xff, size);
     }
-    if (may_store(s, (size_t)(block - s->base), size))
-        store(s, (size_t)(block - s->base) + size / 2, size - size / 2);
+    store(s, (size_t)(block - s->base) + size / 2, size - size / 2);
 }
 
 /* Others' bytes in it. */

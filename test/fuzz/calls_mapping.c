@@ -147,6 +147,7 @@ static void made(struct seg *s, const struct how *how)
     s->made = true;
     s->home = s->base;
     s->flat = how->flags & VISTA_NO_HEAP;
+    s->sparse = how->flags & VISTA_SPARSE;
     s->root = s->root_size = 0;
     memset(s->owner, NO_ONE, sizeof s->owner);
     memset(s->now, 0, sizeof s->now);

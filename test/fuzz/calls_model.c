@@ -65,13 +65,6 @@ static void forget(struct undo *undo)
     *undo = (struct undo){0};
 }
 
-void store(struct seg *s, size_t at, size_t length)
-{
-    memset(s->base + at, next_byte, length);
-    memset(s->now + at, next_byte++, length);
-    memset(s->known + at, 0xff, length);
-}
-
 void unknown(struct seg *s, size_t at, size_t length)
 {
     memset(s->known + at, 0, length);

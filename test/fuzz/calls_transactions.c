@@ -159,24 +159,6 @@ static void range_refused(bool inside, const char *call)
     compare(call);
 }
 
-/* Pages of automatic ranges that are left: a store to one more would kill us. */
-static size_t room_for_stores(const struct seg *s)
-{
-    struct vista_info info;
-
-    if (s->watch != VISTA_AUTO_RANGE)
-        return SIZE_MAX;
-    if (s->handle == NULL)
-        return 0;
-    HOLDS(vista_info(s->handle, &info) == 0, "vista_info");
-    return info.pages_left;
-}
-
-bool may_store(const struct seg *s, size_t at, size_t length)
-{
-    return length > 0 && room_for_stores(s) >= (at + length - 1) / 4096 - at / 4096 + 1;
-}
-
 void set_range(struct input *input, int act, struct seg *s)
 {
     size_t length = some_length(input);
@@ -194,7 +176,7 @@ void set_range(struct input *input, int act, struct seg *s)
     if (!inside)
         return;
     declared(act, s, at, length);
-    if (length > 0 && take(input, 1) % 8 != 0 && may_store(s, at, length))
+    if (length > 0 && take(input, 1) % 8 != 0)
         store(s, at + length / 3, length - length / 3);
 }
 
@@ -230,40 +212,44 @@ void set_ranges(struct input *input, int act, unsigned which, bool across)
     for (int i = 0; i < count; i++)
         declared(act, in[i], ats[i], ranges[i].iov_len);
     for (int i = 0; i < count; i++)
-        if (may_store(in[i], ats[i], ranges[i].iov_len))
-            store(in[i], ats[i], ranges[i].iov_len);
+        store(in[i], ats[i], ranges[i].iov_len);
 }
 
-/* A byte becomes another that the transaction has not declared, nor allocated. */
-static bool is_news(int act, const struct seg *s, size_t at, size_t length)
+/* Where a byte becomes another, which the transaction has not declared, nor allocated. */
+static size_t first_news(int act, const struct seg *s, size_t at, size_t length)
 {
-    for (size_t i = at; i < at + length; i++)
-        if (s->owner[i] != act && s->base[i] != next_byte)
-            return true;
-    return false;
+    size_t i = 0;
+
+    while (i < length && (s->owner[at + i] == act || s->base[at + i] == next_byte))
+        i++;
+    return i;
 }
 
-static bool is_owned(int act, const struct seg *s, size_t at, size_t length)
+static size_t first_not_owned(int act, const struct seg *s, size_t at, size_t length)
 {
-    for (size_t i = at; i < at + length; i++)
-        if (s->owner[i] != act)
-            return false;
-    return true;
+    size_t i = 0;
+
+    while (i < length && s->owner[at + i] == act)
+        i++;
+    return i;
 }
 
 void store_undeclared(struct input *input, int act, struct seg *s)
 {
     struct act *a = &acts[act];
-    size_t length = some_length(input);
+    size_t length = some_length(input), news, not_owned;
     const size_t at = some_place(input, s, &length);
 
     if (s->watch == 0 || !is_inside(act, s, at, length) || length == 0 ||
-        !may_change(act, s, at, length) || a->undo_count == UNDOS || !may_store(s, at, length))
+        !may_change(act, s, at, length) || a->undo_count == UNDOS)
         return;
-    if (s->watch == VISTA_CHECK_RANGES && !is_owned(act, s, at, length) && a->stores != UNDECLARED)
-        a->stores = !a->opened && is_news(act, s, at, length) ? UNDECLARED : MAYBE;
+    news = first_news(act, s, at, length);
+    not_owned = first_not_owned(act, s, at, length);
+    length = try_store(s, at, length);
+    if (s->watch == VISTA_CHECK_RANGES && length > not_owned && a->stores != UNDECLARED)
+        a->stores = !a->opened && length > news ? UNDECLARED : MAYBE;
     own(act, s, at, length);
-    store(s, at, length);
+    stored(s, at, length);
 }
 
 /* Where a page is not open there is no signal, but EFAULT. */
@@ -294,7 +280,7 @@ void open_pages(struct input *input, int act, struct seg *s)
     if (vista_open_pages(acts[act].tx, s->base + at, length) != 0) {
         REFUSED("vista_open_pages", EINVAL, ENOSPC, ENOMEM, EIO);
         HOLDS((errno == EINVAL) == !inside, "whether the pages are of its data");
-        HOLDS(errno == EINVAL || fault_hits() != 0 || !may_store(s, at, length),
+        HOLDS(errno == EINVAL || fault_hits() != 0 || !has_room(s, at, length),
               "vista_open_pages failed for no reason");
         compare("vista_open_pages failed");
         return;

@@ -7,7 +7,6 @@
  * Input: what segment, how mapped | operations.
  */
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,28 +28,6 @@ void inject(struct input *input)
     const unsigned count = (unsigned)take(input, 1);
 
     fault_set(kinds, after, count < 128 ? 1 : count < 192 ? 3 : 1000, count % 8 == 0 ? EINTR : 0);
-}
-
-static struct sigaction before[2]; /* who had SIGSEGV and SIGBUS */
-
-static void on_fault(int signal, siginfo_t *info, void *context)
-{
-    if (vista_fault(info, context) == 0)
-        before[signal == SIGBUS].sa_sigaction(signal, info, context);
-}
-
-/* The program's handler, which passes on to the library what may be its: with
- * VISTA_HOST_FAULTS, and where the library's handlers were there first. */
-static void take_signals(void)
-{
-    const struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    struct sigaction now;
-
-    for (int i = 0; i < 2; i++) {
-        HOLDS(sigaction(i == 0 ? SIGSEGV : SIGBUS, &action, &now) == 0, "sigaction");
-        if (before[i].sa_sigaction == NULL)
-            before[i] = now;
-    }
 }
 
 /* ---- A second thread --------------------------------------------------- */
@@ -252,6 +229,9 @@ static void operation(struct input *input)
     case 53:
     case 54:
         second.on = !second.on;
+        break;
+    case 56:
+        store_outside(input, mapped_from(which));
         break;
     case 55:
         fault_clear(); /* as above */
