@@ -59,13 +59,15 @@ void bench_prefault(void *address, size_t length)
 }
 
 /* Thread i to the i-th last processor that this process may use: the first ones
- * serve more interrupts. */
+ * serve more interrupts.  Which these are is asked once: thread 0 comes first, and
+ * those that it starts begin where it is pinned. */
 void bench_pin(unsigned lane)
 {
-    cpu_set_t allowed, one;
+    static cpu_set_t allowed;
+    cpu_set_t one;
     unsigned skip = lane;
 
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+    if (CPU_COUNT(&allowed) == 0 && sched_getaffinity(0, sizeof allowed, &allowed) != 0)
         return;
     skip %= (unsigned)CPU_COUNT(&allowed);
     for (int cpu = CPU_SETSIZE - 1; cpu >= 0; cpu--) {

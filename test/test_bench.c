@@ -6,7 +6,9 @@
  * The files of killed runs are looked at by `vista-bench --verify`, which knows what
  * was acknowledged, and by vista_check.
  */
+#include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -150,6 +152,79 @@ START_TEST(test_wrong_options)
 }
 END_TEST
 
+/* The process of a run. */
+static pid_t start_run(const char *workload, const char *peer, const char *path,
+                       const char *const options[])
+{
+    const char *arguments[32] = {"vista-bench", workload, "--worker", "--peer", peer,
+                                 "--size",      "10M",    "--path",   path};
+    unsigned n = 9;
+    char program[PATH_MAX];
+    pid_t child;
+    int null;
+
+    while (*options != NULL)
+        arguments[n++] = *options++;
+    snprintf(program, sizeof program, "%s/bench/vista-bench", build_directory());
+    child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child > 0)
+        return child;
+    null = open("/dev/null", O_WRONLY);
+    dup2(null, STDOUT_FILENO);
+    dup2(null, STDERR_FILENO);
+    execv(program, (char *const *)(uintptr_t)arguments);
+    _exit(99);
+}
+
+/* ---- Threads ----------------------------------------------------------- */
+
+/* Whether two threads of a process are each bound to a processor, and not to one. */
+static bool threads_are_apart(pid_t process)
+{
+    char path[64];
+    cpu_set_t all, one;
+    unsigned threads = 0;
+    struct dirent *entry;
+    DIR *tasks;
+
+    snprintf(path, sizeof path, "/proc/%d/task", (int)process);
+    tasks = opendir(path);
+    CPU_ZERO(&all);
+    while (tasks != NULL && (entry = readdir(tasks)) != NULL) {
+        if (entry->d_name[0] == '.' ||
+            sched_getaffinity((pid_t)atoi(entry->d_name), sizeof one, &one) != 0 ||
+            CPU_COUNT(&one) != 1)
+            continue;
+        CPU_OR(&all, &all, &one);
+        threads++;
+    }
+    if (tasks != NULL)
+        closedir(tasks);
+    return threads == 2 && CPU_COUNT(&all) == 2;
+}
+
+START_TEST(test_threads_apart)
+{
+    const char *path = test_path("apart");
+    const char *const options[] = {"--seconds", "20", "--threads", "2", NULL};
+    cpu_set_t allowed;
+    bool apart = false;
+    pid_t child;
+
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2)
+        return; /* nowhere to go */
+    child = start_run("debit-credit", "plain", path, options);
+    for (int i = 0; i < 4000 && !apart; i++) {
+        test_sleep_us(5000);
+        apart = threads_are_apart(child);
+    }
+    kill(child, SIGKILL);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    ck_assert_msg(apart, "two threads were never on processors of their own");
+}
+END_TEST
+
 /* ---- Kills ------------------------------------------------------------- */
 
 /* The first thread's transactions so far, from the file of --acks. */
@@ -164,32 +239,15 @@ static uint64_t acknowledged(const char *acks)
     return count;
 }
 
-static pid_t start_run(const char *workload, const char *peer, const char *path, const char *acks)
-{
-    char program[PATH_MAX];
-    pid_t child;
-    int null;
-
-    snprintf(program, sizeof program, "%s/bench/vista-bench", build_directory());
-    child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child > 0)
-        return child;
-    null = open("/dev/null", O_WRONLY);
-    dup2(null, STDOUT_FILENO);
-    dup2(null, STDERR_FILENO);
-    execl(program, program, workload, "--worker", "--peer", peer, "--class", "kill", "--size",
-          "10M", "--seconds", "0.3", "--path", path, "--acks", acks, "--resume", (char *)NULL);
-    _exit(99);
-}
-
 /* A run that goes on with what is there, killed so many microseconds after its start or,
  * if it is to be `busy`, after its first transaction. */
 static void kill_run(const char *workload, const char *peer, const char *path, const char *acks,
                      bool busy, uint64_t microseconds)
 {
     const uint64_t before = acknowledged(acks);
-    const pid_t child = start_run(workload, peer, path, acks);
+    const char *const options[] = {"--class", "kill", "--seconds", "0.3",
+                                   "--acks",  acks,   "--resume",  NULL};
+    const pid_t child = start_run(workload, peer, path, options);
     int status;
 
     for (int i = 0; busy && i < 20000 && acknowledged(acks) == before; i++)
@@ -294,6 +352,7 @@ int main(void)
     tcase_add_test(runs, test_heap);
     tcase_add_test(runs, test_csv);
     tcase_add_test(runs, test_wrong_options);
+    tcase_add_test(runs, test_threads_apart);
     tcase_add_test(killed, test_killed_order_entry);
     tcase_add_test(killed, test_killed_order_entry_floor);
     tcase_add_test(killed, test_killed_debit_credit);
