@@ -168,6 +168,7 @@ int bench_compare_double(const void *a, const void *b);
 
 /* report.c */
 int bench_report(const struct table *table);
+const char *bench_sharing(const struct row *row); /* what threads share, in words */
 
 /* machine.c */
 const char *bench_processor(void);

@@ -230,67 +230,72 @@ int bench_heap(struct config *config)
     return finish(&table);
 }
 
-/* How a peer's rate grows from one thread to the most, beside that of plain stores. */
-static void print_scaling(const struct table *table, const struct row *row, bool plain)
+/* The same row on one thread, or that of plain stores on as many. */
+static const struct row *scaling_row(const struct table *table, const struct row *row,
+                                     unsigned threads, bool plain)
 {
-    static double plain_scaling;
-    double one = 0;
-
     for (unsigned i = 0; i < table->count; i++) {
         const struct row *other = &table->rows[i];
 
-        if (other->threads == 1 && other->shared == row->shared && other->class == row->class &&
-            strcmp(other->peer, row->peer) == 0)
-            one = other->median.rate;
+        if (other->threads == threads && other->shared == row->shared && !other->failed &&
+            strcmp(other->workload, row->workload) == 0 &&
+            (plain ? other->class == CLASS_NONE
+                   : other->class == row->class && strcmp(other->peer, row->peer) == 0))
+            return other;
     }
-    if (one == 0 || row->failed)
-        return;
-    if (plain)
-        plain_scaling = row->median.rate / one;
-    else if (plain_scaling != 0)
-        printf("%s, %s, %s branches: %u threads do %.2f times the work of one; plain stores %.2f; "
-               "ratio %.2f\n",
-               row->peer, bench_class_name(row->class), row->shared ? "shared" : "own",
-               row->threads, row->median.rate / one, plain_scaling,
-               row->median.rate / one / plain_scaling);
+    return NULL;
 }
 
-static void print_scalings(const struct table *table, unsigned most, bool shared)
+/* How a peer's rate grows from one thread to the most, beside that of plain stores. */
+static void print_scalings(const struct table *table, unsigned most)
 {
-    for (int plain = 1; plain >= 0; plain--) {
-        for (unsigned i = 0; i < table->count; i++) {
-            const struct row *row = &table->rows[i];
+    putchar('\n');
+    for (unsigned i = 0; i < table->count; i++) {
+        const struct row *row = &table->rows[i];
+        const struct row *one = scaling_row(table, row, 1, false);
+        const struct row *plain = scaling_row(table, row, most, true);
+        const struct row *plain_one = scaling_row(table, row, 1, true);
+        double scaling, plain_scaling;
 
-            if (row->threads == most && row->shared == shared &&
-                (row->class == CLASS_NONE) == (plain == 1))
-                print_scaling(table, row, plain == 1);
-        }
+        if (row->threads != most || row->class == CLASS_NONE || row->failed || one == NULL ||
+            plain == NULL || plain_one == NULL)
+            continue;
+        scaling = row->median.rate / one->median.rate;
+        plain_scaling = plain->median.rate / plain_one->median.rate;
+        printf("%s, %s, %s, %s: %u threads do %.2f times the work of one; plain %.2f; "
+               "ratio %.2f\n",
+               row->workload, row->peer, bench_class_name(row->class), bench_sharing(row), most,
+               scaling, plain_scaling, scaling / plain_scaling);
     }
 }
 
-/* 1, 2, 4, ... threads and as many as there are processors, each with branches of its
- * own and then with all. */
+/* 1, 2, 4, ... threads and as many as there are processors, each with branches, or blocks,
+ * of its own and then with all. */
 int bench_threads(struct config *config)
 {
+    static const char *const workloads[] = {"debit-credit", "heap-small"};
     struct table table = {config, NULL, 0};
     const unsigned most = config->threads > 1 ? config->threads : bench_processors();
     int status;
 
     set_defaults(config, 0.5, "kill", "vista,plain,libpmemobj");
-    tell_skipped(config, "debit-credit");
-    for (int shared = 0; shared <= 1; shared++) {
+    for (unsigned i = 0; i < 4; i++) {
+        const char *workload = workloads[i / 2];
+
+        config->shared = i % 2 != 0;
+        if (!config->shared)
+            tell_skipped(config, workload);
         for (unsigned threads = 1; threads <= most;
              threads = threads < most && threads * 2 > most ? most : threads * 2) {
             config->threads = threads;
-            config->shared = shared != 0;
-            want_rows(&table, "debit-credit", (struct row){0});
+            add_rows(&table, workload, (struct row){0});
         }
     }
+    if (table.count == 0)
+        bench_usage_error("threads: none of these peers has this class, or so many threads");
     status = run_and_report(&table);
-    if (!config->json && most > 1) {
-        print_scalings(&table, most, false);
-        print_scalings(&table, most, true);
-    }
+    if (!config->json && most > 1)
+        print_scalings(&table, most);
     free(table.rows);
     return status;
 }

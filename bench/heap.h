@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The heap: included after a peer's own header.
+ * The heap on one thread: included after a peer's own header.
  *
  *     heap-64     64 B are allocated, and in every other transaction 64 B freed
  *     heap-mixed  of 4096 blocks of 16 B to 64 KiB one is replaced

@@ -9,7 +9,8 @@
 #define MEMORY_WORKLOADS(peer) \
     extern const struct driver debit_credit_##peer, order_entry_##peer, synthetic_##peer;
 #define HEAP_WORKLOADS(peer) \
-    extern const struct driver heap_64_##peer, heap_mixed_##peer, heap_map_##peer;
+    extern const struct driver heap_64_##peer, heap_mixed_##peer, heap_map_##peer, \
+        heap_small_##peer;
 
 #define ROWS_WORKLOADS(peer) \
     extern const struct driver debit_credit_##peer, order_entry_##peer, synthetic_##peer, \
@@ -35,21 +36,22 @@ ROWS_WORKLOADS(sqlite)
 #endif
 
 static const struct driver *const drivers[] = {
-    &debit_credit_vista,     &order_entry_vista,    &synthetic_vista,     &heap_64_vista,
-    &heap_mixed_vista,       &heap_map_vista,       &recovery_vista,      &recovery_heap_vista,
-    &recovery_plain,         &synthetic_copy,       &debit_credit_floor,  &order_entry_floor,
-    &synthetic_floor,        &debit_credit_plain,   &order_entry_plain,   &synthetic_plain,
-    &heap_64_plain,          &heap_mixed_plain,     &heap_map_plain,      &debit_credit_vista_auto,
-    &order_entry_vista_auto, &synthetic_vista_auto, &debit_credit_faults, &synthetic_faults,
+    &debit_credit_vista,   &order_entry_vista,       &synthetic_vista,        &heap_64_vista,
+    &heap_mixed_vista,     &heap_map_vista,          &recovery_vista,         &recovery_heap_vista,
+    &heap_small_vista,     &recovery_plain,          &synthetic_copy,         &debit_credit_floor,
+    &order_entry_floor,    &synthetic_floor,         &debit_credit_plain,     &order_entry_plain,
+    &synthetic_plain,      &heap_64_plain,           &heap_mixed_plain,       &heap_map_plain,
+    &heap_small_plain,     &debit_credit_vista_auto, &order_entry_vista_auto, &synthetic_vista_auto,
+    &debit_credit_faults,  &synthetic_faults,
 #ifdef HAVE_LIBPMEMOBJ
-    &debit_credit_pmemobj,   &order_entry_pmemobj,  &synthetic_pmemobj,   &heap_64_pmemobj,
-    &heap_mixed_pmemobj,     &heap_map_pmemobj,
+    &debit_credit_pmemobj, &order_entry_pmemobj,     &synthetic_pmemobj,      &heap_64_pmemobj,
+    &heap_mixed_pmemobj,   &heap_map_pmemobj,        &heap_small_pmemobj,
 #endif
 #ifdef HAVE_LMDB
-    &debit_credit_lmdb,      &order_entry_lmdb,     &synthetic_lmdb,      &heap_map_lmdb,
+    &debit_credit_lmdb,    &order_entry_lmdb,        &synthetic_lmdb,         &heap_map_lmdb,
 #endif
 #ifdef HAVE_SQLITE
-    &debit_credit_sqlite,    &order_entry_sqlite,   &synthetic_sqlite,    &heap_map_sqlite,
+    &debit_credit_sqlite,  &order_entry_sqlite,      &synthetic_sqlite,       &heap_map_sqlite,
 #endif
 };
 

@@ -7,6 +7,7 @@
 
 #include "debit_credit.h"
 #include "heap.h"
+#include "heap_small.h"
 #include "order_entry.h"
 #include "order_entry_check.h"
 #include "order_entry_load.h"

@@ -94,6 +94,13 @@ static void print_recovery_heading(void)
            "", "class", "segment, MB", "changed, MB", "ms", "least-most");
 }
 
+const char *bench_sharing(const struct row *row)
+{
+    if (strncmp(row->workload, "heap", 4) == 0)
+        return row->shared ? "handed on" : "own blocks";
+    return row->shared ? "shared branches" : "own branches";
+}
+
 static void print_heading(const struct row *row)
 {
     printf("\n%s", row->workload);
@@ -101,8 +108,8 @@ static void print_heading(const struct row *row)
         printf(", %.0f MB", (double)row->size / 1048576);
     if (row->range != 0)
         printf(", ranges of %zu B", row->range);
-    printf(", %u thread%s%s\n", row->threads, row->threads == 1 ? ", pinned" : "s",
-           row->shared ? ", shared branches" : "");
+    printf(", %u thread%s%s%s\n", row->threads, row->threads == 1 ? ", pinned" : "s",
+           row->shared ? ", " : "", row->shared ? bench_sharing(row) : "");
     printf("%-11s %-5s %10s %17s %11s  %-23s %9s %9s %9s%s\n", "", "", "ns per", "", "transact.",
            "  time relative to", "", "latency, ns", "", is_synthetic(row) ? "  overhead" : "");
     printf("%-11s %-5s %10s %17s %11s %7s %7s %7s %9s %9s %9s%s\n", "peer", "class", "transact.",

@@ -89,6 +89,19 @@ START_TEST(test_heap)
 }
 END_TEST
 
+START_TEST(test_threads)
+{
+    char options[128];
+
+    snprintf(options, sizeof options, "--size 20M --threads 2 --peer %s",
+             peers("vista,plain,libpmemobj"));
+    expect_workload("threads", 32, options);
+    ck_assert(strstr(output, "{\"workload\":\"heap-small\",\"peer\":\"vista\",\"class\":\"kill\","
+                             "\"threads\":2,\"shared\":true") != NULL);
+    ck_assert(strstr(output, "live blocks hold their numbers") != NULL);
+}
+END_TEST
+
 /* A file's first line is the heading, and each line has as many fields. */
 START_TEST(test_csv)
 {
@@ -350,6 +363,7 @@ int main(void)
     tcase_add_test(runs, test_order_entry);
     tcase_add_test(runs, test_synthetic);
     tcase_add_test(runs, test_heap);
+    tcase_add_test(runs, test_threads);
     tcase_add_test(runs, test_csv);
     tcase_add_test(runs, test_wrong_options);
     tcase_add_test(runs, test_threads_apart);
