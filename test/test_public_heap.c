@@ -403,6 +403,37 @@ START_TEST(frees_of_others_blocks)
 }
 END_TEST
 
+/* Two transactions take from spans of their own while there is room, so that threads do not
+ * store to each other's cache lines; and from each other's when there is none. */
+START_TEST(own_spans)
+{
+    static void *blocks[20000];
+    vista_tx *both[2] = {begin(), begin()};
+    const void *owner[256] = {0}; /* of each page */
+    size_t count, freed = 0;
+
+    for (int i = 0; i < 400; i++) {
+        const unsigned char *block = allocate(both[i % 2], 64);
+        const size_t page = (size_t)(block - (unsigned char *)vista_base(segment)) / 4096;
+
+        ck_assert(owner[page] == NULL || owner[page] == both[i % 2]);
+        owner[page] = both[i % 2];
+    }
+    OK(vista_end_transaction(both[0], 0));
+    both[0] = begin();
+    count = fill_up(both[0], 64, blocks, 20000);
+    ck_assert_uint_gt(count, 15000);
+    OK(vista_end_transaction(both[0], 0));
+    both[0] = begin();
+    for (size_t i = 0; i < count; i += 2, freed++)
+        OK(vista_free(both[0], blocks[i]));
+    OK(vista_end_transaction(both[0], 0));
+    count = fill_up(both[1], 64, blocks, 20000);
+    ck_assert_uint_ge(count, freed - 64); /* but for what the other's slot keeps */
+    OK(vista_end_transaction(both[1], 0));
+}
+END_TEST
+
 /* ---- The whole heap ---------------------------------------------------- */
 
 /* Any size up to the free space, and all of it back after all is freed, also for
@@ -897,6 +928,7 @@ static Suite *suite(void)
     tcase_add_test(tests, frees_of_others_blocks);
     tests = test_case(suite, "whole", 30);
     tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, own_spans);
     tcase_add_test(tests, all_comes_back);
     tcase_add_test(tests, too_large);
     tests = test_case(suite, "root", 20);

@@ -24,11 +24,10 @@ static void hold(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t b
 }
 
 /* The first `count` blocks, which have been there longest, go back. */
-static void give_back(struct vi_heap *heap, struct vi_magazine *magazine, unsigned class,
-                      uint64_t count)
+static void give_back(struct vi_heap *heap, struct vi_magazine *magazine, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++)
-        vi_span_put(heap, class, magazine->block[i]);
+        vi_span_put(heap, magazine->block[i]);
     magazine->count -= count;
     memmove(magazine->block, magazine->block + count, magazine->count * sizeof magazine->block[0]);
 }
@@ -39,7 +38,7 @@ bool vi_cache_fill(struct vi_heap *heap, uint32_t slot, unsigned class)
     uint64_t head;
 
     pthread_mutex_lock(&heap->lock);
-    head = vi_span_find(heap, class);
+    head = vi_span_find(heap, class, slot % VI_SHARDS);
     if (head != VI_NONE)
         vi_span_take(heap, head, &cache->magazine[class], (heap->keep[class] + 1u) / 2);
     pthread_mutex_unlock(&heap->lock);
@@ -53,9 +52,9 @@ void vi_cache_put(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t 
 
     if (magazine->count >= heap->keep[class]) {
         pthread_mutex_lock(&heap->lock);
-        give_back(heap, magazine, class, (heap->keep[class] + 1u) / 2);
+        give_back(heap, magazine, (heap->keep[class] + 1u) / 2);
         if (class == VI_LARGE)
-            vi_span_put(heap, class, block);
+            vi_span_put(heap, block);
         pthread_mutex_unlock(&heap->lock);
     }
     if (class != VI_LARGE)
@@ -84,7 +83,7 @@ void vi_heap_release(struct vi_heap *heap, uint32_t slot)
     for (; cache->held != 0; cache->held &= cache->held - 1) {
         const unsigned class = (unsigned)__builtin_ctzll(cache->held);
 
-        give_back(heap, &cache->magazine[class], class, cache->magazine[class].count);
+        give_back(heap, &cache->magazine[class], cache->magazine[class].count);
     }
     pthread_mutex_unlock(&heap->lock);
 }

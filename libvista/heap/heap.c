@@ -187,7 +187,7 @@ static uint64_t allocate_large(struct vi_heap *heap, struct vi_log *log, uint64_
     uint64_t head, offset;
 
     pthread_mutex_lock(&heap->lock);
-    head = vi_span_make(heap, VI_SPAN_LARGE, 0, units);
+    head = vi_span_make(heap, VI_SPAN_LARGE, 0, units, 0);
     if (head != VI_NONE)
         vi_span_take(heap, head, &one, 1);
     pthread_mutex_unlock(&heap->lock);
@@ -205,7 +205,7 @@ static void gather(struct vi_heap *heap, const struct vi_log *log)
     vi_heap_release(heap, log->slot);
     heap->place.reclaim(heap->place.context);
     pthread_mutex_lock(&heap->lock);
-    while (vi_spans_look(heap))
+    while (vi_spans_look(heap, log->slot % VI_SHARDS))
         ;
     pthread_mutex_unlock(&heap->lock);
     errno = 0;

@@ -86,23 +86,29 @@ static uint64_t mapped(uint64_t descriptor)
     return VI_SPAN_KIND(descriptor) == VI_SPAN_LARGE ? 1 : VI_SPAN_UNITS(descriptor);
 }
 
+/* The list that a span is in while it has free blocks. */
+static uint32_t *list_of(struct vi_heap *heap, uint64_t head)
+{
+    return &heap->partial[heap->unit[head].shard][vi_map_class(heap->map[head])];
+}
+
 /* The states of the blocks, which are all free as yet, from their marks. */
-static void load(struct vi_heap *heap, uint64_t head, uint64_t d)
+static void load(struct vi_heap *heap, uint64_t head, uint64_t d, unsigned shard)
 {
     struct vi_unit *u = &heap->unit[head];
-    const unsigned class = vi_span_class(d);
 
     u->free = u->blocks = (uint16_t)vi_span_blocks(d);
     u->from = 0;
+    u->shard = (uint16_t)shard;
     for (uint32_t i = 0; (i = vi_span_allocated(heap, head, d, i)) < u->blocks; i++) {
         vi_block_become(heap, vi_block(head, i), VI_BLOCK_LIVE);
         u->free--;
     }
-    if (u->free != 0)
-        vi_list_add(heap, &heap->partial[class], head);
     for (uint64_t back = 0; back < mapped(d); back++)
-        __atomic_store_n(&heap->map[head + back], (uint16_t)(back << 8 | (class + 1)),
+        __atomic_store_n(&heap->map[head + back], (uint16_t)(back << 8 | (vi_span_class(d) + 1)),
                          __ATOMIC_RELEASE);
+    if (u->free != 0)
+        vi_list_add(heap, list_of(heap, head), head);
 }
 
 unsigned vi_span_load(struct vi_heap *heap, uint64_t unit)
@@ -115,7 +121,7 @@ unsigned vi_span_load(struct vi_heap *heap, uint64_t unit)
         head--;
     if (d != 0 && heap->map[head] == 0 && vi_span_sound(heap, head, d) &&
         head + VI_SPAN_UNITS(d) <= heap->limit) /* else it was loaded when it was made */
-        load(heap, head, d);
+        load(heap, head, d, 0);
     entry = heap->map[unit];
     pthread_mutex_unlock(&heap->lock);
     return entry;
@@ -126,7 +132,7 @@ static void end(struct vi_heap *heap, uint64_t head)
 {
     const uint64_t d = vi_descriptor(heap, head);
 
-    vi_list_remove(heap, &heap->partial[vi_span_class(d)], head);
+    vi_list_remove(heap, list_of(heap, head), head);
     for (uint64_t unit = head; unit < head + mapped(d); unit++)
         __atomic_store_n(&heap->map[unit], 0, __ATOMIC_RELAXED);
     describe(heap, head, 0);
@@ -134,7 +140,7 @@ static void end(struct vi_heap *heap, uint64_t head)
         vi_runs_put(heap, head, VI_SPAN_UNITS(d));
 }
 
-bool vi_spans_look(struct vi_heap *heap)
+bool vi_spans_look(struct vi_heap *heap, unsigned shard)
 {
     for (int looks = 0; looks < LOOKS; looks++) {
         const uint64_t head = heap->looked;
@@ -148,7 +154,7 @@ bool vi_spans_look(struct vi_heap *heap)
         if (d == 0)
             continue;
         if (heap->map[heap->looked] == 0)
-            load(heap, heap->looked, d);
+            load(heap, heap->looked, d, shard);
         if (heap->unit[heap->looked].free == heap->unit[heap->looked].blocks)
             end(heap, heap->looked);
         heap->looked += VI_SPAN_UNITS(d);
@@ -156,31 +162,48 @@ bool vi_spans_look(struct vi_heap *heap)
     return true;
 }
 
-uint64_t vi_span_make(struct vi_heap *heap, unsigned kind, unsigned class, uint64_t units)
+uint64_t vi_span_make(struct vi_heap *heap, unsigned kind, unsigned class, uint64_t units,
+                      unsigned shard)
 {
     const uint64_t head = vi_runs_take(heap, units);
 
     if (head == VI_NONE)
         return VI_NONE;
     describe(heap, head, VI_SPAN(kind, units, class));
-    load(heap, head, VI_SPAN(kind, units, class));
+    load(heap, head, VI_SPAN(kind, units, class), shard);
     return heap->unit[head].free != 0 ? head : VI_NONE; /* a damaged file: marks of free units */
 }
 
-uint64_t vi_span_find(struct vi_heap *heap, unsigned class)
+/* A span of another shard becomes this one's; `last`: even if that has no other. */
+static bool take_over(struct vi_heap *heap, unsigned class, unsigned shard, bool last)
 {
-    const uint32_t size = vi_classes[class].size, *partial = &heap->partial[class];
+    for (unsigned other = 0; other < VI_SHARDS; other++) {
+        const uint64_t head = heap->partial[other][class] - (uint64_t)1;
+
+        if (head == VI_NONE || (!last && heap->unit[head].next == 0))
+            continue;
+        vi_list_remove(heap, list_of(heap, head), head);
+        heap->unit[head].shard = (uint16_t)shard;
+        vi_list_add(heap, list_of(heap, head), head);
+        return true;
+    }
+    return false;
+}
+
+uint64_t vi_span_find(struct vi_heap *heap, unsigned class, unsigned shard)
+{
+    const uint32_t size = vi_classes[class].size, *partial = &heap->partial[shard][class];
     uint64_t units = vi_classes[class].units;
 
     /* In a small heap a span is at most a 128th of it, so that every class can have one;
      * at least one block. */
     while (units > heap->units / 128 && units / 2 * VI_UNIT >= size)
         units /= 2;
-    while (*partial == 0) {
-        const bool more = vi_spans_look(heap);
+    while (*partial == 0 && !take_over(heap, class, shard, false)) {
+        const bool more = vi_spans_look(heap, shard);
 
-        if (*partial == 0 && vi_span_make(heap, VI_SPAN_SMALL, class, units) == VI_NONE &&
-            (errno != 0 || !more))
+        if (*partial == 0 && vi_span_make(heap, VI_SPAN_SMALL, class, units, shard) == VI_NONE &&
+            !take_over(heap, class, shard, true) && (errno != 0 || !more))
             return VI_NONE;
     }
     return *partial - 1;
@@ -204,10 +227,10 @@ void vi_span_take(struct vi_heap *heap, uint64_t head, struct vi_magazine *magaz
         magazine->block[--left] = block; /* the first one last: it is taken next */
     }
     if (u->free == 0)
-        vi_list_remove(heap, &heap->partial[vi_span_class(vi_descriptor(heap, head))], head);
+        vi_list_remove(heap, list_of(heap, head), head);
 }
 
-void vi_span_put(struct vi_heap *heap, unsigned class, uint64_t block)
+void vi_span_put(struct vi_heap *heap, uint64_t block)
 {
     const uint64_t head = block >> 16;
     struct vi_unit *u = &heap->unit[head];
@@ -216,7 +239,7 @@ void vi_span_put(struct vi_heap *heap, unsigned class, uint64_t block)
     if (u->from > (block & 0xffffu))
         u->from = (uint16_t)block;
     if (u->free++ == 0)
-        vi_list_add(heap, &heap->partial[class], head);
+        vi_list_add(heap, list_of(heap, head), head);
     if (u->free == u->blocks)
         end(heap, head);
 }

@@ -67,7 +67,13 @@ struct vi_unit {
     uint16_t blocks; /* head of a loaded span: how many */
     uint16_t free;   /* of these, in that state: then the span is in its class's list */
     uint16_t from;   /* none before this one is */
+    uint16_t shard;  /* whose list that is */
 };
+
+/* Slots take from spans of their own while there are, for threads that take from one span
+ * store to the same cache lines of states and marks by turns.  To keep it small, slots whose
+ * numbers leave the same rest share their lists of spans. */
+#define VI_SHARDS 8u
 
 /* Blocks that a slot may take without asking, the next one last. */
 #define VI_KEPT 63u
@@ -77,15 +83,15 @@ struct vi_magazine {
 };
 
 struct vi_cache {
-    struct vi_magazine magazine[VI_LARGE + 1]; /* the last one stays empty */
-    uint64_t held;                             /* bit k: magazine k may have blocks */
-    bool named; /* and the open transaction's log may name some of them */
+    _Alignas(VI_LINE) struct vi_magazine magazine[VI_LARGE + 1]; /* the last one stays empty */
+    uint64_t held; /* bit k: magazine k may have blocks */
+    bool named;    /* and the open transaction's log may name some of them */
 };
 
 #define VI_BINS 40
 
 struct vi_heap {
-    struct vi_heap_place place;
+    _Alignas(VI_LINE) struct vi_heap_place place;
     _Atomic uint64_t units;     /* in the data */
     struct vi_unit *unit;       /* by unit */
     uint16_t *map;              /* by unit: 0, or of a span that is loaded, see below */
@@ -94,13 +100,13 @@ struct vi_heap {
     uint8_t keep[VI_LARGE + 1]; /* most blocks in a magazine */
     bool watched;               /* tools that look on are told what may be used */
 
-    pthread_mutex_t lock; /* of `unit` and what follows */
-    uint64_t limit;       /* units below may have been used in an earlier mapping */
-    uint64_t frontier;    /* of these, free runs below are in the bins; as all above are */
-    uint64_t looked;      /* spans below are loaded; at most the frontier */
-    bool damaged;         /* the descriptor at the frontier makes no sense */
-    uint32_t partial[VI_LARGE + 1]; /* spans with free blocks */
-    uint32_t bins[VI_BINS];         /* free runs by the logarithm of their length */
+    pthread_mutex_t lock;   /* of `unit` and what follows */
+    uint64_t limit;         /* units below may have been used in an earlier mapping */
+    uint64_t frontier;      /* of these, free runs below are in the bins; as all above are */
+    uint64_t looked;        /* spans below are loaded; at most the frontier */
+    bool damaged;           /* the descriptor at the frontier makes no sense */
+    uint32_t bins[VI_BINS]; /* free runs by the logarithm of their length */
+    uint32_t partial[VI_SHARDS][VI_LARGE + 1]; /* spans with free blocks */
 };
 
 #define VI_NONE UINT64_MAX
@@ -205,15 +211,16 @@ unsigned vi_span_load(struct vi_heap *heap, uint64_t unit);
 /* All of the following are called with the lock. */
 
 /* A new span, its blocks free.  VI_NONE with errno 0: there is no room; else with errno. */
-uint64_t vi_span_make(struct vi_heap *heap, unsigned kind, unsigned class, uint64_t units);
+uint64_t vi_span_make(struct vi_heap *heap, unsigned kind, unsigned class, uint64_t units,
+                      unsigned shard);
 /* A span with free blocks of a small class; VI_NONE as above. */
-uint64_t vi_span_find(struct vi_heap *heap, unsigned class);
+uint64_t vi_span_find(struct vi_heap *heap, unsigned class, unsigned shard);
 /* Free blocks of a span, up to `most`, into an empty magazine. */
 void vi_span_take(struct vi_heap *heap, uint64_t head, struct vi_magazine *magazine, uint32_t most);
 /* A block is free; the last of a span ends it. */
-void vi_span_put(struct vi_heap *heap, unsigned class, uint64_t block);
+void vi_span_put(struct vi_heap *heap, uint64_t block);
 /* Loads a bounded number of spans, ends those that are empty.  False: none was left. */
-bool vi_spans_look(struct vi_heap *heap);
+bool vi_spans_look(struct vi_heap *heap, unsigned shard);
 
 /* ---- Free runs, called with the lock ------------------------------------ */
 
