@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -922,6 +923,41 @@ START_TEST(system_calls)
 }
 END_TEST
 
+/* What is not open is not stored to: less is read, or what came is lost; nothing outside a
+ * transaction. */
+START_TEST(system_calls_half_way)
+{
+    char *bytes = calloc(1, 3 * PAGE);
+    int ends[2], packets[2];
+    struct iovec parts[2];
+    vista_tx *tx;
+
+    open_as(_i, FLAT, NULL);
+    OK(pipe(ends));
+    OK(socketpair(AF_UNIX, SOCK_DGRAM, 0, packets));
+    memset(bytes, 7, 3 * PAGE);
+    ck_assert_int_eq(write(ends[1], bytes, 3 * PAGE), 3 * PAGE);
+    ck_assert(read(ends[0], (void *)base, PAGE) == -1 && errno == EFAULT);
+    tx = begin();
+    base[0] = base[9 * PAGE] = 1;
+    ck_assert_int_eq(read(ends[0], (void *)base, 2 * PAGE), PAGE);
+    parts[0] = (struct iovec){(void *)(base + 9 * PAGE), PAGE};
+    parts[1] = (struct iovec){(void *)(base + 20 * PAGE), PAGE};
+    ck_assert_int_eq(readv(ends[0], parts, 2), PAGE);
+    ck_assert_int_eq(read(ends[0], bytes, 3 * PAGE), PAGE); /* a pipe keeps the rest */
+    ck_assert_int_eq(send(packets[1], bytes, 2 * PAGE, 0), 2 * PAGE);
+    ck_assert(recv(packets[0], (void *)(base + 30 * PAGE), 2 * PAGE, 0) == -1 && errno == EFAULT);
+    ck_assert(recv(packets[0], bytes, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+    ck_assert_uint_eq(info().pages_touched, 2);
+    end(tx);
+    memset(model, 7, PAGE);
+    memset(model + 9 * PAGE, 7, PAGE);
+    expect_model();
+    close_it();
+    free(bytes);
+}
+END_TEST
+
 /* Without automatic ranges it declares whole pages. */
 START_TEST(open_pages_of_any_segment)
 {
@@ -1261,6 +1297,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tests, alternate_stacks, 0, 2);
     tcase_add_loop_test(tests, interrupted, 0, 4);
     tcase_add_loop_test(tests, system_calls, 0, 2);
+    tcase_add_loop_test(tests, system_calls_half_way, 0, 2);
     tcase_add_test(tests, open_pages_of_any_segment);
     tests = test_case(suite, "size", 120);
     tcase_add_test(tests, more_pages_than_mappings);
