@@ -655,6 +655,7 @@ START_TEST(test_leaks_not_looked_for)
 {
     make_unclean();
     EXPECT(1, "not looked for: the segment needs recovery", "vista check --roots %s", path);
+    EXPECT(1, "not looked for: the segment needs recovery", "vista check -q --roots %s", path);
     EXPECT(1, "", "vista check --roots --json %s", path);
     expect_json("\"leaks_not_looked_for\": \"leaks: not looked for: the segment needs");
     path = test_path("flat");

@@ -76,6 +76,8 @@ static enum tool_status find_leaks(const struct vi_file *file, const struct requ
             tool_json_text("leaks_not_looked_for", why);
         else if (!request->quiet)
             printf("note    %s\n", why);
+        else if (!damaged && totals->superblock.heap_offset != 0) /* exit status 1 needs a reason */
+            fprintf(stderr, "vista: %s: %s\n", file->path, why);
         return totals->superblock.heap_offset == 0 && !damaged ? TOOL_DONE : TOOL_BAD;
     }
     found =
