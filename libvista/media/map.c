@@ -14,6 +14,7 @@
 #include "media/format.h"
 
 #define GUARD 65536u
+#define RESERVE (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 /* Of the windows probed, only the first is free under AddressSanitizer,
  * ThreadSanitizer, Valgrind and legacy layouts alike; it ends below the lowest
@@ -49,24 +50,24 @@ static void describe(uint64_t from, uint64_t to, char *text, size_t length)
 }
 
 /* mmap, kept from children: they must not store beside us, and may map the segment
- * themselves when we have unmapped it.  NULL on failure. */
+ * themselves when we have unmapped it.  NULL on failure: what was reserved still is. */
 static void *map_own(void *at, size_t size, int protection, int flags, int fd, uint64_t offset)
 {
     void *got = mmap(at, size, protection, flags, fd, (off_t)offset);
 
-    if (got == MAP_FAILED)
-        return NULL;
-    if (madvise(got, size, MADV_DONTFORK) == 0)
+    if (got != MAP_FAILED && madvise(got, size, MADV_DONTFORK) == 0)
         return got;
-    munmap(got, size);
+    if (got != MAP_FAILED && !(flags & MAP_FIXED))
+        munmap(got, size);
+    else if (got != MAP_FAILED)
+        (void)mmap(at, size, PROT_NONE, RESERVE | MAP_FIXED, -1, 0);
     return NULL;
 }
 
 static void *reserve_at(uint64_t address, size_t size)
 {
     const int fixed = address != 0 ? MAP_FIXED_NOREPLACE : 0;
-    void *got = map_own((void *)address, size, PROT_NONE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
+    void *got = map_own((void *)address, size, PROT_NONE, RESERVE | fixed, -1, 0);
 
     if (got == NULL || address == 0 || (uint64_t)got == address)
         return got;
@@ -177,8 +178,7 @@ int vi_map_extend(struct vi_map *map, const struct vi_file *file, uint64_t data_
 
 void vi_map_cut(const struct vi_map *map, size_t size, size_t old)
 {
-    map_own(map->data + size, old - size, PROT_NONE,
-            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    map_own(map->data + size, old - size, PROT_NONE, RESERVE | MAP_FIXED, -1, 0);
 }
 
 void vi_map_undo(struct vi_map *map)
