@@ -23,8 +23,18 @@ static bool undo_valid(void *context, const struct vi_record *record)
 static void undo_undo(void *context, const struct vi_record *record)
 {
     const struct vi_segment *segment = context;
+    const unsigned char *from = record->payload;
+    unsigned char *to = segment->map.data + record->offset;
+    uint64_t left = record->length, part;
 
-    memcpy(segment->map.data + record->offset, record->payload, record->length);
+    /* A page that is protected still holds what it held, and is not to be stored to. */
+    for (; left != 0; left -= part, from += part, to += part) {
+        part = VI_PAGE - (uintptr_t)to % VI_PAGE;
+        if (segment->ranges == NULL || part > left)
+            part = left;
+        if (segment->ranges == NULL || memcmp(to, from, part) != 0)
+            memcpy(to, from, part);
+    }
 }
 
 static bool undo_extent(void *context, const struct vi_record *record, uint64_t *offset,

@@ -303,20 +303,15 @@ static void compare(void *unused, const struct vi_item *item)
         vi_undeclared_compare(&item->owner->ranges->check, item->record, item->owner->map.data);
 }
 
-/* Of the transaction that is open. */
-static void each_item(struct vi_tx *tx, vi_visit_fn *visit)
-{
-    tx->log.stamp = tx->log.cursor.stamp;
-    vi_each_item(tx->segment, &tx->log, visit, NULL);
-}
-
 int vi_ranges_end(struct vi_tx *tx)
 {
     struct vi_ranges *home = tx->segment->ranges;
 
     stop(home);
-    if (home->check.allowed != NULL)
-        each_item(tx, compare);
+    if (home->check.allowed != NULL) {
+        tx->log.stamp = tx->log.cursor.stamp;
+        vi_each_item(tx->segment, &tx->log, compare, NULL);
+    }
     if (vi_undeclared_found(&home->check, EFAULT, tx->segment)) {
         tx->no_restore = false; /* to abort is all that is left */
         home->state = VI_RANGES_OPEN;
@@ -328,32 +323,12 @@ int vi_ranges_end(struct vi_tx *tx)
     return 0;
 }
 
-/* Opens the pages that explicit ranges are to be copied back to. */
-static void open_declared(void *unused, const struct vi_item *item)
-{
-    struct vi_ranges *r = item->owner->ranges;
-    const uint64_t end = item->record->offset + item->record->length;
-
-    (void)unused;
-    if (r == NULL || item->record->kind != VI_KIND_UNDO)
-        return;
-    for (uint64_t page = item->record->offset / VI_PAGE; page * VI_PAGE < end; page++)
-        if (!vi_is_open(&r->protect, page)) {
-            if (vi_protect_set(&r->protect, page, 1, true) == 0)
-                vi_protect_mark(&r->protect, page, page + 1);
-            else
-                r->home->stuck |= vi_protect_set(&r->protect, 0, pages_of(r), true) == 0;
-        }
-}
-
 void vi_ranges_abort(struct vi_tx *tx)
 {
     struct vi_ranges *home = tx->segment->ranges;
 
-    if (home != NULL) {
+    if (home != NULL)
         stop(home);
-        each_item(tx, open_declared);
-    }
     vi_tx_abort(tx);
     if (home != NULL) {
         protect_group(home);
