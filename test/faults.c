@@ -7,11 +7,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -96,6 +99,43 @@ WRAP(ssize_t, pread, CALL_READ, EIO, -1, (int fd, void *to, size_t size, off_t o
 WRAP(int, pthread_setspecific, CALL_THREAD, ENOMEM, error, (pthread_key_t key, const void *value),
      (key, value))
 
+WRAP(int, mprotect, CALL_PROTECT, ENOMEM, -1, (void *at, size_t size, int protection),
+     (at, size, protection))
+
+/* Only those of userfaultfd. */
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...)
+{
+    const int error = number == SYS_userfaultfd ? refuse(CALL_USERFAULT, EPERM) : 0;
+    va_list list;
+    long a[4];
+
+    va_start(list, number);
+    for (int i = 0; i < 4; i++) /* none of the library's has more */
+        a[i] = va_arg(list, long);
+    va_end(list);
+    if (error == 0)
+        return __real_syscall(number, a[0], a[1], a[2], a[3]);
+    errno = error;
+    return -1;
+}
+
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+    const int error = _IOC_TYPE(request) == UFFDIO ? refuse(CALL_USERFAULT, ENOMEM) : 0;
+    va_list list;
+    void *argument;
+
+    va_start(list, request);
+    argument = va_arg(list, void *);
+    va_end(list);
+    if (error == 0)
+        return __real_ioctl(fd, request, argument);
+    errno = error;
+    return -1;
+}
+
 int64_t disk_room = INT64_MAX;
 
 int __real_posix_fallocate(int fd, off_t offset, off_t length);
@@ -110,17 +150,18 @@ int __wrap_posix_fallocate(int fd, off_t offset, off_t length)
     return length > disk_room ? ENOSPC : __real_posix_fallocate(fd, offset, length);
 }
 
-bool boot_id_refused;
+bool boot_id_refused, boot_id_known;
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...)
 {
-    const int error = refuse(CALL_OPEN, EMFILE);
+    const bool boot_id = strstr(path, "boot_id") != NULL;
+    const int error = boot_id && boot_id_known ? 0 : refuse(CALL_OPEN, EMFILE);
     va_list arguments;
     mode_t mode = 0;
 
     if (error != 0) {
-        boot_id_refused |= strstr(path, "boot_id") != NULL;
+        boot_id_refused |= boot_id;
         errno = error;
         return -1;
     }

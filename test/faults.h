@@ -22,7 +22,10 @@ enum {
     CALL_STAT = 128,
     CALL_READ = 256,
     CALL_THREAD = 512,
-    CALL_ALL = 1023
+    CALL_ALL = 1023,
+    /* Not among these, since a store may go unmended then. */
+    CALL_PROTECT = 1024,
+    CALL_USERFAULT = 2048
 };
 
 /* Of calls of these kinds, `after` go through and the next `count` fail, with `error`; 0:
@@ -38,6 +41,8 @@ extern int64_t disk_room;
 
 /* It could not be told whether the machine has restarted: files may be torn. */
 extern bool boot_id_refused;
+/* It always can. */
+extern bool boot_id_known;
 
 /* From here on getrandom gives the same numbers in every run. */
 void random_restart(void);
