@@ -93,7 +93,9 @@ TCase *test_case(Suite *suite, const char *name, double seconds)
 {
     TCase *tests = tcase_create(name);
 
-    tcase_set_timeout(tests, test_is_sanitized() || test_is_valgrind() ? 4 * seconds : seconds);
+    /* What hangs is to be ended; what other programs leave little time is to come to its end. */
+    seconds *= test_is_sanitized() || test_is_valgrind() ? 20 : 10;
+    tcase_set_timeout(tests, seconds);
     suite_add_tcase(suite, tests);
     return tests;
 }

@@ -28,7 +28,8 @@
 /* Runs a suite in a directory of its own and removes it: the value of main. */
 int test_run(Suite *suite);
 
-/* Adds a case with one time limit, in seconds, for each of its tests. */
+/* Adds a case whose tests take at most so many seconds each on an idle machine; they are
+ * ended after ten times that. */
 TCase *test_case(Suite *suite, const char *name, double seconds);
 
 double test_scale(void);

@@ -145,6 +145,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
+    tcase_set_timeout(tcase, 100);
     suite_add_tcase(suite, tcase);
     tcase_add_test(tcase, sizes);
     tcase_add_test(tcase, threads_get_distinct_lines);

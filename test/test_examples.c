@@ -103,13 +103,13 @@ START_TEST(test_bank_threads)
     EXPECT(2, "usage", "examples/example_06_threads %s some", path);
     EXPECT(0, "64000 in 64 accounts, 2000 transfers", "examples/example_06_threads %s 500", path);
     EXPECT(KILLED, "", "examples/example_06_threads %s kill", path);
-    for (unsigned i = 0; i < test_times(10); i++) {
+    for (unsigned i = 0; i < test_times(10) || !rolled_back; i++) { /* later on a busy machine */
         EXPECT(0, "64000 in 64 accounts", "examples/example_06_threads %s 10", path);
         rolled_back |= strstr(output, "rolled back") != NULL;
         test_sound(path);
-        run_and_kill(test_below(&random, 30000), "examples/example_06_threads %s 1000000000", path);
+        run_and_kill(test_below(&random, 30000 * (1 + i / 10)),
+                     "examples/example_06_threads %s 1000000000", path);
     }
-    ck_assert(rolled_back || test_scale() < 1);
     EXPECT(0, "64000 in 64 accounts", "examples/example_06_threads %s 0", path);
 }
 END_TEST

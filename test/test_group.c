@@ -785,7 +785,7 @@ START_TEST(locked_member)
     elsewhere = test_path("elsewhere");
     OK(rename(path[0], elsewhere)); /* so that the child can have it alone */
     child = test_fork(hold, ready);
-    for (int i = 0; i < 2000 && *(volatile int *)ready == 0; i++)
+    while (*(volatile int *)ready == 0)
         test_sleep_us(1000);
     OK(rename(elsewhere, path[0]));
     NULLS(vista_map(path[1], 0, 0, NULL), EBUSY, path[2]);

@@ -326,7 +326,7 @@ static void expect_models(void)
 static void kill_and_compare(unsigned class, size_t size, size_t largest, unsigned kills)
 {
     struct test_random random = test_random_new(777 + class + size);
-    uint64_t rolled_back = 0, finished = 0, found_open = 0;
+    uint64_t rolled_back = 0, finished = 0, found_open = 0, before, longer = 1;
     struct vista_info info;
 
     shared = test_share(sizeof *shared);
@@ -336,10 +336,13 @@ static void kill_and_compare(unsigned class, size_t size, size_t largest, unsign
     segment = vista_map(shared->path, size, VISTA_CREATE, NULL);
     SOME(segment);
     SOME(vista_root(segment, sizeof *root));
-    for (unsigned i = 0; i < kills; i++) {
+    for (unsigned i = 0; i < kills || rolled_back == 0 || shared->transactions <= kills; i++) {
         OK(vista_unmap(segment));
         shared->stream = i;
-        kill_after(run_child, test_below(&random, i % 4 == 0 ? 2000 : 12000));
+        before = shared->transactions;
+        kill_after(run_child, test_below(&random, (i % 4 == 0 ? 2000 : 12000) * longer));
+        /* A machine may be too busy for a child to get anywhere in that time. */
+        longer = i % 4 == 0 ? longer : shared->transactions != before ? 1 : longer + 1;
         if (i % 3 == 0)
             for (uint64_t times = test_below(&random, 4); times > 0; times--)
                 kill_after(only_recover, test_below(&random, 1200));
@@ -354,15 +357,11 @@ static void kill_and_compare(unsigned class, size_t size, size_t largest, unsign
     }
     OK(vista_unmap(segment));
     test_sound(shared->path);
-    printf("%u kills, %llu found transactions open, %llu rolled back, %llu finished; %llu "
+    printf("%u kills or more, %llu found transactions open, %llu rolled back, %llu finished; %llu "
            "committed, %llu aborted, the heap was full %llu times\n",
            kills, (unsigned long long)found_open, (unsigned long long)rolled_back,
            (unsigned long long)finished, (unsigned long long)shared->transactions,
            (unsigned long long)shared->aborted, (unsigned long long)shared->full);
-    if (kills >= 50) { /* else the test has shown nothing */
-        ck_assert_uint_gt(rolled_back, 0);
-        ck_assert_uint_gt(shared->transactions, kills);
-    }
 }
 
 START_TEST(killed_in_the_kill_class)

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -452,11 +453,14 @@ START_TEST(readers_share_writers_do_not)
 }
 END_TEST
 
+static atomic_bool *held;
+
 static void hold_for_a_while(void *argument)
 {
     vista_segment *segment = vista_map(argument, 0, 0, NULL);
 
     REQUIRE(segment != NULL);
+    atomic_store(held, true);
     test_sleep_us(200000);
     REQUIRE(vista_unmap(segment) == 0);
 }
@@ -467,8 +471,10 @@ START_TEST(lock_is_waited_for)
     pid_t child;
 
     make_file(path, 13);
+    held = test_share(sizeof *held);
     child = test_fork(hold_for_a_while, (void *)path);
-    test_sleep_us(50000);
+    while (!atomic_load(held))
+        test_sleep_us(1000);
     vista_segment *segment =
         vista_map(path, 0, 0, &(struct vista_map_options){.lock_wait_ms = 60000});
     SOME(segment);

@@ -353,9 +353,10 @@ START_TEST(joining_beside_a_thread)
     OK(vista_unmap(segment[1]));
     atomic_store(&stop, false);
     OK(pthread_create(&thread, NULL, work, flag == VISTA_CHECK_RANGES ? &stop : NULL));
-    for (int tries = 0; joined < 20 && tries < 20000; tries++) {
-        if (map(1, flag, 0) == NULL) {
+    while (joined < 20) {
+        if (map(1, flag, 0) == NULL) { /* the thread has a transaction open */
             ck_assert_msg(errno == EBUSY, "%s", vista_errormsg());
+            test_sleep_us(50);
             continue;
         }
         joined++;
@@ -366,7 +367,6 @@ START_TEST(joining_beside_a_thread)
     atomic_store(&stop, true);
     OK(pthread_join(thread, &failure));
     ck_assert_msg(failure == NULL, "%s: %s", (const char *)failure, vista_errormsg());
-    ck_assert_int_eq(joined, 20);
     OK(vista_unmap(segment[0]));
 }
 END_TEST
@@ -454,7 +454,7 @@ START_TEST(killed_at_any_time)
         uint64_t now;
 
         test_sleep_us(test_below(&random, 60000));
-        for (int ms = 0; ms < 10000 && *(volatile uint64_t *)&counters->done == before; ms++)
+        while (*(volatile uint64_t *)&counters->done == before)
             test_sleep_us(1000);
         kill(child, SIGKILL);
         ck_assert_int_eq(test_wait(child), 128 + SIGKILL);
