@@ -30,6 +30,7 @@ static const struct part {
     {"sizes", "sizes", bench_sizes, NULL, NULL, 0.2, 5, false},
     {"heap", "heap", bench_heap, "vista,plain,libpmemobj,lmdb,sqlite", "kill,line", 0.3, 5, false},
     {"threads", "threads", bench_threads, NULL, "kill,line", 0.4, 5, false},
+    {"segments", "segments", bench_segments, NULL, NULL, 0.4, 5, false},
     {"recovery", "recovery", bench_recovery, NULL, NULL, 1, 5, false},
 };
 

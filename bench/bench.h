@@ -135,6 +135,7 @@ int bench_synthetic(struct config *config);
 int bench_heap(struct config *config);
 int bench_recovery(struct config *config);
 int bench_threads(struct config *config);
+int bench_segments(struct config *config);
 int bench_sizes(struct config *config);
 int bench_disk(struct config *config);
 
@@ -168,6 +169,7 @@ int bench_compare_double(const void *a, const void *b);
 
 /* report.c */
 int bench_report(const struct table *table);
+const struct row *bench_beside(const struct table *table, const struct row *row, const char *peer);
 const char *bench_sharing(const struct row *row); /* what threads share, in words */
 
 /* machine.c */

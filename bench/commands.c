@@ -13,8 +13,8 @@
 #include "orders.h"
 
 /* `copy`, of synthetic alone, goes with plain: see plain.c; `faults` with vista-auto. */
-static const char *const peers[] = {"vista", "vista-auto", "floor", "plain", "libpmemobj",
-                                    "lmdb",  "sqlite",     "copy",  "faults"};
+static const char *const peers[] = {"vista",      "vista-two", "vista-auto", "floor", "plain",
+                                    "libpmemobj", "lmdb",      "sqlite",     "copy",  "faults"};
 #define PEERS (sizeof peers / sizeof peers[0])
 #define HEAP_SIZE ((size_t)512 << 20) /* that a run allocates at most */
 #define MAIN_PEERS "vista,floor,plain,libpmemobj"
@@ -296,6 +296,29 @@ int bench_threads(struct config *config)
     status = run_and_report(&table);
     if (!config->json && most > 1)
         print_scalings(&table, most);
+    free(table.rows);
+    return status;
+}
+
+/* Debit-credit with its accounts in a segment of their own, beside all in one. */
+int bench_segments(struct config *config)
+{
+    struct table table = {config, NULL, 0};
+    int status;
+
+    set_defaults(config, 0.5, "kill,line", "vista,vista-two,plain");
+    tell_skipped(config, "debit-credit");
+    want_rows(&table, "debit-credit", (struct row){0});
+    status = run_and_report(&table);
+    for (unsigned i = 0; i < table.count && !config->json; i++) {
+        const struct row *two = &table.rows[i];
+        const struct row *one = bench_beside(&table, two, "vista");
+
+        if (strcmp(two->peer, "vista-two") == 0 && !two->failed && one != NULL)
+            printf("%s: a transaction over two segments takes %.2f times one over a single "
+                   "segment\n",
+                   bench_class_name(two->class), two->median.ns / one->median.ns);
+    }
     free(table.rows);
     return status;
 }

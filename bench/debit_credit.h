@@ -14,6 +14,11 @@
 #include "bank.h"
 #include "peer.h"
 
+#ifndef PEER_APART
+#define PEER_APART 0
+#define peer_apart(peer, session, size) NULL
+#endif
+
 #define BANK_LOADED 0x74696465626b6e61u
 #define BANK_MAX_THREADS 256u
 
@@ -41,18 +46,28 @@ struct bank {
     pthread_spinlock_t *locks; /* one a branch, with --shared */
 };
 
-static void bank_lay_out(struct bank *bank, uint64_t histories, uint64_t branches)
+static size_t bank_account_bytes(uint64_t branches)
 {
+    return branches * BANK_ACCOUNTS * sizeof(struct bank_record);
+}
+
+static void bank_lay_out(struct bank *bank, const struct session *session)
+{
+    const uint64_t histories = bank->root->histories, branches = bank->root->branches;
+
     bank->histories = (struct bank_history *)(bank->root + 1);
     bank->branches = (struct bank_record *)(bank->histories + histories);
     bank->tellers = bank->branches + branches;
-    bank->accounts = bank->tellers + branches * BANK_TELLERS;
+    bank->accounts = PEER_APART ? peer_apart(&bank->peer, session, bank_account_bytes(branches))
+                                : bank->tellers + branches * BANK_TELLERS;
+    (void)session;
 }
 
 static size_t bank_bytes(uint64_t histories, uint64_t branches)
 {
     return sizeof(struct bank_root) + histories * sizeof(struct bank_history) +
-           branches * (1 + BANK_TELLERS + BANK_ACCOUNTS) * sizeof(struct bank_record);
+           branches * (1 + BANK_TELLERS) * sizeof(struct bank_record) +
+           (PEER_APART ? 0 : bank_account_bytes(branches));
 }
 
 /* Every balance begins at zero, so that loading is one transaction. */
@@ -89,7 +104,7 @@ static void bank_open(struct session *session)
         return;
     if (root->histories > BANK_MAX_THREADS || root->branches > UINT32_MAX / BANK_ACCOUNTS)
         bench_fail("%s: not a debit-credit database", session->path);
-    bank_lay_out(bank, root->histories, root->branches);
+    bank_lay_out(bank, session);
     bank->locks = calloc(root->branches, sizeof *bank->locks);
     if (bank->locks == NULL)
         bench_fail("out of memory");

@@ -23,7 +23,8 @@ MEMORY_WORKLOADS(plain)
 HEAP_WORKLOADS(vista)
 HEAP_WORKLOADS(plain)
 extern const struct driver recovery_vista, recovery_heap_vista, recovery_plain;
-extern const struct driver synthetic_copy, debit_credit_faults, synthetic_faults;
+extern const struct driver debit_credit_vista_two, synthetic_copy, debit_credit_faults,
+    synthetic_faults;
 #ifdef HAVE_LIBPMEMOBJ
 MEMORY_WORKLOADS(pmemobj)
 HEAP_WORKLOADS(pmemobj)
@@ -36,22 +37,27 @@ ROWS_WORKLOADS(sqlite)
 #endif
 
 static const struct driver *const drivers[] = {
-    &debit_credit_vista,   &order_entry_vista,       &synthetic_vista,        &heap_64_vista,
-    &heap_mixed_vista,     &heap_map_vista,          &recovery_vista,         &recovery_heap_vista,
-    &heap_small_vista,     &recovery_plain,          &synthetic_copy,         &debit_credit_floor,
-    &order_entry_floor,    &synthetic_floor,         &debit_credit_plain,     &order_entry_plain,
-    &synthetic_plain,      &heap_64_plain,           &heap_mixed_plain,       &heap_map_plain,
-    &heap_small_plain,     &debit_credit_vista_auto, &order_entry_vista_auto, &synthetic_vista_auto,
-    &debit_credit_faults,  &synthetic_faults,
+    &debit_credit_vista,      &order_entry_vista,      &synthetic_vista,
+    &heap_64_vista,           &heap_mixed_vista,       &heap_map_vista,
+    &recovery_vista,          &recovery_heap_vista,    &heap_small_vista,
+    &recovery_plain,          &synthetic_copy,         &debit_credit_floor,
+    &order_entry_floor,       &synthetic_floor,        &debit_credit_plain,
+    &order_entry_plain,       &synthetic_plain,        &heap_64_plain,
+    &heap_mixed_plain,        &heap_map_plain,         &heap_small_plain,
+    &debit_credit_vista_auto, &order_entry_vista_auto, &synthetic_vista_auto,
+    &debit_credit_vista_two,  &debit_credit_faults,    &synthetic_faults,
 #ifdef HAVE_LIBPMEMOBJ
-    &debit_credit_pmemobj, &order_entry_pmemobj,     &synthetic_pmemobj,      &heap_64_pmemobj,
-    &heap_mixed_pmemobj,   &heap_map_pmemobj,        &heap_small_pmemobj,
+    &debit_credit_pmemobj,    &order_entry_pmemobj,    &synthetic_pmemobj,
+    &heap_64_pmemobj,         &heap_mixed_pmemobj,     &heap_map_pmemobj,
+    &heap_small_pmemobj,
 #endif
 #ifdef HAVE_LMDB
-    &debit_credit_lmdb,    &order_entry_lmdb,        &synthetic_lmdb,         &heap_map_lmdb,
+    &debit_credit_lmdb,       &order_entry_lmdb,       &synthetic_lmdb,
+    &heap_map_lmdb,
 #endif
 #ifdef HAVE_SQLITE
-    &debit_credit_sqlite,  &order_entry_sqlite,      &synthetic_sqlite,       &heap_map_sqlite,
+    &debit_credit_sqlite,     &order_entry_sqlite,     &synthetic_sqlite,
+    &heap_map_sqlite,
 #endif
 };
 
@@ -77,11 +83,10 @@ static const struct {
     const char *name;
     int (*run)(struct config *config);
 } commands[] = {
-    {"main", bench_main_table}, {"debit-credit", bench_one},
-    {"order-entry", bench_one}, {"synthetic", bench_synthetic},
-    {"heap", bench_heap},       {"recovery", bench_recovery},
-    {"threads", bench_threads}, {"sizes", bench_sizes},
-    {"disk", bench_disk},       {"all", bench_all},
+    {"main", bench_main_table},     {"debit-credit", bench_one}, {"order-entry", bench_one},
+    {"synthetic", bench_synthetic}, {"heap", bench_heap},        {"recovery", bench_recovery},
+    {"threads", bench_threads},     {"sizes", bench_sizes},      {"disk", bench_disk},
+    {"segments", bench_segments},   {"all", bench_all},
 };
 
 int main(int argc, char **argv)

@@ -15,6 +15,9 @@
  *     PEER_PACE                      transactions against those of plain, at most: by
  *                                    which files are sized
  *
+ *     PEER_APART                     1: a workload's accounts are apart from the rest; they are
+ *                                    peer_apart(peer, session, size), as peer_root
+ *
  *     peer_open(peer, session, size) creates the file, or recovers the one there
  *     peer_close(peer)
  *     peer_root(peer, size)          the same block each time; zero at first

@@ -8,7 +8,7 @@
 #include "bench.h"
 
 /* The row to compare with: of the same workload, and of the same class or none. */
-static const struct row *beside(const struct table *table, const struct row *row, const char *peer)
+const struct row *bench_beside(const struct table *table, const struct row *row, const char *peer)
 {
     for (unsigned i = 0; i < table->count; i++) {
         const struct row *other = &table->rows[i];
@@ -24,7 +24,7 @@ static const struct row *beside(const struct table *table, const struct row *row
 
 static void print_ratio(const struct table *table, const struct row *row, const char *peer)
 {
-    const struct row *other = beside(table, row, peer);
+    const struct row *other = bench_beside(table, row, peer);
 
     if (other == NULL)
         printf(" %7s", "-");
@@ -40,7 +40,8 @@ static bool is_synthetic(const struct row *row)
 /* What the transaction adds to its stores, and how many copies of the range that is. */
 static void print_overhead(const struct table *table, const struct row *row)
 {
-    const struct row *plain = beside(table, row, "plain"), *copy = beside(table, row, "copy");
+    const struct row *plain = bench_beside(table, row, "plain"),
+                     *copy = bench_beside(table, row, "copy");
     const double overhead = plain == NULL ? 0 : row->median.ns - plain->median.ns;
 
     if (plain == NULL || row->class == CLASS_NONE)

@@ -103,10 +103,10 @@ static bool parse(const char *line, struct result *result)
     return true;
 }
 
-/* The file and what SQLite keeps beside it. */
+/* The file and what SQLite and vista-two keep beside it. */
 static void remove_files(const char *path)
 {
-    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal", "-apart"};
     char name[PATH_MAX + 16];
 
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {

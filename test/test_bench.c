@@ -89,6 +89,12 @@ START_TEST(test_heap)
 }
 END_TEST
 
+START_TEST(test_segments)
+{
+    expect_workload("segments", 7, "--size 10M");
+}
+END_TEST
+
 START_TEST(test_threads)
 {
     char options[128];
@@ -310,6 +316,7 @@ END_TEST
 START_TEST(test_killed_debit_credit)
 {
     kills("debit-credit", "vista", test_times(5));
+    kills("debit-credit", "vista-two", test_times(5));
     kills("debit-credit", "vista-auto", test_times(4));
     kills("debit-credit", "floor", test_times(4));
 }
@@ -363,6 +370,7 @@ int main(void)
     tcase_add_test(runs, test_order_entry);
     tcase_add_test(runs, test_synthetic);
     tcase_add_test(runs, test_heap);
+    tcase_add_test(runs, test_segments);
     tcase_add_test(runs, test_threads);
     tcase_add_test(runs, test_csv);
     tcase_add_test(runs, test_wrong_options);
