@@ -81,7 +81,8 @@ void vi_undeclared_compare(struct vi_undeclared *check, const struct vi_record *
 }
 
 /* What is called of elfutils' libdw, in the order of `names`.  It is loaded only when a
- * store is to be described, and not there everywhere. */
+ * store is to be described, and not there everywhere.  Its standard way to find debugging
+ * information would ask servers on the network, too. */
 struct libdw {
     void *find_elf, *find_debuginfo; /* to be called by it */
     void *(*begin)(void *callbacks[4]);
@@ -96,7 +97,7 @@ struct libdw {
 static void describe_line(uintptr_t code, char *text, size_t size)
 {
     static const char *const names[] = {"dwfl_linux_proc_find_elf",
-                                        "dwfl_standard_find_debuginfo",
+                                        "dwfl_build_id_find_debuginfo",
                                         "dwfl_begin",
                                         "dwfl_linux_proc_report",
                                         "dwfl_report_end",
