@@ -164,7 +164,8 @@ struct vista_info {
     unsigned persistence;    /* how: enum vista_class */
     unsigned forced;         /* 0 probed, 1 forced by vista_init, 2 by the environment */
     unsigned copy_on_write;  /* 1: the file system copies on write, so that a store may yet
-                                  fail for want of space although its blocks were allocated */
+                                fail for want of space although its blocks were allocated;
+                                0 on XFS, where blocks that a copy shares do so, too */
     unsigned format_version; /* of the file */
     int fd;                  /* the open file; the library's own */
     uint64_t data_offset;    /* where the data begins in it, in bytes */
@@ -345,22 +346,22 @@ int vista_fault(const siginfo_t *info, void *ucontext);
  * VISTA_CHECK_RANGES, or VISTA_CHECK=ranges in the environment of a program that maps
  * without it, is a debug aid: it finds stores that no vista_set_range declared and
  * that were not to a block allocated in the transaction.  vista_end_transaction then
- * fails with EFAULT, and vista_errormsg() tells the first such store: its address, its
- * offset in the data, and where it was made, if it was the first to its page: function,
- * module and offset for addr2line(1), and the source line where libdw (elfutils) is
- * installed and the program has debugging information; else a watchpoint at the address,
- * which is the same in the next run, finds it.  The transaction stays open and cannot
- * be committed; an abort, of one begun VISTA_NO_RESTORE too, takes back all its stores,
- * also those not declared.
+ * fails with EFAULT, and vista_errormsg() tells the first such store: its address and its
+ * offset in the data.  If it was the first to its page, it tells where it was made, too:
+ * function, module and offset for addr2line(1), and the source line if the program has
+ * debugging information and libdw (of elfutils) is installed.  If it was not, a watchpoint
+ * at the address, which is the same in the next run, finds it.  The transaction stays open
+ * and cannot be committed; an abort, of one begun VISTA_NO_RESTORE too, takes back all its
+ * stores, also those not declared.
  *
  * It works by page protection, as above: so a store outside any transaction is a fault,
  * at the faulty instruction; transactions wait for each other, up to two seconds, after
- * which a begin is EBUSY (two of one thread cannot be checked); the log
- * has room for a copy of all data; and all is many times slower.  A store of the
- * value that was there before may be overlooked; so may one, to a page that is open
- * already, whose range is declared after it, and of several to a page by which the segment
- * has grown during the transaction all but the first.  VISTA_CHECK checks a member
- * of a log if it checks its home.
+ * which a begin is EBUSY (two of one thread cannot be checked); the log has room for a
+ * copy of all data; and all is many times slower.  A store of the value that was there
+ * before may be overlooked; so may one, to a page that is open already, whose range is
+ * declared after it, and of several to a page by which the segment has grown during the
+ * transaction all but the first.  VISTA_CHECK checks a member of a log if it checks its
+ * home.
  */
 
 /* ---- The persistent heap ----------------------------------------------- */
