@@ -132,12 +132,12 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
 int vista_unmap(vista_segment *segment);
 
 /*
- * Makes the data `size` bytes, rounded up as by vista_map; the address stays.  It may grow, up to the
- * max_size of its creation, while transactions are open, on other threads too.  It may
- * shrink while none is open and none is begun until the call returns, if no block of the
- * heap lies in what goes; its disk space is given back.  A VISTA_NO_HEAP segment mapped
- * VISTA_AUTO_RANGE or VISTA_CHECK_RANGES grows under the same condition.  A crash leaves the
- * old size or the new one.
+ * Makes the data `size` bytes, rounded up as by vista_map; the address stays.  It may
+ * grow, up to the max_size of its creation, while transactions are open, on other threads
+ * too.  It may shrink while none is open and none is begun until the call returns, if no
+ * block of the heap lies in what goes; its disk space is given back.  A VISTA_NO_HEAP
+ * segment mapped VISTA_AUTO_RANGE or VISTA_CHECK_RANGES grows under the same condition.
+ * A crash leaves the old size or the new one.
  * Errors: EINVAL `size` is 0 or above max_size; EBUSY transactions are open and may not be,
  * or a block is in the way; ENOSPC, EDQUOT no room on the disk; ENOMEM no address space was
  * to be had for it when the segment was mapped; EROFS; EBADMSG the heap is damaged.  Then
