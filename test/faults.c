@@ -55,8 +55,7 @@ unsigned fault_calls(void)
     return fault.calls;
 }
 
-/* The errno to fail with, or 0. */
-static int refuse(unsigned kind, int usual)
+int fault_refuse(unsigned kind, int usual)
 {
     if (!(fault.kinds & kind))
         return 0;
@@ -73,7 +72,7 @@ static int refuse(unsigned kind, int usual)
     type __real_##name parameters; \
     type __wrap_##name parameters \
     { \
-        const int error = refuse(kind, usual); \
+        const int error = fault_refuse(kind, usual); \
 \
         if (error == 0) \
             return __real_##name arguments; \
@@ -99,6 +98,7 @@ WRAP(ssize_t, pread, CALL_READ, EIO, -1, (int fd, void *to, size_t size, off_t o
 WRAP(int, pthread_setspecific, CALL_THREAD, ENOMEM, error, (pthread_key_t key, const void *value),
      (key, value))
 
+#pragma weak __wrap_mprotect /* the fuzzers have their own */
 WRAP(int, mprotect, CALL_PROTECT, ENOMEM, -1, (void *at, size_t size, int protection),
      (at, size, protection))
 
@@ -106,7 +106,7 @@ WRAP(int, mprotect, CALL_PROTECT, ENOMEM, -1, (void *at, size_t size, int protec
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...)
 {
-    const int error = number == SYS_userfaultfd ? refuse(CALL_USERFAULT, EPERM) : 0;
+    const int error = number == SYS_userfaultfd ? fault_refuse(CALL_USERFAULT, EPERM) : 0;
     va_list list;
     long a[4];
 
@@ -123,7 +123,7 @@ long __wrap_syscall(long number, ...)
 int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...)
 {
-    const int error = _IOC_TYPE(request) == UFFDIO ? refuse(CALL_USERFAULT, ENOMEM) : 0;
+    const int error = _IOC_TYPE(request) == UFFDIO ? fault_refuse(CALL_USERFAULT, ENOMEM) : 0;
     va_list list;
     void *argument;
 
@@ -141,7 +141,7 @@ int64_t disk_room = INT64_MAX;
 int __real_posix_fallocate(int fd, off_t offset, off_t length);
 int __wrap_posix_fallocate(int fd, off_t offset, off_t length)
 {
-    const int error = refuse(CALL_FALLOCATE, ENOSPC);
+    const int error = fault_refuse(CALL_FALLOCATE, ENOSPC);
 
     if (error == EINTR) /* it is to be made again: no reason to fail */
         fault.hits--;
@@ -156,7 +156,7 @@ int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...)
 {
     const bool boot_id = strstr(path, "boot_id") != NULL;
-    const int error = boot_id && boot_id_known ? 0 : refuse(CALL_OPEN, EMFILE);
+    const int error = boot_id && boot_id_known ? 0 : fault_refuse(CALL_OPEN, EMFILE);
     va_list arguments;
     mode_t mode = 0;
 
@@ -184,7 +184,7 @@ int __wrap_fcntl(int fd, int command, ...)
     argument = va_arg(arguments, void *);
     va_end(arguments);
     if (command == F_OFD_SETLK && ((struct flock *)argument)->l_type != F_UNLCK)
-        error = refuse(CALL_LOCK, ENOLCK);
+        error = fault_refuse(CALL_LOCK, ENOLCK);
     if (error == 0)
         return __real_fcntl(fd, command, argument);
     errno = error;

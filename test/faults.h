@@ -32,9 +32,10 @@ enum {
  * with what is usual. */
 void fault_set(unsigned kinds, unsigned after, unsigned count, int error);
 void fault_clear(void);
-unsigned fault_hits(void);  /* calls made to fail since fault_set or */
-void fault_reset(void);     /* this */
-unsigned fault_calls(void); /* calls of those kinds since fault_set */
+unsigned fault_hits(void);                  /* calls made to fail since fault_set or */
+void fault_reset(void);                     /* this */
+int fault_refuse(unsigned kind, int usual); /* a call of that kind: errno to fail with, or 0 */
+unsigned fault_calls(void);                 /* calls of those kinds since fault_set */
 
 /* No call is given more of the disk than this, of which there is no end at first. */
 extern int64_t disk_room;

@@ -2,7 +2,8 @@
  *
  * fuzz_calls: the model in plain memory (calls_model.c), the mapping of segments
  * (calls_mapping.c), transactions with their ranges (calls_transactions.c), stores
- * (calls_stores.c) and the heap's calls (calls_heap.c).
+ * (calls_stores.c), the heap's calls (calls_heap.c) and calls that make no sense
+ * (calls_wrong.c).
  *
  * The model holds each byte that a program may rely on, whose it is (a block, a range
  * that an open transaction has declared or stored to) and what it was before; so it knows
@@ -184,8 +185,12 @@ void release_wrong(struct input *input, int act, struct seg *s);
 void root(struct input *input, struct seg *s);
 void walk(struct seg *s);
 
+/* ---- Calls that make no sense ------------------------------------------- */
+
+void call_wrongly(struct input *input, int act, struct seg *s);
+
 /* ---- Refused calls (fuzz_calls.c) -------------------------------------- */
 
-void inject(struct input *input);
+void inject(struct input *input, unsigned also);
 
 #endif

@@ -9,9 +9,6 @@
 
 #include "calls.h"
 
-#define PLACE 0x551234400000u
-#define APART 0x10000000u /* from one segment to the next */
-
 /* ---- How --------------------------------------------------------------- */
 
 struct how {
@@ -169,7 +166,7 @@ static void create(struct input *input, struct seg *s, struct how *how)
     how->flags |= VISTA_CREATE | (flat ? VISTA_NO_HEAP : 0) | (what & 8 ? VISTA_SPARSE : 0);
     set_options(how->class, how->host_faults);
     if (what & 64)
-        inject(input);
+        inject(input, 0);
     if (map(s, how, s->size))
         made(s, how);
 }
@@ -310,6 +307,7 @@ static void gone(struct seg *s, bool well)
     s->handle = NULL;
     s->detached = false;
     s->clean = well;
+    protection_of(index_of(s), 0);
 }
 
 void leave(struct seg *s)
@@ -398,6 +396,7 @@ void resize(struct input *input, struct seg *s)
         memset(s->known + pages, s->flat ? 0xff : 0, s->size - pages);
     }
     sized(s);
+    protection_of(index_of(s), pages);
     s->size = pages;
     compare("resized");
 }

@@ -18,6 +18,7 @@ void model_reset(void)
         segs[i].made = segs[i].clean = false;
         segs[i].log = &segs[i];
         segs[i].root = segs[i].root_size = 0;
+        protection_of(i, 0);
     }
     memset(blocks, 0, sizeof blocks);
     next_byte = 1;

@@ -61,7 +61,7 @@ static void index_base(struct base *base)
 
 static void keep(const char *name)
 {
-    HOLDS(count < BASES + GROUPS, "too many bases");
+    HOLDS(count < ALL, "too many bases");
     list[count] = (struct base){.name = name, .role = role};
     if (role != ALONE) {
         file_use(1);
@@ -290,6 +290,38 @@ static void group(unsigned class, const char *open, const char *finishing)
     done(segments[0]);
 }
 
+static void root_moves(void)
+{
+    vista_segment *segment = make(512 * KIB, 0, VISTA_CLASS_LINE);
+    void *kept[9];
+
+    fill(segment, kept, 40 * KIB);
+    fences_of = "the root moves";
+    fences = 0;
+    fences_kept = 4;
+    HOLDS(vista_root(segment, 20 * KIB) != NULL, "root");
+    done(segment);
+}
+
+/* In a transaction that also frees and changes what was there. */
+static void grows(void)
+{
+    vista_segment *segment = make(128 * KIB, VISTA_GROW, VISTA_CLASS_LINE);
+    void *kept[9];
+    vista_tx *tx;
+
+    fill(segment, kept, 4 * KIB);
+    tx = begin(segment);
+    change(tx, kept[0], 16, 1);
+    HOLDS(vista_free(tx, kept[2]) == 0, "free");
+    fences_of = "the heap grows";
+    fences = 0;
+    fences_kept = 4;
+    allocate(tx, 100 * KIB);
+    end(tx);
+    done(segment);
+}
+
 static void creation(void)
 {
     fences_of = "being created";
@@ -298,7 +330,7 @@ static void creation(void)
     done(make(64 * KIB, 0, VISTA_CLASS_LINE));
 }
 
-void bases_make(struct base bases[BASES + GROUPS])
+void bases_make(struct base bases[ALL])
 {
     list = bases;
     count = 0;
@@ -324,5 +356,10 @@ void bases_make(struct base bases[BASES + GROUPS])
     group(VISTA_CLASS_LINE, "member, cache lines", NULL);
     for (unsigned i = BASES; i < count; i++)
         bases[i].flushes = strstr(bases[i].name, "kill-safe") == NULL;
+    HOLDS(count == BASES + GROUPS, "%u bases", count);
+    role = ALONE;
+    root_moves();
+    grows();
+    HOLDS(count == ALL, "%u bases", count);
     HOLDS(vista_init(NULL) == 0, "vista_init");
 }

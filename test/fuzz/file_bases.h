@@ -9,7 +9,9 @@
 #include "fuzz.h"
 
 #define BASES 16 /* alone: by the low bits of an input's first byte; then */
-#define GROUPS 8 /* one of two segments with one log */
+#define GROUPS 8 /* one of two segments with one log; and then */
+#define LATER 8  /* alone again: what was thought of later */
+#define ALL (BASES + GROUPS + LATER)
 
 enum { ALONE, HOME, MEMBER };
 
@@ -27,6 +29,6 @@ struct base {
 
 /* Makes them all, with checksums as `checksums_agree` says: always the same ones in the
  * same order. */
-void bases_make(struct base bases[BASES + GROUPS]);
+void bases_make(struct base bases[ALL]);
 
 #endif

@@ -186,6 +186,50 @@ uint64_t file_digest(void)
     return digest;
 }
 
+/* ---- Protected pages --------------------------------------------------- */
+
+enum { NOT_THERE, CLOSED, OPEN };
+#define PAGES 64u
+static unsigned char pages[FILES][PAGES];
+
+void protection_of(unsigned which, size_t size)
+{
+    for (size_t page = size / 4096; page < PAGES; page++)
+        pages[which][page] = NOT_THERE;
+}
+
+static unsigned count_runs(const unsigned char *of)
+{
+    unsigned runs = 1;
+
+    for (unsigned i = 1; i < PAGES; i++)
+        runs += of[i] != of[i - 1];
+    return runs;
+}
+
+int __real_mprotect(void *at, size_t size, int protection);
+int __wrap_mprotect(void *at, size_t size, int protection);
+int __wrap_mprotect(void *at, size_t size, int protection)
+{
+    const uintptr_t from = (uintptr_t)at - PLACE, first = from % APART / 4096;
+    unsigned char *now, then[PAGES];
+    int result;
+
+    if (from / APART >= FILES || first + size / 4096 > PAGES)
+        return __real_mprotect(at, size, protection);
+    now = pages[from / APART];
+    memcpy(then, now, sizeof then);
+    memset(then + first, protection & PROT_WRITE ? OPEN : CLOSED, size / 4096);
+    if (count_runs(then) > count_runs(now) && fault_refuse(CALL_PROTECT, ENOMEM) != 0) {
+        errno = ENOMEM;
+        return -1;
+    }
+    result = __real_mprotect(at, size, protection);
+    if (result == 0)
+        memcpy(now, then, sizeof then);
+    return result;
+}
+
 /* ---- Death ------------------------------------------------------------- */
 
 void die(vista_segment *handle)

@@ -68,6 +68,17 @@ void image_put(const struct image *image);
 /* Of the file's size and of every byte in it. */
 uint64_t file_digest(void);
 
+/* ---- Protected pages --------------------------------------------------- */
+
+/* Where the segments of the files live: from PLACE on, one every so many bytes. */
+#define PLACE 0x551234400000u
+#define APART 0x10000000u
+
+/* CALL_PROTECT: the kernel refuses what would make one mapping more of the data of a segment
+ * of up to 64 pages, as where there are vm.max_map_count.  To be told when only `size` bytes
+ * of the data are there, or none. */
+void protection_of(unsigned which, size_t size);
+
 /* ---- Death ------------------------------------------------------------- */
 
 /* Leaves the segment as a kill of the process would: no transaction ends, nothing is

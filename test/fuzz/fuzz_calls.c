@@ -21,9 +21,9 @@ static bool talk; /* FUZZ_TALK is set: says what an input does */
 
 /* ---- Faults ------------------------------------------------------------ */
 
-void inject(struct input *input)
+void inject(struct input *input, unsigned also)
 {
-    const unsigned kinds = (unsigned)take(input, 2) & CALL_ALL,
+    const unsigned kinds = ((unsigned)take(input, 2) & CALL_ALL) | also,
                    after = (unsigned)take(input, 1) % 24;
     const unsigned count = (unsigned)take(input, 1);
 
@@ -197,7 +197,13 @@ static void operation(struct input *input)
         break;
     case 6:
     case 7:
-        inject(input);
+        inject(input, 0);
+        break;
+    case 58:
+        call_wrongly(input, act, mapped_from(which));
+        break;
+    case 57:
+        inject(input, CALL_PROTECT);
         break;
     case 8:
         fault_clear();

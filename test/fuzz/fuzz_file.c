@@ -26,11 +26,12 @@
 #define OPERATIONS_MAX 60u
 #define ACTS 3u
 #define BLOCKS 16u
+#define AUTO_PAGES 100u
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
-static struct base bases[2][BASES + GROUPS];
+static struct base bases[2][ALL];
 static bool talk; /* FUZZ_TALK is set: says what an input does */
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -193,6 +194,7 @@ static struct {
     unsigned role; /* in its group */
     bool patched;
     bool flat;
+    bool automatic; /* VISTA_AUTO_RANGE, for so many pages: */
     vista_tx *tx[ACTS];
     struct {
         unsigned char *at;
@@ -208,9 +210,21 @@ static void forget_blocks(int act)
             run.blocks[i].at = NULL;
 }
 
+/* Automatic ranges have room for a store of so many bytes. */
+static bool may_store(size_t length)
+{
+    struct vista_info info;
+
+    if (!run.automatic)
+        return true;
+    HOLDS(vista_info(run.segment, &info) == 0, "vista_info");
+    return length / 4096 + 2 <= info.pages_left;
+}
+
 /* A block that the library gave out: inside the data, apart from the others. */
 static void given(unsigned char *at, size_t size, int act, unsigned keep_at)
 {
+    run.size = vista_size(run.segment); /* it may have grown */
     HOLDS(at >= run.base && size <= run.size && at <= run.base + run.size - size, "block %p + %zu",
           (void *)at, size);
     if (run.sound)
@@ -219,7 +233,8 @@ static void given(unsigned char *at, size_t size, int act, unsigned keep_at)
                       run.blocks[i].at + run.blocks[i].size <= at,
                   "%p + %zu overlaps %p + %zu", (void *)at, size, (void *)run.blocks[i].at,
                   run.blocks[i].size);
-    memset(at, 'x', size);
+    if (may_store(size))
+        memset(at, 'x', size);
     run.blocks[keep_at].at = at;
     run.blocks[keep_at].size = size;
     run.blocks[keep_at].act = act;
@@ -284,16 +299,19 @@ static void change(struct input *input, int act)
 
     length = length % 8 == 0 ? length : length % 300;
     expect();
-    if (vista_set_range(run.tx[act], at, length) != 0) {
+    if ((!run.automatic || length % 2 == 0 || at + length > run.base + run.size) &&
+        vista_set_range(run.tx[act], at, length) != 0) {
         REFUSED("vista_set_range", EINVAL, ENOSPC, ENOMEM);
         HOLDS(errno != EINVAL || at + length > run.base + run.size, "a range inside the data");
         return;
     }
     HOLDS(at + length <= run.base + run.size, "a range outside the data");
-    if (run.flat && length <= sizeof old) {
+    if (!run.flat || !may_store(length))
+        return;
+    if (length <= sizeof old) {
         memcpy(old, at, length);
         memset(at, 'y', length);
-    } else if (run.flat) {
+    } else {
         at[0] = at[length - 1] = 'z';
     }
 }
@@ -322,7 +340,7 @@ static void there_and_back(void)
     if (tx == NULL)
         return;
     memcpy(old, run.base, length);
-    if (vista_set_range(tx, run.base, length) == 0) {
+    if (run.automatic || vista_set_range(tx, run.base, length) == 0) {
         memset(run.base, 'q', length);
         HOLDS(vista_abort_transaction(tx) == 0, "abort");
         HOLDS(memcmp(old, run.base, length) == 0, "an abort restores");
@@ -356,6 +374,7 @@ static void root(struct input *input)
         REFUSED("vista_root", ENOENT, EBUSY, EROFS, ENOMEM, ENOSPC, ENOTSUP, EBADMSG, EINVAL);
         return;
     }
+    run.size = vista_size(run.segment);
     HOLDS(at >= run.base && size <= run.size && at <= run.base + run.size - size, "the root at %p",
           (void *)at);
 }
@@ -387,7 +406,8 @@ static void operation(struct input *input)
         expect();
         run.tx[act] = vista_begin_transaction(run.segment, what % 16 == 11 ? VISTA_NO_RESTORE : 0);
         if (run.tx[act] == NULL) {
-            REFUSED("vista_begin_transaction", EAGAIN, EROFS, ENOSPC, ENOMEM);
+            REFUSED("vista_begin_transaction", EAGAIN, EROFS, ENOSPC, ENOMEM, EBUSY);
+            HOLDS(errno != EBUSY || run.automatic, "one at a time");
             return;
         }
         if (what % 16 == 11) {
@@ -466,10 +486,12 @@ static bool check(unsigned limit)
 
 static vista_segment *map(unsigned flags)
 {
+    const struct vista_map_options options = {.auto_pages =
+                                                  flags & VISTA_AUTO_RANGE ? AUTO_PAGES : 0};
     vista_segment *segment;
 
     expect();
-    segment = vista_map(file_path, flags & VISTA_CREATE ? 65536 : 0, flags, NULL);
+    segment = vista_map(file_path, flags & VISTA_CREATE ? 65536 : 0, flags, &options);
     if (segment == NULL) {
         if (run.role != ALONE && run.patched) /* whatever open(2) says of other names */
             HOLDS(errno != 0 && *vista_errormsg() != '\0', "vista_map fails without a message");
@@ -493,7 +515,8 @@ static unsigned flags_of(unsigned how)
 {
     return (how & 1 ? VISTA_READ_ONLY : 0) | ((how & 3) == 2 ? VISTA_ACCEPT_TORN : 0) |
            (how & 4 ? VISTA_ANY_ADDRESS : 0) | ((how & 41) == 40 ? VISTA_KILL_SAFE : 0) |
-           ((how & 193) == 192 ? VISTA_CREATE : 0);
+           ((how & 193) == 192 ? VISTA_CREATE : 0) | ((how & 193) == 64 ? VISTA_AUTO_RANGE : 0) |
+           ((how & 193) == 128 ? VISTA_GROW : 0);
 }
 
 static void use(struct input *input, unsigned flags, unsigned how)
@@ -503,6 +526,7 @@ static void use(struct input *input, unsigned flags, unsigned how)
 
     HOLDS(vista_info(run.segment, &info) == 0, "vista_info");
     run.flat = info.flags & VISTA_NO_HEAP;
+    run.automatic = flags & VISTA_AUTO_RANGE;
     accepted = flags & VISTA_ACCEPT_TORN;
     for (unsigned i = 0; i < OPERATIONS_MAX && input->left > 0; i++)
         operation(input);
@@ -580,7 +604,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     struct input input = {bytes, length};
     const unsigned which = (unsigned)take(&input, 1), how = (unsigned)take(&input, 2);
-    const unsigned base_of = how & 0x8000 ? BASES + which % GROUPS : which % BASES;
+    const unsigned base_of = (which & 0xb0) == 0xb0 ? BASES + GROUPS + which % LATER
+                             : how & 0x8000         ? BASES + which % GROUPS
+                                                    : which % BASES;
     const struct base *base = &bases[which < 0xc0][base_of];
     const unsigned flags = flags_of(how), patches = (unsigned)take(&input, 1) % (PATCHES_MAX + 1);
     const struct vista_options class = {.force_class = how >> 9 & 3};
