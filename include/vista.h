@@ -224,8 +224,9 @@ VISTA_INLINE vista_tx *vista_begin_transaction(vista_segment *segment, unsigned 
 VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length);
 
 /* Declares `count` ranges, all or (on error, as above) none.  It is the faster call for
- * several: they make one record and, in the cache-line class, share one fence.  EINVAL
- * also: `count` is negative. */
+ * several: they make one record and, in the cache-line class, share one fence.  (In the
+ * kill-safe class those of another segment are best declared in a call of their own.)
+ * EINVAL also: `count` is negative. */
 VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int count);
 
 /*
