@@ -164,7 +164,8 @@ void vi_log_discard(struct vi_log *log);
 /* After the discard: begins again; gives chunks back past a bound. */
 void vi_log_reset(struct vi_log *log);
 
-/* Walking a log from its oldest item: those with log->stamp, and a sound checksum if they are not ours. */
+/* Walking a log from its oldest item: what has log->stamp and, unless it is ours, a sound
+ * checksum. */
 struct vi_walk {
     const struct vi_log *log;
     struct vi_place place;   /* `at`: where the next record would be */

@@ -107,8 +107,9 @@ static inline bool vi_next_item(struct vi_segment *home, struct vi_walk *walk, s
 typedef void vi_visit_fn(void *arg, const struct vi_item *item);
 void vi_each_item(struct vi_segment *home, const struct vi_log *log, vi_visit_fn *visit, void *arg);
 
-/* The same for what is no undo image, and for the rest too if not all of that was kept.  Kept items are passed on where they are: a copy would
- * have to wait for the stores that made them. */
+/* The same for what is no undo image, and for the rest too if not all of that was kept.  Kept
+ * items are passed on where they are: a copy would have to wait for the stores that made
+ * them. */
 static inline void vi_each_effect(struct vi_segment *home, const struct vi_log *log,
                                   vi_visit_fn *visit, void *arg)
 {
