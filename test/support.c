@@ -23,6 +23,7 @@
 #include "base/watch.h"
 
 #define PATHS 16
+#define ROOM ((uint64_t)1 << 30) /* what several tests at a time may take */
 
 static char memory_directory[256], disk_directory[256];
 
@@ -36,9 +37,15 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
     return remove(path);
 }
 
+/* In the first of them that can be written to and has room: a container's memory may be small. */
 static void make_directory(char *out, const char *const *parents)
 {
+    struct statvfs fs;
+
     for (; *parents != NULL; parents++) {
+        if (statvfs(*parents, &fs) == 0 && parents[1] != NULL &&
+            (uint64_t)fs.f_bavail * fs.f_frsize < ROOM)
+            continue;
         snprintf(out, 256, "%s/vista-test.XXXXXX", *parents);
         if (mkdtemp(out) != NULL)
             return;

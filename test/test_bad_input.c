@@ -1070,10 +1070,13 @@ END_TEST
 static void many_open(unsigned class)
 {
     static vista_tx *open[VI_SLOTS];
-    vista_segment *segment = make("thousand", MIB, VISTA_NO_HEAP);
+    const bool disk = test_room(false) < 2 * VI_SLOTS * VI_SLOT_SIZE;
+    const char *path = disk ? test_disk_path("thousand") : test_path("thousand");
+    vista_segment *segment = vista_map(path, MIB, VISTA_CREATE | VISTA_NO_HEAP, NULL);
     uint64_t *base = vista_base(segment);
     struct vista_info info;
 
+    SOME(segment);
     for (size_t i = 0; i < 1000; i++) {
         open[i] = vista_begin_transaction(segment, 0);
         SOME(open[i]);
