@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * libvista with what a workload keeps apart (debit-credit: its accounts) in a second
- * segment, which shares the log of the first.  In the kill class the range there has a
- * vista_set_range of its own, so that both calls are inlined; where lines are flushed one
- * call takes all, for one fence.
+ * segment, which shares the log of the first.
  */
 #define PEER_NAME "vista-two"
 #define PEER_SYMBOL(workload) workload##_vista_two
@@ -13,11 +11,9 @@
 #define VISTA_FLAGS 0u
 #define peer_open home_open
 #define peer_close home_close
-#define peer_declare_all home_declare_all
 #include "peer_vista.h"
 #undef peer_open
 #undef peer_close
-#undef peer_declare_all
 
 #include <limits.h>
 #include <unistd.h>
@@ -62,15 +58,4 @@ UNUSED static void peer_close(struct peer *peer)
     if (two_second != NULL && vista_unmap(two_second) != 0)
         vista_fail("vista_unmap");
     home_close(peer);
-}
-
-/* The first range is the one apart. */
-HOT void peer_declare_all(struct peer_tx *tx, const struct iovec *ranges, int count)
-{
-    if (tx->class == CLASS_KILL) {
-        peer_declare(tx, ranges[0].iov_base, ranges[0].iov_len);
-        home_declare_all(tx, ranges + 1, count - 1);
-    } else {
-        home_declare_all(tx, ranges, count);
-    }
 }

@@ -224,9 +224,8 @@ VISTA_INLINE vista_tx *vista_begin_transaction(vista_segment *segment, unsigned 
 VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length);
 
 /* Declares `count` ranges, all or (on error, as above) none.  It is the faster call for
- * several: they make one record and, in the cache-line class, share one fence.  (In the
- * kill-safe class those of another segment are best declared in a call of their own.)
- * EINVAL also: `count` is negative. */
+ * several: they make one record and, in the cache-line class, share one fence.  EINVAL
+ * also: `count` is negative. */
 VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int count);
 
 /*
@@ -598,6 +597,12 @@ static inline __attribute__((always_inline)) uint64_t *vista_put(uint64_t *item,
     return (uint64_t *)((char *)item + VISTA_ITEM(length));
 }
 
+/* In the second of the segments whose ranges are inlined now? */
+static inline int vista_is_in2(const vista_tx *tx, uintptr_t address)
+{
+    return address >= tx->low2 && address <= __atomic_load_n(&tx->high2, __ATOMIC_RELAXED);
+}
+
 /* The steps of vista_set_ranges for one of the ranges, of which there are `count`. */
 #define VISTA_EACH(step) step(0) step(1) step(2) step(3) step(4) step(5) step(6)
 #define VISTA_ALL(step, operator) \
@@ -623,7 +628,8 @@ static inline __attribute__((always_inline)) uint64_t *vista_put(uint64_t *item,
             high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED); \
         } \
     }
-#define VISTA_INSIDE(i) (count <= (i) || VISTA_IS_IN(address##i))
+#define VISTA_INSIDE(i) \
+    (count <= (i) || VISTA_IS_IN(address##i) || vista_is_in2(tx, (uintptr_t)address##i))
 #define VISTA_PUT(i) \
     if (count > (i)) \
         item = vista_put(item, address##i, length##i, count == (i) + 1);
@@ -658,7 +664,11 @@ VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int 
             uintptr_t low = tx->low;
             uintptr_t high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED); /* resizing */
 
-            VISTA_FIND(address0)
+            if (!VISTA_INSIDE(0)) {
+                vista_turn(tx, address0);
+                low = tx->low;
+                high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED);
+            }
             if (VISTA_LIKELY(next + beyond <= tx->limit1) && VISTA_ALL(VISTA_INSIDE, &&)) {
                 uint64_t *const record = (uint64_t *)next, *item = record + 2;
 
