@@ -258,14 +258,14 @@ bool resize(int file, size_t size)
 
 /* ---- Places ------------------------------------------------------------ */
 
-static unsigned char *address_of(size_t place)
+unsigned char *address_of(size_t place)
 {
     const int file = model_file_at(place);
 
     return (unsigned char *)files_address(file) + (place - model.file[file].first);
 }
 
-static size_t place_of(const void *address)
+size_t place_of(const void *address)
 {
     const int file = (int)REGION_OF(address) / AREAS;
 

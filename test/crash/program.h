@@ -63,6 +63,9 @@ void map_again(int file); /* home, or with its log */
 
 bool resize(int file, size_t size); /* false: refused */
 
+unsigned char *address_of(size_t place);
+size_t place_of(const void *address);
+
 void begin(int act);
 void begin_on(int act, int file);
 void declare(int act, size_t place, size_t length);

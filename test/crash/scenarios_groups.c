@@ -3,6 +3,7 @@
  * Scenarios of segments that share a log.  Each state is recovered by mapping all of them,
  * in any order.
  */
+#include "inlined.h"
 #include "program.h"
 #include "scenarios.h"
 #include "states.h"
@@ -43,6 +44,21 @@ static void change_in(int act, int file)
     change(act, places[file] + pick(0, SIZE - length), length);
 }
 
+/* In two segments, declared by one call that is inlined. */
+static void change_two(int act)
+{
+    struct iovec ranges[2];
+    size_t place;
+
+    for (int i = 0; i < 2; i++) {
+        place = places[any_file()] + pick(0, SIZE - inlined_lengths[2][i]);
+        ranges[i] = (struct iovec){address_of(place), inlined_lengths[2][i]};
+    }
+    declare_all(act, ranges, 2);
+    for (int i = 0; i < 2; i++)
+        store(place_of(ranges[i].iov_base), ranges[i].iov_len);
+}
+
 /* A transaction over home and one or two members, begun on any of them. */
 static void group(void)
 {
@@ -52,6 +68,8 @@ static void group(void)
         begin_on(0, any_file());
         for (int j = (int)pick(1, 2); j > 0; j--)
             change_in(0, any_file());
+        if (maybe(50))
+            change_two(0);
         change_in(0, files - 1);
         end(0);
     }
