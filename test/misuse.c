@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "vista.h"
 
@@ -109,6 +110,19 @@ static void after_both(const char *path)
     sink = block[0];
 }
 
+/* It goes back before its turn, with others of its size. */
+static void after_both_of_many(const char *path)
+{
+    vista_tx *tx = begin();
+    char *block = NULL;
+
+    (void)path;
+    for (int i = 0; i < 40; i++)
+        require((block = vista_malloc(tx, 3000)) != NULL, "malloc");
+    require(vista_free(tx, block) == 0 && vista_abort_transaction(tx) == 0, "abort");
+    sink = block[0];
+}
+
 static void beyond(const char *path)
 {
     (void)path;
@@ -152,9 +166,20 @@ static void undefined(const char *path)
         sink = 1;
 }
 
+/* Where the segment was, and was larger for a while. */
+static void map_another(void *at)
+{
+    char *other = mmap(at, 2 << 20, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+    require(other == at, "mmap");
+    memset(other, 1, 2 << 20);
+}
+
 /* All that is allowed; an abort puts back what it freed, and what was declared. */
 static void nothing(const char *path)
 {
+    void *base = vista_base(segment);
     vista_tx *tx;
     char *grown;
 
@@ -189,6 +214,7 @@ static void nothing(const char *path)
     root = vista_root(segment, 50000);
     require(root != NULL && ((char *)root)[49999] == 0, "root");
     require(vista_unmap(segment) == 0, "unmap");
+    map_another(base);
     puts("nothing wrong was done");
 }
 
@@ -200,6 +226,7 @@ static const struct {
     {"after-free-large", after_free_large},
     {"after-abort", after_abort},
     {"after-both", after_both},
+    {"after-both-of-many", after_both_of_many},
     {"beyond", beyond},
     {"before", before},
     {"after-growth", after_growth},

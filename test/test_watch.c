@@ -6,9 +6,9 @@
  */
 #include "command.h"
 
-static const char *const wrong[] = {"after-free",    "after-free-large", "after-abort",
-                                    "after-both",    "beyond",           "before",
-                                    "after-restart", "after-growth"};
+static const char *const wrong[] = {"after-free", "after-free-large",   "after-abort",
+                                    "after-both", "after-both-of-many", "beyond",
+                                    "before",     "after-restart",      "after-growth"};
 #define WRONG (sizeof wrong / sizeof *wrong)
 
 /* Of the sanitizers that this build knows. */

@@ -3,7 +3,6 @@
  * What the heap's records mean: the stored and the volatile effect of each.  How a
  * record names its block is told in heap.c.
  */
-#include "base/watch.h"
 #include "heap/spans.h"
 
 static uint64_t block_of(const struct vi_record *record)
@@ -57,8 +56,7 @@ static void clear_mark(void *context, const struct vi_record *record)
 static void hide(const struct vi_heap *heap, const struct vi_record *record)
 {
     if (heap->watched)
-        vi_watch_hide(heap->place.base + record->offset,
-                      vi_span_block_size(vi_descriptor(heap, block_of(record) >> 16)));
+        vi_block_hide(heap, block_of(record));
 }
 
 static void put(struct vi_heap *heap, const struct vi_record *record)

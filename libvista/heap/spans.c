@@ -235,6 +235,8 @@ void vi_span_put(struct vi_heap *heap, uint64_t block)
     const uint64_t head = block >> 16;
     struct vi_unit *u = &heap->unit[head];
 
+    if (heap->watched) /* not yet, if the transaction that freed it had allocated it */
+        vi_block_hide(heap, block);
     vi_block_become(heap, block, VI_BLOCK_FREE);
     if (u->from > (block & 0xffffu))
         u->from = (uint16_t)block;

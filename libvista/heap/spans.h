@@ -217,6 +217,9 @@ uint64_t vi_span_make(struct vi_heap *heap, unsigned kind, unsigned class, uint6
 uint64_t vi_span_find(struct vi_heap *heap, unsigned class, unsigned shard);
 /* Free blocks of a span, up to `most`, into an empty magazine. */
 void vi_span_take(struct vi_heap *heap, uint64_t head, struct vi_magazine *magazine, uint32_t most);
+/* The tools that look on are told that it may not be used. */
+void vi_block_hide(const struct vi_heap *heap, uint64_t block);
+
 /* A block is free; the last of a span ends it. */
 void vi_span_put(struct vi_heap *heap, uint64_t block);
 /* Loads a bounded number of spans, ends those that are empty.  False: none was left. */

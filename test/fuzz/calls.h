@@ -33,6 +33,7 @@ struct seg {
     bool flat, sparse, read_only, grows;
     bool cramped;   /* address space to grow in may have been refused */
     unsigned watch; /* VISTA_AUTO_RANGE, VISTA_CHECK_RANGES or 0 */
+    bool guarded;   /* the sanitizer is told what of the heap is no block */
     unsigned class;
     bool clean;                                     /* the last mapping ended well */
     uint32_t root, root_size;                       /* of the committed root; size 0: none */
@@ -88,6 +89,9 @@ void model_reset(void);
 
 /* All segments are as the model says. */
 void compare(const char *when);
+
+/* While no transaction is open, what is no block of a guarded heap must not be used. */
+void look_at_rest(const struct seg *s);
 
 /* What a range was, and that it is `act`'s now. */
 void own(int act, struct seg *s, size_t at, size_t length);

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/watch.h"
 #include "calls.h"
 
 /* ---- Blocks ------------------------------------------------------------ */
@@ -12,7 +13,8 @@
 void allocate(struct input *input, int act, struct seg *in, bool zeroed)
 {
     const unsigned which = (unsigned)take(input, 1) % BLOCKS;
-    const size_t length = some_length(input), size = zeroed ? length / 3 * 3 : length;
+    const size_t length = some_length(input) + vi_watched * 3, /* no byte of none may be used */
+        size = zeroed ? length / 3 * 3 : length;
     struct seg *s = in != NULL ? in : acts[act].log;
     vista_tx *tx = acts[act].tx;
     unsigned char *block;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/watch.h"
 #include "calls.h"
 
 /* ---- How --------------------------------------------------------------- */
@@ -93,6 +94,7 @@ static void mapped(struct seg *s, const struct how *how)
     s->grows = how->flags & VISTA_GROW;
     s->cramped = fault_hits() != 0;
     s->watch = how->flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES);
+    s->guarded = vi_watched && !(info.flags & VISTA_NO_HEAP) && s->watch == 0;
     s->class = info.persistence;
     HOLDS(s->class == class_of(how), "the class is %u", s->class);
 }

@@ -4,8 +4,13 @@
  */
 #include "calls.h"
 
+#include <sanitizer/asan_interface.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/watch.h"
+#include "core/segment.h"
+#include "heap/heap.h"
 
 struct seg segs[SEGMENTS];
 struct act acts[ACTS];
@@ -41,11 +46,44 @@ __attribute__((no_sanitize("address", "undefined"))) static void compare_one(con
             (unsigned long long)now[i], (unsigned long long)known[i]);
 }
 
+/* Whoever looks on lets the program have its blocks. */
+static void look_at_guard(const struct seg *s)
+{
+    HOLDS(s->root_size == 0 || !__asan_region_is_poisoned(s->base + s->root, s->root_size),
+          "the root must not be used");
+    for (unsigned i = 0; i < BLOCKS; i++)
+        HOLDS(!blocks[i].live || blocks[i].in != s ||
+                  !__asan_region_is_poisoned(s->base + blocks[i].at, blocks[i].size),
+              "a block at %u must not be used", blocks[i].at);
+}
+
+void look_at_rest(const struct seg *s)
+{
+    const struct vi_heap *heap = ((struct vi_segment *)s->handle)->heap;
+    static bool used[SIZE_MAX_DATA / 16];
+
+    memset(used, 0, sizeof used);
+    for (unsigned i = 0; i <= BLOCKS; i++) {
+        const bool root = i == BLOCKS, live = !root && blocks[i].live && blocks[i].in == s;
+        const size_t at = root ? s->root : blocks[i].at;
+
+        if (root ? s->root_size != 0 : live)
+            memset(used + at / 16, true,
+                   vi_heap_usable_size((struct vi_heap *)heap, NULL, s->base + at) / 16);
+    }
+    for (size_t i = 0; i < s->size / 16; i++)
+        HOLDS(used[i] || __asan_address_is_poisoned(s->base + i * 16),
+              "at %zu there is no block, and it may be used", i * 16);
+}
+
 void compare(const char *when)
 {
     for (unsigned i = 0; i < SEGMENTS; i++)
-        if (is_there(&segs[i]))
+        if (is_there(&segs[i])) {
             compare_one(&segs[i], when);
+            if (segs[i].guarded)
+                look_at_guard(&segs[i]);
+        }
 }
 
 void own(int act, struct seg *s, size_t at, size_t length)
@@ -188,7 +226,7 @@ void given(int act, unsigned which, struct seg *s, void *address, size_t size)
 /* At most: a block may have a span of its own. */
 static uint64_t pages_of(size_t size)
 {
-    return (size + 4095) / 4096 + 1;
+    return (size + (vi_watched ? VI_WATCH_MARGIN : 0) + 4095) / 4096 + 1;
 }
 
 void freed(int act, struct block *b)

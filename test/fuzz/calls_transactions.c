@@ -70,6 +70,9 @@ void finish(int act, bool commit, unsigned mode)
     HOLDS(vista_set_range(tx, a->log->base, 8) == -1 && errno == EINVAL, "the handle has ended");
     settle(act, commit);
     compare(commit ? "committed" : "aborted");
+    for (unsigned i = 0; i < SEGMENTS; i++)
+        if (segs[i].handle != NULL && segs[i].guarded && open_count(&segs[i]) == 0)
+            look_at_rest(&segs[i]);
 }
 
 void finish_all(const struct seg *log)

@@ -243,6 +243,8 @@ void die(vista_segment *handle)
     if (segment->home != NULL)
         vi_group_leave(segment);
     vi_ranges_close(segment);
+    if (segment->heap != NULL && vi_watched)
+        vi_heap_watch(segment->heap, false);
     if (segment->heap != NULL)
         vi_heap_close(segment->heap);
     vi_segment_close(segment, false);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/watch.h"
 #include "calls.h"
 
 #define OPERATIONS_MAX 300u
@@ -289,6 +290,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     random_restart();
     boot_id_refused = false;
     take_signals();
+    vi_watched = length % 8 == 7;
     create_first(&input);
     for (unsigned i = 0; i < OPERATIONS_MAX && input.left > 0; i++)
         operate(&input);
