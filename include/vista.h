@@ -98,7 +98,8 @@ struct vista_map_options {
  * creation that was killed counts as not created.  `options` may be NULL.
  *
  * The segment comes to lie at the address that was chosen when it was created,
- * so that pointers into it, stored in it, stay good.  One process at a time maps
+ * so that pointers into it, stored in it, stay good.  (At creation, with
+ * VISTA_ANY_ADDRESS, options->address is only a wish.)  One process at a time maps
  * a segment for writing; any number may map it VISTA_READ_ONLY meanwhile no one
  * writes.  The handle belongs to the library and ends with vista_unmap.
  *

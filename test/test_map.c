@@ -357,6 +357,31 @@ START_TEST(address_in_use)
 }
 END_TEST
 
+/* Made elsewhere, it lives there from then on. */
+START_TEST(address_wished_for)
+{
+    unsigned char *taken = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const struct vista_map_options wish = {.address = taken};
+    const char *path = test_path("wish");
+    struct vista_info info;
+
+    ck_assert_ptr_ne(taken, MAP_FAILED);
+    NULLS(vista_map(path, MIB, VISTA_CREATE, &wish), EADDRINUSE, path);
+    vista_segment *segment = vista_map(path, MIB, VISTA_CREATE | VISTA_ANY_ADDRESS, &wish);
+    SOME(segment);
+    void *base = vista_base(segment);
+    ck_assert_ptr_ne(base, taken);
+    OK(vista_info(segment, &info));
+    ck_assert_uint_eq(info.flags, 0);
+    OK(vista_unmap(segment));
+    munmap(taken, 4096);
+    segment = vista_map(path, 0, 0, NULL);
+    SOME(segment);
+    ck_assert_ptr_eq(vista_base(segment), base);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
 static unsigned char *stray;
 
 static void store_astray(void *argument)
@@ -1050,6 +1075,7 @@ static Suite *suite(void)
     tcase_add_test(tests, holes_are_filled_at_map);
     tests = test_case(suite, "addresses", 20);
     tcase_add_test(tests, address_in_use);
+    tcase_add_test(tests, address_wished_for);
     tcase_add_test(tests, stores_past_the_end_trap);
     tests = test_case(suite, "locks", 20);
     tcase_add_test(tests, read_only_reads);

@@ -65,7 +65,8 @@ static int allocate_blocks(struct vi_segment *segment)
 }
 
 /* Reserves address space for growth too, if it can be had. */
-static int reserve_new(struct vi_segment *segment, const struct vista_map_options *options)
+static int reserve_new(struct vi_segment *segment, unsigned flags,
+                       const struct vista_map_options *options)
 {
     struct vi_superblock *s = &segment->superblock;
     const uint64_t address = (uint64_t)options->address;
@@ -78,9 +79,9 @@ static int reserve_new(struct vi_segment *segment, const struct vista_map_option
     }
     if (vi_map_reserve(&segment->map, segment->path, address, s->max_size) == 0)
         return 0;
-    if (errno != EADDRINUSE || !(segment->flags & VISTA_ANY_ADDRESS))
+    if (errno != EADDRINUSE || !(flags & VISTA_ANY_ADDRESS))
         return -1;
-    return vi_map_reserve_anywhere(&segment->map, segment->path, 0, s->max_size);
+    return vi_map_reserve(&segment->map, segment->path, 0, s->max_size);
 }
 
 static int create(struct vi_segment *segment, size_t size, unsigned flags,
@@ -89,7 +90,8 @@ static int create(struct vi_segment *segment, size_t size, unsigned flags,
     struct vi_superblock *s = &segment->superblock;
 
     segment->map.writable = true;
-    if (new_superblock(segment, size, flags, options) != 0 || reserve_new(segment, options) != 0)
+    if (new_superblock(segment, size, flags, options) != 0 ||
+        reserve_new(segment, flags, options) != 0)
         return -1;
     s->address = (uint64_t)segment->map.data;
     if (vi_superblock_layout(s) != 0 || vi_file_truncate(&segment->file, 0) != 0 ||

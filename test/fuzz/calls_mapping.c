@@ -17,7 +17,13 @@ struct how {
     struct seg *log; /* NULL: its own */
     size_t auto_pages;
     bool host_faults, in_the_way;
+    bool anywhere; /* made where the library likes, for as much as it likes */
 };
+
+static void *place_of(const struct seg *s)
+{
+    return s->made ? s->home : (unsigned char *)(PLACE + (uintptr_t)APART * index_of(s));
+}
 
 static void set_options(unsigned class, bool host_faults)
 {
@@ -58,8 +64,8 @@ static vista_segment *try(struct seg *s, const struct how *how, size_t size)
                                         .auto_pages = how->auto_pages};
 
     if (size != 0) {
-        options.address = (void *)(PLACE + (uintptr_t)APART * index_of(s));
-        options.max_size = SIZE_MAX_DATA;
+        options.address = how->anywhere ? NULL : place_of(s);
+        options.max_size = how->anywhere && 4 * size == SIZE_MAX_DATA ? 0 : SIZE_MAX_DATA;
     }
     file_use(index_of(s));
     expect();
@@ -106,8 +112,8 @@ static bool map(struct seg *s, struct how *how, size_t size)
     const int wrong = not_to_be(how);
     void *in_the_way = MAP_FAILED;
 
-    if (how->in_the_way && s->made)
-        in_the_way = mmap(s->home, 4096, PROT_NONE,
+    if (how->in_the_way)
+        in_the_way = mmap(place_of(s), 4096, PROT_NONE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     s->handle = try(s, how, size);
     if (s->handle == NULL && errno == ECANCELED && boot_id_refused) {
@@ -257,6 +263,9 @@ void map_some(struct input *input, struct seg *s)
         how.host_faults = more & 4;
         how.auto_pages = more & 64 && !(more & 16) ? 1 + (more >> 6) * 3 : 0;
     }
+    how.anywhere = more & 32 && !s->made && !(byte & 16);
+    if (more & 32 && !s->made && byte & 16)
+        how.flags |= VISTA_ANY_ADDRESS;
     how.in_the_way = more & 32 && how.flags & VISTA_ANY_ADDRESS;
     if (how.log != NULL && more & 4) /* so that mostly it can be */
         how.class = how.log->log->class;
