@@ -31,7 +31,7 @@ struct seg {
     unsigned char *base, *home; /* where it is, and where it was made */
     size_t size;
     bool flat, sparse, read_only, grows;
-    bool cramped;   /* address space to grow in may have been refused */
+    bool cramped;   /* address space to grow in may have been refused, or it lies elsewhere */
     unsigned watch; /* VISTA_AUTO_RANGE, VISTA_CHECK_RANGES or 0 */
     bool guarded;   /* the sanitizer is told what of the heap is no block */
     unsigned class;

@@ -98,7 +98,7 @@ static void mapped(struct seg *s, const struct how *how)
     s->log = how->log != NULL ? how->log->log : s;
     s->read_only = how->flags & VISTA_READ_ONLY;
     s->grows = how->flags & VISTA_GROW;
-    s->cramped = fault_hits() != 0;
+    s->cramped = fault_hits() != 0 || info.flags & VISTA_ANY_ADDRESS;
     s->watch = how->flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES);
     s->guarded = vi_watched && !(info.flags & VISTA_NO_HEAP) && s->watch == 0;
     s->class = info.persistence;
