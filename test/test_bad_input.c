@@ -382,6 +382,25 @@ START_TEST(truncated_while_open)
 }
 END_TEST
 
+/* Below all that a slot's word can be: what lies in the slot since early days would count. */
+START_TEST(word_of_no_stamp)
+{
+    const char *path = test_path("word");
+    const uint64_t words[] = {0, 1, VISTA_STAMP_STEP - 1, (uint64_t)1 << VI_STAMP_SLOT_SHIFT};
+
+    vista_segment *segment = vista_map(path, MIB, VISTA_CREATE, NULL);
+    SOME(segment);
+    SOME(vista_root(segment, 100));
+    OK(vista_unmap(segment));
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        test_poke(path, VI_SLOTS_OFFSET, &words[i], sizeof words[i]);
+        FAILS(vista_check(path, 0, NULL, NULL), EBADMSG, path);
+        NULLS(vista_map(path, 0, 0, NULL), EBADMSG, path);
+        NULLS(vista_map(path, 0, VISTA_ACCEPT_TORN, NULL), EBADMSG, path);
+    }
+}
+END_TEST
+
 /* A crash while the size changed leaves a longer file, which is cut when it is mapped; one
  * that is refused stays as it is. */
 START_TEST(longer_than_it_says)
@@ -1370,6 +1389,7 @@ static Suite *suite(void)
     tcase_add_test(tests, truncated);
     tcase_add_test(tests, truncated_while_open);
     tcase_add_test(tests, longer_than_it_says);
+    tcase_add_test(tests, word_of_no_stamp);
     tests = test_case(suite, "superblock", 30);
     tcase_add_loop_test(tests, superblock_with_a_good_checksum, 0,
                         (int)(sizeof mended / sizeof mended[0]));

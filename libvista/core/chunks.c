@@ -208,7 +208,7 @@ static bool adopt_chain(struct vi_logs *logs, uint32_t slot)
     uintptr_t at = (uintptr_t)header;
     uint64_t index = 0;
 
-    if (header->word == 0 || (header->word >> VI_STAMP_SLOT_SHIFT) % VI_SLOTS != slot)
+    if (header->word < VISTA_STAMP_STEP || (header->word >> VI_STAMP_SLOT_SHIFT) % VI_SLOTS != slot)
         return false;
     for (struct vi_chunk_header *chunk; (chunk = vi_chunk_next(logs, slot, at)) != NULL;
          at = (uintptr_t)chunk) {
