@@ -37,9 +37,11 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
     return remove(path);
 }
 
-/* In the first of them that can be written to and has room: a container's memory may be small. */
+/* In the first of them that can be written to and has room: a container's memory may be small.
+ * Named without symbolic links, as in /proc/self/maps. */
 static void make_directory(char *out, const char *const *parents)
 {
+    char real[PATH_MAX];
     struct statvfs fs;
 
     for (; *parents != NULL; parents++) {
@@ -47,8 +49,11 @@ static void make_directory(char *out, const char *const *parents)
             (uint64_t)fs.f_bavail * fs.f_frsize < ROOM)
             continue;
         snprintf(out, 256, "%s/vista-test.XXXXXX", *parents);
-        if (mkdtemp(out) != NULL)
+        if (mkdtemp(out) != NULL) {
+            if (realpath(out, real) != NULL && strlen(real) < 256)
+                memcpy(out, real, strlen(real) + 1);
             return;
+        }
     }
     fprintf(stderr, "no place for a test's files\n");
     exit(2);

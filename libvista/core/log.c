@@ -137,7 +137,7 @@ static uint64_t *add_one(struct vi_log *log, enum vi_kind kind, uintptr_t addres
     item = shape_of(log, record);
     *item++ = (uint64_t)kind << VI_KIND_SHIFT | length;
     *item = address;
-    if (bytes != 0)
+    if (payload != NULL)
         memcpy(item + 1, payload, kind == VI_KIND_UNDO ? length : bytes);
     end_record(log, record, item + 1 + bytes / sizeof *item);
     return item;

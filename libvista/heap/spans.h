@@ -83,15 +83,15 @@ struct vi_magazine {
 };
 
 struct vi_cache {
-    _Alignas(VI_LINE) struct vi_magazine magazine[VI_LARGE + 1]; /* the last one stays empty */
-    uint64_t held; /* bit k: magazine k may have blocks */
-    bool named;    /* and the open transaction's log may name some of them */
+    struct vi_magazine magazine[VI_LARGE + 1]; /* the last one stays empty */
+    uint64_t held;                             /* bit k: magazine k may have blocks */
+    bool named; /* and the open transaction's log may name some of them */
 };
 
 #define VI_BINS 40
 
 struct vi_heap {
-    _Alignas(VI_LINE) struct vi_heap_place place;
+    struct vi_heap_place place;
     _Atomic uint64_t units;     /* in the data */
     struct vi_unit *unit;       /* by unit */
     uint16_t *map;              /* by unit: 0, or of a span that is loaded, see below */
