@@ -618,16 +618,20 @@ static inline int vista_is_in2(const vista_tx *tx, uintptr_t address)
 #define VISTA_SHAPE(i) (count > (i) ? (uint64_t)length##i << (VISTA_SHAPE_BITS * (i)) : 0)
 #define VISTA_IS_IN(address) \
     VISTA_LIKELY((uintptr_t)(address) >= low && (uintptr_t)(address) <= high)
-/* `low` and `high` become those of the segment that has it. */
+/* `low` and `high` become those of the segment that has it: this is neither of the two. */
+#define VISTA_TURN(address) \
+    { \
+        vista_turn(tx, address); \
+        low = tx->low; \
+        high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED); \
+    }
+/* The same for any. */
 #define VISTA_FIND(address) \
     if (!VISTA_IS_IN(address)) { \
         low = tx->low2; \
         high = __atomic_load_n(&tx->high2, __ATOMIC_RELAXED); \
-        if (!VISTA_IS_IN(address)) { \
-            vista_turn(tx, address); \
-            low = tx->low; \
-            high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED); \
-        } \
+        if (!VISTA_IS_IN(address)) \
+            VISTA_TURN(address) \
     }
 #define VISTA_INSIDE(i) \
     (count <= (i) || VISTA_IS_IN(address##i) || vista_is_in2(tx, (uintptr_t)address##i))
@@ -665,11 +669,8 @@ VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int 
             uintptr_t low = tx->low;
             uintptr_t high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED); /* resizing */
 
-            if (!VISTA_INSIDE(0)) {
-                vista_turn(tx, address0);
-                low = tx->low;
-                high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED);
-            }
+            if (!VISTA_INSIDE(0))
+                VISTA_TURN(address0)
             if (VISTA_LIKELY(next + beyond <= tx->limit1) && VISTA_ALL(VISTA_INSIDE, &&)) {
                 uint64_t *const record = (uint64_t *)next, *item = record + 2;
 
