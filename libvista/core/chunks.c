@@ -322,9 +322,10 @@ int vi_log_take(struct vi_logs *logs, struct vi_log *log)
                          logs->file->path, VI_SLOTS);
     else if (logs->slots >= log_header(logs)->slots_used)
         result = make_slot(logs, logs->slots);
-    if (result == 0)
+    if (result == 0) {
         vi_log_attach(logs, log, logs->slots++);
-    log->ours = true;
+        log->ours = true;
+    }
     pthread_mutex_unlock(&logs->lock);
     return result;
 }
