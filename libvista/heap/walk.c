@@ -115,9 +115,10 @@ void vi_heap_show(const struct vi_heap *heap, const void *block, size_t size, bo
 
 void vi_block_hide(const struct vi_heap *heap, uint64_t block)
 {
-    const uint64_t size = vi_span_block_size(vi_descriptor(heap, block >> 16));
+    const uint64_t d = vi_descriptor(heap, block >> 16);
 
-    vi_watch_hide(heap->place.base + (block >> 16) * VI_UNIT + (block & 0xffffu) * size, size);
+    vi_watch_hide(heap->place.base + vi_block_offset(block, vi_span_class(d)),
+                  vi_span_block_size(d));
 }
 
 static int pass(void *unused, void *block, size_t size)
