@@ -8,8 +8,7 @@
  * mapped; the process forks in the middle of transactions; a thread exits with one open;
  * signals arrive all the time; there is hardly any address space.
  */
-#include "faults.h"
-#include "support.h"
+#include "refusal.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -55,39 +54,13 @@ static void expect_contents(void)
 }
 
 /* A call has failed: because it was refused something, and with an error that says so. */
-static void expect_refusal(const char *call)
+static void expect_refusal(const char *call, int error)
 {
-    static const int errors[] = {ENOMEM, ENOSPC, EIO, EFBIG, EMFILE, ENOLCK, ECANCELED};
-    const int error = errno;
-    bool known = false;
-
-    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
-        known |= error == errors[i];
-    ck_assert_msg(known && fault_hits() != 0 && *vista_errormsg() != '\0',
-                  "%s: %s gave errno %d (%s), \"%s\", after %u refusals", life.what, call, error,
-                  strerror(error), vista_errormsg(), fault_hits());
+    expect_message(life.what, call, error, error == ECANCELED);
     life.failures++;
     fault_clear();
     expect_contents();
 }
-
-#define TRY(call) \
-    do { \
-        if ((call) != 0) { \
-            expect_refusal(#call); \
-            OK(call); \
-        } \
-    } while (0)
-
-#define TRY_FOR(variable, call) \
-    do { \
-        variable = (call); \
-        if (variable == NULL) { \
-            expect_refusal(#call); \
-            variable = (call); \
-            SOME(variable); \
-        } \
-    } while (0)
 
 static void map_life(size_t size, unsigned flags)
 {
@@ -95,7 +68,7 @@ static void map_life(size_t size, unsigned flags)
 
     life.segment = vista_map(life.path, size, flags, NULL);
     if (life.segment == NULL) {
-        expect_refusal("vista_map");
+        expect_refusal("vista_map", errno);
         if (!made)
             ck_assert_msg(!is_made(), "%s: half a segment is left", life.what);
         /* Where the boot could not be told a file counts as torn from then on. */
@@ -158,7 +131,7 @@ static void unmap_life(void)
     TRY(vista_flush(life.segment));
     if (vista_unmap(life.segment) != 0) {
         life.segment = NULL;
-        expect_refusal("vista_unmap");
+        expect_refusal("vista_unmap", errno);
     }
     life.segment = NULL;
 }

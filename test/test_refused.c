@@ -10,8 +10,7 @@
  * that are automatic, and that are checked; with pages protected by userfaultfd and by
  * mprotect.  A store may be what fails: its signal then comes to the program.
  */
-#include "faults.h"
-#include "support.h"
+#include "refusal.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -51,35 +50,10 @@ static void expect_contents(void)
 /* A call, or a store, has failed: because it was refused something, which it says. */
 static void expect_refusal(const char *call, int error)
 {
-    static const int errors[] = {ENOMEM, ENOSPC, EIO, EFBIG, EMFILE, ENOLCK};
-    bool known = false;
-
-    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
-        known |= error == errors[i];
-    ck_assert_msg(known && fault_hits() != 0 && *vista_errormsg() != '\0',
-                  "%s: %s gave errno %d (%s), \"%s\", after %u refusals", what, call, error,
-                  strerror(error), vista_errormsg(), fault_hits());
+    expect_message(what, call, error, false);
     failures++;
     fault_clear();
 }
-
-#define TRY(call) \
-    do { \
-        if ((call) != 0) { \
-            expect_refusal(#call, errno); \
-            OK(call); \
-        } \
-    } while (0)
-
-#define TRY_FOR(variable, call) \
-    do { \
-        variable = (call); \
-        if (variable == NULL) { \
-            expect_refusal(#call, errno); \
-            variable = (call); \
-            SOME(variable); \
-        } \
-    } while (0)
 
 static sigjmp_buf back;
 
