@@ -47,13 +47,19 @@ static void expect_workload(const char *command, unsigned least, const char *opt
     expect_rows(few ? 2 : least);
 }
 
+/* The same with these peers. */
+static void expect_peers(const char *command, unsigned least, const char *options, const char *all)
+{
+    char text[128];
+
+    snprintf(text, sizeof text, "%s --peer %s", options, peers(all));
+    expect_workload(command, least, text);
+}
+
 START_TEST(test_debit_credit)
 {
-    char options[128];
-
-    snprintf(options, sizeof options, "--size 10M --peer %s",
-             peers("vista,vista-auto,floor,plain,faults,libpmemobj,lmdb,sqlite"));
-    expect_workload("debit-credit", 11, options);
+    expect_peers("debit-credit", 11, "--size 10M",
+                 "vista,vista-auto,floor,plain,faults,libpmemobj,lmdb,sqlite");
     expect_workload("debit-credit", 4, "--size 20M --threads 2 --peer vista,plain");
     expect_workload("debit-credit", 4, "--size 20M --threads 2 --shared --peer vista,plain");
 }
@@ -61,31 +67,20 @@ END_TEST
 
 START_TEST(test_order_entry)
 {
-    char options[128];
-
-    snprintf(options, sizeof options, "--peer %s",
-             peers("vista,vista-auto,floor,plain,libpmemobj"));
-    expect_workload("order-entry", 10, options);
+    expect_peers("order-entry", 10, "", "vista,vista-auto,floor,plain,libpmemobj");
 }
 END_TEST
 
 START_TEST(test_synthetic)
 {
-    char options[128];
-
-    snprintf(options, sizeof options, "--size 4M --range 100 --peer %s",
-             peers("vista,vista-auto,floor,plain,faults,libpmemobj,lmdb,sqlite"));
-    expect_workload("synthetic", 11, options);
+    expect_peers("synthetic", 11, "--size 4M --range 100",
+                 "vista,vista-auto,floor,plain,faults,libpmemobj,lmdb,sqlite");
 }
 END_TEST
 
 START_TEST(test_heap)
 {
-    char options[128];
-
-    snprintf(options, sizeof options, "--size 16M --peer %s",
-             peers("vista,plain,libpmemobj,lmdb,sqlite"));
-    expect_workload("heap", 12, options);
+    expect_peers("heap", 12, "--size 16M", "vista,plain,libpmemobj,lmdb,sqlite");
 }
 END_TEST
 
@@ -97,11 +92,7 @@ END_TEST
 
 START_TEST(test_threads)
 {
-    char options[128];
-
-    snprintf(options, sizeof options, "--size 20M --threads 2 --peer %s",
-             peers("vista,plain,libpmemobj"));
-    expect_workload("threads", 32, options);
+    expect_peers("threads", 32, "--size 20M --threads 2", "vista,plain,libpmemobj");
     ck_assert(strstr(output, "{\"workload\":\"heap-small\",\"peer\":\"vista\",\"class\":\"kill\","
                              "\"threads\":2,\"shared\":true") != NULL);
     ck_assert(strstr(output, "live blocks hold their numbers") != NULL);
