@@ -95,6 +95,24 @@ HOT bool heap_one_64(struct heap *heap, struct rng *rng, enum durability class)
     return true;
 }
 
+/* A block of `size` bytes that begins with `number`, in one transaction with the free of
+ * another if there is one. */
+HOT uint64_t *heap_replace(struct peer *peer, uint64_t *old, uint32_t old_size, uint32_t size,
+                           uint64_t number, enum durability class)
+{
+    struct peer_tx tx;
+    uint64_t *block;
+
+    peer_begin(peer, &tx, class);
+    block = peer_malloc(&tx, size);
+    if (old != NULL)
+        peer_free(&tx, old, old_size);
+    peer_ready(&tx);
+    *block = number;
+    peer_end(&tx);
+    return block;
+}
+
 /* Sizes whose logarithms are even, of the steps of 16 bytes. */
 HOT bool heap_one_mixed(struct heap *heap, struct rng *rng, enum durability class)
 {
@@ -103,17 +121,9 @@ HOT bool heap_one_mixed(struct heap *heap, struct rng *rng, enum durability clas
     const uint32_t power = 4 + rng_scale((uint32_t)(random >> 32), 12);
     const uint32_t size = (1u << power) + (uint32_t)(random >> 12) % (1u << power);
     struct heap_live *live = &heap->live[slot];
-    struct peer_tx tx;
-    uint64_t *block;
 
-    peer_begin(&heap->peer, &tx, class);
-    block = peer_malloc(&tx, size);
-    if (live->block != NULL)
-        peer_free(&tx, live->block, live->size);
-    peer_ready(&tx);
-    *block = slot;
-    *live = (struct heap_live){block, size};
-    peer_end(&tx);
+    *live = (struct heap_live){
+        heap_replace(&heap->peer, live->block, live->size, size, slot, class), size};
     heap->count = HEAP_SLOTS;
     return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The heap on several threads: included after a peer's own header.  A thread has a tray of
- * 4096 slots, in volatile memory, and each transaction replaces the block in one of them
+ * The heap on several threads: included after a peer's own header and heap.h.  A thread has a
+ * tray of 4096 slots, in volatile memory, and each transaction replaces the block in one of them
  * by a new one of 16 to 256 bytes.
  *
  * By default a thread keeps its tray and takes slots at random: it frees what it has
@@ -93,17 +93,10 @@ HOT void small_replace(struct small *small, struct small_tray *tray, uint32_t sl
                        uint32_t owner, enum durability class)
 {
     struct small_block *place = &tray->blocks[slot];
-    struct peer_tx tx;
-    uint64_t *block;
 
-    peer_begin(&small->peer, &tx, class);
-    block = peer_malloc(&tx, size);
-    if (place->block != NULL)
-        peer_free(&tx, place->block, place->size);
-    peer_ready(&tx);
-    *block = tray->first + slot;
-    *place = (struct small_block){block, size, owner};
-    peer_end(&tx);
+    *place = (struct small_block){
+        heap_replace(&small->peer, place->block, place->size, size, tray->first + slot, class),
+        size, owner};
 }
 
 /* Leaves the tray for another thread, takes the one left before, and draws the order
