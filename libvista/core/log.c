@@ -119,10 +119,13 @@ static inline void end_record(struct vi_log *log, uint64_t *record, uint64_t *en
     VISTA_COMPILER_BARRIER();
 }
 
+/* limit1 is read by itself, as wide as it was stored: see vi_tx_declare. */
 struct vi_mark vi_log_start(struct vi_log *log)
 {
     log->first = NULL;
-    return (struct vi_mark){log->cursor.next, log->cursor.limit1, log->flushed, log->place};
+    return (struct vi_mark){log->cursor.next,
+                            __atomic_load_n(&log->cursor.limit1, __ATOMIC_RELAXED), log->flushed,
+                            log->place};
 }
 
 /* A record of one item, of a kind with a payload or a long range: returns the item. */

@@ -292,8 +292,11 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
             return -1;
         }
         for (int k = i; k < i + added; k++, kept++)
-            if (kept < VI_RANGES_KEPT)
-                tx->ranges[kept] = ranges[k];
+            if (kept < VI_RANGES_KEPT) { /* by words: 16 bytes just stored by halves would wait */
+                tx->ranges[kept].iov_base = ranges[k].iov_base;
+                VISTA_COMPILER_BARRIER();
+                tx->ranges[kept].iov_len = ranges[k].iov_len;
+            }
     }
     tx->range_count = kept;
     for (int i = 0; i < count; i++)
