@@ -393,6 +393,12 @@ static void record_fence(void)
                    memory.content[memory.pending], VI_LINE);
 }
 
+static void record_write(uint64_t *to, const uint64_t *from, size_t length)
+{
+    memcpy(to, from, length);
+    record_flush(to, length);
+}
+
 static int record_sync(int fd)
 {
     (void)fd;
@@ -400,7 +406,8 @@ static int record_sync(int fd)
     return 0;
 }
 
-static const struct vi_persist_ops recorder = {record_flush, record_fence, record_sync};
+static const struct vi_persist_ops recorder = {record_flush, record_fence, record_write,
+                                               record_sync};
 
 /* Where the segment's file is mapped. */
 static void find_mappings(const char *path)

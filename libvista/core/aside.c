@@ -38,6 +38,7 @@ int vi_aside_reserve(struct vi_aside *aside, struct vi_log *log, uint32_t length
 
     start_at(log, place); /* what is linked behind the slot now is given back by the first link */
     *aside = (struct vi_aside){.log = *log, .length = length};
+    aside->log.stage = NULL;
     for (uint64_t left = count; place.index == 0 || left != 0;) {
         const uint64_t fit = left < most ? left : most;
         struct vi_chunk_header *chunk = vi_chunk_link(
@@ -60,7 +61,7 @@ int vi_aside_reserve(struct vi_aside *aside, struct vi_log *log, uint32_t length
 /* Behind the head of the chunk at `place`. */
 static struct vi_place behind_head(const struct vi_log *log, struct vi_place place)
 {
-    place.at += log->logs->checked ? HEAD : HEAD - sizeof(uint64_t);
+    place.at += log->logs->checked ? VI_LINE : HEAD - sizeof(uint64_t);
     return place;
 }
 

@@ -291,6 +291,7 @@ void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot)
     log->stamp = *log->cursor.word & ~(uint64_t)VI_STAMP_FINISHING;
     log->cursor.stamp = log->stamp;
     log->ours = false;
+    log->stage = NULL;
     vi_log_reset(log);
 }
 

@@ -4,11 +4,14 @@
  *
  * In the kill-safe class a record counts once its stamp stands, which is stored
  * last, and eight zero bytes stand behind it by then, so that nothing old is taken
- * for the next record.  Where flushes can be lost, a record counts if its checksum
- * agrees; a record that begins where all before it is flushed begins on a new
- * line, so that no line is flushed twice; and instead of zeroing the place of the
- * next record, which is in a line of its own, it is enough to see that it does not
- * hold this transaction's stamp.
+ * for the next record.
+ *
+ * Where flushes can be lost, a record counts if its checksum agrees.  It fills whole
+ * lines, so that none is flushed twice; and instead of zeroing the place of the next
+ * record, which is in a line of its own, it is enough to see that it does not hold
+ * this transaction's stamp.  Records are built in memory that the handle has, its stage,
+ * and written from there past the caches, all that are to be flushed at once; one that is
+ * larger than that, and what follows it, is built in place.
  */
 #include "core/log.h"
 
@@ -38,33 +41,51 @@ static size_t payload_size(unsigned kind, uint32_t length)
     return kind == VI_KIND_ROOT ? 2 * sizeof(struct vi_root) : 0;
 }
 
-static uint64_t record_check(const struct vi_log *log, const uint64_t *record, uint64_t bytes)
+/* Of a record that is, or will be, at `at`. */
+static uint64_t record_check(const struct vi_log *log, uintptr_t at, const uint64_t *record,
+                             uint64_t bytes)
 {
-    const uint64_t place[4] = {log->slot, (uintptr_t)record - (uintptr_t)log->logs->meta, record[0],
-                               bytes};
+    const uint64_t place[4] = {log->slot, at - (uintptr_t)log->logs->meta, record[0], bytes};
 
     return bytes << 32 |
            vi_crc32c(vi_crc32c(log->logs->seed, place, sizeof place), record + 2, bytes);
 }
 
-/* Sees to it that what is stored behind a record cannot be taken for the next: before
- * the record can count.  The next one begins at its end or on a new line. */
-static void terminate(const struct vi_log *log, uintptr_t end)
+/* A record no longer counts, nor would it with a part of another written over it. */
+static void make_void(const struct vi_log *log, uint64_t *record)
 {
-    const uintptr_t places[2] = {end, line_up(end)};
+    record[0] = 0;
+    if (log->logs->checked)
+        record[1] = 0;
+    vi_flush_fence(log->logs->persist, record, 2 * sizeof *record);
+}
 
-    if (!log->logs->checked) {
-        *(uint64_t *)end = 0;
-        return;
-    }
-    for (int i = 0; i < 2; i++) {
-        uint64_t *next = (uint64_t *)places[i];
+/* In the classes that flush: what is stored where the next record begins cannot be taken
+ * for one. */
+static void terminate(const struct vi_log *log, uintptr_t at)
+{
+    if (at < log->place.end && *(const uint64_t *)at == log->cursor.stamp)
+        make_void(log, (uint64_t *)at);
+}
 
-        if (places[i] < log->place.end && *next == log->cursor.stamp) {
-            *next = 0;
-            vi_flush_fence(log->logs->persist, next, sizeof *next);
-        }
-    }
+/* Where in the log is what is being built at `word`? */
+static uintptr_t place_of(const struct vi_log *log, const uint64_t *word)
+{
+    return log->staged ? log->flushed + (uintptr_t)word - (uintptr_t)log->stage : (uintptr_t)word;
+}
+
+/* Starts to write what was not flushed yet. */
+static void put_out(struct vi_log *log)
+{
+    const struct vi_persist *const persist = log->logs->persist;
+    const size_t length = log->cursor.next - log->flushed;
+
+    if (log->staged)
+        persist->ops.write((uint64_t *)log->flushed, log->stage, length);
+    else
+        vi_flush(persist, (void *)log->flushed, length);
+    log->flushed = log->cursor.next;
+    log->staged = false;
 }
 
 /* Moves on to a chunk with room for `need` bytes. */
@@ -77,45 +98,55 @@ static bool enter_chunk(struct vi_log *log, size_t need)
                               sizeof *chunk + need, log->start.index != 0);
     if (chunk == NULL)
         return false;
-    if (log->flushed < log->cursor.next)
-        vi_flush(log->logs->persist, (void *)log->flushed, log->cursor.next - log->flushed);
+    if (log->flushed != log->cursor.next)
+        put_out(log);
     log->place = vi_chunk_place((uintptr_t)chunk, log->place.index + 1);
-    log->flushed = log->place.at;
     if (log->cursor.limit1 != VI_GATED)
         __atomic_store_n(&log->cursor.limit1, vi_log_limit(log->place.end) | 1u, __ATOMIC_RELAXED);
     return true;
 }
 
-/* Begins a record that has room for items of `size` bytes, in the next chunk if need be. */
+/* Begins a record that has room for items of `size` bytes, in the next chunk if need be:
+ * where it is to be built. */
 static inline uint64_t *begin_record(struct vi_log *log, size_t size)
 {
-    const size_t need = HEADER_MAX + size + TERMINATOR;
+    const size_t length = log->logs->checked ? line_up(HEADER_MAX + size) : HEADER_MAX + size;
     uintptr_t at = log->cursor.next;
 
-    if (log->flushed == at) {
-        if (log->logs->checked)
-            at = line_up(at);
-        log->flushed = at;
-    }
-    if (at > log->place.end || log->place.end - at < need) {
-        if (!enter_chunk(log, need))
+    if (at > log->place.end || log->place.end - at < length + TERMINATOR) {
+        if (!enter_chunk(log, length + TERMINATOR))
             return NULL;
         at = log->place.at;
+    } else if (log->staged && at - log->flushed + length > VI_STAGE) {
+        put_out(log);
+    }
+    if (log->flushed == log->cursor.next) {
+        log->flushed = at;
+        log->staged = log->stage != NULL && length <= VI_STAGE;
     }
     if (log->first == NULL)
         log->first = (uint64_t *)at;
-    return (uint64_t *)at;
+    return log->staged ? log->stage + (at - log->flushed) / sizeof *log->stage : (uint64_t *)at;
 }
 
-/* The record ends at `end`; from here on it counts. */
+/* The record ends at `end`; from here on it counts or, staged, from the flush on. */
 static inline void end_record(struct vi_log *log, uint64_t *record, uint64_t *end)
 {
-    log->cursor.next = (uintptr_t)end;
-    terminate(log, log->cursor.next);
+    const uintptr_t at = place_of(log, record);
+    uintptr_t next = place_of(log, end);
+
+    if (log->logs->checked) {
+        memset(end, 0, line_up(next) - next);
+        next = line_up(next);
+        terminate(log, next);
+    } else {
+        *end = 0;
+    }
+    log->cursor.next = next;
     VISTA_COMPILER_BARRIER();
     *record = log->cursor.stamp;
     if (log->logs->checked)
-        record[1] = record_check(log, record, log->cursor.next - (uintptr_t)(record + 2));
+        record[1] = record_check(log, at, record, next - at - 2 * sizeof *record);
     VISTA_COMPILER_BARRIER();
 }
 
@@ -124,16 +155,15 @@ struct vi_mark vi_log_start(struct vi_log *log)
 {
     log->first = NULL;
     return (struct vi_mark){log->cursor.next,
-                            __atomic_load_n(&log->cursor.limit1, __ATOMIC_RELAXED), log->flushed,
-                            log->place};
+                            __atomic_load_n(&log->cursor.limit1, __ATOMIC_RELAXED), log->place};
 }
 
-/* A record of one item, of a kind with a payload or a long range: returns the item. */
+/* A record of one item, of a kind with a payload or a long range: where the item is. */
 static uint64_t *add_one(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
                          const void *payload)
 {
     const size_t bytes = payload_size(kind, length);
-    uint64_t *const record = begin_record(log, sizeof *record + bytes), *item;
+    uint64_t *const record = begin_record(log, sizeof *record + bytes), *item, *end;
 
     if (record == NULL)
         return NULL;
@@ -142,7 +172,9 @@ static uint64_t *add_one(struct vi_log *log, enum vi_kind kind, uintptr_t addres
     *item = address;
     if (payload != NULL)
         memcpy(item + 1, payload, kind == VI_KIND_UNDO ? length : bytes);
-    end_record(log, record, item + 1 + bytes / sizeof *item);
+    end = item + 1 + bytes / sizeof *item;
+    item = (uint64_t *)place_of(log, item);
+    end_record(log, record, end);
     return item;
 }
 
@@ -196,25 +228,21 @@ int vi_log_add(struct vi_log *log, const struct iovec *ranges, int count)
     return add_short(log, ranges, run) != 0 ? -1 : run;
 }
 
-static void make_void(const struct vi_log *log, uint64_t *record)
-{
-    *record = 0;
-    vi_flush_fence(log->logs->persist, record, sizeof *record);
-}
-
 void vi_log_rewind(struct vi_log *log, const struct vi_mark *mark)
 {
     uintptr_t chunk = mark->place.chunk;
 
-    if (log->first != NULL)
-        make_void(log, log->first);
+    if (log->first == NULL)
+        return;
+    vi_log_flush(log); /* with those before the mark, which remain */
+    make_void(log, log->first);
     while (chunk != log->place.chunk) { /* those after the first began where a chunk does */
         chunk = (uintptr_t)vi_chunk_next(log->logs, log->slot, chunk);
         make_void(log, (uint64_t *)(chunk + sizeof(struct vi_chunk_header)));
     }
     log->cursor.next = mark->next;
     __atomic_store_n(&log->cursor.limit1, mark->limit1, __ATOMIC_RELAXED);
-    log->flushed = mark->flushed;
+    log->flushed = mark->next;
     log->place = mark->place;
 }
 
@@ -272,16 +300,22 @@ void vi_log_flush(struct vi_log *log)
 {
     if (!log->logs->persist->flushes || log->flushed == log->cursor.next)
         return;
-    vi_flush_fence(log->logs->persist, (void *)log->flushed, log->cursor.next - log->flushed);
-    log->flushed = log->cursor.next;
+    put_out(log);
+    vi_fence(log->logs->persist);
 }
 
 void vi_log_store_word(struct vi_log *log, uint64_t word)
 {
+    const struct vi_persist *const persist = log->logs->persist;
+
     VISTA_COMPILER_BARRIER();
-    *log->cursor.word = word;
+    if (persist->flushes) {
+        persist->ops.write(log->cursor.word, &word, sizeof word);
+        persist->ops.fence();
+    } else {
+        *log->cursor.word = word;
+    }
     VISTA_COMPILER_BARRIER();
-    vi_flush_fence(log->logs->persist, log->cursor.word, sizeof word);
 }
 
 void vi_log_discard(struct vi_log *log)
@@ -297,6 +331,7 @@ void vi_log_reset(struct vi_log *log)
     log->place = log->start;
     log->cursor.next = log->cursor.first;
     log->flushed = log->cursor.first;
+    log->staged = false;
     log->kinds = 0;
     log->effect_count = 0;
 }
@@ -322,7 +357,7 @@ static bool enter_record(struct vi_walk *walk, uintptr_t at)
         const uint64_t bytes = record[1] >> 32;
 
         if (bytes < sizeof *shape || bytes > end - (uintptr_t)shape ||
-            (!walk->log->ours && record[1] != record_check(walk->log, record, bytes)))
+            (!walk->log->ours && record[1] != record_check(walk->log, at, record, bytes)))
             return false;
         end = (uintptr_t)shape + bytes;
     }

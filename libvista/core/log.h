@@ -62,6 +62,7 @@ struct vi_record {
 };
 
 #define VI_EFFECTS_KEPT 32
+#define VI_STAGE 4096u
 
 /* One slot's log, while a transaction holds it. */
 struct vi_log {
@@ -73,6 +74,8 @@ struct vi_log {
     struct vi_place place; /* its `at` is stale: cursor.next counts */
     struct vi_place start; /* where it is after a discard: the slot, or see core/aside.h */
     uintptr_t flushed;     /* records from here to cursor.next are not yet flushed */
+    bool staged;           /* and are not in the file, but in `stage` */
+    uint64_t *stage;       /* VI_STAGE bytes; NULL: records are built in place */
     /* The first items appended that are no undo images: what a commit has to apply, finish
      * and settle is found here, without a walk. */
     struct vi_record effects[VI_EFFECTS_KEPT];
@@ -139,7 +142,7 @@ int vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length, c
  * what was added since.
  */
 struct vi_mark {
-    uintptr_t next, limit1, flushed;
+    uintptr_t next, limit1;
     struct vi_place place;
 };
 struct vi_mark vi_log_start(struct vi_log *log);

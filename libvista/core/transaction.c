@@ -82,6 +82,7 @@ static struct vi_tx *make_handle(struct vi_segment *segment)
         pthread_mutex_unlock(&process->lock);
         return NULL;
     }
+    tx->log.stage = segment->persist.flushes ? tx->stage : NULL;
     tx->range_count = 0; /* not kept by the inlined commit */
     __atomic_store_n(&tx->log.cursor.number, segment->number, __ATOMIC_RELAXED);
     tx->log.cursor.room = room(tx);

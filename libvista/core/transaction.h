@@ -24,6 +24,7 @@ struct vi_tx {
     unsigned range_count; /* all, kept or not */
     struct vi_tx *next_all;
     struct vi_tx *next_idle;
+    uint64_t stage[VI_STAGE / sizeof(uint64_t)]; /* of the log, where lines are flushed */
 };
 
 struct vi_tx *vi_tx_begin(struct vi_segment *segment, unsigned mode);

@@ -163,7 +163,8 @@ _Static_assert(offsetof(struct vi_chunk_header, next) == offsetof(struct vi_slot
 
 /*
  * A record: the transaction's stamp; where flushes can be lost, a word with the bytes
- * that follow << 32 | CRC32C; the shape; then one item, or as many as the shape says.
+ * that follow << 32 | CRC32C; the shape; then one item, or as many as the shape says; and,
+ * where flushes can be lost, zeros to the end of a line.
  * An item is an address, where the segment was mapped when the record was written, and
  * what the kind has, padded to 8: for an undo item the bytes as they were.
  *

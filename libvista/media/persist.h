@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "vista.h"
 
@@ -18,6 +19,9 @@ struct vi_persist_ops {
      * next fence. */
     void (*flush)(const void *address, size_t length);
     void (*fence)(void);
+    /* Stores whole words, which are durable after this thread's next fence; until then in
+     * any order.  For what is not read soon: it may bypass the caches. */
+    void (*write)(uint64_t *to, const uint64_t *from, size_t length);
     /* What was stored to the file so far is durable on return; -1 with errno. */
     int (*sync)(int fd);
 };

@@ -284,7 +284,7 @@ static void read_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static const struct vi_persist_ops ops = {memory_flush, memory_fence, files_sync};
+    static const struct vi_persist_ops ops = {memory_flush, memory_fence, memory_write, files_sync};
     const double began = now();
     bool good;
 

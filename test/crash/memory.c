@@ -245,6 +245,39 @@ void memory_fence(void)
         memory.pause(true);
 }
 
+/* The order of `count` words: upward or, where stores may change places, any. */
+static void draw_order(unsigned *order, unsigned count, uint64_t random)
+{
+    const bool exact = memory.current == NO_WORLD || worlds[memory.current].exact;
+
+    for (unsigned i = 0; i < count; i++) {
+        unsigned other = i;
+
+        random = (random ^ i) * 0xd6e8feb86659fd93u + 1;
+        if (!exact && random >> 63)
+            other = (unsigned)((random >> 32) % (i + 1));
+        order[i] = order[other];
+        order[other] = i;
+    }
+}
+
+void memory_write(uint64_t *to, const uint64_t *from, size_t length)
+{
+    unsigned order[LINE / sizeof *to], count;
+
+    for (size_t left = length / sizeof *to; left != 0; left -= count, to += count, from += count) {
+        count = (unsigned)((LINE - (uintptr_t)to % LINE) / sizeof *to);
+        if (count > left)
+            count = (unsigned)left;
+        draw_order(order, count, (uintptr_t)to ^ memory.seed ^ memory.stores << 32);
+        for (unsigned i = 0; i < count; i++) {
+            memory_store(&to[order[i]], sizeof *to);
+            to[order[i]] = from[order[i]];
+        }
+        memory_flush(to, count * sizeof *to);
+    }
+}
+
 void memory_all_durable(void)
 {
     struct world *live = &worlds[LIVE];

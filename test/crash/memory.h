@@ -113,6 +113,8 @@ void memory_complete(void);
 
 void memory_flush(const void *address, size_t length);
 void memory_fence(void);
+/* Words of a line get there in any order: here in one that the seed says. */
+void memory_write(uint64_t *to, const uint64_t *from, size_t length);
 /* All that was stored to a file is durable from now on, in the world whose code runs. */
 void memory_sync(int file);
 

@@ -109,6 +109,12 @@ static void counted_fence(void)
     real.ops.fence();
 }
 
+static void counted_write(uint64_t *to, const uint64_t *from, size_t length)
+{
+    count('w');
+    real.ops.write(to, from, length);
+}
+
 static int counted_sync(int fd)
 {
     count('s');
@@ -117,7 +123,8 @@ static int counted_sync(int fd)
 
 void vm_persist_count(void)
 {
-    static const struct vi_persist_ops ops = {counted_flush, counted_fence, counted_sync};
+    static const struct vi_persist_ops ops = {counted_flush, counted_fence, counted_write,
+                                              counted_sync};
 
     vi_persist_init(&real, vi_persist_probe(true));
     vi_persist_test_ops = &ops;
