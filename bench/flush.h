@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Cache-line write-back for the hand-written peer: the best instruction that the
- * processor has, chosen once; elsewhere than on x86-64 through libpmem.
+ * Cache-line write-back, and stores past the caches, for the hand-written peer: the best
+ * instruction that the processor has, chosen once; elsewhere than on x86-64 through libpmem.
  */
 #ifndef BENCH_FLUSH_H
 #define BENCH_FLUSH_H
@@ -13,6 +13,7 @@
 
 #ifdef __x86_64__
 #include <cpuid.h>
+#include <emmintrin.h>
 
 enum { FLUSH_UNKNOWN, FLUSH_CLWB, FLUSH_CLFLUSHOPT, FLUSH_CLFLUSH };
 static int flush_how;
@@ -42,6 +43,17 @@ static inline void flush_fence(void)
     __asm__ __volatile__("sfence" ::: "memory");
 }
 
+static inline void flush_word(uint64_t *to, uint64_t word)
+{
+    _mm_stream_si64((long long *)to, (long long)word);
+}
+
+static inline void flush_copy(void *to, const void *from, size_t length)
+{
+    for (size_t i = 0; i < (length + sizeof(__m128i) - 1) / sizeof(__m128i); i++)
+        _mm_stream_si128((__m128i *)to + i, _mm_load_si128((const __m128i *)from + i));
+}
+
 static inline uint32_t flush_sum(uint32_t sum, uint64_t word)
 {
     uint64_t wide = sum;
@@ -64,6 +76,17 @@ static inline void flush_line(uintptr_t address)
 static inline void flush_fence(void)
 {
     pmem_drain();
+}
+
+static inline void flush_word(uint64_t *to, uint64_t word)
+{
+    *to = word;
+    pmem_flush(to, sizeof *to);
+}
+
+static inline void flush_copy(void *to, const void *from, size_t length)
+{
+    pmem_memcpy(to, from, length, PMEM_F_MEM_NODRAIN);
 }
 
 static inline uint32_t flush_sum(uint32_t sum, uint64_t word)

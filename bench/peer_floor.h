@@ -11,7 +11,8 @@
  * Kill class: header->last names the newest record, stored after it, and 0 commits.
  * Cache-line class: the records declared between two peer_ready calls are a batch
  * with a sum over it and the transaction's stamp, so that it needs one fence; the
- * stamp moves on to commit.  That makes three fences for a transaction.
+ * stamp moves on to commit.  That makes three fences for a transaction.  The log is built
+ * in ordinary memory, and it and the stamp are stored past the caches, which is quicker.
  */
 #include "flush.h"
 #include "mapping.h"
@@ -54,6 +55,7 @@ struct floor_record {
 struct peer {
     struct mapping mapping;
     struct floor_header *header;
+    uint64_t stamp;   /* the header's */
     struct pool pool; /* as it will be after the open transaction */
 };
 
@@ -66,10 +68,13 @@ struct floor_later {
 struct peer_tx {
     struct peer *peer;
     struct floor_header *header;
+    char *log; /* the one in the file, or floor_log */
     char *next, *batch, *last;
     enum durability class;
     unsigned laters;
 };
+
+static _Alignas(LINE) char floor_log[MAPPING_HEADER - FLOOR_LOG];
 
 static struct floor_later floor_laters[FLOOR_LATER];
 
@@ -89,8 +94,9 @@ HOT void peer_begin(struct peer *peer, struct peer_tx *tx, enum durability class
 {
     tx->peer = peer;
     tx->header = peer->header;
-    tx->next = (char *)peer->header + FLOOR_LOG;
-    tx->last = tx->next;
+    tx->log = class == CLASS_KILL ? (char *)peer->header + FLOOR_LOG : floor_log;
+    tx->next = tx->log;
+    tx->last = tx->log;
     tx->batch = NULL;
     tx->class = class;
     tx->laters = 0;
@@ -103,7 +109,7 @@ HOT struct floor_record *floor_record(struct peer_tx *tx, void *address, size_t 
     if (tx->class != CLASS_KILL && tx->batch == NULL) {
         tx->batch = (char *)(((uintptr_t)tx->next + LINE - 1) & ~(uintptr_t)(LINE - 1));
         tx->next = tx->batch + sizeof(struct floor_batch);
-        if (tx->batch == (char *)tx->header + FLOOR_LOG)
+        if (tx->batch == tx->log)
             tx->last = tx->next; /* the first record has none before it */
     }
     record = (struct floor_record *)tx->next;
@@ -149,15 +155,23 @@ static inline uint32_t floor_sum(const struct floor_batch *batch)
     return sum;
 }
 
+HOT void floor_copy(enum durability class, char *to, const struct floor_batch *batch)
+{
+    if (class == CLASS_LINE)
+        flush_copy(to, batch, batch->bytes);
+    else
+        memcpy(to, batch, batch->bytes);
+}
+
 HOT void peer_ready(struct peer_tx *tx)
 {
     if (tx->class != CLASS_KILL && tx->batch != NULL) {
         struct floor_batch *batch = (struct floor_batch *)tx->batch;
 
-        batch->stamp = tx->header->stamp;
+        batch->stamp = tx->peer->stamp;
         batch->bytes = (uint32_t)(tx->next - tx->batch);
         batch->sum = floor_sum(batch);
-        floor_flush(tx->class, (uintptr_t)batch, batch->bytes);
+        floor_copy(tx->class, (char *)tx->header + FLOOR_LOG + (tx->batch - tx->log), batch);
         floor_fence(tx->class);
         tx->batch = NULL;
     }
@@ -183,7 +197,7 @@ HOT void peer_end(struct peer_tx *tx)
         BARRIER();
         return;
     }
-    if (tx->next == (char *)header + FLOOR_LOG)
+    if (tx->next == tx->log)
         return;
     if (tx->class == CLASS_LINE) {
         uintptr_t line = 0;
@@ -193,8 +207,10 @@ HOT void peer_end(struct peer_tx *tx)
             line = flush_range((uintptr_t)r->address, r->length & ~FLOOR_FRESH, line);
     }
     floor_fence(tx->class);
-    header->stamp++;
-    floor_flush(tx->class, (uintptr_t)&header->stamp, sizeof header->stamp);
+    if (tx->class == CLASS_LINE)
+        flush_word(&header->stamp, ++tx->peer->stamp);
+    else
+        header->stamp = ++tx->peer->stamp;
     floor_fence(tx->class);
 }
 
@@ -242,6 +258,7 @@ static void floor_rollback(struct peer *peer)
     header->stamp++;
     floor_flush(class, (uintptr_t)&header->stamp, sizeof header->stamp);
     floor_fence(class);
+    peer->stamp = header->stamp;
     peer->pool = header->pool;
 }
 
@@ -314,7 +331,7 @@ UNUSED static void peer_open(struct peer *peer, const struct session *session, s
     }
     mapping_check(&peer->header->pool);
     peer->header->class = session->class;
-    peer->header->stamp = 1;
+    peer->header->stamp = peer->stamp = 1;
     mapping_start(&peer->mapping, &peer->header->pool);
     peer->pool = peer->header->pool;
 }
