@@ -40,7 +40,9 @@ int vista_set_ranges_out_of_line(vista_tx *handle, const struct iovec *ranges, i
         __builtin_prefetch(ranges[i].iov_base, 1);
     if (vi_tx_declare(tx, ranges, count) != 0)
         return -1;
-    for (int i = 0; tx->segment->ranges != NULL && i < count; i++)
+    if (tx->segment->ranges == NULL)
+        return 0;
+    for (int i = 0; i < count; i++)
         if (vi_ranges_allow(tx, ranges[i].iov_base, ranges[i].iov_len, 0) != 0)
             return -1;
     return 0;

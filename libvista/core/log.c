@@ -150,7 +150,8 @@ static inline void end_record(struct vi_log *log, uint64_t *record, uint64_t *en
     VISTA_COMPILER_BARRIER();
 }
 
-/* limit1 is read by itself, as wide as it was stored: see vi_tx_declare. */
+/* limit1 is read by itself, as it was stored: read with `next` at once it would have to wait
+ * until both stores have left the processor's queue. */
 struct vi_mark vi_log_start(struct vi_log *log)
 {
     log->first = NULL;

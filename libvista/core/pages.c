@@ -10,6 +10,7 @@
 #define FIRST_CAPACITY 128u
 #define KEPT_CAPACITY 4096u /* 128 KiB; a larger table is given back at the end */
 #define KEY_BITS 36         /* of a page's number: addresses have 47 bits */
+#define RUN VI_PAGE         /* a run's bytes at most: its lines are counted in 6 bits */
 
 struct vi_page {
     uint64_t key; /* generation << KEY_BITS | address / VI_PAGE */
@@ -81,7 +82,7 @@ static struct vi_page *make(struct vi_pages *pages, uint64_t page)
 
 void vi_pages_clear(struct vi_pages *pages)
 {
-    pages->line_count = 0;
+    pages->run_count = 0;
     if (pages->used == 0)
         return;
     pages->used = 0;
@@ -166,45 +167,87 @@ static uint64_t take_lines(struct vi_pages *pages, uintptr_t at, uintptr_t end)
     return mask;
 }
 
-/* Line by line, few as they are. */
-static void flush_few(struct vi_pages *pages, const struct vi_persist *persist, uintptr_t at,
-                      uintptr_t end)
+static uintptr_t run_begin(uintptr_t run)
 {
-    for (uintptr_t line = at & ~(uintptr_t)(VI_LINE - 1); line < end; line += VI_LINE) {
-        const uintptr_t *seen = pages->lines, *const stop = seen + pages->line_count;
+    return run & ~(uintptr_t)(VI_LINE - 1);
+}
 
-        while (seen != stop && *seen != line)
-            seen++;
-        if (seen != stop)
+static size_t run_length(uintptr_t run)
+{
+    return (run % VI_LINE + 1) * VI_LINE;
+}
+
+static inline void note(struct vi_pages *pages, const void *address, size_t length)
+{
+    uintptr_t at = run_begin((uintptr_t)address);
+    const uintptr_t end = (uintptr_t)address + length;
+
+    while (length != 0 && at < end && pages->run_count <= VI_RUNS) {
+        uintptr_t stop = end - at > RUN ? at + RUN : run_begin(end + VI_LINE - 1);
+
+        for (unsigned i = 0; i < pages->run_count && at < stop; i++) {
+            const uintptr_t first = run_begin(pages->runs[i]);
+
+            if (at < first && first < stop)
+                stop = first;
+            else if (at - first < run_length(pages->runs[i]))
+                at = first + run_length(pages->runs[i]);
+        }
+        if (at >= stop)
             continue;
-        pages->lines[pages->line_count++] = line;
-        persist->ops.flush((void *)line, VI_LINE);
+        if (pages->run_count < VI_RUNS)
+            pages->runs[pages->run_count] = at | ((stop - at) / VI_LINE - 1);
+        pages->run_count++;
+        at = stop;
     }
 }
 
-static void flush_many(struct vi_pages *pages, const struct vi_persist *persist, uintptr_t at,
-                       uintptr_t end)
+void vi_pages_note(struct vi_pages *pages, const struct iovec *ranges, int count)
 {
-    if (pages->line_count <= VI_LINES_KEPT)
-        for (unsigned i = 0; i < pages->line_count; i++)
-            take_lines(pages, pages->lines[i], pages->lines[i] + 1);
-    pages->line_count = VI_LINES_KEPT + 1;
-    for (; at < end; at = (at / VI_PAGE + 1) * VI_PAGE)
+    for (int i = 0; i < count; i++)
+        note(pages, ranges[i].iov_base, ranges[i].iov_len);
+}
+
+static void flush_run(const struct vi_persist *persist, uintptr_t run)
+{
+    persist->ops.flush((void *)run_begin(run), run_length(run));
+}
+
+bool vi_pages_flush_noted(const struct vi_pages *pages, const struct vi_persist *persist)
+{
+    if (pages->run_count > VI_RUNS)
+        return false;
+    for (unsigned i = 0; i < pages->run_count; i++)
+        flush_run(persist, pages->runs[i]);
+    return true;
+}
+
+/* What was noted is flushed: the table takes it over. */
+static void move_to_table(struct vi_pages *pages)
+{
+    for (unsigned i = 0; i < pages->run_count; i++)
+        for (uintptr_t at = run_begin(pages->runs[i]), end = at + run_length(pages->runs[i]);
+             at < end; at += VI_LINE)
+            take_lines(pages, at, at + 1);
+    vi_pages_lose(pages);
+}
+
+void vi_pages_flush(struct vi_pages *pages, const struct vi_persist *persist, const void *address,
+                    size_t length)
+{
+    const uintptr_t end = (uintptr_t)address + length;
+    const unsigned before = pages->run_count;
+
+    if (before <= VI_RUNS) {
+        note(pages, address, length);
+        if (pages->run_count <= VI_RUNS) {
+            for (unsigned i = before; i < pages->run_count; i++)
+                flush_run(persist, pages->runs[i]);
+            return;
+        }
+        pages->run_count = before;
+        move_to_table(pages);
+    }
+    for (uintptr_t at = (uintptr_t)address; at < end; at = (at / VI_PAGE + 1) * VI_PAGE)
         flush_lines(persist, at / VI_PAGE * VI_PAGE, take_lines(pages, at, end));
-}
-
-void vi_pages_flush(struct vi_pages *pages, const struct vi_persist *persist,
-                    const struct iovec *ranges, unsigned count)
-{
-    for (unsigned i = 0; persist->flushes && i < count; i++) {
-        const uintptr_t at = (uintptr_t)ranges[i].iov_base;
-        const size_t length = ranges[i].iov_len;
-
-        if (length == 0)
-            continue;
-        if (length / VI_LINE + 2 + pages->line_count <= VI_LINES_KEPT)
-            flush_few(pages, persist, at, at + length);
-        else
-            flush_many(pages, persist, at, at + length);
-    }
 }

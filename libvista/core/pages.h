@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What one transaction has already done, by page: which bytes of it are declared,
- * so that a long range declared again is not logged again, and which of its lines
- * are flushed, so that each is flushed once.  Only a help: where memory for it is
- * refused, ranges are logged and lines flushed again.
+ * What one transaction has to flush and has already done: the lines that it declared, in
+ * a short list, so that a commit need not read the log, which may not be in the caches; and by
+ * page, which bytes are declared, so that a long range declared again is not logged again,
+ * and which lines are flushed, so that each is flushed once.  Only a help: where memory for it
+ * is refused, ranges are logged and lines flushed again.
  */
 #ifndef VI_CORE_PAGES_H
 #define VI_CORE_PAGES_H
@@ -15,13 +16,13 @@
 
 #include "media/persist.h"
 
-#define VI_LINES_KEPT 24
+#define VI_RUNS 24
 
 struct vi_pages {
-    uintptr_t lines[VI_LINES_KEPT]; /* flushed: the first few, quicker looked at one by one */
-    unsigned line_count;            /* more than are kept: the table has them */
-    struct vi_page *table;          /* open addressing; entries of other generations are empty */
-    size_t capacity;                /* a power of two, or 0 */
+    uintptr_t runs[VI_RUNS]; /* disjoint: address of the first line | number of the others */
+    unsigned run_count;      /* more than VI_RUNS: not all are here */
+    struct vi_page *table;   /* open addressing; entries of other generations are empty */
+    size_t capacity;         /* a power of two, or 0 */
     size_t used;
     uint64_t generation;
 };
@@ -34,8 +35,20 @@ void vi_pages_release(struct vi_pages *pages);
 bool vi_pages_declared(const struct vi_pages *pages, const void *address, size_t length);
 void vi_pages_declare(struct vi_pages *pages, const void *address, size_t length);
 
-/* Flushes the lines of the ranges that this has not flushed yet. */
-void vi_pages_flush(struct vi_pages *pages, const struct vi_persist *persist,
-                    const struct iovec *ranges, unsigned count);
+/* Notes that the lines of the ranges are to be flushed at the commit. */
+void vi_pages_note(struct vi_pages *pages, const struct iovec *ranges, int count);
+
+/* From now on not all are noted. */
+static inline void vi_pages_lose(struct vi_pages *pages)
+{
+    pages->run_count = VI_RUNS + 1;
+}
+
+/* Flushes what is noted; false: not all is. */
+bool vi_pages_flush_noted(const struct vi_pages *pages, const struct vi_persist *persist);
+
+/* Flushes the lines of the range that were neither noted nor flushed before. */
+void vi_pages_flush(struct vi_pages *pages, const struct vi_persist *persist, const void *address,
+                    size_t length);
 
 #endif

@@ -79,20 +79,15 @@ void vi_flush_item(void *arg, const struct vi_item *item)
 {
     const struct vi_flush_item *what = arg;
     uint64_t offset, length;
-    struct iovec range;
 
     if (item->handler == NULL || !(what->kinds >> item->record->kind & 1))
         return;
     if (item->handler->extent != NULL &&
-        item->handler->extent(item->context, item->record, &offset, &length)) {
-        range = (struct iovec){item->owner->map.data + offset, length};
-        vi_pages_flush(what->pages, what->persist, &range, 1);
-    }
-    if (item->handler->word != NULL) {
-        range.iov_base = item->handler->word(item->context, item->record);
-        range.iov_len = sizeof(uint64_t);
-        vi_pages_flush(what->pages, what->persist, &range, 1);
-    }
+        item->handler->extent(item->context, item->record, &offset, &length))
+        vi_pages_flush(what->pages, what->persist, item->owner->map.data + offset, length);
+    if (item->handler->word != NULL)
+        vi_pages_flush(what->pages, what->persist, item->handler->word(item->context, item->record),
+                       sizeof(uint64_t));
 }
 
 void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages)
@@ -101,6 +96,7 @@ void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_
 
     if (!segment->persist.flushes)
         return;
+    pages->run_count = 0; /* what is only noted is not flushed */
     vi_each_item(segment, log, vi_flush_item, &flush);
     vi_fence(&segment->persist);
 }

@@ -83,7 +83,6 @@ static struct vi_tx *make_handle(struct vi_segment *segment)
         return NULL;
     }
     tx->log.stage = segment->persist.flushes ? tx->stage : NULL;
-    tx->range_count = 0; /* not kept by the inlined commit */
     __atomic_store_n(&tx->log.cursor.number, segment->number, __ATOMIC_RELAXED);
     tx->log.cursor.room = room(tx);
     tx->log.cursor.limit1 = VISTA_CLOSED;
@@ -152,7 +151,6 @@ static void end_handle(struct vi_tx *tx)
     vi_pages_clear(&tx->pages);
     vi_log_reset(&tx->log);
     tx->no_restore = false;
-    tx->range_count = 0;
     /* What the cache had of a segment that is gone may be this handle, too. */
     if (is_cached(&vista_thread_cache) && vista_thread_cache.tx == &tx->log.cursor) {
         __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_CLOSED, __ATOMIC_RELAXED);
@@ -275,7 +273,6 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
 {
     const struct vi_mark mark = vi_log_start(&tx->log);
     struct vi_segment *owner = tx->segment;
-    unsigned kept = tx->range_count;
     int added;
 
     for (int i = 0; i < count; i++) {
@@ -292,14 +289,9 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
             vi_log_rewind(&tx->log, &mark);
             return -1;
         }
-        for (int k = i; k < i + added; k++, kept++)
-            if (kept < VI_RANGES_KEPT) { /* by words: 16 bytes just stored by halves would wait */
-                tx->ranges[kept].iov_base = ranges[k].iov_base;
-                VISTA_COMPILER_BARRIER();
-                tx->ranges[kept].iov_len = ranges[k].iov_len;
-            }
     }
-    tx->range_count = kept;
+    if (tx->segment->persist.flushes)
+        vi_pages_note(&tx->pages, ranges, count);
     for (int i = 0; i < count; i++)
         if (is_long(&ranges[i])) { /* only now that all are logged */
             vi_pages_declare(&tx->pages, ranges[i].iov_base, ranges[i].iov_len);
@@ -355,11 +347,10 @@ static __attribute__((noinline)) void flush_effects(struct vi_tx *tx)
     const struct vi_persist *persist = &tx->segment->persist;
     struct vi_flush_item flush = {persist, &tx->pages, ~tx->segment->deferred};
 
-    if (tx->range_count > VI_RANGES_KEPT) {
+    if (!vi_pages_flush_noted(&tx->pages, persist)) {
         vi_flush_effects(tx->segment, &tx->log, &tx->pages);
         return;
     }
-    vi_pages_flush(&tx->pages, persist, tx->ranges, tx->range_count);
     vi_each_effect(tx->segment, &tx->log, vi_flush_item, &flush);
     vi_fence(persist);
 }

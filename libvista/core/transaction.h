@@ -9,8 +9,6 @@
 #include "core/process.h"
 #include "core/segment.h"
 
-#define VI_RANGES_KEPT 16
-
 /* A handle; bound to one slot while its segment is mapped; memory never freed. */
 struct vi_tx {
     struct vi_log log; /* first: begins with the public prefix */
@@ -18,10 +16,6 @@ struct vi_tx {
     bool no_restore;
     bool cached; /* in some thread's cache */
     struct vi_pages pages;
-    /* Where lines are flushed, the first ranges declared: a commit that finds all here
-     * need not read the log, whose lines the flush may have driven from the cache. */
-    struct iovec ranges[VI_RANGES_KEPT];
-    unsigned range_count; /* all, kept or not */
     struct vi_tx *next_all;
     struct vi_tx *next_idle;
     uint64_t stage[VI_STAGE / sizeof(uint64_t)]; /* of the log, where lines are flushed */

@@ -278,7 +278,7 @@ struct vi_tx *vi_ranges_begin(struct vi_segment *segment, unsigned mode)
     tx = begin(home, mode);
     if (tx != NULL) {
         vi_aside_begin(&home->aside, &tx->log);
-        tx->range_count = VI_RANGES_KEPT + 1; /* what to flush is read from the log */
+        vi_pages_lose(&tx->pages); /* what to flush is read from the log */
     }
     home->state = tx != NULL ? VI_RANGES_OPEN : VI_RANGES_IDLE;
     return tx;

@@ -94,14 +94,14 @@ static void several_ranges(void)
 /* As many as a handle remembers for the commit's flush, and a few more. */
 static void many_ranges(void)
 {
-    struct iovec ranges[20];
-    const int count = (int)pick(15, 20);
+    struct iovec ranges[30];
+    const int count = (int)pick(20, 30);
 
     fresh_segment(FLAT, SMALL);
     explore();
     begin(0);
     for (int j = 0; j < count; j++)
-        ranges[j] = (struct iovec){run.base + (size_t)j * 400 + pick(0, 300), pick(1, 8)};
+        ranges[j] = (struct iovec){run.base + (size_t)j * 270 + pick(0, 200), pick(1, 8)};
     declare_all(0, ranges, count);
     for (int j = 0; j < count; j++)
         store((size_t)((unsigned char *)ranges[j].iov_base - run.base), ranges[j].iov_len);
@@ -143,6 +143,27 @@ static void log_growth(void)
         change_little(0, 0, size);
         end(0);
     }
+    leave_segment();
+}
+
+/* Ranges of one call that the stage takes in parts, or not at all. */
+static void full_stage(void)
+{
+    struct iovec ranges[10];
+    const int count = (int)pick(4, 10), large = (int)pick(0, 20);
+
+    fresh_segment(FLAT, (size_t)16 << 10);
+    explore();
+    begin(0);
+    for (int j = 0; j < count; j++)
+        ranges[j] = (struct iovec){run.base + (size_t)j * 900, j == large  ? 5000
+                                                               : maybe(30) ? pick(1, 30)
+                                                                           : pick(400, 900)};
+    declare_all(0, ranges, count);
+    for (int j = 0; j < count; j++)
+        store((size_t)j * 900, ranges[j].iov_len < 8 ? ranges[j].iov_len : 8);
+    change_little(0, 0, (size_t)16 << 10);
+    end(0);
     leave_segment();
 }
 
@@ -562,6 +583,7 @@ const struct scenario range_scenarios[] = {
     {"many-ranges", many_ranges, "more ranges than a handle remembers", false},
     {"abort", abort_ranges, "aborted transactions, and those after them", false},
     {"log-growth", log_growth, "a log that grows past its slot", false},
+    {"full-stage", full_stage, "more at once than is built in memory", false},
     {"moved-chunk", moved_chunk, "a chunk that moves between slots", false},
     {"replaced-chain", replaced_chain, "a longer chunk in place of a chain of two", false},
     {"trimmed-chain", trimmed_chain, "a chain too long to be kept", false},

@@ -237,7 +237,7 @@ void die(vista_segment *handle)
     struct vi_segment *segment = (struct vi_segment *)handle;
 
     for (struct vi_tx *tx = segment->all; tx != NULL; tx = tx->next_all) {
-        tx->range_count = 0; /* handles are used again */
+        vi_pages_clear(&tx->pages); /* handles are used again */
         tx->no_restore = false;
     }
     if (segment->home != NULL)
