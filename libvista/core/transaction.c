@@ -82,6 +82,8 @@ static struct vi_tx *make_handle(struct vi_segment *segment)
         pthread_mutex_unlock(&process->lock);
         return NULL;
     }
+    if (segment->persist.flushes && tx->stage == NULL)
+        tx->stage = vi_arena_alloc(VI_STAGE); /* NULL again: records are built in place */
     tx->log.stage = segment->persist.flushes ? tx->stage : NULL;
     __atomic_store_n(&tx->log.cursor.number, segment->number, __ATOMIC_RELAXED);
     tx->log.cursor.room = room(tx);

@@ -18,7 +18,7 @@ struct vi_tx {
     struct vi_pages pages;
     struct vi_tx *next_all;
     struct vi_tx *next_idle;
-    uint64_t stage[VI_STAGE / sizeof(uint64_t)]; /* of the log, where lines are flushed */
+    uint64_t *stage; /* of the log, where lines are flushed: made when first of use, and kept */
 };
 
 struct vi_tx *vi_tx_begin(struct vi_segment *segment, unsigned mode);
