@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "api/segments.h"
 #include "base/error.h"
@@ -218,11 +217,13 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
                                   const struct vista_map_options *options, int deep)
 {
     struct vi_segment *segment = vi_open_segment(path, size, flags, options);
+    bool fresh;
 
     if (segment != NULL)
         segment = vi_after_home(segment, size, flags, options, deep);
     if (segment == NULL)
         return NULL;
+    fresh = segment->fresh;
     if ((!(flags & VISTA_READ_ONLY) && vi_recover(segment, vi_attach_member) != 0) ||
         (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) ||
         vi_release_members(segment, true) != 0 || vi_join(segment, flags, options->log) != 0 ||
@@ -233,12 +234,10 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
     }
     if (flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES) &&
         vi_ranges_open(segment, options->auto_pages, flags & VISTA_CHECK_RANGES) != 0) {
-        const bool made = segment->file.made;
         const int error = errno;
 
-        if (made)
-            unlink(path);
-        vi_close_segment(segment, !made); /* which else has something to say, too */
+        segment->fresh = fresh; /* and then it is not left behind */
+        vi_close_segment(segment, !fresh); /* which may have something to say, too */
         errno = error;
         return NULL;
     }
