@@ -989,11 +989,10 @@ static void map_and_die(void *argument)
     _exit(0);
 }
 
-/* A record that a power cut has torn does not count where there are checksums; neither
- * may it, left in its slot, in a class without. */
-START_TEST(torn_record_in_another_class)
+/* What a power cut leaves where there are checksums, by which the record does not count. */
+static const char *leave_torn_record(const char *name)
 {
-    const char *path = test_path("torn-record");
+    const char *path = test_path(name);
     vista_segment *segment;
 
     OK(vista_init(&(struct vista_options){.force_class = VISTA_CLASS_LINE}));
@@ -1002,17 +1001,38 @@ START_TEST(torn_record_in_another_class)
     OK(vista_unmap(segment));
     ck_assert_int_eq(test_in_child(change_and_die, (void *)path), 0);
     test_poke(path, VI_SLOTS_OFFSET + sizeof(struct vi_slot_header) + 64, "torn", 4);
-    OK(vista_init(NULL));
-    for (int times = 0; times < 3; times++) {
-        test_sound(path);
-        ck_assert_int_eq(test_in_child(map_and_die, (void *)path), 0);
-    }
-    segment = vista_map(path, 0, 0, NULL);
+    return path;
+}
+
+static void expect_not_undone(const char *path, unsigned flags)
+{
+    vista_segment *segment = vista_map(path, 0, flags, NULL);
+
     SOME(segment);
     for (int i = 0; i < 64; i++)
         ck_assert_int_eq(((char *)vista_base(segment))[i], 'b');
     OK(vista_unmap(segment));
     test_sound(path);
+}
+
+/* Left in its slot, it does not count in a class without checksums either. */
+START_TEST(torn_record_in_another_class)
+{
+    const char *path = leave_torn_record("torn-record");
+
+    OK(vista_init(NULL));
+    for (int times = 0; times < 3; times++) {
+        test_sound(path);
+        ck_assert_int_eq(test_in_child(map_and_die, (void *)path), 0);
+    }
+    expect_not_undone(path, 0);
+}
+END_TEST
+
+/* Nor does it count where log space is set aside for pages, and that transaction ended. */
+START_TEST(torn_record_set_aside)
+{
+    expect_not_undone(leave_torn_record("torn-record-aside"), VISTA_AUTO_RANGE);
 }
 END_TEST
 
@@ -1101,6 +1121,7 @@ static Suite *suite(void)
     tcase_add_test(tests, classes_cross);
     tcase_add_test(tests, handle_of_another_class);
     tcase_add_test(tests, torn_record_in_another_class);
+    tcase_add_test(tests, torn_record_set_aside);
     tests = test_case(suite, "messages", 20);
     tcase_add_test(tests, messages_belong_to_threads);
     return suite;

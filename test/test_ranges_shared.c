@@ -11,6 +11,7 @@
  */
 #include "support.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -264,7 +265,9 @@ END_TEST
 START_TEST(joining)
 {
     struct vista_map_options options = {0};
+    const char *touched;
     vista_tx *tx;
+    int fd;
 
     names(_i);
     SOME(map(0, 0, 0));
@@ -293,6 +296,12 @@ START_TEST(joining)
     SOME(map(0, VISTA_AUTO_RANGE, 0));
     tx = begin(0);
     NULLS(map(1, VISTA_AUTO_RANGE, 0), EBUSY, "open");
+    options.log = segment[0]; /* an empty file is left as it was */
+    touched = test_path("touched");
+    fd = open(touched, O_RDWR | O_CREAT, 0600);
+    NULLS(vista_map(touched, SIZE, VISTA_CREATE | VISTA_AUTO_RANGE, &options), EBUSY, "open");
+    ck_assert_int_eq(lseek(fd, 0, SEEK_END), 0);
+    close(fd);
     base[0][0] = 1; /* goes on as it was */
     base[0][SIZE - 1] = 1;
     ck_assert_uint_eq(info(0).pages_left, PAGES - 2);

@@ -236,7 +236,7 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
         vi_ranges_open(segment, options->auto_pages, flags & VISTA_CHECK_RANGES) != 0) {
         const int error = errno;
 
-        segment->fresh = fresh; /* and then it is not left behind */
+        segment->fresh = fresh;            /* and then it is not left behind */
         vi_close_segment(segment, !fresh); /* which may have something to say, too */
         errno = error;
         return NULL;

@@ -325,9 +325,6 @@ int vi_log_take(struct vi_logs *logs, struct vi_log *log)
         result = make_slot(logs, logs->slots);
     if (result == 0) {
         vi_log_attach(logs, log, logs->slots++);
-        /* What a crash left of records that do not count has this stamp. */
-        if (logs->checked)
-            vi_log_discard(log);
         log->ours = true;
     }
     pthread_mutex_unlock(&logs->lock);

@@ -165,12 +165,12 @@ static int validate(struct vi_segment *home, const struct vi_log *log, vi_attach
     return 0;
 }
 
-/* A record torn by a crash does not count, as its checksum tells; in a class without
- * checksums nothing would.  So what is left in an idle slot is discarded when the
- * class changes. */
+/* A record torn by a crash does not count, as its checksum tells.  But it has the stamp that
+ * the slot's next transaction has, and would count in a class without checksums, or where that
+ * transaction's own process reads the log, which trusts it.  So what is left in an idle slot is
+ * discarded. */
 static void recover_slot(struct vi_segment *segment, struct vi_log *log)
 {
-    const bool unchecked = log->logs->checked && !segment->persist.flushes;
     struct vi_pages pages = {0};
     struct vi_walk walk;
 
@@ -181,7 +181,7 @@ static void recover_slot(struct vi_segment *segment, struct vi_log *log)
     } else if (vi_walk_next(&walk) != NULL) {
         vi_rollback(segment, log, &pages);
         segment->rolled_back++;
-    } else if (unchecked) {
+    } else if (log->logs->checked) {
         vi_log_discard(log);
     }
     vi_pages_release(&pages);
