@@ -227,8 +227,8 @@ static void move_to_table(struct vi_pages *pages)
 {
     for (unsigned i = 0; i < pages->run_count; i++)
         for (uintptr_t at = run_begin(pages->runs[i]), end = at + run_length(pages->runs[i]);
-             at < end; at += VI_LINE)
-            take_lines(pages, at, at + 1);
+             at < end; at = (at / VI_PAGE + 1) * VI_PAGE)
+            take_lines(pages, at, end);
     vi_pages_lose(pages);
 }
 
