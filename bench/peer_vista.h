@@ -46,7 +46,7 @@ UNUSED static void peer_open(struct peer *peer, const struct session *session, s
     const struct vista_options options = {.force_class = session->class};
     const struct vista_map_options map = {.lock_wait_ms = 10000};
 
-    if (vista_init(session->existing ? NULL : &options) != 0)
+    if (vista_init(session->killed ? NULL : &options) != 0)
         vista_fail("vista_init");
     /* A file whose making was killed is made again, and found to be empty. */
     peer->segment = vista_map(session->path, size, VISTA_CREATE | VISTA_FLAGS, &map);

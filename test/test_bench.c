@@ -99,6 +99,21 @@ START_TEST(test_threads)
 }
 END_TEST
 
+/* What goes on with a file does so in the class that the row names. */
+START_TEST(test_resumed_class)
+{
+    const char *path = test_path("resumed");
+
+    for (int i = 0; i < 2; i++) {
+        EXPECT(0, "Invariants after each run: all held",
+               "bench/vista-bench debit-credit --size 10M " SHORT
+               " --peer vista --class line --path %s --resume",
+               path);
+        EXPECT(0, "\"log_class\": \"line\"", "vista info --json %s", path);
+    }
+}
+END_TEST
+
 /* A file's first line is the heading, and each line has as many fields. */
 START_TEST(test_csv)
 {
@@ -365,6 +380,7 @@ int main(void)
     tcase_add_test(runs, test_segments);
     tcase_add_test(runs, test_threads);
     tcase_add_test(runs, test_csv);
+    tcase_add_test(runs, test_resumed_class);
     tcase_add_test(runs, test_wrong_options);
     tcase_add_test(runs, test_threads_apart);
     tcase_add_test(killed, test_killed_order_entry);
