@@ -25,7 +25,8 @@
  *     peer_malloc(tx, size)          needs no peer_declare
  *     peer_free(tx, address, size)
  *     peer_declare(tx, address, length)
- *     peer_declare_all(tx, ranges, count), a constant count of constant lengths
+ *     peer_declare_all(tx, ranges, count), a constant count of constant lengths; the array
+ *                                    stays until more is declared, or peer_ready
  *     peer_ready(tx)                 now what was declared may be stored to
  *     peer_end(tx), peer_abort(tx)
  *     peer_at(peer, ref), peer_to(peer, address)

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "peer.h"
 #include "peer_pointers.h"
@@ -31,7 +32,8 @@ struct peer {
 struct peer_tx {
     vista_tx *tx;
     enum durability class;
-    int count;
+    int count;                  /* of ranges that are not declared yet, */
+    const struct iovec *ranges; /* which are here */
 };
 
 static __thread struct iovec vista_ranges[VISTA_BATCH];
@@ -75,6 +77,7 @@ HOT void peer_begin(struct peer *peer, struct peer_tx *tx, enum durability class
 {
     tx->class = class;
     tx->count = 0;
+    tx->ranges = vista_ranges;
     tx->tx = vista_begin_transaction(peer->segment, 0);
     if (__builtin_expect(tx->tx == NULL, 0))
         vista_fail("vista_begin_transaction");
@@ -91,9 +94,12 @@ HOT void peer_declare(struct peer_tx *tx, void *address, size_t length)
     }
     if (__builtin_expect(tx->count == VISTA_BATCH, 0))
         bench_fail("vista: more than %d ranges at once", VISTA_BATCH);
+    if (tx->ranges != vista_ranges)
+        tx->ranges = memcpy(vista_ranges, tx->ranges, (size_t)tx->count * sizeof *vista_ranges);
     vista_ranges[tx->count++] = (struct iovec){address, length};
 }
 
+/* The first ones stay where they are until peer_ready. */
 HOT void peer_declare_all(struct peer_tx *tx, const struct iovec *ranges, int count)
 {
     if (VISTA_FLAGS != 0)
@@ -101,6 +107,11 @@ HOT void peer_declare_all(struct peer_tx *tx, const struct iovec *ranges, int co
     if (tx->class == CLASS_KILL) {
         if (__builtin_expect(vista_set_ranges(tx->tx, ranges, count) != 0, 0))
             vista_fail("vista_set_ranges");
+        return;
+    }
+    if (tx->count == 0) {
+        tx->ranges = ranges;
+        tx->count = count;
         return;
     }
     for (int i = 0; i < count; i++)
@@ -111,9 +122,10 @@ HOT void peer_ready(struct peer_tx *tx)
 {
     if (tx->class == CLASS_KILL || tx->count == 0)
         return;
-    if (__builtin_expect(vista_set_ranges(tx->tx, vista_ranges, tx->count) != 0, 0))
+    if (__builtin_expect(vista_set_ranges(tx->tx, tx->ranges, tx->count) != 0, 0))
         vista_fail("vista_set_ranges");
     tx->count = 0;
+    tx->ranges = vista_ranges;
 }
 
 HOT void peer_end(struct peer_tx *tx)
