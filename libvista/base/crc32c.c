@@ -35,6 +35,7 @@ by_instruction(uint32_t crc, const unsigned char *data, size_t length)
 {
     uint64_t wide = crc, word;
 
+#pragma GCC unroll 8
     for (; length >= sizeof word; data += sizeof word, length -= sizeof word) {
         memcpy(&word, data, sizeof word);
         wide = _mm_crc32_u64(wide, word);

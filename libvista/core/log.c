@@ -9,47 +9,14 @@
  * Where flushes can be lost, a record counts if its checksum agrees.  It fills whole
  * lines, so that none is flushed twice; and instead of zeroing the place of the next
  * record, which is in a line of its own, it is enough to see that it does not hold
- * this transaction's stamp.  Records are built in memory that the handle has, its stage,
- * and written from there past the caches, all that are to be flushed at once; one that is
- * larger than that, and what follows it, is built in place.
+ * this transaction's stamp: in what the handle remembers, not in the log.  Records are built
+ * in memory that the handle has, its stage, and written from there past the caches, all that
+ * are to be flushed at once; one that is larger than that, and what follows it, is built in
+ * place.
  */
-#include "core/log.h"
-
-#include "base/crc32c.h"
 #include "base/error.h"
 #include "core/chunks.h"
-
-#define HEADER_MAX (3 * sizeof(uint64_t))
-#define TERMINATOR sizeof(uint64_t)
-
-static uintptr_t line_up(uintptr_t at)
-{
-    return (at + VI_LINE - 1) & ~(uintptr_t)(VI_LINE - 1);
-}
-
-/* Where a record has its shape. */
-static uint64_t *shape_of(const struct vi_log *log, const uint64_t *record)
-{
-    return (uint64_t *)record + (log->logs->checked ? 2 : 1);
-}
-
-/* Of what an item has behind its address, with the padding. */
-static size_t payload_size(unsigned kind, uint32_t length)
-{
-    if (kind == VI_KIND_UNDO)
-        return ((size_t)length + 7) & ~(size_t)7;
-    return kind == VI_KIND_ROOT ? 2 * sizeof(struct vi_root) : 0;
-}
-
-/* Of a record that is, or will be, at `at`. */
-static uint64_t record_check(const struct vi_log *log, uintptr_t at, const uint64_t *record,
-                             uint64_t bytes)
-{
-    const uint64_t place[4] = {log->slot, at - (uintptr_t)log->logs->meta, record[0], bytes};
-
-    return bytes << 32 |
-           vi_crc32c(vi_crc32c(log->logs->seed, place, sizeof place), record + 2, bytes);
-}
+#include "core/record.h"
 
 /* A record no longer counts, nor would it with a part of another written over it. */
 static void make_void(const struct vi_log *log, uint64_t *record)
@@ -60,18 +27,42 @@ static void make_void(const struct vi_log *log, uint64_t *record)
     vi_flush_fence(log->logs->persist, record, 2 * sizeof *record);
 }
 
+/* The first word of the line at `at` in the slot, as it was last written; NULL: it is to be
+ * read in the log. */
+static uint64_t *head_of(const struct vi_log *log, uintptr_t at)
+{
+    return log->stage != NULL && log->place.index == 0
+               ? &log->stage->heads[(at - log->place.chunk) / VI_LINE]
+               : NULL;
+}
+
 /* In the classes that flush: what is stored where the next record begins cannot be taken
  * for one. */
 static void terminate(const struct vi_log *log, uintptr_t at)
 {
-    if (at < log->place.end && *(const uint64_t *)at == log->cursor.stamp)
+    const uint64_t *head;
+
+    if (at >= log->place.end)
+        return;
+    head = head_of(log, at);
+    if (*(head != NULL ? head : (const uint64_t *)at) == log->cursor.stamp)
         make_void(log, (uint64_t *)at);
+}
+
+/* The record that is, or will be, at `at` has been built. */
+static void keep_heads(const struct vi_log *log, uintptr_t at, const uint64_t *record)
+{
+    uint64_t *head = head_of(log, at);
+
+    for (; head != NULL && at < log->cursor.next; at += VI_LINE, record += VI_LINE / sizeof *record)
+        *head++ = *record;
 }
 
 /* Where in the log is what is being built at `word`? */
 static uintptr_t place_of(const struct vi_log *log, const uint64_t *word)
 {
-    return log->staged ? log->flushed + (uintptr_t)word - (uintptr_t)log->stage : (uintptr_t)word;
+    return log->staged ? log->flushed + (uintptr_t)word - (uintptr_t)log->stage->words
+                       : (uintptr_t)word;
 }
 
 /* Starts to write what was not flushed yet. */
@@ -81,7 +72,7 @@ static void put_out(struct vi_log *log)
     const size_t length = log->cursor.next - log->flushed;
 
     if (log->staged)
-        persist->ops.write((uint64_t *)log->flushed, log->stage, length);
+        persist->ops.write((uint64_t *)log->flushed, log->stage->words, length);
     else
         vi_flush(persist, (void *)log->flushed, length);
     log->flushed = log->cursor.next;
@@ -110,11 +101,12 @@ static bool enter_chunk(struct vi_log *log, size_t need)
  * where it is to be built. */
 static inline uint64_t *begin_record(struct vi_log *log, size_t size)
 {
-    const size_t length = log->logs->checked ? line_up(HEADER_MAX + size) : HEADER_MAX + size;
+    const size_t length =
+        log->logs->checked ? vi_line_up(VI_RECORD_HEADER + size) : VI_RECORD_HEADER + size;
     uintptr_t at = log->cursor.next;
 
-    if (at > log->place.end || log->place.end - at < length + TERMINATOR) {
-        if (!enter_chunk(log, length + TERMINATOR))
+    if (at > log->place.end || log->place.end - at < length + VI_TERMINATOR) {
+        if (!enter_chunk(log, length + VI_TERMINATOR))
             return NULL;
         at = log->place.at;
     } else if (log->staged && at - log->flushed + length > VI_STAGE) {
@@ -126,7 +118,8 @@ static inline uint64_t *begin_record(struct vi_log *log, size_t size)
     }
     if (log->first == NULL)
         log->first = (uint64_t *)at;
-    return log->staged ? log->stage + (at - log->flushed) / sizeof *log->stage : (uint64_t *)at;
+    return log->staged ? log->stage->words + (at - log->flushed) / sizeof(uint64_t)
+                       : (uint64_t *)at;
 }
 
 /* The record ends at `end`; from here on it counts or, staged, from the flush on. */
@@ -136,8 +129,8 @@ static inline void end_record(struct vi_log *log, uint64_t *record, uint64_t *en
     uintptr_t next = place_of(log, end);
 
     if (log->logs->checked) {
-        memset(end, 0, line_up(next) - next);
-        next = line_up(next);
+        for (; next % VI_LINE != 0; next += sizeof *end)
+            *end++ = 0;
         terminate(log, next);
     } else {
         *end = 0;
@@ -145,8 +138,10 @@ static inline void end_record(struct vi_log *log, uint64_t *record, uint64_t *en
     log->cursor.next = next;
     VISTA_COMPILER_BARRIER();
     *record = log->cursor.stamp;
-    if (log->logs->checked)
-        record[1] = record_check(log, at, record, next - at - 2 * sizeof *record);
+    if (log->logs->checked) {
+        record[1] = vi_record_check(log, at, record, next - at - 2 * sizeof *record);
+        keep_heads(log, at, record);
+    }
     VISTA_COMPILER_BARRIER();
 }
 
@@ -163,12 +158,12 @@ struct vi_mark vi_log_start(struct vi_log *log)
 static uint64_t *add_one(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
                          const void *payload)
 {
-    const size_t bytes = payload_size(kind, length);
+    const size_t bytes = vi_payload_size(kind, length);
     uint64_t *const record = begin_record(log, sizeof *record + bytes), *item, *end;
 
     if (record == NULL)
         return NULL;
-    item = shape_of(log, record);
+    item = vi_record_shape(log, record);
     *item++ = (uint64_t)kind << VI_KIND_SHIFT | length;
     *item = address;
     if (payload != NULL)
@@ -177,30 +172,6 @@ static uint64_t *add_one(struct vi_log *log, enum vi_kind kind, uintptr_t addres
     item = (uint64_t *)place_of(log, item);
     end_record(log, record, end);
     return item;
-}
-
-/* A record of up to VISTA_INLINE_RANGES short ranges. */
-static int add_short(struct vi_log *log, const struct iovec *ranges, int count)
-{
-    uint64_t shape = VISTA_SHORT, *record, *item;
-    size_t size = 0;
-
-    for (int i = 0; i < count; i++) {
-        shape |= (uint64_t)ranges[i].iov_len << VISTA_SHAPE_BITS * i;
-        size += VISTA_ITEM(ranges[i].iov_len);
-    }
-    record = begin_record(log, size);
-    if (record == NULL)
-        return -1;
-    item = shape_of(log, record);
-    *item++ = shape;
-    for (int i = 0; i < count; i++) {
-        *item = (uintptr_t)ranges[i].iov_base;
-        memcpy(item + 1, ranges[i].iov_base, ranges[i].iov_len);
-        item += VISTA_ITEM(ranges[i].iov_len) / sizeof *item;
-    }
-    end_record(log, record, item);
-    return 0;
 }
 
 static int add_long(struct vi_log *log, const struct iovec *range)
@@ -217,16 +188,44 @@ static int add_long(struct vi_log *log, const struct iovec *range)
     return 0;
 }
 
+/* A range and its bytes, word by word: a wider load would have to wait until the stores to
+ * what it reads, of the transaction before, have left the processor's queue. */
+static inline uint64_t *put_item(uint64_t *item, const struct iovec *range)
+{
+    const unsigned char *from = range->iov_base;
+    size_t length = range->iov_len;
+    uint64_t tail = 0;
+
+    for (*item++ = (uintptr_t)from; length >= sizeof *item; length -= sizeof *item) {
+        *(vista_lane *)item++ = *(const vista_lane *)from;
+        from += sizeof *item;
+    }
+    for (size_t i = 0; i < length; i++)
+        tail |= (uint64_t)from[i] << 8 * i;
+    if (length != 0)
+        *item++ = tail;
+    return item;
+}
+
 int vi_log_add(struct vi_log *log, const struct iovec *ranges, int count)
 {
-    int run = 0;
+    const int most = count < VISTA_INLINE_RANGES ? count : VISTA_INLINE_RANGES;
+    uint64_t shape = VISTA_SHORT, *record, *item;
+    int run;
 
-    while (run < count && run < VISTA_INLINE_RANGES &&
-           ranges[run].iov_len - 1 < VISTA_INLINE_LENGTH - 1)
-        run++;
-    if (run == 0)
+    if (ranges[0].iov_len - 1 >= VISTA_INLINE_LENGTH - 1)
         return add_long(log, ranges) != 0 ? -1 : 1;
-    return add_short(log, ranges, run) != 0 ? -1 : run;
+    record = begin_record(log, (size_t)most * VISTA_ITEM(VISTA_INLINE_LENGTH - 1));
+    if (record == NULL)
+        return -1;
+    item = vi_record_shape(log, record) + 1;
+    for (run = 0; run < most && ranges[run].iov_len - 1 < VISTA_INLINE_LENGTH - 1; run++) {
+        shape |= (uint64_t)ranges[run].iov_len << VISTA_SHAPE_BITS * run;
+        item = put_item(item, &ranges[run]);
+    }
+    *vi_record_shape(log, record) = shape;
+    end_record(log, record, item);
+    return run;
 }
 
 void vi_log_rewind(struct vi_log *log, const struct vi_mark *mark)
@@ -284,7 +283,7 @@ int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint
 {
     uint64_t *const record = (uint64_t *)log->cursor.next;
 
-    if (log->logs->checked || log->cursor.next + HEADER_MAX + TERMINATOR > log->place.end)
+    if (log->logs->checked || log->cursor.next + VI_RECORD_HEADER + VI_TERMINATOR > log->place.end)
         return vi_log_append_with(log, kind, address, length, NULL);
     record[1] = (uint64_t)kind << VI_KIND_SHIFT | length;
     record[2] = address;
@@ -297,32 +296,56 @@ int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint
     return 0;
 }
 
-void vi_log_flush(struct vi_log *log)
+void vi_log_use_stage(struct vi_log *log, struct vi_stage *stage)
+{
+    const uintptr_t slot = log->place.chunk;
+
+    log->stage = stage;
+    for (size_t i = 0; i < VI_SLOT_SIZE / VI_LINE; i++)
+        stage->heads[i] = *(const uint64_t *)(slot + i * VI_LINE);
+    vi_persist_evict((const void *)slot, VI_SLOT_SIZE);
+}
+
+bool vi_log_begin_flush(struct vi_log *log)
 {
     if (!log->logs->persist->flushes || log->flushed == log->cursor.next)
-        return;
+        return false;
     put_out(log);
-    vi_fence(log->logs->persist);
+    return true;
+}
+
+void vi_log_flush(struct vi_log *log)
+{
+    if (vi_log_begin_flush(log))
+        vi_fence(log->logs->persist);
+}
+
+static void write_word(const struct vi_log *log, uint64_t word)
+{
+    VISTA_COMPILER_BARRIER();
+    if (log->logs->persist->flushes)
+        log->logs->persist->ops.write(log->cursor.word, &word, sizeof word);
+    else
+        *log->cursor.word = word;
+    VISTA_COMPILER_BARRIER();
 }
 
 void vi_log_store_word(struct vi_log *log, uint64_t word)
 {
-    const struct vi_persist *const persist = log->logs->persist;
+    write_word(log, word);
+    vi_fence(log->logs->persist);
+}
 
-    VISTA_COMPILER_BARRIER();
-    if (persist->flushes) {
-        persist->ops.write(log->cursor.word, &word, sizeof word);
-        persist->ops.fence();
-    } else {
-        *log->cursor.word = word;
-    }
-    VISTA_COMPILER_BARRIER();
+void vi_log_begin_discard(struct vi_log *log)
+{
+    log->cursor.stamp = log->stamp + VISTA_STAMP_STEP;
+    write_word(log, log->cursor.stamp);
 }
 
 void vi_log_discard(struct vi_log *log)
 {
-    log->cursor.stamp = log->stamp + VISTA_STAMP_STEP;
-    vi_log_store_word(log, log->cursor.stamp);
+    vi_log_begin_discard(log);
+    vi_fence(log->logs->persist);
 }
 
 void vi_log_reset(struct vi_log *log)
@@ -335,129 +358,4 @@ void vi_log_reset(struct vi_log *log)
     log->staged = false;
     log->kinds = 0;
     log->effect_count = 0;
-}
-
-/* ---- Reading ----------------------------------------------------------- */
-
-void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log)
-{
-    walk->log = log;
-    walk->shape = 0;
-    walk->place = vi_chunk_place((uintptr_t)log->cursor.word, 0);
-}
-
-/* Stands before the items of the transaction's record at `at`, if there is one. */
-static bool enter_record(struct vi_walk *walk, uintptr_t at)
-{
-    const uint64_t *record = (const uint64_t *)at, *shape = shape_of(walk->log, record);
-    uintptr_t end = walk->place.end - TERMINATOR;
-
-    if (at > end || end - at < HEADER_MAX || *record != walk->log->stamp)
-        return false;
-    if (walk->log->logs->checked) {
-        const uint64_t bytes = record[1] >> 32;
-
-        if (bytes < sizeof *shape || bytes > end - (uintptr_t)shape ||
-            (!walk->log->ours && record[1] != record_check(walk->log, at, record, bytes)))
-            return false;
-        end = (uintptr_t)shape + bytes;
-    }
-    walk->shape = *shape;
-    walk->place.at = (uintptr_t)(shape + 1);
-    walk->end = end;
-    return true;
-}
-
-static bool enter_record_in_chunk(struct vi_walk *walk)
-{
-    return enter_record(walk, walk->place.at) ||
-           (walk->log->logs->checked && enter_record(walk, line_up(walk->place.at)));
-}
-
-/* Moves to the chunk behind this one, if it is in the chain. */
-static bool enter_next_chunk(struct vi_walk *walk)
-{
-    const struct vi_chunk_header *chunk =
-        vi_chunk_next(walk->log->logs, walk->log->slot, walk->place.chunk);
-
-    if (chunk == NULL)
-        return false;
-    walk->place = vi_chunk_place((uintptr_t)chunk, walk->place.index + 1);
-    return true;
-}
-
-const struct vi_record *vi_walk_next(struct vi_walk *walk)
-{
-    struct vi_record *record = &walk->record;
-    const uint64_t *item;
-    size_t bytes;
-
-    if (walk->shape == 0 && !enter_record_in_chunk(walk) &&
-        !(enter_next_chunk(walk) && enter_record_in_chunk(walk)))
-        return NULL;
-    item = (const uint64_t *)walk->place.at;
-    *record =
-        (struct vi_record){.at = walk->place.at, .payload = item + 1, .slot = walk->log->slot};
-    if (walk->shape & VISTA_SHORT) {
-        record->length = walk->shape & ((1u << VISTA_SHAPE_BITS) - 1);
-        walk->shape = (walk->shape & ~VISTA_SHORT) >> VISTA_SHAPE_BITS;
-        if (walk->shape != 0)
-            walk->shape |= VISTA_SHORT;
-    } else {
-        record->length = (uint32_t)walk->shape;
-        record->kind = (uint16_t)(walk->shape >> VI_KIND_SHIFT);
-        walk->shape = 0;
-    }
-    bytes = payload_size(record->kind, record->length);
-    if (walk->end - walk->place.at < sizeof *item ||
-        walk->end - walk->place.at - sizeof *item < bytes) {
-        record->kind = VI_KINDS; /* and the walk goes no further */
-        walk->shape = 0;
-        walk->place.at = walk->place.end;
-        return record;
-    }
-    record->offset = *item - walk->log->logs->mapped;
-    walk->place.at += sizeof *item + bytes;
-    return record;
-}
-
-/* Visits the `count` items that `walk` stands before, newest first: a few at once
- * from a list, more as two halves.  So it needs no memory and no links, and a stack as
- * deep as the count has bits.  NOLINTNEXTLINE(misc-no-recursion) */
-static void visit_backward(struct vi_walk walk, uint64_t count,
-                           void (*visit)(void *context, const struct vi_record *record),
-                           void *context)
-{
-    struct vi_record list[64];
-    uint64_t done;
-
-    if (count > sizeof list / sizeof list[0]) {
-        struct vi_walk later = walk;
-
-        for (done = 0; done < count / 2; done++)
-            vi_walk_next(&later);
-        visit_backward(later, count - count / 2, visit, context);
-        count /= 2;
-    }
-    if (count > sizeof list / sizeof list[0]) {
-        visit_backward(walk, count, visit, context);
-        return;
-    }
-    for (done = 0; done < count && vi_walk_next(&walk) != NULL; done++)
-        list[done] = walk.record;
-    while (done-- > 0)
-        visit(context, &list[done]);
-}
-
-void vi_walk_backward(const struct vi_log *log,
-                      void (*visit)(void *context, const struct vi_record *record), void *context)
-{
-    struct vi_walk walk;
-    uint64_t count = 0;
-
-    vi_walk_begin(&walk, log);
-    while (vi_walk_next(&walk) != NULL)
-        count++;
-    vi_walk_begin(&walk, log); /* the same records, not others */
-    visit_backward(walk, count, visit, context);
 }

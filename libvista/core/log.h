@@ -64,18 +64,25 @@ struct vi_record {
 #define VI_EFFECTS_KEPT 32
 #define VI_STAGE 4096u
 
+/* What a log that is written past the caches has in ordinary memory, so as not to be read:
+ * a line that a read has brought to the caches takes far longer to be written the next time. */
+struct vi_stage {
+    uint64_t words[VI_STAGE / sizeof(uint64_t)]; /* records that are not in the file yet */
+    uint64_t heads[VI_SLOT_SIZE / VI_LINE];      /* the first word of each of the slot's lines */
+};
+
 /* One slot's log, while a transaction holds it. */
 struct vi_log {
     struct vista_tx cursor; /* first: the public prefix, moved by the inlined path too */
     uint64_t stamp;         /* of the transaction being ended or recovered, to the last */
     struct vi_logs *logs;
     uint32_t slot;
-    uint32_t kinds;        /* bit k: a record of kind k was appended out of line */
-    struct vi_place place; /* its `at` is stale: cursor.next counts */
-    struct vi_place start; /* where it is after a discard: the slot, or see core/aside.h */
-    uintptr_t flushed;     /* records from here to cursor.next are not yet flushed */
-    bool staged;           /* and are not in the file, but in `stage` */
-    uint64_t *stage;       /* VI_STAGE bytes; NULL: records are built in place */
+    uint32_t kinds;         /* bit k: a record of kind k was appended out of line */
+    struct vi_place place;  /* its `at` is stale: cursor.next counts */
+    struct vi_place start;  /* where it is after a discard: the slot, or see core/aside.h */
+    uintptr_t flushed;      /* records from here to cursor.next are not yet flushed */
+    bool staged;            /* and are not in the file, but in stage->words */
+    struct vi_stage *stage; /* NULL: records are built in place */
     /* The first items appended that are no undo images: what a commit has to apply, finish
      * and settle is found here, without a walk. */
     struct vi_record effects[VI_EFFECTS_KEPT];
@@ -121,6 +128,9 @@ void vi_logs_trim(struct vi_logs *logs);
  * ENOSPC. */
 int vi_log_take(struct vi_logs *logs, struct vi_log *log);
 
+/* From now on the log, which is empty, is written by way of `stage`. */
+void vi_log_use_stage(struct vi_log *log, struct vi_stage *stage);
+
 /* Slot `slot` as it is stored, for recovery. */
 void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot);
 
@@ -158,11 +168,17 @@ static inline void vi_log_end_out_of_line(struct vi_log *log)
 /* Makes the records so far durable. */
 void vi_log_flush(struct vi_log *log);
 
+/* The same, but that they are durable only after the next fence; false: they are now. */
+bool vi_log_begin_flush(struct vi_log *log);
+
 /* Stores the slot's word, durably.  */
 void vi_log_store_word(struct vi_log *log, uint64_t word);
 
 /* The same with the next stamp, which is the cursor's from then on: the log is void. */
 void vi_log_discard(struct vi_log *log);
+
+/* The same, durable only after the next fence. */
+void vi_log_begin_discard(struct vi_log *log);
 
 /* After the discard: begins again; gives chunks back past a bound. */
 void vi_log_reset(struct vi_log *log);

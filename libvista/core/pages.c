@@ -4,6 +4,8 @@
  */
 #include "core/pages.h"
 
+#include <string.h>
+
 #include "base/arena.h"
 #include "media/format.h"
 
@@ -83,6 +85,7 @@ static struct vi_page *make(struct vi_pages *pages, uint64_t page)
 void vi_pages_clear(struct vi_pages *pages)
 {
     pages->run_count = 0;
+    memset(pages->bits, 0, sizeof pages->bits);
     if (pages->used == 0)
         return;
     pages->used = 0;
@@ -177,13 +180,12 @@ static size_t run_length(uintptr_t run)
     return (run % VI_LINE + 1) * VI_LINE;
 }
 
-static inline void note(struct vi_pages *pages, const void *address, size_t length)
+/* The same for one that may have lines in common with what is noted. */
+static __attribute__((noinline)) void note_others(struct vi_pages *pages, uintptr_t at,
+                                                  uintptr_t end)
 {
-    uintptr_t at = run_begin((uintptr_t)address);
-    const uintptr_t end = (uintptr_t)address + length;
-
-    while (length != 0 && at < end && pages->run_count <= VI_RUNS) {
-        uintptr_t stop = end - at > RUN ? at + RUN : run_begin(end + VI_LINE - 1);
+    while (at < end && pages->run_count <= VI_RUNS) {
+        uintptr_t stop = end - at > RUN ? at + RUN : end;
 
         for (unsigned i = 0; i < pages->run_count && at < stop; i++) {
             const uintptr_t first = run_begin(pages->runs[i]);
@@ -198,14 +200,35 @@ static inline void note(struct vi_pages *pages, const void *address, size_t leng
         if (pages->run_count < VI_RUNS)
             pages->runs[pages->run_count] = at | ((stop - at) / VI_LINE - 1);
         pages->run_count++;
-        at = stop;
+        for (; at < stop; at += VI_LINE)
+            pages->bits[at / VI_PAGE % VI_SIEVE] |= (uint64_t)1 << at / VI_LINE % 64;
     }
 }
 
+/* Most ranges are in one page, and have no line whose bit another has. */
 void vi_pages_note(struct vi_pages *pages, const struct iovec *ranges, int count)
 {
-    for (int i = 0; i < count; i++)
-        note(pages, ranges[i].iov_base, ranges[i].iov_len);
+    unsigned noted = pages->run_count;
+
+    for (int i = 0; i < count; i++) {
+        const uintptr_t address = (uintptr_t)ranges[i].iov_base;
+        const uintptr_t first = address / VI_LINE;
+        const uintptr_t last = (address + ranges[i].iov_len - 1) / VI_LINE;
+        uint64_t *const bits = &pages->bits[first / 64 % VI_SIEVE];
+        const uint64_t mask = (((uint64_t)2 << (last - first) % 64) - 1) << first % 64;
+
+        if (ranges[i].iov_len == 0)
+            continue;
+        if (first / 64 == last / 64 && (*bits & mask) == 0 && noted < VI_RUNS) {
+            *bits |= mask;
+            pages->runs[noted++] = first * VI_LINE | (last - first);
+        } else {
+            pages->run_count = noted;
+            note_others(pages, first * VI_LINE, (last + 1) * VI_LINE);
+            noted = pages->run_count;
+        }
+    }
+    pages->run_count = noted;
 }
 
 static void flush_run(const struct vi_persist *persist, uintptr_t run)
@@ -239,7 +262,7 @@ void vi_pages_flush(struct vi_pages *pages, const struct vi_persist *persist, co
     const unsigned before = pages->run_count;
 
     if (before <= VI_RUNS) {
-        note(pages, address, length);
+        vi_pages_note(pages, &(struct iovec){(void *)address, length}, 1);
         if (pages->run_count <= VI_RUNS) {
             for (unsigned i = before; i < pages->run_count; i++)
                 flush_run(persist, pages->runs[i]);

@@ -17,10 +17,12 @@
 #include "media/persist.h"
 
 #define VI_RUNS 24
+#define VI_SIEVE 8 /* pages whose lines do not share bits */
 
 struct vi_pages {
     uintptr_t runs[VI_RUNS]; /* disjoint: address of the first line | number of the others */
     unsigned run_count;      /* more than VI_RUNS: not all are here */
+    uint64_t bits[VI_SIEVE]; /* a bit for each of their lines, which others may share */
     struct vi_page *table;   /* open addressing; entries of other generations are empty */
     size_t capacity;         /* a power of two, or 0 */
     size_t used;

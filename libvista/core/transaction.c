@@ -83,8 +83,9 @@ static struct vi_tx *make_handle(struct vi_segment *segment)
         return NULL;
     }
     if (segment->persist.flushes && tx->stage == NULL)
-        tx->stage = vi_arena_alloc(VI_STAGE); /* NULL again: records are built in place */
-    tx->log.stage = segment->persist.flushes ? tx->stage : NULL;
+        tx->stage = vi_arena_alloc(sizeof *tx->stage);
+    if (segment->persist.flushes && tx->stage != NULL)
+        vi_log_use_stage(&tx->log, tx->stage);
     __atomic_store_n(&tx->log.cursor.number, segment->number, __ATOMIC_RELAXED);
     tx->log.cursor.room = room(tx);
     tx->log.cursor.limit1 = VISTA_CLOSED;
@@ -146,13 +147,18 @@ struct vi_tx *vi_tx_begin(struct vi_segment *segment, unsigned mode)
     return tx;
 }
 
-static void end_handle(struct vi_tx *tx)
+/* Forgets what the transaction was, of which nothing is in the file any more. */
+static void reset_handle(struct vi_tx *tx)
 {
-    struct vi_segment *segment = tx->segment;
-
     vi_pages_clear(&tx->pages);
     vi_log_reset(&tx->log);
     tx->no_restore = false;
+}
+
+static void close_handle(struct vi_tx *tx)
+{
+    struct vi_segment *segment = tx->segment;
+
     /* What the cache had of a segment that is gone may be this handle, too. */
     if (is_cached(&vista_thread_cache) && vista_thread_cache.tx == &tx->log.cursor) {
         __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_CLOSED, __ATOMIC_RELAXED);
@@ -274,16 +280,25 @@ static bool is_logged(const struct vi_tx *tx, const struct iovec *range)
 int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
 {
     const struct vi_mark mark = vi_log_start(&tx->log);
-    struct vi_segment *owner = tx->segment;
+    const uintptr_t low = tx->log.cursor.low;
+    const uintptr_t high = tx->segment->flags & VISTA_SPARSE
+                               ? 0
+                               : __atomic_load_n(&tx->log.cursor.high, __ATOMIC_RELAXED);
+    struct vi_segment *owner = NULL;
+    bool any_long = false, in_flight;
     int added;
 
     for (int i = 0; i < count; i++) {
+        const uintptr_t address = (uintptr_t)ranges[i].iov_base;
+
+        if (VISTA_LIKELY(address >= low && address <= high && !is_long(&ranges[i])))
+            continue; /* as the inlined path would */
         owner = check_range(tx, &ranges[i]);
         if (owner == NULL ||
             (owner->flags & VISTA_SPARSE &&
-             vi_segment_back(owner, (uintptr_t)ranges[i].iov_base - (uintptr_t)owner->map.data,
-                             ranges[i].iov_len) != 0))
+             vi_segment_back(owner, address - (uintptr_t)owner->map.data, ranges[i].iov_len) != 0))
             return -1;
+        any_long |= is_long(&ranges[i]);
     }
     for (int i = 0; i < count; i += added) {
         added = is_logged(tx, &ranges[i]) ? 1 : vi_log_add(&tx->log, &ranges[i], count - i);
@@ -292,15 +307,17 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
             return -1;
         }
     }
+    in_flight = vi_log_begin_flush(&tx->log);
     if (tx->segment->persist.flushes)
         vi_pages_note(&tx->pages, ranges, count);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; any_long && i < count; i++)
         if (is_long(&ranges[i])) { /* only now that all are logged */
             vi_pages_declare(&tx->pages, ranges[i].iov_base, ranges[i].iov_len);
             vi_log_end_out_of_line(&tx->log); /* which forgets them */
         }
-    vi_log_flush(&tx->log);
-    if (!is_gated(owner))
+    if (in_flight)
+        vi_fence(&tx->segment->persist);
+    if (owner != NULL && !is_gated(owner))
         vi_tx_face(tx, owner); /* the next range is likely to be there, and inlined */
     return 0;
 }
@@ -370,6 +387,15 @@ void vi_tx_commit(struct vi_tx *tx)
             vi_each_effect(segment, log, apply, NULL);
         if (segment->persist.flushes)
             flush_effects(tx);
+        if (kinds == 0 && log->place.index == log->start.index) {
+            /* The handle is made ready for the next while the commit point is on its way: what
+             * stands behind the fence keeps the processor from what the program does next. */
+            vi_log_begin_discard(log);
+            reset_handle(tx);
+            vi_fence(&segment->persist);
+            close_handle(tx);
+            return;
+        }
         if (kinds & segment->deferred) {
             vi_log_store_word(log, log->stamp | VI_STAMP_FINISHING);
             vi_finish(segment, log, &tx->pages);
@@ -379,7 +405,8 @@ void vi_tx_commit(struct vi_tx *tx)
         if (kinds != 0)
             vi_each_effect(segment, log, settle, tx);
     }
-    end_handle(tx);
+    reset_handle(tx);
+    close_handle(tx);
 }
 
 void vi_tx_abort(struct vi_tx *tx)
@@ -393,5 +420,6 @@ void vi_tx_abort(struct vi_tx *tx)
         if (log->kinds != 0)
             vi_each_effect(tx->segment, log, settle, NULL);
     }
-    end_handle(tx);
+    reset_handle(tx);
+    close_handle(tx);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Flush, fence and write by class.  Lines are written back through libpmem, which picks
- * CLWB, CLFLUSHOPT or CLFLUSH by what the processor has.
+ * Flush, fence and write by class.  Lines are written back by CLWB, or where the processor
+ * has none, or PMEM_NO_CLWB says so, through libpmem.
  */
 #include "media/persist.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <immintrin.h>
 #include <libpmem.h>
@@ -19,6 +20,14 @@ static void flush_nothing(const void *address, size_t length)
 {
     (void)address;
     (void)length;
+}
+
+__attribute__((target("clwb"))) static void write_back(const void *address, size_t length)
+{
+    const uintptr_t end = (uintptr_t)address + length;
+
+    for (uintptr_t line = (uintptr_t)address & ~(uintptr_t)63; line < end; line += 64)
+        _mm_clwb((void *)line);
 }
 
 static void fence_stores(void)
@@ -38,10 +47,18 @@ static void write_lines(uint64_t *to, const uint64_t *from, size_t length)
 {
     const uint64_t *const end = to + length / sizeof *to;
 
-    for (; (uintptr_t)to % sizeof(__m128i) == 0 && to + 1 < end; to += 2, from += 2)
-        _mm_stream_si128((__m128i *)to, _mm_loadu_si128((const __m128i *)from));
+    for (; end - to >= 8; to += 8, from += 8)
+#pragma GCC unroll 4
+        for (int i = 0; i < 8; i += 2)
+            _mm_stream_si128((__m128i *)(to + i), _mm_loadu_si128((const __m128i *)(from + i)));
     for (; to < end; to++, from++)
         _mm_stream_si64((long long *)to, (long long)*from);
+}
+
+void vi_persist_evict(const void *address, size_t length)
+{
+    for (size_t i = 0; i < length; i += 64)
+        _mm_clflush((const char *)address + i);
 }
 
 static const struct vi_persist_ops class_ops[] = {
@@ -50,18 +67,27 @@ static const struct vi_persist_ops class_ops[] = {
     [VISTA_CLASS_EADR] = {flush_nothing, fence_stores, write_words, fsync},
 };
 
-void vi_persist_init(struct vi_persist *persist, enum vista_class class)
-{
-    persist->ops = vi_persist_test_ops != NULL ? *vi_persist_test_ops : class_ops[class];
-    persist->class = class;
-    persist->flushes = class != VISTA_CLASS_KILL;
-}
-
 static bool is_one(const char *name)
 {
     const char *value = getenv(name);
 
     return value != NULL && strcmp(value, "1") == 0;
+}
+
+static bool has_clwb(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & bit_CLWB && !is_one("PMEM_NO_CLWB");
+}
+
+void vi_persist_init(struct vi_persist *persist, enum vista_class class)
+{
+    persist->ops = vi_persist_test_ops != NULL ? *vi_persist_test_ops : class_ops[class];
+    if (persist->ops.flush == pmem_flush && has_clwb())
+        persist->ops.flush = write_back;
+    persist->class = class;
+    persist->flushes = class != VISTA_CLASS_KILL;
 }
 
 int vi_persist_forced(enum vista_class option, enum vista_class *class, unsigned *forced)

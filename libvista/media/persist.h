@@ -19,8 +19,8 @@ struct vi_persist_ops {
      * next fence. */
     void (*flush)(const void *address, size_t length);
     void (*fence)(void);
-    /* Stores whole words, which are durable after this thread's next fence; until then in
-     * any order.  For what is not read soon: it may bypass the caches. */
+    /* Stores whole lines, or a word, durable after this thread's next fence; until then in any
+     * order.  For what is not read soon: it may bypass the caches. */
     void (*write)(uint64_t *to, const uint64_t *from, size_t length);
     /* What was stored to the file so far is durable on return; -1 with errno. */
     int (*sync)(int fd);
@@ -39,6 +39,9 @@ void vi_persist_init(struct vi_persist *persist, enum vista_class class);
  * now on (NULL: none); flush and fence are then called in the flushing classes,
  * sync in all. */
 extern const struct vi_persist_ops *vi_persist_test_ops;
+
+/* The lines are not in the caches any more: what was read and will be written past them. */
+void vi_persist_evict(const void *address, size_t length);
 
 static inline void vi_flush(const struct vi_persist *persist, const void *address, size_t length)
 {

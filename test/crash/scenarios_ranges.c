@@ -300,12 +300,12 @@ static void forge(unsigned char *forged, const struct vi_log *log, uint64_t stam
 
 /*
  * The payload of one transaction, `LIKE` bytes at `place`, holds what would be sound records of
- * the next, at each place where recovery may look for one after a record with `length` of
- * payload.
+ * the next, or of the `later`th after it, at each place where recovery may look for one after a
+ * record with `length` of payload.
  */
 #define LIKE ((size_t)1768)
 
-static void forge_next(size_t place, size_t length)
+static void forge_next(size_t place, size_t length, unsigned later)
 {
     const bool on_line = run.class != VISTA_CLASS_KILL && maybe(60);
     unsigned char bytes[768] = {0}, zeros[LIKE - sizeof bytes] = {0};
@@ -317,8 +317,8 @@ static void forge_next(size_t place, size_t length)
     record = log->cursor.next;
     for (size_t behind = on_line ? 64 : size_of_header() + length; behind + FORGED <= sizeof bytes;
          behind += 64)
-        forge(bytes + behind - size_of_header(), log, *log->cursor.word + 2 * VISTA_STAMP_STEP,
-              record + behind, place);
+        forge(bytes + behind - size_of_header(), log,
+              *log->cursor.word + (2 + later) * (uint64_t)VISTA_STAMP_STEP, record + behind, place);
     declare(0, place, LIKE);
     store_bytes(place, zeros, sizeof zeros); /* so that what is logged leaves lines alike */
     store_bytes(place + sizeof zeros, bytes, sizeof bytes);
@@ -335,8 +335,13 @@ static void payload_like_record(void)
     explore();
     for (int i = 0; i < 3; i++) {
         const size_t length = 8 * pick(1, 8);
+        const bool again = run.class != VISTA_CLASS_KILL && maybe(30);
 
-        forge_next(4096, length);
+        forge_next(4096, length, again); /* mapping takes a stamp, too */
+        if (again) {
+            unmap(0);
+            map_again(0);
+        }
         begin(0); /* and its stamp is what they have */
         change(0, 100 * pick(0, 9), length);
         if (maybe(50))
@@ -356,7 +361,7 @@ static void payload_like_block(void)
     commit(0);
     explore();
     for (int i = 0; i < 3; i++) {
-        forge_next(block, 0);
+        forge_next(block, 0, 0);
         begin(0);
         allocate_plain(0, pick(1, 64));
         if (maybe(50))

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What those who write a log's records and those who read them have in common.
+ */
+#ifndef VI_CORE_RECORD_H
+#define VI_CORE_RECORD_H
+
+#include "base/crc32c.h"
+#include "core/log.h"
+
+#define VI_RECORD_HEADER (3 * sizeof(uint64_t))
+#define VI_TERMINATOR sizeof(uint64_t)
+
+static inline uintptr_t vi_line_up(uintptr_t at)
+{
+    return (at + VI_LINE - 1) & ~(uintptr_t)(VI_LINE - 1);
+}
+
+/* Where a record has its shape. */
+static inline uint64_t *vi_record_shape(const struct vi_log *log, const uint64_t *record)
+{
+    return (uint64_t *)record + (log->logs->checked ? 2 : 1);
+}
+
+/* Of what an item has behind its address, with the padding. */
+static inline size_t vi_payload_size(unsigned kind, uint32_t length)
+{
+    if (kind == VI_KIND_UNDO)
+        return ((size_t)length + 7) & ~(size_t)7;
+    return kind == VI_KIND_ROOT ? 2 * sizeof(struct vi_root) : 0;
+}
+
+/* Of a record that is, or will be, at `at`. */
+static inline uint64_t vi_record_check(const struct vi_log *log, uintptr_t at,
+                                       const uint64_t *record, uint64_t bytes)
+{
+    const uint64_t place[4] = {log->slot, at - (uintptr_t)log->logs->meta, record[0], bytes};
+
+    return bytes << 32 |
+           vi_crc32c(vi_crc32c(log->logs->seed, place, sizeof place), record + 2, bytes);
+}
+
+#endif
