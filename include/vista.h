@@ -503,18 +503,18 @@ int vista_check(const char *path, unsigned flags, vista_report_fn report, void *
 #define VISTA_INLINE_RANGES 7    /* more in one call do, too */
 #define VISTA_INLINE_RECORD (24 + VISTA_INLINE_LENGTH + 8) /* the longest of one range */
 
-/* The beginning of a transaction's handle. */
+/* The beginning of a transaction's handle.  The end stores stamp and limit1 at once, the
+ * beginning limit1 and next. */
 struct vista_tx {
-    uintptr_t next;   /* where the next record goes */
+    uint64_t stamp;   /* of the open transaction, or of the next */
     uintptr_t limit1; /* VISTA_CLOSED; or, open, the last place for an inlined record of
                          format 1.  Odd: commit takes more than to discard the log. */
-    uintptr_t first;  /* where the log begins: what `next` becomes at the end, as */
-    uintptr_t closed; /* limit1 becomes this: VISTA_CLOSED */
+    uintptr_t next;   /* where the next record goes, while open */
+    uint64_t *word;   /* the stamp as it is stored in the slot: the commit point */
+    uintptr_t room;   /* what limit1 becomes when a transaction begins, and */
+    uintptr_t first;  /* next: where the log begins */
     uintptr_t low;    /* where an inlined range may begin: at the segment's data, */
     uintptr_t high;   /* and at the last such address */
-    uint64_t stamp;   /* of the open transaction, or of the next */
-    uint64_t *word;   /* the same as it is stored in the slot: the commit point */
-    uintptr_t room;   /* what limit1 becomes when a transaction begins */
     uint64_t number;  /* the segment's, never used again */
     uintptr_t low2;   /* low and high of another segment of the group; or of none */
     uintptr_t high2;
@@ -544,6 +544,7 @@ int vista_end_out_of_line(vista_tx *tx, unsigned mode);
 
 typedef uint64_t vista_pair __attribute__((vector_size(16), aligned(8), may_alias));
 typedef uint64_t vista_word __attribute__((may_alias));
+typedef uint64_t vista_unaligned __attribute__((aligned(1), may_alias));
 #if defined(__SSE2__) && __FLT_EVAL_METHOD__ == 0
 typedef double vista_lane __attribute__((aligned(1), may_alias)); /* moved, never computed with */
 #else
@@ -571,31 +572,64 @@ typedef uint64_t vista_lane __attribute__((aligned(1), may_alias));
 /* Of one range in a record. */
 #define VISTA_ITEM(length) (sizeof(vista_word) + (((length) + 7) & ~(size_t)7))
 
-/* Copies a range, address and bytes, to the log; to where the next goes. */
+/* Copies whole words. */
+static inline __attribute__((always_inline)) void vista_copy(char *to, const char *from,
+                                                             size_t length)
+{
+    memcpy(to, from, length & ~(size_t)15);
+    if (length % 16 != 0)
+        *(vista_lane *)(to + length - 8) = *(const vista_lane *)(from + length - 8);
+}
+
+/* Copies a range, address and bytes, to the log, and eight zero bytes behind the `last`; to
+ * where the next goes.  Two words to a store: the address goes with the first of the bytes where
+ * that leaves no odd one. */
 static inline __attribute__((always_inline)) uint64_t *vista_put(uint64_t *item, const void *range,
                                                                  size_t length, int last)
 {
     const size_t whole = (length - 1) & ~(size_t)7; /* all but the last word */
-    const char *const from = (const char *)range + whole;
-    char *const to = (char *)(item + 1) + whole;
+    const size_t first = length >= 8 && (VISTA_ITEM(length) / 8 + (size_t)last) % 2 == 0 ? 8 : 0;
+    const char *const from = (const char *)range;
+    char *const to = (char *)(item + 1);
     uint64_t tail = 0;
 
-    *item = (uintptr_t)range;
-    memcpy(item + 1, range, whole & ~(size_t)15);
-    if (whole % 16 != 0)
-        *(vista_lane *)(to - 8) = *(const vista_lane *)(from - 8);
-    if (length % 8 != 0 || last)
-        memcpy(&tail, from, length - whole);
-    if (last) { /* with eight zero bytes behind it */
-        const vista_pair both = {tail, 0};
+    if (first != 0) {
+        const vista_pair both = {(uintptr_t)range, *(const vista_unaligned *)from};
 
-        *(vista_pair *)to = both;
-    } else if (length % 8 != 0) {
-        *(vista_word *)to = tail;
+        *(vista_pair *)item = both;
     } else {
-        *(vista_lane *)to = *(const vista_lane *)from;
+        *item = (uintptr_t)range;
+    }
+    if (length % 8 == 0 && !last) {
+        vista_copy(to + first, from + first, length - first);
+    } else {
+        vista_copy(to + first, from + first, whole - first);
+        memcpy(&tail, from + whole, length - whole);
+        if (last) {
+            const vista_pair both = {tail, 0};
+
+            *(vista_pair *)(to + whole) = both;
+        } else {
+            *(vista_word *)(to + whole) = tail;
+        }
     }
     return (uint64_t *)((char *)item + VISTA_ITEM(length));
+}
+
+/* The record counts from here on: its stamp is stored by the same instruction as the shape, or
+ * after it. */
+static inline __attribute__((always_inline)) void vista_count(uint64_t *record, uint64_t stamp,
+                                                              uint64_t shape)
+{
+#if defined(__SSE2__) && !defined(VISTA_THREAD_SANITIZER)
+    const vista_pair first = {stamp, 0}, second = {0, shape}; /* this is a constant */
+
+    *(vista_pair *)record = first | second;
+#else
+    record[1] = shape;
+    VISTA_COMPILER_BARRIER();
+    *record = stamp;
+#endif
 }
 
 /* In the second of the segments whose ranges are inlined now? */
@@ -651,7 +685,12 @@ VISTA_INLINE vista_tx *vista_begin_transaction(vista_segment *segment, unsigned 
     if (VISTA_UNLIKELY(segment == NULL || cache->number != segment->number || mode != 0 ||
                        __atomic_load_n(&tx->limit1, __ATOMIC_ACQUIRE) != VISTA_CLOSED))
         return vista_begin_out_of_line(segment, mode);
+#if defined(VISTA_THREAD_SANITIZER)
+    tx->next = tx->first;
     __atomic_store_n(&tx->limit1, tx->room, __ATOMIC_RELAXED);
+#else
+    *(vista_pair *)&tx->limit1 = *(const vista_pair *)&tx->room;
+#endif
     return tx;
 }
 
@@ -674,10 +713,9 @@ VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int 
             if (VISTA_LIKELY(next + beyond <= tx->limit1) && VISTA_ALL(VISTA_INSIDE, &&)) {
                 uint64_t *const record = (uint64_t *)next, *item = record + 2;
 
-                record[1] = shape;
                 VISTA_EACH(VISTA_PUT)
                 __asm__ __volatile__("" : "+m"(VISTA_MEMORY(record)));
-                *record = tx->stamp;
+                vista_count(record, tx->stamp, shape);
                 /* Now it counts, and the program may store. */
                 VISTA_EACH(VISTA_OPEN)
                 tx->next = (uintptr_t)item;
@@ -706,10 +744,8 @@ VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length)
         if (VISTA_IS_IN(address) && VISTA_LIKELY(tx->next <= tx->limit1)) {
             uint64_t *const end = vista_put(record + 2, address, length, 1);
 
-            record[1] = VISTA_SHORT | length;
-
             __asm__ __volatile__("" : "+m"(VISTA_MEMORY(record)));
-            *record = tx->stamp;
+            vista_count(record, tx->stamp, VISTA_SHORT | length);
             __asm__ __volatile__("" : "+m"(VISTA_MEMORY(address)) : "m"(*record));
             tx->next = (uintptr_t)end;
             return 0;
@@ -722,21 +758,24 @@ VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length)
 
 VISTA_INLINE int vista_end_transaction(vista_tx *tx, unsigned mode)
 {
-    uint64_t stamp;
+    const vista_pair step = {VISTA_STAMP_STEP, VISTA_CLOSED};
+    vista_pair after = {0, 0};
 
     if (VISTA_UNLIKELY(tx == NULL || vista_thread_cache.tx != tx || mode != 0 ||
                        tx->limit1 % 2 != 0))
         return vista_end_out_of_line(tx, mode);
-    stamp = tx->stamp + VISTA_STAMP_STEP;
-    tx->stamp = stamp;
-    VISTA_COMPILER_BARRIER();
-    *tx->word = stamp; /* the commit point: every record of the log is void */
-    VISTA_COMPILER_BARRIER();
 #if defined(VISTA_THREAD_SANITIZER)
-    tx->next = tx->first;
+    after[0] = tx->stamp + step[0];
+    tx->stamp = after[0];
+    *tx->word = after[0];
     __atomic_store_n(&tx->limit1, VISTA_CLOSED, __ATOMIC_RELEASE);
 #else
-    *(vista_pair *)&tx->next = *(const vista_pair *)&tx->first;
+    after[0] = tx->stamp;
+    after += step;
+    VISTA_COMPILER_BARRIER();
+    *tx->word = after[0]; /* the commit point: every record of the log is void */
+    VISTA_COMPILER_BARRIER();
+    *(vista_pair *)&tx->stamp = after;
 #endif
     return 0;
 }

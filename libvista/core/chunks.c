@@ -287,7 +287,6 @@ void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot)
     log->start = vi_chunk_place(slot_address(logs, slot), 0);
     log->cursor.first = log->start.at;
     log->place = log->start;
-    log->cursor.closed = VISTA_CLOSED;
     log->stamp = *log->cursor.word & ~(uint64_t)VI_STAMP_FINISHING;
     log->cursor.stamp = log->stamp;
     log->ours = false;

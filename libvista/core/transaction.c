@@ -141,6 +141,7 @@ struct vi_tx *vi_tx_begin(struct vi_segment *segment, unsigned mode)
         *cache = (struct vista_thread_cache){tx->log.cursor.number, &tx->log.cursor};
     }
     tx->no_restore = mode & VISTA_NO_RESTORE;
+    tx->log.cursor.next = tx->log.cursor.first; /* an inlined end has left it where it was */
     __atomic_store_n(&tx->log.cursor.limit1, tx->log.cursor.room, __ATOMIC_RELAXED);
     if (tx->no_restore)
         vi_log_end_out_of_line(&tx->log); /* which clears no_restore */
