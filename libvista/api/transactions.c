@@ -35,9 +35,6 @@ int vista_set_ranges_out_of_line(vista_tx *handle, const struct iovec *ranges, i
         return -1;
     if (count < 0 || (ranges == NULL && count > 0))
         return vi_fail(EINVAL, "vista_set_ranges: %d ranges at %p", count, (const void *)ranges);
-    /* Their lines are fetched while the last transaction's fence is still waited for. */
-    for (int i = 0; i < count && i < VISTA_INLINE_RANGES; i++)
-        __builtin_prefetch(ranges[i].iov_base, 1);
     if (vi_tx_declare(tx, ranges, count) != 0)
         return -1;
     if (tx->segment->ranges == NULL)

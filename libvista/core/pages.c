@@ -18,7 +18,7 @@ struct vi_page {
     uint64_t key; /* generation << KEY_BITS | address / VI_PAGE */
     uint32_t low; /* declared: bytes low to high of the page */
     uint32_t high;
-    uint64_t flushed; /* a bit for each line */
+    uint64_t lines; /* a bit for each that is noted or flushed */
 };
 
 static size_t hash(uint64_t page)
@@ -82,9 +82,11 @@ static struct vi_page *make(struct vi_pages *pages, uint64_t page)
     return entry;
 }
 
-void vi_pages_clear(struct vi_pages *pages)
+void vi_pages_forget(struct vi_pages *pages)
 {
     pages->run_count = 0;
+    pages->spilled = false;
+    pages->lost = false;
     memset(pages->bits, 0, sizeof pages->bits);
     if (pages->used == 0)
         return;
@@ -153,7 +155,7 @@ static void flush_lines(const struct vi_persist *persist, uintptr_t page, uint64
     }
 }
 
-/* The lines of a page from `at` to before `end` that are not flushed yet; they are now. */
+/* The lines of a page from `at` to before `end` that it did not have yet; it has them now. */
 static uint64_t take_lines(struct vi_pages *pages, uintptr_t at, uintptr_t end)
 {
     const uintptr_t page = at / VI_PAGE * VI_PAGE;
@@ -163,10 +165,12 @@ static uint64_t take_lines(struct vi_pages *pages, uintptr_t at, uintptr_t end)
     uint64_t mask = (lines == 64 ? ~(uint64_t)0 : ((uint64_t)1 << lines) - 1) << first;
     struct vi_page *entry = make(pages, at / VI_PAGE);
 
-    if (entry != NULL) {
-        mask &= ~entry->flushed;
-        entry->flushed |= mask;
+    if (entry == NULL) {
+        pages->lost = true;
+        return mask;
     }
+    mask &= ~entry->lines;
+    entry->lines |= mask;
     return mask;
 }
 
@@ -180,11 +184,31 @@ static size_t run_length(uintptr_t run)
     return (run % VI_LINE + 1) * VI_LINE;
 }
 
-/* The same for one that may have lines in common with what is noted. */
-static __attribute__((noinline)) void note_others(struct vi_pages *pages, uintptr_t at,
-                                                  uintptr_t end)
+/* Into the table; what is new is flushed if there is something to flush with. */
+static void take(struct vi_pages *pages, const struct vi_persist *persist, uintptr_t at,
+                 uintptr_t end)
 {
-    while (at < end && pages->run_count <= VI_RUNS) {
+    for (; at < end; at = (at / VI_PAGE + 1) * VI_PAGE) {
+        const uint64_t lines = take_lines(pages, at, end);
+
+        if (persist != NULL)
+            flush_lines(persist, at / VI_PAGE * VI_PAGE, lines);
+    }
+}
+
+static void spill(struct vi_pages *pages)
+{
+    for (unsigned i = 0; i < pages->run_count; i++)
+        take(pages, NULL, run_begin(pages->runs[i]),
+             run_begin(pages->runs[i]) + run_length(pages->runs[i]));
+    pages->run_count = 0;
+    pages->spilled = true;
+}
+
+/* Notes lines, some of which may be noted already; false: there are too many runs. */
+static bool note_others(struct vi_pages *pages, uintptr_t at, uintptr_t end)
+{
+    while (at < end) {
         uintptr_t stop = end - at > RUN ? at + RUN : end;
 
         for (unsigned i = 0; i < pages->run_count && at < stop; i++) {
@@ -197,20 +221,21 @@ static __attribute__((noinline)) void note_others(struct vi_pages *pages, uintpt
         }
         if (at >= stop)
             continue;
-        if (pages->run_count < VI_RUNS)
-            pages->runs[pages->run_count] = at | ((stop - at) / VI_LINE - 1);
-        pages->run_count++;
+        if (pages->run_count == VI_RUNS)
+            return false;
+        pages->runs[pages->run_count++] = at | ((stop - at) / VI_LINE - 1);
         for (; at < stop; at += VI_LINE)
             pages->bits[at / VI_PAGE % VI_SIEVE] |= (uint64_t)1 << at / VI_LINE % 64;
     }
+    return true;
 }
 
 /* Most ranges are in one page, and have no line whose bit another has. */
 void vi_pages_note(struct vi_pages *pages, const struct iovec *ranges, int count)
 {
-    unsigned noted = pages->run_count;
+    unsigned noted = pages->spilled ? VI_RUNS : pages->run_count;
 
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count && !pages->lost; i++) {
         const uintptr_t address = (uintptr_t)ranges[i].iov_base;
         const uintptr_t first = address / VI_LINE;
         const uintptr_t last = (address + ranges[i].iov_len - 1) / VI_LINE;
@@ -222,13 +247,16 @@ void vi_pages_note(struct vi_pages *pages, const struct iovec *ranges, int count
         if (first / 64 == last / 64 && (*bits & mask) == 0 && noted < VI_RUNS) {
             *bits |= mask;
             pages->runs[noted++] = first * VI_LINE | (last - first);
-        } else {
-            pages->run_count = noted;
-            note_others(pages, first * VI_LINE, (last + 1) * VI_LINE);
-            noted = pages->run_count;
+            continue;
         }
+        pages->run_count = noted;
+        if (!pages->spilled && !note_others(pages, first * VI_LINE, (last + 1) * VI_LINE))
+            spill(pages);
+        if (pages->spilled)
+            take(pages, NULL, first * VI_LINE, (last + 1) * VI_LINE);
+        noted = pages->spilled ? VI_RUNS : pages->run_count;
     }
-    pages->run_count = noted;
+    pages->run_count = pages->spilled ? 0 : noted;
 }
 
 static void flush_run(const struct vi_persist *persist, uintptr_t run)
@@ -238,39 +266,33 @@ static void flush_run(const struct vi_persist *persist, uintptr_t run)
 
 bool vi_pages_flush_noted(const struct vi_pages *pages, const struct vi_persist *persist)
 {
-    if (pages->run_count > VI_RUNS)
-        return false;
     for (unsigned i = 0; i < pages->run_count; i++)
         flush_run(persist, pages->runs[i]);
-    return true;
-}
+    for (size_t i = 0; pages->spilled && i < pages->capacity; i++) {
+        const struct vi_page *entry = &pages->table[i];
 
-/* What was noted is flushed: the table takes it over. */
-static void move_to_table(struct vi_pages *pages)
-{
-    for (unsigned i = 0; i < pages->run_count; i++)
-        for (uintptr_t at = run_begin(pages->runs[i]), end = at + run_length(pages->runs[i]);
-             at < end; at = (at / VI_PAGE + 1) * VI_PAGE)
-            take_lines(pages, at, end);
-    vi_pages_lose(pages);
+        if (entry->key >> KEY_BITS == pages->generation)
+            flush_lines(persist, (entry->key & (((uint64_t)1 << KEY_BITS) - 1)) * VI_PAGE,
+                        entry->lines);
+    }
+    return !pages->lost;
 }
 
 void vi_pages_flush(struct vi_pages *pages, const struct vi_persist *persist, const void *address,
                     size_t length)
 {
-    const uintptr_t end = (uintptr_t)address + length;
+    const uintptr_t at = run_begin((uintptr_t)address);
+    const uintptr_t end = run_begin((uintptr_t)address + length + VI_LINE - 1);
     const unsigned before = pages->run_count;
 
-    if (before <= VI_RUNS) {
-        vi_pages_note(pages, &(struct iovec){(void *)address, length}, 1);
-        if (pages->run_count <= VI_RUNS) {
-            for (unsigned i = before; i < pages->run_count; i++)
-                flush_run(persist, pages->runs[i]);
-            return;
-        }
-        pages->run_count = before;
-        move_to_table(pages);
+    if (!pages->spilled && note_others(pages, at, end)) {
+        for (unsigned i = before; i < pages->run_count; i++)
+            flush_run(persist, pages->runs[i]);
+        return;
     }
-    for (uintptr_t at = (uintptr_t)address; at < end; at = (at / VI_PAGE + 1) * VI_PAGE)
-        flush_lines(persist, at / VI_PAGE * VI_PAGE, take_lines(pages, at, end));
+    if (!pages->spilled) {
+        pages->run_count = before;
+        spill(pages);
+    }
+    take(pages, persist, at, end);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What one transaction has to flush and has already done: the lines that it declared, in
- * a short list, so that a commit need not read the log, which may not be in the caches; and by
- * page, which bytes are declared, so that a long range declared again is not logged again,
- * and which lines are flushed, so that each is flushed once.  Only a help: where memory for it
- * is refused, ranges are logged and lines flushed again.
+ * What one transaction has to flush and has already done: the lines that it declared, in a
+ * short list or, when they are more, by page, so that a commit need not read the log, which is
+ * not in the caches, and flushes each line once; and by page, which bytes are declared, so that
+ * a long range declared again is not logged again.  Only a help: where memory for it is
+ * refused, ranges are logged again, and what to flush is read from the log.
  */
 #ifndef VI_CORE_PAGES_H
 #define VI_CORE_PAGES_H
@@ -21,7 +21,9 @@
 
 struct vi_pages {
     uintptr_t runs[VI_RUNS]; /* disjoint: address of the first line | number of the others */
-    unsigned run_count;      /* more than VI_RUNS: not all are here */
+    unsigned run_count;
+    bool spilled;            /* there were more: all are in the table */
+    bool lost;               /* not all are anywhere */
     uint64_t bits[VI_SIEVE]; /* a bit for each of their lines, which others may share */
     struct vi_page *table;   /* open addressing; entries of other generations are empty */
     size_t capacity;         /* a power of two, or 0 */
@@ -30,7 +32,12 @@ struct vi_pages {
 };
 
 /* Forgets everything. */
-void vi_pages_clear(struct vi_pages *pages);
+void vi_pages_forget(struct vi_pages *pages);
+static inline void vi_pages_clear(struct vi_pages *pages)
+{
+    if (pages->run_count != 0 || pages->used != 0 || pages->spilled || pages->lost)
+        vi_pages_forget(pages);
+}
 void vi_pages_release(struct vi_pages *pages);
 
 /* Is the range inside what was passed to vi_pages_declare? (It may say no.) */
@@ -43,7 +50,7 @@ void vi_pages_note(struct vi_pages *pages, const struct iovec *ranges, int count
 /* From now on not all are noted. */
 static inline void vi_pages_lose(struct vi_pages *pages)
 {
-    pages->run_count = VI_RUNS + 1;
+    pages->lost = true;
 }
 
 /* Flushes what is noted; false: not all is. */

@@ -96,7 +96,7 @@ void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_
 
     if (!segment->persist.flushes)
         return;
-    pages->run_count = 0; /* what is only noted is not flushed */
+    vi_pages_clear(pages); /* what is only noted is not flushed */
     vi_each_item(segment, log, vi_flush_item, &flush);
     vi_fence(&segment->persist);
 }

@@ -278,6 +278,8 @@ static bool is_logged(const struct vi_tx *tx, const struct iovec *range)
     return is_long(range) && vi_pages_declared(&tx->pages, range->iov_base, range->iov_len);
 }
 
+#define FETCHED 256 /* ranges whose lines are fetched before any is logged */
+
 int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
 {
     const struct vi_mark mark = vi_log_start(&tx->log);
@@ -292,6 +294,8 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
     for (int i = 0; i < count; i++) {
         const uintptr_t address = (uintptr_t)ranges[i].iov_base;
 
+        if (i < FETCHED)
+            __builtin_prefetch(ranges[i].iov_base, 1);
         if (VISTA_LIKELY(address >= low && address <= high && !is_long(&ranges[i])))
             continue; /* as the inlined path would */
         owner = check_range(tx, &ranges[i]);
@@ -383,7 +387,8 @@ void vi_tx_commit(struct vi_tx *tx)
 
     if (!is_empty(log)) {
         log->stamp = log->cursor.stamp;
-        vi_log_flush(log);
+        if (segment->persist.flushes)
+            vi_log_flush(log);
         if (kinds != 0)
             vi_each_effect(segment, log, apply, NULL);
         if (segment->persist.flushes)
