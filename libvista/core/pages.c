@@ -21,6 +21,17 @@ struct vi_page {
     uint64_t lines; /* a bit for each that is noted or flushed */
 };
 
+/* Does it have something, and then of which page? */
+static bool is_used(const struct vi_pages *pages, const struct vi_page *entry)
+{
+    return entry->key >> KEY_BITS == pages->generation;
+}
+
+static uint64_t page_of(const struct vi_page *entry)
+{
+    return entry->key & (((uint64_t)1 << KEY_BITS) - 1);
+}
+
 static size_t hash(uint64_t page)
 {
     return (size_t)(page * 0x9e3779b97f4a7c15u >> 20);
@@ -37,7 +48,7 @@ static struct vi_page *look(const struct vi_pages *pages, uint64_t page)
     for (;; at++) {
         struct vi_page *entry = &pages->table[at & (pages->capacity - 1)];
 
-        if (entry->key == key || entry->key >> KEY_BITS != pages->generation)
+        if (entry->key == key || !is_used(pages, entry))
             return entry;
     }
 }
@@ -59,8 +70,8 @@ static bool grow(struct vi_pages *pages)
     for (size_t i = 0; i < pages->capacity; i++) {
         const struct vi_page *entry = &pages->table[i];
 
-        if (entry->key >> KEY_BITS == pages->generation)
-            *look(&larger, entry->key & (((uint64_t)1 << KEY_BITS) - 1)) = *entry;
+        if (is_used(pages, entry))
+            *look(&larger, page_of(entry)) = *entry;
     }
     vi_pages_release(pages);
     *pages = larger;
@@ -201,7 +212,7 @@ static void spill(struct vi_pages *pages)
     for (unsigned i = 0; i < pages->run_count; i++)
         take(pages, NULL, run_begin(pages->runs[i]),
              run_begin(pages->runs[i]) + run_length(pages->runs[i]));
-    pages->run_count = 0;
+    pages->run_count = VI_RUNS; /* no more go there */
     pages->spilled = true;
 }
 
@@ -233,7 +244,7 @@ static bool note_others(struct vi_pages *pages, uintptr_t at, uintptr_t end)
 /* Most ranges are in one page, and have no line whose bit another has. */
 void vi_pages_note(struct vi_pages *pages, const struct iovec *ranges, int count)
 {
-    unsigned noted = pages->spilled ? VI_RUNS : pages->run_count;
+    unsigned noted = pages->run_count;
 
     for (int i = 0; i < count && !pages->lost; i++) {
         const uintptr_t address = (uintptr_t)ranges[i].iov_base;
@@ -254,9 +265,9 @@ void vi_pages_note(struct vi_pages *pages, const struct iovec *ranges, int count
             spill(pages);
         if (pages->spilled)
             take(pages, NULL, first * VI_LINE, (last + 1) * VI_LINE);
-        noted = pages->spilled ? VI_RUNS : pages->run_count;
+        noted = pages->run_count;
     }
-    pages->run_count = pages->spilled ? 0 : noted;
+    pages->run_count = noted;
 }
 
 static void flush_run(const struct vi_persist *persist, uintptr_t run)
@@ -266,15 +277,11 @@ static void flush_run(const struct vi_persist *persist, uintptr_t run)
 
 bool vi_pages_flush_noted(const struct vi_pages *pages, const struct vi_persist *persist)
 {
-    for (unsigned i = 0; i < pages->run_count; i++)
+    for (unsigned i = 0; !pages->spilled && i < pages->run_count; i++)
         flush_run(persist, pages->runs[i]);
-    for (size_t i = 0; pages->spilled && i < pages->capacity; i++) {
-        const struct vi_page *entry = &pages->table[i];
-
-        if (entry->key >> KEY_BITS == pages->generation)
-            flush_lines(persist, (entry->key & (((uint64_t)1 << KEY_BITS) - 1)) * VI_PAGE,
-                        entry->lines);
-    }
+    for (size_t i = 0; pages->spilled && i < pages->capacity; i++)
+        if (is_used(pages, &pages->table[i]))
+            flush_lines(persist, page_of(&pages->table[i]) * VI_PAGE, pages->table[i].lines);
     return !pages->lost;
 }
 

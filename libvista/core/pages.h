@@ -22,7 +22,7 @@
 struct vi_pages {
     uintptr_t runs[VI_RUNS]; /* disjoint: address of the first line | number of the others */
     unsigned run_count;
-    bool spilled;            /* there were more: all are in the table */
+    bool spilled;            /* there were more: all are in the table, and run_count is VI_RUNS */
     bool lost;               /* not all are anywhere */
     uint64_t bits[VI_SIEVE]; /* a bit for each of their lines, which others may share */
     struct vi_page *table;   /* open addressing; entries of other generations are empty */
@@ -35,7 +35,7 @@ struct vi_pages {
 void vi_pages_forget(struct vi_pages *pages);
 static inline void vi_pages_clear(struct vi_pages *pages)
 {
-    if (pages->run_count != 0 || pages->used != 0 || pages->spilled || pages->lost)
+    if (pages->run_count != 0 || pages->used != 0 || pages->lost)
         vi_pages_forget(pages);
 }
 void vi_pages_release(struct vi_pages *pages);

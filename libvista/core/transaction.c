@@ -387,8 +387,7 @@ void vi_tx_commit(struct vi_tx *tx)
 
     if (!is_empty(log)) {
         log->stamp = log->cursor.stamp;
-        if (segment->persist.flushes)
-            vi_log_flush(log);
+        vi_log_flush(log);
         if (kinds != 0)
             vi_each_effect(segment, log, apply, NULL);
         if (segment->persist.flushes)

@@ -18,8 +18,7 @@ struct vi_tx {
     struct vi_pages pages;
     struct vi_tx *next_all;
     struct vi_tx *next_idle;
-    struct vi_stage
-        *stage; /* of the log, where lines are flushed: made when first of use, and kept */
+    struct vi_stage *stage; /* the log's, where lines are flushed: made when first of use, kept */
 };
 
 struct vi_tx *vi_tx_begin(struct vi_segment *segment, unsigned mode);

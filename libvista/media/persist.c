@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "media/format.h"
 
 const struct vi_persist_ops *vi_persist_test_ops;
 
@@ -26,7 +27,8 @@ __attribute__((target("clwb"))) static void write_back(const void *address, size
 {
     const uintptr_t end = (uintptr_t)address + length;
 
-    for (uintptr_t line = (uintptr_t)address & ~(uintptr_t)63; line < end; line += 64)
+    for (uintptr_t line = (uintptr_t)address & ~(uintptr_t)(VI_LINE - 1); line < end;
+         line += VI_LINE)
         _mm_clwb((void *)line);
 }
 
@@ -57,7 +59,7 @@ static void write_lines(uint64_t *to, const uint64_t *from, size_t length)
 
 void vi_persist_evict(const void *address, size_t length)
 {
-    for (size_t i = 0; i < length; i += 64)
+    for (size_t i = 0; i < length; i += VI_LINE)
         _mm_clflush((const char *)address + i);
 }
 
