@@ -341,7 +341,7 @@ START_TEST(instructions)
     two = count(malloc_and_abort) - loop;
     printf("instructions: a block allocated and one freed %llu, allocations aborted %llu\n",
            (unsigned long long)one, (unsigned long long)two);
-    ck_assert_uint_le(one, 1200);
+    ck_assert_uint_le(one, 650);
     ck_assert_uint_le(two, 3000);
 }
 END_TEST

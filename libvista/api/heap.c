@@ -11,15 +11,15 @@
 #include "core/transaction.h"
 #include "ranges/ranges.h"
 
-static struct vi_segment *has_heap(struct vi_segment *segment)
+static inline struct vi_segment *has_heap(struct vi_segment *segment)
 {
-    return segment->heap != NULL
+    return VISTA_LIKELY(segment->heap != NULL)
                ? segment
                : (vi_fail(ENOTSUP, "%s: has no heap", segment->path), (struct vi_segment *)NULL);
 }
 
 /* The segment with the block that an open transaction is to change; NULL with errno. */
-static struct vi_segment *owner_of(const struct vi_tx *tx, const void *address)
+static inline struct vi_segment *owner_of(const struct vi_tx *tx, const void *address)
 {
     struct vi_segment *owner = vi_group_find(tx->segment, address);
 
@@ -84,8 +84,8 @@ static void *open_block(struct vi_tx *tx, struct vi_segment *segment, void *bloc
     return NULL;
 }
 
-static inline void *allocate(struct vi_tx *tx, struct vi_segment *segment, size_t size,
-                             size_t stored)
+static __attribute__((noinline)) void *allocate(struct vi_tx *tx, struct vi_segment *segment,
+                                                size_t size, size_t stored)
 {
     void *block = VISTA_UNLIKELY(vi_watched) ? get_watched_block(tx, segment, size)
                                              : get_block(tx, segment, size);
@@ -98,7 +98,12 @@ void *vista_malloc(vista_tx *handle, size_t size)
 {
     struct vi_tx *tx = vi_tx_check(handle);
 
-    return tx != NULL && has_heap(tx->segment) ? allocate(tx, tx->segment, size, 0) : NULL;
+    if (VISTA_UNLIKELY(tx == NULL))
+        return NULL;
+    if (VISTA_LIKELY(tx->segment->heap != NULL && tx->segment->ranges == NULL &&
+                     !tx->segment->grows && !vi_watched))
+        return vi_heap_malloc(tx->segment->heap, &tx->log, size);
+    return has_heap(tx->segment) ? allocate(tx, tx->segment, size, 0) : NULL;
 }
 
 void *vista_malloc_in(vista_tx *handle, vista_segment *in, size_t size)
@@ -169,13 +174,9 @@ int vista_free(vista_tx *handle, void *address)
     struct vi_tx *tx = vi_tx_check(handle);
     struct vi_segment *segment = tx != NULL ? owner_of(tx, address) : NULL;
 
-    if (segment == NULL)
+    if (VISTA_UNLIKELY(segment == NULL))
         return -1;
-    if (address == NULL)
-        return 0;
-    if (check_not_root(segment, address) != 0)
-        return -1;
-    return vi_heap_free(segment->heap, &tx->log, address);
+    return VISTA_LIKELY(address != NULL) ? vi_heap_free(segment->heap, &tx->log, address) : 0;
 }
 
 static struct vi_segment *check_heap(vista_segment *handle)
@@ -237,7 +238,7 @@ static int grow_root(struct vi_tx *tx, struct vi_segment *segment, struct vi_roo
     memset(block + old.size, 0, size - old.size);
     if (vi_heap_set_root(heap, &tx->log, (struct vi_root){(uint64_t)(block - base), size}) != 0)
         return -1;
-    return room < size && old.size != 0 ? vi_heap_free(heap, &tx->log, from) : 0;
+    return room < size && old.size != 0 ? vi_heap_free_any(heap, &tx->log, from) : 0;
 }
 
 static int change_root(struct vi_segment *segment, struct vi_root old, size_t room, size_t size)

@@ -187,6 +187,7 @@ struct vi_segment *vi_open_segment(const char *path, size_t size, unsigned flags
     segment->accept_torn = flags & VISTA_ACCEPT_TORN;
     segment->kinds[VI_KIND_UNDO].handler = &vi_undo_handler;
     segment->kinds[VI_KIND_UNDO].context = segment;
+    segment->effects = &vi_heap_effects;
     if (!(segment->flags & VISTA_NO_HEAP) &&
         open_heap(segment, make_heap(segment, segment->superblock.size)) != 0) {
         vi_close_segment(segment, false);

@@ -225,7 +225,8 @@ static void check_log(struct vi_check *check, struct vi_logs *logs, uint32_t slo
     vi_walk_begin(&walk, &log);
     for (; (record = vi_walk_next(&walk)) != NULL && !check->stopped; count++) {
         const unsigned kind = record->kind;
-        const uint64_t at = record->at - (uintptr_t)check->meta; /* in the file */
+        const uint64_t at = (uintptr_t)record->payload - sizeof(uint64_t) -
+                            (uintptr_t)check->meta; /* in the file */
 
         if (check->visitor->record != NULL)
             check->visitor->record(check->visitor->arg, slot, finishing, record, at);

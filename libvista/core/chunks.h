@@ -22,7 +22,4 @@ struct vi_place vi_chunk_place(uintptr_t chunk, uint64_t index);
 struct vi_chunk_header *vi_chunk_link(struct vi_logs *logs, uint32_t slot, uintptr_t chunk,
                                       uint64_t index, size_t size, bool exact);
 
-/* Gives back what the chain has beyond VI_CHUNKS_KEPT bytes. */
-void vi_chunk_trim(struct vi_logs *logs, uint32_t slot, uintptr_t chunk);
-
 #endif

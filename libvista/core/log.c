@@ -251,48 +251,14 @@ int vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length, c
     return add_one(log, VI_KIND_UNDO, address, length, image) != NULL ? 0 : -1;
 }
 
-/* Keeps the item that a record now has, for the commit. */
-static inline void keep(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
-                        const uint64_t *item)
-{
-    if (log->effect_count < VI_EFFECTS_KEPT)
-        log->effects[log->effect_count] = (struct vi_record){.offset = address - log->logs->mapped,
-                                                             .length = length,
-                                                             .kind = (uint16_t)kind,
-                                                             .payload = item + 1,
-                                                             .at = (uintptr_t)item,
-                                                             .slot = log->slot};
-    log->effect_count++;
-    log->kinds |= 1u << kind;
-    vi_log_end_out_of_line(log);
-}
-
-int vi_log_append_with(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
-                       const void *payload)
+int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
+                  const void *payload)
 {
     const uint64_t *const item = add_one(log, kind, address, length, payload);
 
     if (item == NULL)
         return -1;
-    keep(log, kind, address, length, item);
-    return 0;
-}
-
-/* The quick way is for logs where the stamp alone says that a record counts. */
-int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length)
-{
-    uint64_t *const record = (uint64_t *)log->cursor.next;
-
-    if (log->logs->checked || log->cursor.next + VI_RECORD_HEADER + VI_TERMINATOR > log->place.end)
-        return vi_log_append_with(log, kind, address, length, NULL);
-    record[1] = (uint64_t)kind << VI_KIND_SHIFT | length;
-    record[2] = address;
-    record[3] = 0;
-    VISTA_COMPILER_BARRIER();
-    record[0] = log->cursor.stamp;
-    VISTA_COMPILER_BARRIER();
-    log->cursor.next = (uintptr_t)(record + 3);
-    keep(log, kind, address, length, record + 2);
+    vi_log_keep(log, kind, address, length, item + 1);
     return 0;
 }
 
@@ -312,50 +278,4 @@ bool vi_log_begin_flush(struct vi_log *log)
         return false;
     put_out(log);
     return true;
-}
-
-void vi_log_flush(struct vi_log *log)
-{
-    if (vi_log_begin_flush(log))
-        vi_fence(log->logs->persist);
-}
-
-static void write_word(const struct vi_log *log, uint64_t word)
-{
-    VISTA_COMPILER_BARRIER();
-    if (log->logs->persist->flushes)
-        log->logs->persist->ops.write(log->cursor.word, &word, sizeof word);
-    else
-        *log->cursor.word = word;
-    VISTA_COMPILER_BARRIER();
-}
-
-void vi_log_store_word(struct vi_log *log, uint64_t word)
-{
-    write_word(log, word);
-    vi_fence(log->logs->persist);
-}
-
-void vi_log_begin_discard(struct vi_log *log)
-{
-    log->cursor.stamp = log->stamp + VISTA_STAMP_STEP;
-    write_word(log, log->cursor.stamp);
-}
-
-void vi_log_discard(struct vi_log *log)
-{
-    vi_log_begin_discard(log);
-    vi_fence(log->logs->persist);
-}
-
-void vi_log_reset(struct vi_log *log)
-{
-    if (log->place.index != log->start.index)
-        vi_chunk_trim(log->logs, log->slot, log->start.chunk);
-    log->place = log->start;
-    log->cursor.next = log->cursor.first;
-    log->flushed = log->cursor.first;
-    log->staged = false;
-    log->kinds = 0;
-    log->effect_count = 0;
 }

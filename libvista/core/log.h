@@ -55,10 +55,18 @@ static inline uintptr_t vi_log_limit(uintptr_t end)
 struct vi_record {
     uint64_t offset; /* of its address from where the log's own data was mapped */
     uint32_t length;
-    uint16_t kind; /* VI_KINDS: it makes no sense */
-    const void *payload;
-    uintptr_t at;  /* where it is */
-    uint32_t slot; /* whose log it is in */
+    uint16_t kind;       /* VI_KINDS: it makes no sense */
+    const void *payload; /* behind the item's address */
+};
+
+/* What records have brought about or are to: called with those of one owner, oldest first, in
+ * the log of `slot`.  Says whether `settle` is to be called. */
+typedef bool vi_effects_fn(void *owner, uint32_t slot, const struct vi_record *records,
+                           uint32_t count);
+struct vi_effects {
+    vi_effects_fn *apply;  /* before the commit point, which then comes for sure */
+    vi_effects_fn *finish; /* after it, of kinds that are deferred; may be repeated by recovery */
+    vi_effects_fn *settle; /* volatile: when the slot is durably idle, after an abort, too */
 };
 
 #define VI_EFFECTS_KEPT 32
@@ -96,21 +104,15 @@ struct vi_handler {
     /* Recovery, before anything is changed: false if the record names what cannot
      * be (a damaged file). */
     bool (*valid)(void *context, const struct vi_record *record);
-    /* Stored effect, before the commit point, oldest record first. */
-    void (*apply)(void *context, const struct vi_record *record);
-    /* Takes back what apply (or, for UNDO, the program) stored; newest first; also
-     * when apply was never called. */
+    /* Takes back what `apply` (or, for UNDO, the program) stored; newest first; also
+     * when it was never called. */
     void (*undo)(void *context, const struct vi_record *record);
-    /* Stored effect after the commit point; may be repeated by recovery. */
-    void (*finish)(void *context, const struct vi_record *record);
-    /* The stored word that the above change, for the flush. */
+    /* The stored word that the effects change, for the flush. */
     uint64_t *(*word)(void *context, const struct vi_record *record);
     /* Data that must be durable before the commit point; false: none. */
     bool (*extent)(void *context, const struct vi_record *record, uint64_t *offset,
                    uint64_t *length);
-    /* Volatile effect, after the slot is durably idle. */
-    void (*settle)(void *context, const struct vi_record *record, bool committed);
-    bool deferred; /* finish has work, and no extent: the commit goes through the finishing state */
+    bool deferred; /* `finish` has work, and no extent: the commit has a finishing state */
 };
 
 /* Opens the log area; damaged chains are EBADMSG. */
@@ -134,16 +136,52 @@ void vi_log_use_stage(struct vi_log *log, struct vi_stage *stage);
 /* Slot `slot` as it is stored, for recovery. */
 void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot);
 
+/* The commit goes out of line. */
+static inline void vi_log_end_out_of_line(struct vi_log *log)
+{
+    __atomic_store_n(&log->cursor.limit1, log->cursor.limit1 | 1u, __ATOMIC_RELAXED);
+}
+
+/* Keeps the item that a record now has. */
+static inline void vi_log_keep(struct vi_log *log, enum vi_kind kind, uintptr_t address,
+                               uint32_t length, const void *payload)
+{
+    if (log->effect_count < VI_EFFECTS_KEPT)
+        log->effects[log->effect_count] =
+            (struct vi_record){address - log->logs->mapped, length, (uint16_t)kind, payload};
+    log->effect_count++;
+    log->kinds |= 1u << kind;
+    vi_log_end_out_of_line(log);
+}
+
 /*
  * Appends a record of one item, about what is at `address` in the data, which is durable after
  * vi_log_flush, and makes the commit go out of line.  -1 with ENOSPC: nothing was appended.
  */
-int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length);
-/* The same of a kind that has a payload. */
-int vi_log_append_with(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
-                       const void *payload);
+int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
+                  const void *payload);
 
-/* The same for VI_KIND_UNDO, whose commit stays inlined while it can. */
+/* The quick way for kinds without a payload, in logs where the stamp alone says that a record
+ * counts.  False: not there, or no room; nothing was appended. */
+static inline bool vi_log_try_append(struct vi_log *log, enum vi_kind kind, uintptr_t address,
+                                     uint32_t length)
+{
+    uint64_t *const record = (uint64_t *)log->cursor.next;
+
+    if (VISTA_UNLIKELY(log->logs->checked || (uintptr_t)(record + 4) > log->place.end))
+        return false;
+    record[1] = (uint64_t)kind << VI_KIND_SHIFT | length;
+    record[2] = address;
+    record[3] = 0;
+    VISTA_COMPILER_BARRIER();
+    record[0] = log->cursor.stamp;
+    VISTA_COMPILER_BARRIER();
+    log->cursor.next = (uintptr_t)(record + 3);
+    vi_log_keep(log, kind, address, length, NULL);
+    return true;
+}
+
+/* Of VI_KIND_UNDO, whose commit stays inlined while it can. */
 int vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length, const void *image);
 
 /*
@@ -159,29 +197,68 @@ struct vi_mark vi_log_start(struct vi_log *log);
 int vi_log_add(struct vi_log *log, const struct iovec *ranges, int count);
 void vi_log_rewind(struct vi_log *log, const struct vi_mark *mark);
 
-/* The commit goes out of line. */
-static inline void vi_log_end_out_of_line(struct vi_log *log)
-{
-    __atomic_store_n(&log->cursor.limit1, log->cursor.limit1 | 1u, __ATOMIC_RELAXED);
-}
-
-/* Makes the records so far durable. */
-void vi_log_flush(struct vi_log *log);
-
-/* The same, but that they are durable only after the next fence; false: they are now. */
+/* Begins to make the records so far durable, which they are after the next fence; false: they
+ * are now. */
 bool vi_log_begin_flush(struct vi_log *log);
 
-/* Stores the slot's word, durably.  */
-void vi_log_store_word(struct vi_log *log, uint64_t word);
+/* Makes them durable. */
+static inline void vi_log_flush(struct vi_log *log)
+{
+    if (log->logs->persist->flushes && vi_log_begin_flush(log))
+        vi_fence(log->logs->persist);
+}
 
-/* The same with the next stamp, which is the cursor's from then on: the log is void. */
-void vi_log_discard(struct vi_log *log);
+static inline void vi_log_write_word(const struct vi_log *log, uint64_t word)
+{
+    const struct vi_persist *const persist = log->logs->persist;
+    const uint64_t source[1] = {word};
 
-/* The same, durable only after the next fence. */
-void vi_log_begin_discard(struct vi_log *log);
+    VISTA_COMPILER_BARRIER();
+    if (persist->flushes)
+        persist->ops.write(log->cursor.word, source, sizeof source);
+    else
+        *log->cursor.word = word;
+    VISTA_COMPILER_BARRIER();
+}
 
-/* After the discard: begins again; gives chunks back past a bound. */
-void vi_log_reset(struct vi_log *log);
+/* Stores the slot's word, durably. */
+static inline void vi_log_store_word(const struct vi_log *log, uint64_t word)
+{
+    vi_log_write_word(log, word);
+    vi_fence(log->logs->persist);
+}
+
+/* The same with the next stamp, which is the cursor's from then on: the log is void, durably
+ * after the next fence. */
+static inline void vi_log_begin_discard(struct vi_log *log)
+{
+    log->cursor.stamp = log->stamp + VISTA_STAMP_STEP;
+    vi_log_write_word(log, log->cursor.stamp);
+}
+
+/* The same, durably. */
+static inline void vi_log_discard(struct vi_log *log)
+{
+    vi_log_begin_discard(log);
+    vi_fence(log->logs->persist);
+}
+
+/* Gives back what the chain has beyond VI_CHUNKS_KEPT bytes (chunks.c). */
+void vi_chunk_trim(struct vi_logs *logs, uint32_t slot, uintptr_t chunk);
+
+/* After the discard: begins again. */
+static inline void vi_log_reset(struct vi_log *log)
+{
+    if (VISTA_UNLIKELY(log->place.index != log->start.index)) {
+        vi_chunk_trim(log->logs, log->slot, log->start.chunk);
+        log->place = log->start;
+    }
+    log->cursor.next = log->cursor.first;
+    log->flushed = log->cursor.first;
+    log->staged = false;
+    log->kinds = 0;
+    log->effect_count = 0;
+}
 
 /* Walking a log from its oldest item: what has log->stamp and, unless it is ours, a sound
  * checksum. */

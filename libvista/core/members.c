@@ -32,13 +32,11 @@ static bool is_sound(const struct vi_logs *logs, const struct vi_member *entry)
            entry->check == check_of(logs->seed, entry);
 }
 
-struct vi_segment *vi_group_find(struct vi_segment *home, const void *address)
+struct vi_segment *vi_group_search(struct vi_segment *home, const void *address)
 {
     const uintptr_t at = (uintptr_t)address;
     struct vi_segment *segment;
 
-    if (at - (uintptr_t)home->map.data < vi_segment_size(home))
-        return home;
     for (segment = __atomic_load_n(&home->members, __ATOMIC_ACQUIRE); segment != NULL;
          segment = segment->next_member)
         if (at - (uintptr_t)segment->map.data < vi_segment_size(segment))

@@ -66,6 +66,43 @@ void vi_each_item(struct vi_segment *home, const struct vi_log *log, vi_visit_fn
         visit(arg, &item);
 }
 
+void vi_each_effect(struct vi_segment *home, const struct vi_log *log, vi_visit_fn *visit,
+                    void *arg)
+{
+    struct vi_record copy;
+    struct vi_item item;
+
+    if (!log->ours || log->effect_count > VI_EFFECTS_KEPT)
+        vi_each_item(home, log, visit, arg);
+    else
+        for (uint32_t i = 0; i < log->effect_count; i++) {
+            item = vi_item_of(home, &log->effects[i], &copy);
+            visit(arg, &item);
+        }
+}
+
+struct effects_visit {
+    uint32_t slot;
+    vi_effects_fn *effects;
+    bool settle;
+};
+
+static void visit_effects(void *arg, const struct vi_item *item)
+{
+    struct effects_visit *visit = arg;
+
+    if (item->handler != NULL && item->record->kind != VI_KIND_UNDO)
+        visit->settle |= visit->effects(item->context, visit->slot, item->record, 1);
+}
+
+bool vi_effects_of_any(struct vi_segment *home, const struct vi_log *log, vi_effects_fn *effects)
+{
+    struct effects_visit visit = {log->slot, effects, false};
+
+    vi_each_effect(home, log, visit_effects, &visit);
+    return visit.settle;
+}
+
 static void undo_record(void *context, const struct vi_record *record)
 {
     struct vi_record own;
@@ -108,23 +145,15 @@ void vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages
     vi_log_discard(log);
 }
 
-static void finish(void *deferred, const struct vi_item *item)
-{
-    if (item->handler != NULL && *(const uint32_t *)deferred >> item->record->kind & 1)
-        item->handler->finish(item->context, item->record);
-}
-
-void vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages)
+void vi_flush_finished(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages)
 {
     struct vi_flush_item flush = {&segment->persist, pages, segment->deferred};
 
-    vi_each_effect(segment, log, finish, &segment->deferred);
-    if (segment->persist.flushes) {
-        vi_pages_clear(pages); /* what was flushed before the commit point may have changed */
-        vi_each_effect(segment, log, vi_flush_item, &flush);
-        vi_fence(&segment->persist);
-    }
-    vi_log_discard(log);
+    if (!segment->persist.flushes)
+        return;
+    vi_pages_clear(pages); /* what was flushed before the commit point may have changed */
+    vi_each_effect(segment, log, vi_flush_item, &flush);
+    vi_fence(&segment->persist);
 }
 
 enum { SEEN = 1, MISSING };
@@ -176,7 +205,9 @@ static void recover_slot(struct vi_segment *segment, struct vi_log *log)
 
     vi_walk_begin(&walk, log);
     if (*log->cursor.word & VI_STAMP_FINISHING) {
-        vi_finish(segment, log, &pages);
+        vi_effects_of_any(segment, log, segment->effects->finish);
+        vi_flush_finished(segment, log, &pages);
+        vi_log_discard(log);
         segment->finished++;
     } else if (vi_walk_next(&walk) != NULL) {
         vi_rollback(segment, log, &pages);

@@ -62,6 +62,7 @@ struct vi_segment {
     bool grows;                                 /* when the heap is full */
     bool accept_torn;                           /* as vista_map was told */
     void (*release)(void *heap, uint32_t slot); /* give back what the slot keeps */
+    const struct vi_effects *effects;           /* of records of heaps, its own or a member's */
 
     pthread_mutex_t backing; /* sparse: of `backed`, a bit for each 2 MiB with blocks */
     uint64_t *backed;
@@ -133,7 +134,13 @@ static inline struct vi_segment *vi_home(struct vi_segment *segment)
 }
 
 /* The segment of the group with this home that `address` is mapped in; NULL: none. */
-struct vi_segment *vi_group_find(struct vi_segment *home, const void *address);
+struct vi_segment *vi_group_search(struct vi_segment *home, const void *address);
+static inline struct vi_segment *vi_group_find(struct vi_segment *home, const void *address)
+{
+    if (VISTA_LIKELY((uintptr_t)address - (uintptr_t)home->map.data < vi_segment_size(home)))
+        return home;
+    return vi_group_search(home, address);
+}
 
 /* The member that a record of home's log names an address of, and then the record's offset
  * becomes one in that segment; NULL: none. */

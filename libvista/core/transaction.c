@@ -149,27 +149,32 @@ struct vi_tx *vi_tx_begin(struct vi_segment *segment, unsigned mode)
 }
 
 /* Forgets what the transaction was, of which nothing is in the file any more. */
-static void reset_handle(struct vi_tx *tx)
+static inline void reset_handle(struct vi_tx *tx)
 {
     vi_pages_clear(&tx->pages);
     vi_log_reset(&tx->log);
     tx->no_restore = false;
 }
 
-static void close_handle(struct vi_tx *tx)
+static __attribute__((noinline)) void close_uncached(struct vi_tx *tx)
 {
     struct vi_segment *segment = tx->segment;
 
-    /* What the cache had of a segment that is gone may be this handle, too. */
-    if (is_cached(&vista_thread_cache) && vista_thread_cache.tx == &tx->log.cursor) {
-        __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_CLOSED, __ATOMIC_RELAXED);
-        return;
-    }
     pthread_mutex_lock(&segment->lock); /* against the exit of the thread that has it */
     if (!tx->cached)
         make_idle(tx);
     __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_CLOSED, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&segment->lock);
+}
+
+static inline void close_handle(struct vi_tx *tx)
+{
+    /* What the cache had of a segment that is gone may be this handle, too. */
+    if (vista_thread_cache.tx == &tx->log.cursor &&
+        vista_thread_cache.number == __atomic_load_n(&tx->log.cursor.number, __ATOMIC_RELAXED))
+        __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_CLOSED, __ATOMIC_RELAXED);
+    else
+        close_uncached(tx);
 }
 
 uint64_t vi_tx_count_open(struct vi_segment *segment)
@@ -352,20 +357,6 @@ static bool is_empty(const struct vi_log *log)
     return log->place.index == 0 && log->cursor.next == log->cursor.first;
 }
 
-static void apply(void *unused, const struct vi_item *item)
-{
-    (void)unused;
-    if (item->handler != NULL && item->handler->apply != NULL)
-        item->handler->apply(item->context, item->record);
-}
-
-/* Volatile effects; the records outlive the discard until the slot is used again. */
-static void settle(void *committed, const struct vi_item *item)
-{
-    if (item->handler != NULL && item->handler->settle != NULL)
-        item->handler->settle(item->context, item->record, committed != NULL);
-}
-
 static __attribute__((noinline)) void flush_effects(struct vi_tx *tx)
 {
     const struct vi_persist *persist = &tx->segment->persist;
@@ -383,33 +374,39 @@ void vi_tx_commit(struct vi_tx *tx)
 {
     struct vi_segment *segment = tx->segment;
     struct vi_log *log = &tx->log;
+    const bool flushes = segment->persist.flushes;
     const uint32_t kinds = log->kinds;
+    bool settle = false;
 
-    if (!is_empty(log)) {
-        log->stamp = log->cursor.stamp;
+    if (VISTA_UNLIKELY(kinds == 0 && is_empty(log)))
+        goto end;
+    log->stamp = log->cursor.stamp;
+    if (flushes)
         vi_log_flush(log);
-        if (kinds != 0)
-            vi_each_effect(segment, log, apply, NULL);
-        if (segment->persist.flushes)
-            flush_effects(tx);
-        if (kinds == 0 && log->place.index == log->start.index) {
-            /* The handle is made ready for the next while the commit point is on its way: what
-             * stands behind the fence keeps the processor from what the program does next. */
-            vi_log_begin_discard(log);
-            reset_handle(tx);
-            vi_fence(&segment->persist);
-            close_handle(tx);
-            return;
-        }
-        if (kinds & segment->deferred) {
-            vi_log_store_word(log, log->stamp | VI_STAMP_FINISHING);
-            vi_finish(segment, log, &tx->pages);
-        } else {
-            vi_log_discard(log);
-        }
-        if (kinds != 0)
-            vi_each_effect(segment, log, settle, tx);
+    if (kinds != 0)
+        settle = vi_effects(segment, log, segment->effects->apply);
+    if (flushes)
+        flush_effects(tx);
+    if (kinds & segment->deferred) {
+        vi_log_store_word(log, log->stamp | VI_STAMP_FINISHING);
+        settle |= vi_effects(segment, log, segment->effects->finish);
+        if (flushes)
+            vi_flush_finished(segment, log, &tx->pages);
     }
+    vi_log_begin_discard(log);
+    if (VISTA_LIKELY(!settle && log->place.index == log->start.index)) {
+        /* The handle is made ready for the next while the commit point is on its way: what
+         * stands behind the fence keeps the processor from what the program does next. */
+        reset_handle(tx);
+        if (flushes)
+            vi_fence(&segment->persist);
+        close_handle(tx);
+        return;
+    }
+    vi_fence(&segment->persist);
+    if (settle)
+        vi_effects(segment, log, segment->effects->settle); /* records outlive the discard */
+end:
     reset_handle(tx);
     close_handle(tx);
 }
@@ -423,7 +420,7 @@ void vi_tx_abort(struct vi_tx *tx)
         vi_log_flush(log); /* nothing of this stamp is to reach the file later */
         vi_rollback(tx->segment, log, &tx->pages);
         if (log->kinds != 0)
-            vi_each_effect(tx->segment, log, settle, NULL);
+            vi_effects(tx->segment, log, tx->segment->effects->settle);
     }
     reset_handle(tx);
     close_handle(tx);

@@ -102,23 +102,20 @@ static inline bool vi_next_item(struct vi_segment *home, struct vi_walk *walk, s
 typedef void vi_visit_fn(void *arg, const struct vi_item *item);
 void vi_each_item(struct vi_segment *home, const struct vi_log *log, vi_visit_fn *visit, void *arg);
 
-/* The same for what is no undo image, and for the rest too if not all of that was kept.  Kept
- * items are passed on where they are: a copy would have to wait for the stores that made
- * them. */
-static inline void vi_each_effect(struct vi_segment *home, const struct vi_log *log,
-                                  vi_visit_fn *visit, void *arg)
-{
-    struct vi_record copy;
-    struct vi_item item;
+/* The same for what is no undo image, and for the rest too if not all of that was kept. */
+void vi_each_effect(struct vi_segment *home, const struct vi_log *log, vi_visit_fn *visit,
+                    void *arg);
 
-    if (!log->ours || log->effect_count > VI_EFFECTS_KEPT) {
-        vi_each_item(home, log, visit, arg);
-        return;
-    }
-    for (uint32_t i = 0; i < log->effect_count; i++) {
-        item = vi_item_of(home, &log->effects[i], &copy);
-        visit(arg, &item);
-    }
+/* Calls one of home->effects for all that the log has; the second for a log that is not being
+ * recovered. */
+bool vi_effects_of_any(struct vi_segment *home, const struct vi_log *log, vi_effects_fn *effects);
+static inline bool vi_effects(struct vi_segment *home, const struct vi_log *log,
+                              vi_effects_fn *effects)
+{
+    if (VISTA_LIKELY(log->effect_count <= VI_EFFECTS_KEPT &&
+                     __atomic_load_n(&home->members, __ATOMIC_RELAXED) == NULL))
+        return effects(home->heap, log->slot, log->effects, log->effect_count);
+    return vi_effects_of_any(home, log, effects);
 }
 
 /* Commit's and recovery's shared parts, on a log whose transaction has `stamp`. */
@@ -134,7 +131,7 @@ void vi_flush_item(void *arg, const struct vi_item *item);
 void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages);
 /* Undoes newest first, durably, then discards: abort and recovery alike. */
 void vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages);
-/* Does what was deferred, durably, then discards. */
-void vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages);
+/* Flushes what was deferred, and has been done. */
+void vi_flush_finished(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages);
 
 #endif

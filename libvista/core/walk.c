@@ -62,8 +62,7 @@ const struct vi_record *vi_walk_next(struct vi_walk *walk)
         !(enter_next_chunk(walk) && enter_record_in_chunk(walk)))
         return NULL;
     item = (const uint64_t *)walk->place.at;
-    *record =
-        (struct vi_record){.at = walk->place.at, .payload = item + 1, .slot = walk->log->slot};
+    *record = (struct vi_record){.payload = item + 1};
     if (walk->shape & VISTA_SHORT) {
         record->length = walk->shape & ((1u << VISTA_SHAPE_BITS) - 1);
         walk->shape = (walk->shape & ~VISTA_SHORT) >> VISTA_SHAPE_BITS;

@@ -12,17 +12,6 @@
 
 #include "heap/spans.h"
 
-static void hold(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t block)
-{
-    struct vi_cache *cache = &heap->cache[slot];
-    struct vi_magazine *magazine = &cache->magazine[class];
-
-    if (magazine->count == 0)
-        cache->held |= (uint64_t)1 << class;
-    magazine->block[magazine->count++] = block;
-    vi_block_become(heap, block, VI_BLOCK_KEPT);
-}
-
 /* The first `count` blocks, which have been there longest, go back. */
 static void give_back(struct vi_heap *heap, struct vi_magazine *magazine, uint64_t count)
 {
@@ -50,27 +39,22 @@ void vi_cache_put(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t 
 {
     struct vi_magazine *magazine = &heap->cache[slot].magazine[class];
 
-    if (magazine->count >= heap->keep[class]) {
-        pthread_mutex_lock(&heap->lock);
-        give_back(heap, magazine, (heap->keep[class] + 1u) / 2);
-        if (class == VI_LARGE)
-            vi_span_put(heap, block);
-        pthread_mutex_unlock(&heap->lock);
-    }
-    if (class != VI_LARGE)
-        hold(heap, slot, class, block);
+    if (vi_cache_keep(heap, slot, class, block))
+        return;
+    pthread_mutex_lock(&heap->lock);
+    give_back(heap, magazine, (heap->keep[class] + 1u) / 2);
+    if (class == VI_LARGE)
+        vi_span_put(heap, block);
+    pthread_mutex_unlock(&heap->lock);
+    vi_cache_keep(heap, slot, class, block); /* not a large one */
 }
 
 void vi_cache_put_back(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t block)
 {
-    struct vi_cache *cache = &heap->cache[slot];
-
-    if (cache->magazine[class].count >= heap->keep[class]) {
+    if (vi_cache_keep(heap, slot, class, block))
+        heap->cache[slot].named = true;
+    else
         vi_block_become(heap, block, VI_BLOCK_DROPPED(slot));
-        return;
-    }
-    hold(heap, slot, class, block);
-    cache->named = true;
 }
 
 void vi_heap_release(struct vi_heap *heap, uint32_t slot)

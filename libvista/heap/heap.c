@@ -148,27 +148,46 @@ size_t vi_heap_usable_size(struct vi_heap *heap, const struct vi_log *log, const
     return 0;
 }
 
-/* A record about a block. */
-static int append(const struct vi_heap *heap, struct vi_log *log, enum vi_kind kind,
-                  uint64_t offset, uint64_t block)
+/* Appends a record about a block. */
+static inline bool try_append(const struct vi_heap *heap, struct vi_log *log, enum vi_kind kind,
+                              uint64_t offset, uint64_t block)
 {
-    return vi_log_append(log, kind, (uintptr_t)heap->place.base + offset, place_of(offset, block));
+    return vi_log_try_append(log, kind, (uintptr_t)heap->place.base + offset,
+                             place_of(offset, block));
+}
+
+static bool append(const struct vi_heap *heap, struct vi_log *log, enum vi_kind kind,
+                   uint64_t offset, uint64_t block)
+{
+    return vi_log_append(log, kind, (uintptr_t)heap->place.base + offset, place_of(offset, block),
+                         NULL) == 0;
 }
 
 /* ---- Allocating -------------------------------------------------------- */
+
+static inline uint64_t next_block(const struct vi_magazine *magazine)
+{
+    return magazine->block[magazine->count - 1];
+}
+
+/* The magazine's next block has become the transaction's. */
+static inline void take_next(struct vi_heap *heap, const struct vi_log *log,
+                             struct vi_magazine *magazine, uint64_t block)
+{
+    magazine->count--;
+    vi_block_become(heap, block, VI_BLOCK_TAKEN(log->slot));
+}
 
 /* Gives the magazine's next block to the transaction.  Like both that follow it returns
  * the block's offset, or VI_NONE with errno, which is 0 when there is no room. */
 static uint64_t allocate(struct vi_heap *heap, struct vi_log *log, struct vi_magazine *magazine,
                          unsigned class)
 {
-    const uint64_t block = magazine->block[magazine->count - 1];
-    const uint64_t offset = vi_block_offset(block, class);
+    const uint64_t block = next_block(magazine), offset = vi_block_offset(block, class);
 
-    if (append(heap, log, VI_KIND_ALLOC, offset, block) != 0)
+    if (!append(heap, log, VI_KIND_ALLOC, offset, block))
         return VI_NONE;
-    magazine->count--;
-    vi_block_become(heap, block, VI_BLOCK_TAKEN(log->slot));
+    take_next(heap, log, magazine, block);
     return offset;
 }
 
@@ -211,8 +230,9 @@ static void gather(struct vi_heap *heap, const struct vi_log *log)
     errno = 0;
 }
 
-/* When the magazine has none: a block's offset, or VI_NONE with errno and a message. */
-static uint64_t find_room(struct vi_heap *heap, struct vi_log *log, size_t size)
+/* NULL with errno and a message. */
+static __attribute__((noinline)) void *find_room(struct vi_heap *heap, struct vi_log *log,
+                                                 size_t size)
 {
     const uint64_t units = size / VI_UNIT + (size % VI_UNIT != 0 || size == 0);
     const bool small = size <= VI_SMALL_MAX;
@@ -236,18 +256,23 @@ static uint64_t find_room(struct vi_heap *heap, struct vi_log *log, size_t size)
     else if (offset == VI_NONE && errno == 0)
         vi_fail(ENOMEM, "%s: no room for %zu bytes in its heap of %llu", heap->place.path, size,
                 (unsigned long long)(heap->units * VI_UNIT));
-    return offset;
+    return offset != VI_NONE ? heap->place.base + offset : NULL;
 }
 
 void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size)
 {
     const unsigned class = size <= VI_SMALL_MAX ? vi_class_of(size) : VI_LARGE; /* has none */
     struct vi_magazine *magazine = &heap->cache[log->slot].magazine[class];
-    uint64_t offset = magazine->count != 0 ? allocate(heap, log, magazine, class) : VI_NONE;
 
-    if (VISTA_UNLIKELY(offset == VI_NONE))
-        offset = find_room(heap, log, size);
-    return offset != VI_NONE ? heap->place.base + offset : NULL;
+    if (VISTA_LIKELY(magazine->count != 0)) {
+        const uint64_t block = next_block(magazine), offset = vi_block_offset(block, class);
+
+        if (VISTA_LIKELY(try_append(heap, log, VI_KIND_ALLOC, offset, block))) {
+            take_next(heap, log, magazine, block);
+            return heap->place.base + offset;
+        }
+    }
+    return find_room(heap, log, size);
 }
 
 /* ---- Freeing ----------------------------------------------------------- */
@@ -257,7 +282,7 @@ static int refuse(const struct vi_heap *heap, const void *address, const char *w
     return vi_fail(EINVAL, "%s: vista_free of %p: %s", heap->place.path, address, why);
 }
 
-int vi_heap_free(struct vi_heap *heap, struct vi_log *log, const void *address)
+int vi_heap_free_any(struct vi_heap *heap, struct vi_log *log, const void *address)
 {
     const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->place.base;
     const unsigned entry = find(heap, offset);
@@ -266,21 +291,45 @@ int vi_heap_free(struct vi_heap *heap, struct vi_log *log, const void *address)
 
     if (block == VI_NONE)
         return refuse(heap, address, "no block begins there");
-    /* What the commit stores to, and the block, which is likely to be allocated next. */
-    __builtin_prefetch(heap->place.marks + vi_block_cell(block), 1);
-    __builtin_prefetch(address, 1);
     state = vi_block_state(heap, block);
     if (state == VI_BLOCK_FREEING)
         return refuse(heap, address, "the block is being freed already");
     if (state != VI_BLOCK_LIVE && state != VI_BLOCK_TAKEN(log->slot))
         return refuse(heap, address, "the block is free, or of another open transaction");
-    if (append(heap, log, state == VI_BLOCK_LIVE ? VI_KIND_FREE : VI_KIND_CANCEL, offset, block) !=
-        0)
+    if (!append(heap, log, state == VI_BLOCK_LIVE ? VI_KIND_FREE : VI_KIND_CANCEL, offset, block))
         return -1;
     if (state == VI_BLOCK_LIVE)
         vi_block_become(heap, block, VI_BLOCK_FREEING);
     else
         vi_cache_put_back(heap, log->slot, vi_map_class(entry), block);
+    return 0;
+}
+
+static __attribute__((noinline)) int free_slowly(struct vi_heap *heap, struct vi_log *log,
+                                                 const void *address)
+{
+    if (vi_heap_root(heap).size != 0 &&
+        (uintptr_t)address - (uintptr_t)heap->place.base == vi_heap_root(heap).offset)
+        return refuse(heap, address, "the root cannot be freed");
+    return vi_heap_free_any(heap, log, address);
+}
+
+int vi_heap_free(struct vi_heap *heap, struct vi_log *log, const void *address)
+{
+    const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->place.base;
+    const unsigned entry =
+        VISTA_LIKELY(offset < heap->units * VI_UNIT) ? vi_map_of(heap, offset) : 0;
+    const uint64_t block = VISTA_LIKELY(entry != 0) ? vi_block_at(offset, entry) : VI_NONE;
+
+    if (VISTA_UNLIKELY(block == VI_NONE || offset == heap->place.header->root.offset))
+        return free_slowly(heap, log, address);
+    /* What the commit stores to, and the block, which is likely to be allocated next. */
+    __builtin_prefetch(heap->place.marks + vi_block_cell(block), 1);
+    __builtin_prefetch(address, 1);
+    if (VISTA_UNLIKELY(vi_block_state(heap, block) != VI_BLOCK_LIVE ||
+                       !try_append(heap, log, VI_KIND_FREE, offset, block)))
+        return free_slowly(heap, log, address);
+    vi_block_become(heap, block, VI_BLOCK_FREEING);
     return 0;
 }
 
@@ -298,6 +347,5 @@ int vi_heap_set_root(struct vi_heap *heap, struct vi_log *log, struct vi_root ro
 {
     const struct vi_root both[2] = {vi_heap_root(heap), root};
 
-    return vi_log_append_with(log, VI_KIND_ROOT, (uintptr_t)heap->place.base + root.offset, 0,
-                              both);
+    return vi_log_append(log, VI_KIND_ROOT, (uintptr_t)heap->place.base + root.offset, 0, both);
 }

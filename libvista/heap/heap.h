@@ -45,10 +45,13 @@ int vi_heap_cut(struct vi_heap *heap, uint64_t size);
 
 /* What the heap's records mean; the context is the heap. */
 extern const struct vi_handler vi_heap_handlers[VI_KINDS];
+extern const struct vi_effects vi_heap_effects;
 
 /* As vista_malloc and vista_free, in the transaction that has `log`. */
 void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size);
 int vi_heap_free(struct vi_heap *heap, struct vi_log *log, const void *address);
+/* The same, also of the root. */
+int vi_heap_free_any(struct vi_heap *heap, struct vi_log *log, const void *address);
 
 /* Bytes of the block that starts at `address`, live or of an open transaction; 0
  * with EINVAL if there is none, it is being freed, or (unless `log` is NULL) it

@@ -5,7 +5,7 @@
  */
 #include "heap/spans.h"
 
-static uint64_t block_of(const struct vi_record *record)
+static inline uint64_t block_of(const struct vi_record *record)
 {
     return vi_block(record->offset / VI_UNIT - (record->length >> 16), record->length & 0xffffu);
 }
@@ -43,57 +43,14 @@ static bool block_extent(void *context, const struct vi_record *record, uint64_t
     return true;
 }
 
-static void set_mark(void *context, const struct vi_record *record)
+static void set_mark(struct vi_heap *heap, uint64_t block, uint8_t mark)
 {
-    vi_heap_store(mark_of(context, record), 1, VI_MARK_ALLOCATED);
+    vi_heap_store(heap->place.marks + vi_block_cell(block), 1, mark);
 }
 
 static void clear_mark(void *context, const struct vi_record *record)
 {
-    vi_heap_store(mark_of(context, record), 1, VI_MARK_FREE);
-}
-
-static void hide(const struct vi_heap *heap, const struct vi_record *record)
-{
-    if (heap->watched)
-        vi_block_hide(heap, block_of(record));
-}
-
-static void put(struct vi_heap *heap, const struct vi_record *record)
-{
-    hide(heap, record);
-    vi_cache_put(heap, record->slot, vi_map_class(vi_map_of(heap, record->offset)),
-                 block_of(record));
-}
-
-/* A block may have several of these, with cancellations between: the first one settles
- * it, and when its turn comes at the others it is not this transaction's any more. */
-static void alloc_settle(void *context, const struct vi_record *record, bool committed)
-{
-    const uint32_t state = vi_block_state(context, block_of(record));
-
-    if (committed && state == VI_BLOCK_TAKEN(record->slot))
-        vi_block_become(context, block_of(record), VI_BLOCK_LIVE);
-    else if (state == VI_BLOCK_TAKEN(record->slot) || state == VI_BLOCK_DROPPED(record->slot))
-        put(context, record);
-    else if (state == VI_BLOCK_KEPT) /* it was freed again, but nothing undone till now */
-        hide(context, record);
-}
-
-static void cancel_settle(void *context, const struct vi_record *record, bool committed)
-{
-    (void)committed;
-    ((struct vi_heap *)context)->cache[record->slot].named = false;
-}
-
-static void free_settle(void *context, const struct vi_record *record, bool committed)
-{
-    if (vi_block_state(context, block_of(record)) != VI_BLOCK_FREEING)
-        return; /* two threads have freed it at the same instant: once is enough */
-    if (committed)
-        put(context, record);
-    else
-        vi_block_become(context, block_of(record), VI_BLOCK_LIVE);
+    set_mark(context, block_of(record), VI_MARK_FREE);
 }
 
 /* ---- The root ---------------------------------------------------------- */
@@ -124,31 +81,102 @@ static void store_root(void *context, const struct vi_root *root)
     vi_heap_store(&stored->size, sizeof stored->size, root->size);
 }
 
-static void new_root(void *context, const struct vi_record *record)
-{
-    store_root(context, (const struct vi_root *)record->payload + 1);
-}
-
 static void old_root(void *context, const struct vi_record *record)
 {
     store_root(context, (const struct vi_root *)record->payload);
 }
 
+/* ---- Effects ----------------------------------------------------------- */
+
+/* A block may be allocated several times, with cancellations between. */
+static bool apply(void *owner, uint32_t slot, const struct vi_record *record, uint32_t count)
+{
+    struct vi_heap *heap = owner;
+    bool cancelled = false;
+
+    for (; count-- != 0; record++)
+        if (VISTA_LIKELY(record->kind == VI_KIND_ALLOC)) {
+            const uint64_t block = block_of(record);
+
+            set_mark(heap, block, VI_MARK_ALLOCATED);
+            if (VISTA_LIKELY(vi_block_state(heap, block) == VI_BLOCK_TAKEN(slot)))
+                vi_block_become(heap, block, VI_BLOCK_LIVE);
+        } else if (record->kind == VI_KIND_CANCEL) {
+            set_mark(heap, block_of(record), VI_MARK_FREE);
+            cancelled = true;
+        } else if (record->kind == VI_KIND_ROOT) {
+            store_root(heap, (const struct vi_root *)record->payload + 1);
+        }
+    return cancelled;
+}
+
+/* What the slot can keep it does at once: no other has it before the slot is idle.  In recovery
+ * no block is being freed. */
+static bool finish(void *owner, uint32_t slot, const struct vi_record *record, uint32_t count)
+{
+    struct vi_heap *heap = owner;
+    bool left = false;
+
+    for (; count-- != 0; record++)
+        if (record->kind == VI_KIND_FREE) {
+            const uint64_t block = block_of(record);
+
+            set_mark(heap, block, VI_MARK_FREE);
+            if (VISTA_LIKELY(vi_block_state(heap, block) == VI_BLOCK_FREEING))
+                left |= heap->watched ||
+                        !vi_cache_keep(heap, slot, vi_map_class(vi_map_of(heap, record->offset)),
+                                       block);
+        }
+    return left;
+}
+
+static void hide(const struct vi_heap *heap, uint64_t block)
+{
+    if (heap->watched)
+        vi_block_hide(heap, block);
+}
+
+/* One that was freed is still marked if the transaction was aborted.  Others are not this
+ * transaction's any more, or, freed by two threads at the same instant, not again. */
+static void settle_block(struct vi_heap *heap, uint32_t slot, const struct vi_record *record)
+{
+    const uint64_t block = block_of(record);
+    const uint32_t state = vi_block_state(heap, block);
+    const bool freed = record->kind == VI_KIND_FREE;
+
+    if (freed && state == VI_BLOCK_FREEING && *mark_of(heap, record) != VI_MARK_FREE) {
+        vi_block_become(heap, block, VI_BLOCK_LIVE);
+    } else if (freed ? state == VI_BLOCK_FREEING
+                     : state == VI_BLOCK_TAKEN(slot) || state == VI_BLOCK_DROPPED(slot)) {
+        hide(heap, block);
+        vi_cache_put(heap, slot, vi_map_class(vi_map_of(heap, record->offset)), block);
+    } else if (state == VI_BLOCK_KEPT) { /* it was freed again, but nothing undone till now */
+        hide(heap, block);
+    }
+}
+
+static bool settle(void *owner, uint32_t slot, const struct vi_record *record, uint32_t count)
+{
+    struct vi_heap *heap = owner;
+
+    for (; count-- != 0; record++)
+        if (record->kind == VI_KIND_CANCEL)
+            heap->cache[slot].named = false;
+        else if (record->kind != VI_KIND_ROOT)
+            settle_block(heap, slot, record);
+    return false;
+}
+
+const struct vi_effects vi_heap_effects = {apply, finish, settle};
+
+/* ---- Handlers ---------------------------------------------------------- */
+
 const struct vi_handler vi_heap_handlers[VI_KINDS] = {
     [VI_KIND_ALLOC] = {.valid = block_valid,
-                       .apply = set_mark,
                        .undo = clear_mark,
                        .word = block_word,
-                       .extent = block_extent,
-                       .settle = alloc_settle},
-    [VI_KIND_CANCEL] = {.valid = block_valid,
-                        .apply = clear_mark,
-                        .word = block_word,
-                        .settle = cancel_settle},
-    [VI_KIND_FREE] = {.valid = block_valid,
-                      .finish = clear_mark,
-                      .word = block_word,
-                      .settle = free_settle,
-                      .deferred = true},
-    [VI_KIND_ROOT] = {.valid = root_valid, .apply = new_root, .undo = old_root, .word = root_word},
+                       .extent = block_extent},
+    [VI_KIND_CANCEL] = {.valid = block_valid, .word = block_word},
+    [VI_KIND_FREE] = {.valid = block_valid, .word = block_word, .deferred = true},
+    [VI_KIND_ROOT] = {.valid = root_valid, .undo = old_root, .word = root_word},
 };

@@ -247,6 +247,21 @@ uint64_t vi_runs_take(struct vi_heap *heap, uint64_t units);
 
 /* Fills the slot's empty magazine; false as vi_span_find. */
 bool vi_cache_fill(struct vi_heap *heap, uint32_t slot, unsigned class);
+/* The slot keeps a block of its transaction; false: it has enough of these. */
+static inline bool vi_cache_keep(struct vi_heap *heap, uint32_t slot, unsigned class,
+                                 uint64_t block)
+{
+    struct vi_cache *cache = &heap->cache[slot];
+    struct vi_magazine *magazine = &cache->magazine[class];
+
+    if (magazine->count >= heap->keep[class])
+        return false;
+    cache->held |= (uint64_t)1 << class;
+    magazine->block[magazine->count++] = block;
+    vi_block_become(heap, block, VI_BLOCK_KEPT);
+    return true;
+}
+
 /* A block is free that the slot's transaction had, which has ended. */
 void vi_cache_put(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t block);
 /* The same for one that it allocated and freed, while it is open. */
