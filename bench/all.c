@@ -22,14 +22,14 @@ static const struct part {
     unsigned runs;
     bool disk; /* its files go where the results go */
 } parts[] = {
-    {"main", "main", bench_main_table, NULL, NULL, 0.5, 5, false},
+    {"main", "main", bench_main_table, NULL, NULL, 0.5, 7, false},
     {"peers", "debit-credit", bench_one, ALL_PEERS, "kill", 0.4, 5, false},
-    {"order-entry", "order-entry", bench_one, ALL_PEERS, "kill", 0.4, 5, false},
+    {"order-entry", "order-entry", bench_one, ALL_PEERS, "kill", 0.4, 7, false},
     {"disk", "disk", bench_disk, NULL, NULL, 0.3, 3, true},
     {"synthetic", "synthetic", bench_synthetic, ALL_PEERS ",copy", "kill,line", 0.15, 5, false},
-    {"sizes", "sizes", bench_sizes, NULL, NULL, 0.2, 5, false},
-    {"heap", "heap", bench_heap, "vista,plain,libpmemobj,lmdb,sqlite", "kill,line", 0.3, 5, false},
-    {"threads", "threads", bench_threads, NULL, "kill,line", 0.4, 5, false},
+    {"sizes", "sizes", bench_sizes, NULL, NULL, 0.2, 7, false},
+    {"heap", "heap", bench_heap, "vista,plain,libpmemobj,lmdb,sqlite", "kill,line", 0.3, 9, false},
+    {"threads", "threads", bench_threads, NULL, "kill,line", 0.4, 7, false},
     {"segments", "segments", bench_segments, NULL, NULL, 0.4, 5, false},
     {"recovery", "recovery", bench_recovery, NULL, NULL, 1, 5, false},
 };

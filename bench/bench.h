@@ -116,7 +116,7 @@ struct row {
     size_t size, range;
     bool shared;
     unsigned runs;
-    double ns[MAX_RUNS];
+    double ns[MAX_RUNS];  /* of each turn */
     struct result median; /* each figure's own median */
     double ns_low, ns_high;
     bool failed;
@@ -166,6 +166,16 @@ void bench_pin(unsigned lane);
 /* turns.c */
 void bench_turns(struct table *table);
 int bench_compare_double(const void *a, const void *b);
+
+/* Medians of what the rows compare as in each turn: for what slows the machine for some
+ * seconds is in both, and in medians of each row it may be in one.  A ratio of times; a
+ * difference, in ns; and of that in times of a third row, a ratio. */
+double bench_ratio(const struct row *row, const struct row *other);
+double bench_difference(const struct row *row, const struct row *other);
+double bench_difference_in(const struct row *row, const struct row *other, const struct row *unit);
+/* What grows from `one` to `most`, in times of what does from `other_one` to `other_most`. */
+double bench_ratio_of_ratios(const struct row *one, const struct row *most,
+                             const struct row *other_one, const struct row *other_most);
 
 /* report.c */
 int bench_report(const struct table *table);

@@ -191,6 +191,7 @@ int bench_main_table(struct config *config)
 {
     struct table table = {config, NULL, 0};
 
+    config->runs = config->runs != 0 ? config->runs : 7;
     set_defaults(config, 0.5, "kill,line", MAIN_PEERS);
     tell_skipped(config, "debit-credit");
     want_rows(&table, "debit-credit", (struct row){0});
@@ -255,17 +256,14 @@ static void print_scalings(const struct table *table, unsigned most)
         const struct row *one = scaling_row(table, row, 1, false);
         const struct row *plain = scaling_row(table, row, most, true);
         const struct row *plain_one = scaling_row(table, row, 1, true);
-        double scaling, plain_scaling;
-
         if (row->threads != most || row->class == CLASS_NONE || row->failed || one == NULL ||
             plain == NULL || plain_one == NULL)
             continue;
-        scaling = row->median.rate / one->median.rate;
-        plain_scaling = plain->median.rate / plain_one->median.rate;
         printf("%s, %s, %s, %s: %u threads do %.2f times the work of one; plain %.2f; "
                "ratio %.2f\n",
                row->workload, row->peer, bench_class_name(row->class), bench_sharing(row), most,
-               scaling, plain_scaling, scaling / plain_scaling);
+               most * bench_ratio(one, row), most * bench_ratio(plain_one, plain),
+               bench_ratio_of_ratios(one, row, plain_one, plain));
     }
 }
 
@@ -278,7 +276,7 @@ int bench_threads(struct config *config)
     const unsigned most = config->threads > 1 ? config->threads : bench_processors();
     int status;
 
-    set_defaults(config, 0.5, "kill", "vista,plain,libpmemobj");
+    set_defaults(config, 0.5, "kill", MAIN_PEERS);
     for (unsigned i = 0; i < 4; i++) {
         const char *workload = workloads[i / 2];
 
@@ -317,23 +315,24 @@ int bench_segments(struct config *config)
         if (strcmp(two->peer, "vista-two") == 0 && !two->failed && one != NULL)
             printf("%s: a transaction over two segments takes %.2f times one over a single "
                    "segment\n",
-                   bench_class_name(two->class), two->median.ns / one->median.ns);
+                   bench_class_name(two->class), bench_ratio(two, one));
     }
     free(table.rows);
     return status;
 }
 
 /* The same peer and class at another size of the database. */
-static double ns_at(const struct table *table, const struct row *row, const char *peer, size_t size)
+static const struct row *row_at(const struct table *table, const struct row *row, const char *peer,
+                                size_t size)
 {
     for (unsigned i = 0; i < table->count; i++) {
         const struct row *other = &table->rows[i];
 
         if (other->size == size && strcmp(other->peer, peer) == 0 && !other->failed &&
             (other->class == row->class || other->class == CLASS_NONE))
-            return other->median.ns;
+            return other;
     }
-    return 0;
+    return NULL;
 }
 
 /* What twice the database costs, beside what it costs plain stores. */
@@ -341,17 +340,19 @@ static void print_growths(const struct table *table)
 {
     for (unsigned i = 0; i < table->count; i++) {
         const struct row *row = &table->rows[i];
-        const double after = ns_at(table, row, row->peer, 2 * row->size);
-        const double plain = ns_at(table, row, "plain", row->size);
-        const double plain_after = ns_at(table, row, "plain", 2 * row->size);
+        const struct row *after = row_at(table, row, row->peer, 2 * row->size);
+        const struct row *plain = row_at(table, row, "plain", row->size);
+        const struct row *plain_after = row_at(table, row, "plain", 2 * row->size);
 
-        if (strcmp(row->peer, "vista") != 0 || row->failed || after == 0 || plain_after == 0)
+        if (strcmp(row->peer, "vista") != 0 || row->failed || after == NULL || plain == NULL ||
+            plain_after == NULL)
             continue;
         printf(
             "vista, %s, %.0f to %.0f MB: %.0f to %.0f ns, by %.0f; plain stores %.0f to %.0f, by "
             "%.0f\n",
             bench_class_name(row->class), (double)row->size / 1048576, (double)row->size / 524288,
-            row->median.ns, after, after - row->median.ns, plain, plain_after, plain_after - plain);
+            row->median.ns, after->median.ns, bench_difference(after, row), plain->median.ns,
+            plain_after->median.ns, bench_difference(plain_after, plain));
     }
 }
 

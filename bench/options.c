@@ -35,7 +35,7 @@ void bench_usage(FILE *out)
           "                   vista-two (commas between); one that is not there is skipped\n"
           "  --class LIST     of kill, line, eadr; sync for peers that sync a file (default kill)\n"
           "  --seconds S      length of a run (default 1; main 0.5)\n"
-          "  --runs N         runs of each row, in turns; the median counts (default 5)\n"
+          "  --runs N         runs of each row, in turns; the median counts (default 5; main 7)\n"
           "  --threads N      threads, each with branches of its own (default 1, pinned)\n"
           "  --shared         threads share the branches, under locks\n"
           "  --size BYTES     of the database (K, M, G allowed)\n"

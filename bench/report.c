@@ -29,7 +29,7 @@ static void print_ratio(const struct table *table, const struct row *row, const 
     if (other == NULL)
         printf(" %7s", "-");
     else
-        printf(" %7.3g", row->median.ns / other->median.ns);
+        printf(" %7.3g", bench_ratio(row, other));
 }
 
 static bool is_synthetic(const struct row *row)
@@ -42,14 +42,14 @@ static void print_overhead(const struct table *table, const struct row *row)
 {
     const struct row *plain = bench_beside(table, row, "plain"),
                      *copy = bench_beside(table, row, "copy");
-    const double overhead = plain == NULL ? 0 : row->median.ns - plain->median.ns;
+    const double overhead = plain == NULL ? 0 : bench_difference(row, plain);
 
     if (plain == NULL || row->class == CLASS_NONE)
         printf(" %9s %7s", "-", "-");
     else if (copy == NULL)
         printf(" %9.1f %7s", overhead, "-");
     else
-        printf(" %9.1f %7.3g", overhead, overhead / copy->median.ns);
+        printf(" %9.1f %7.3g", overhead, bench_difference_in(row, plain, copy));
 }
 
 static const char *file_system(const struct config *config)
@@ -63,7 +63,8 @@ static void print_machine(const struct table *table)
 
     printf("%s, %u processors; %s; %s\n", bench_processor(), bench_processors(), bench_kernel(),
            bench_compiler());
-    printf("%s in %s; seed %llu; medians of %u runs of %g s in turns, each a process\n",
+    printf("%s in %s; seed %llu; medians of %u runs of %g s in turns, each a process;\n"
+           "ratios and differences are taken within each turn\n",
            file_system(config), config->path != NULL ? config->path : "/dev/shm",
            (unsigned long long)config->seed, config->runs, config->seconds);
 }

@@ -153,6 +153,43 @@ static double median(double *values, unsigned count)
     return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
+double bench_ratio(const struct row *row, const struct row *other)
+{
+    double ratios[MAX_RUNS];
+
+    for (unsigned i = 0; i < row->runs; i++)
+        ratios[i] = row->ns[i] / other->ns[i];
+    return median(ratios, row->runs);
+}
+
+double bench_difference(const struct row *row, const struct row *other)
+{
+    double differences[MAX_RUNS];
+
+    for (unsigned i = 0; i < row->runs; i++)
+        differences[i] = row->ns[i] - other->ns[i];
+    return median(differences, row->runs);
+}
+
+double bench_difference_in(const struct row *row, const struct row *other, const struct row *unit)
+{
+    double units[MAX_RUNS];
+
+    for (unsigned i = 0; i < row->runs; i++)
+        units[i] = (row->ns[i] - other->ns[i]) / unit->ns[i];
+    return median(units, row->runs);
+}
+
+double bench_ratio_of_ratios(const struct row *one, const struct row *most,
+                             const struct row *other_one, const struct row *other_most)
+{
+    double ratios[MAX_RUNS];
+
+    for (unsigned i = 0; i < one->runs; i++)
+        ratios[i] = one->ns[i] / most->ns[i] / (other_one->ns[i] / other_most->ns[i]);
+    return median(ratios, one->runs);
+}
+
 static double median_of(const struct result *results, unsigned count, size_t field)
 {
     double values[MAX_RUNS];
@@ -166,12 +203,14 @@ static void summarise(struct row *row, const struct result *results, unsigned co
 {
     struct result *m = &row->median;
 
-    for (unsigned i = 0; i < count; i++)
-        row->ns[i] = results[i].ns;
     row->runs = count;
-    m->ns = median(row->ns, count);
-    row->ns_low = row->ns[0];
-    row->ns_high = row->ns[count - 1];
+    row->ns_low = row->ns_high = results[0].ns;
+    for (unsigned i = 0; i < count; i++) {
+        row->ns[i] = results[i].ns;
+        row->ns_low = row->ns[i] < row->ns_low ? row->ns[i] : row->ns_low;
+        row->ns_high = row->ns[i] > row->ns_high ? row->ns[i] : row->ns_high;
+    }
+    m->ns = median_of(results, count, offsetof(struct result, ns));
     m->rate = median_of(results, count, offsetof(struct result, rate));
     m->p50 = median_of(results, count, offsetof(struct result, p50));
     m->p99 = median_of(results, count, offsetof(struct result, p99));
