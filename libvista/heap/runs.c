@@ -10,7 +10,8 @@
 #include <errno.h>
 
 #define PARTS 64 /* of the heap that are looked at, in passing */
-#define LOOKS 32 /* at runs of the same bin: the shortest that fits, of so many */
+#define EXACT 32 /* bins whose runs are all of one length, 1 unit, 2, ...; then one to a doubling */
+#define LOOKS 32 /* at runs of such a bin: the shortest that fits, of so many */
 
 void vi_list_add(struct vi_heap *heap, uint32_t *first, uint64_t unit)
 {
@@ -35,7 +36,8 @@ void vi_list_remove(struct vi_heap *heap, uint32_t *first, uint64_t unit)
 
 static unsigned bin_of(uint64_t units)
 {
-    return 63 - (unsigned)__builtin_clzll(units);
+    return units <= EXACT ? (unsigned)(units - 1) % EXACT
+                          : EXACT + 58 - (unsigned)__builtin_clzll(units);
 }
 
 /* Both ends. */
@@ -46,7 +48,10 @@ static void tag(struct vi_heap *heap, uint64_t unit, uint64_t units, uint64_t le
 
 static void add(struct vi_heap *heap, uint64_t unit, uint64_t units)
 {
-    vi_list_add(heap, &heap->bins[bin_of(units)], unit);
+    const unsigned bin = bin_of(units);
+
+    vi_list_add(heap, &heap->bins[bin], unit);
+    heap->filled |= (uint64_t)1 << bin;
     tag(heap, unit, units, units);
 }
 
@@ -54,8 +59,11 @@ static void add(struct vi_heap *heap, uint64_t unit, uint64_t units)
 static uint64_t drop(struct vi_heap *heap, uint64_t unit)
 {
     const uint64_t units = heap->unit[unit].length;
+    const unsigned bin = bin_of(units);
 
-    vi_list_remove(heap, &heap->bins[bin_of(units)], unit);
+    vi_list_remove(heap, &heap->bins[bin], unit);
+    if (heap->bins[bin] == 0)
+        heap->filled &= ~((uint64_t)1 << bin);
     tag(heap, unit, units, 0);
     return units;
 }
@@ -96,12 +104,14 @@ static bool scan(struct vi_heap *heap, uint64_t units, uint64_t parts)
     return false;
 }
 
-/* The best of the first runs in a bin that are long enough; VI_NONE if none is. */
+/* The best of the first runs in a filled bin that are long enough; VI_NONE if none is. */
 static uint64_t look(const struct vi_heap *heap, unsigned bin, uint64_t units)
 {
     uint64_t best = VI_NONE;
     uint32_t at = heap->bins[bin];
 
+    if (bin < EXACT)
+        return at - 1;
     for (int i = 0; at != 0 && (i < LOOKS || best == VI_NONE); i++, at = heap->unit[at - 1].next) {
         const uint32_t length = heap->unit[at - 1].length;
 
@@ -130,8 +140,9 @@ uint64_t vi_runs_take(struct vi_heap *heap, uint64_t units)
 
     scan(heap, units, PARTS); /* to use again what is free there before what never was */
     do {
-        for (unsigned bin = bin_of(units); bin < VI_BINS && unit == VI_NONE; bin++)
-            unit = look(heap, bin, units);
+        for (uint64_t bins = heap->filled & ~(uint64_t)0 << bin_of(units);
+             bins != 0 && unit == VI_NONE; bins &= bins - 1)
+            unit = look(heap, (unsigned)__builtin_ctzll(bins), units);
     } while (unit == VI_NONE && scan(heap, units, UINT64_MAX));
     errno = 0;
     if (unit == VI_NONE)

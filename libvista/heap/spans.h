@@ -88,7 +88,7 @@ struct vi_cache {
     bool named; /* and the open transaction's log may name some of them */
 };
 
-#define VI_BINS 40
+#define VI_BINS 64
 
 struct vi_heap {
     struct vi_heap_place place;
@@ -105,7 +105,8 @@ struct vi_heap {
     uint64_t frontier;      /* of these, free runs below are in the bins; as all above are */
     uint64_t looked;        /* spans below are loaded; at most the frontier */
     bool damaged;           /* the descriptor at the frontier makes no sense */
-    uint32_t bins[VI_BINS]; /* free runs by the logarithm of their length */
+    uint32_t bins[VI_BINS]; /* free runs by length */
+    uint64_t filled;        /* bit k: bin k is not empty */
     uint32_t partial[VI_SHARDS][VI_LARGE + 1]; /* spans with free blocks */
 };
 
@@ -190,7 +191,10 @@ static inline uint64_t vi_span_block_size(uint64_t descriptor)
 
 static inline uint32_t vi_span_blocks(uint64_t descriptor)
 {
-    return (uint32_t)(VI_SPAN_UNITS(descriptor) * VI_UNIT / vi_span_block_size(descriptor));
+    if (VI_SPAN_KIND(descriptor) == VI_SPAN_LARGE)
+        return 1;
+    return (uint32_t)(VI_SPAN_UNITS(descriptor) * VI_UNIT) /
+           vi_classes[VI_SPAN_CLASS(descriptor)].size;
 }
 
 /* Does the descriptor make sense for a span that begins at `unit`? */
