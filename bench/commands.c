@@ -276,7 +276,7 @@ int bench_threads(struct config *config)
     const unsigned most = config->threads > 1 ? config->threads : bench_processors();
     int status;
 
-    set_defaults(config, 0.5, "kill", MAIN_PEERS);
+    set_defaults(config, 0.5, "kill", "vista,plain,libpmemobj");
     for (unsigned i = 0; i < 4; i++) {
         const char *workload = workloads[i / 2];
 
