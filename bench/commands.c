@@ -151,11 +151,11 @@ static void check_path(const struct table *table)
         bench_usage_error("--resume wants a file as --path, --acks one --peer and one --class");
 }
 
-static void set_defaults(struct config *config, double seconds, const char *classes,
+static void set_defaults(struct config *config, double seconds, unsigned runs, const char *classes,
                          const char *list)
 {
     config->seconds = config->seconds != 0 ? config->seconds : seconds;
-    config->runs = config->runs != 0 ? config->runs : 5;
+    config->runs = config->runs != 0 ? config->runs : runs;
     config->classes = config->classes != NULL ? config->classes : classes;
     config->peers = config->peers != NULL ? config->peers : list;
 }
@@ -181,7 +181,7 @@ int bench_one(struct config *config)
 
     if (config->verify != NULL)
         return bench_verify(config);
-    set_defaults(config, 1, "kill", MAIN_PEERS);
+    set_defaults(config, 1, 5, "kill", MAIN_PEERS);
     tell_skipped(config, config->command);
     want_rows(&table, config->command, (struct row){0});
     return finish(&table);
@@ -191,8 +191,7 @@ int bench_main_table(struct config *config)
 {
     struct table table = {config, NULL, 0};
 
-    config->runs = config->runs != 0 ? config->runs : 7;
-    set_defaults(config, 0.5, "kill,line", MAIN_PEERS);
+    set_defaults(config, 0.5, 7, "kill,line", MAIN_PEERS);
     tell_skipped(config, "debit-credit");
     want_rows(&table, "debit-credit", (struct row){0});
     want_rows(&table, "order-entry", (struct row){0});
@@ -206,7 +205,7 @@ int bench_synthetic(struct config *config)
 
     if (config->range > sizes[sizeof sizes / sizeof sizes[0] - 1])
         bench_usage_error("--range: 1 MB at most");
-    set_defaults(config, 0.2, "kill", MAIN_PEERS ",copy");
+    set_defaults(config, 0.2, 5, "kill", MAIN_PEERS ",copy");
     tell_skipped(config, "synthetic");
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         if (config->range == 0 || i == 0)
@@ -221,7 +220,7 @@ int bench_heap(struct config *config)
     static const char *const workloads[] = {"heap-64", "heap-mixed", "heap-map"};
     struct table table = {config, NULL, 0};
 
-    set_defaults(config, 0.3, "kill", "vista,plain,libpmemobj");
+    set_defaults(config, 0.3, 5, "kill", "vista,plain,libpmemobj");
     for (size_t i = 0; i < sizeof workloads / sizeof workloads[0]; i++) {
         tell_skipped(config, workloads[i]);
         add_rows(&table, workloads[i], (struct row){0});
@@ -276,7 +275,7 @@ int bench_threads(struct config *config)
     const unsigned most = config->threads > 1 ? config->threads : bench_processors();
     int status;
 
-    set_defaults(config, 0.5, "kill", "vista,plain,libpmemobj");
+    set_defaults(config, 0.5, 5, "kill", "vista,plain,libpmemobj");
     for (unsigned i = 0; i < 4; i++) {
         const char *workload = workloads[i / 2];
 
@@ -304,7 +303,7 @@ int bench_segments(struct config *config)
     struct table table = {config, NULL, 0};
     int status;
 
-    set_defaults(config, 0.5, "kill,line", "vista,vista-two,plain");
+    set_defaults(config, 0.5, 5, "kill,line", "vista,vista-two,plain");
     tell_skipped(config, "debit-credit");
     want_rows(&table, "debit-credit", (struct row){0});
     status = run_and_report(&table);
@@ -364,7 +363,7 @@ int bench_sizes(struct config *config)
     const size_t most = config->size != 0 ? config->size : (size_t)400 << 20;
     int status;
 
-    set_defaults(config, 0.3, "kill,line", MAIN_PEERS);
+    set_defaults(config, 0.3, 5, "kill,line", MAIN_PEERS);
     tell_skipped(config, "debit-credit");
     for (size_t i = 0; i < sizeof megabytes / sizeof megabytes[0]; i++) {
         config->size = megabytes[i] << 20;
@@ -386,7 +385,7 @@ int bench_disk(struct config *config)
     struct config memory;
 
     config->path = config->path != NULL ? config->path : ".";
-    set_defaults(config, 0.5, "sync", "libpmemobj,lmdb,sqlite");
+    set_defaults(config, 0.5, 5, "sync", "libpmemobj,lmdb,sqlite");
     tell_skipped(config, "debit-credit");
     want_rows(&table, "debit-credit", (struct row){0});
     if (both) {
@@ -410,7 +409,7 @@ int bench_recovery(struct config *config)
                                    (size_t)16 << 30};
     struct table table = {config, NULL, 0};
 
-    set_defaults(config, 1, "kill", "vista,plain");
+    set_defaults(config, 1, 5, "kill", "vista,plain");
     for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
         config->size = logs[i] + logs[i] / 4 + (1u << 20);
         if (config->range == 0 || config->range == logs[i])

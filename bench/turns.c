@@ -153,41 +153,32 @@ static double median(double *values, unsigned count)
     return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
+/* Returns the median of what `value` is in each turn `i`. */
+#define RETURN_MEDIAN(runs, value) \
+    double values[MAX_RUNS]; \
+    for (unsigned i = 0; i < (runs); i++) \
+        values[i] = (value); \
+    return median(values, runs)
+
 double bench_ratio(const struct row *row, const struct row *other)
 {
-    double ratios[MAX_RUNS];
-
-    for (unsigned i = 0; i < row->runs; i++)
-        ratios[i] = row->ns[i] / other->ns[i];
-    return median(ratios, row->runs);
+    RETURN_MEDIAN(row->runs, row->ns[i] / other->ns[i]);
 }
 
 double bench_difference(const struct row *row, const struct row *other)
 {
-    double differences[MAX_RUNS];
-
-    for (unsigned i = 0; i < row->runs; i++)
-        differences[i] = row->ns[i] - other->ns[i];
-    return median(differences, row->runs);
+    RETURN_MEDIAN(row->runs, row->ns[i] - other->ns[i]);
 }
 
 double bench_difference_in(const struct row *row, const struct row *other, const struct row *unit)
 {
-    double units[MAX_RUNS];
-
-    for (unsigned i = 0; i < row->runs; i++)
-        units[i] = (row->ns[i] - other->ns[i]) / unit->ns[i];
-    return median(units, row->runs);
+    RETURN_MEDIAN(row->runs, (row->ns[i] - other->ns[i]) / unit->ns[i]);
 }
 
 double bench_ratio_of_ratios(const struct row *one, const struct row *most,
                              const struct row *other_one, const struct row *other_most)
 {
-    double ratios[MAX_RUNS];
-
-    for (unsigned i = 0; i < one->runs; i++)
-        ratios[i] = one->ns[i] / most->ns[i] / (other_one->ns[i] / other_most->ns[i]);
-    return median(ratios, one->runs);
+    RETURN_MEDIAN(one->runs, one->ns[i] / most->ns[i] / (other_one->ns[i] / other_most->ns[i]));
 }
 
 static double median_of(const struct result *results, unsigned count, size_t field)
