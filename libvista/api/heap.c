@@ -29,9 +29,7 @@ static inline struct vi_segment *owner_of(const struct vi_tx *tx, const void *ad
 /* The root is not the program's to free. */
 static int check_not_root(const struct vi_segment *segment, const void *address)
 {
-    const struct vi_root root = vi_heap_root(segment->heap);
-
-    if (root.size == 0 || (uintptr_t)address - (uintptr_t)segment->map.data != root.offset)
+    if (!vi_heap_is_root(segment->heap, address))
         return 0;
     return vi_fail(EINVAL, "%s: %p is the root, which cannot be freed", segment->path, address);
 }

@@ -204,7 +204,7 @@ bool vi_log_begin_flush(struct vi_log *log);
 /* Makes them durable. */
 static inline void vi_log_flush(struct vi_log *log)
 {
-    if (log->logs->persist->flushes && vi_log_begin_flush(log))
+    if (vi_log_begin_flush(log))
         vi_fence(log->logs->persist);
 }
 

@@ -133,8 +133,10 @@ static inline struct vi_segment *vi_home(struct vi_segment *segment)
     return segment->home != NULL ? segment->home : segment;
 }
 
-/* The segment of the group with this home that `address` is mapped in; NULL: none. */
+/* The member of this home that `address` is mapped in; NULL: none. */
 struct vi_segment *vi_group_search(struct vi_segment *home, const void *address);
+
+/* The same of home and its members. */
 static inline struct vi_segment *vi_group_find(struct vi_segment *home, const void *address)
 {
     if (VISTA_LIKELY((uintptr_t)address - (uintptr_t)home->map.data < vi_segment_size(home)))

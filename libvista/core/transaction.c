@@ -376,38 +376,34 @@ void vi_tx_commit(struct vi_tx *tx)
     struct vi_log *log = &tx->log;
     const bool flushes = segment->persist.flushes;
     const uint32_t kinds = log->kinds;
-    bool settle = false;
+    bool settle = false, on_its_way = false; /* the commit point */
 
-    if (VISTA_UNLIKELY(kinds == 0 && is_empty(log)))
-        goto end;
-    log->stamp = log->cursor.stamp;
-    if (flushes)
-        vi_log_flush(log);
-    if (kinds != 0)
-        settle = vi_effects(segment, log, segment->effects->apply);
-    if (flushes)
-        flush_effects(tx);
-    if (kinds & segment->deferred) {
-        vi_log_store_word(log, log->stamp | VI_STAMP_FINISHING);
-        settle |= vi_effects(segment, log, segment->effects->finish);
+    if (VISTA_LIKELY(kinds != 0 || !is_empty(log))) {
+        log->stamp = log->cursor.stamp;
         if (flushes)
-            vi_flush_finished(segment, log, &tx->pages);
-    }
-    vi_log_begin_discard(log);
-    if (VISTA_LIKELY(!settle && log->place.index == log->start.index)) {
-        /* The handle is made ready for the next while the commit point is on its way: what
-         * stands behind the fence keeps the processor from what the program does next. */
-        reset_handle(tx);
+            vi_log_flush(log);
+        if (kinds != 0)
+            settle = vi_effects(segment, log, segment->effects->apply);
         if (flushes)
+            flush_effects(tx);
+        if (kinds & segment->deferred) {
+            vi_log_store_word(log, log->stamp | VI_STAMP_FINISHING);
+            settle |= vi_effects(segment, log, segment->effects->finish);
+            if (flushes)
+                vi_flush_finished(segment, log, &tx->pages);
+        }
+        vi_log_begin_discard(log);
+        /* The handle is made ready for the next meanwhile: what stands behind the fence keeps
+         * the processor from what the program does next. */
+        on_its_way = !settle && log->place.index == log->start.index;
+        if (VISTA_UNLIKELY(!on_its_way))
             vi_fence(&segment->persist);
-        close_handle(tx);
-        return;
+        if (settle)
+            vi_effects(segment, log, segment->effects->settle); /* records outlive the discard */
     }
-    vi_fence(&segment->persist);
-    if (settle)
-        vi_effects(segment, log, segment->effects->settle); /* records outlive the discard */
-end:
     reset_handle(tx);
+    if (on_its_way)
+        vi_fence(&segment->persist);
     close_handle(tx);
 }
 

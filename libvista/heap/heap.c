@@ -308,8 +308,7 @@ int vi_heap_free_any(struct vi_heap *heap, struct vi_log *log, const void *addre
 static __attribute__((noinline)) int free_slowly(struct vi_heap *heap, struct vi_log *log,
                                                  const void *address)
 {
-    if (vi_heap_root(heap).size != 0 &&
-        (uintptr_t)address - (uintptr_t)heap->place.base == vi_heap_root(heap).offset)
+    if (vi_heap_is_root(heap, address))
         return refuse(heap, address, "the root cannot be freed");
     return vi_heap_free_any(heap, log, address);
 }
@@ -341,6 +340,13 @@ struct vi_root vi_heap_root(const struct vi_heap *heap)
 
     return (struct vi_root){__atomic_load_n(&root->offset, __ATOMIC_ACQUIRE),
                             __atomic_load_n(&root->size, __ATOMIC_ACQUIRE)};
+}
+
+bool vi_heap_is_root(const struct vi_heap *heap, const void *address)
+{
+    const struct vi_root root = vi_heap_root(heap);
+
+    return root.size != 0 && (uintptr_t)address - (uintptr_t)heap->place.base == root.offset;
 }
 
 int vi_heap_set_root(struct vi_heap *heap, struct vi_log *log, struct vi_root root)

@@ -59,6 +59,7 @@ int vi_heap_free_any(struct vi_heap *heap, struct vi_log *log, const void *addre
 size_t vi_heap_usable_size(struct vi_heap *heap, const struct vi_log *log, const void *address);
 
 struct vi_root vi_heap_root(const struct vi_heap *heap);
+bool vi_heap_is_root(const struct vi_heap *heap, const void *address);
 int vi_heap_set_root(struct vi_heap *heap, struct vi_log *log, struct vi_root root);
 
 /* As vista_heap_walk. */

@@ -25,14 +25,14 @@ static bool block_valid(void *context, const struct vi_record *record)
            vi_block_offset(block, vi_span_class(d)) == record->offset;
 }
 
-static uint8_t *mark_of(void *context, const struct vi_record *record)
+static inline uint8_t *mark_of(const struct vi_heap *heap, uint64_t block)
 {
-    return ((struct vi_heap *)context)->place.marks + vi_block_cell(block_of(record));
+    return heap->place.marks + vi_block_cell(block);
 }
 
 static uint64_t *block_word(void *context, const struct vi_record *record)
 {
-    return (uint64_t *)((uintptr_t)mark_of(context, record) & ~(uintptr_t)7);
+    return (uint64_t *)((uintptr_t)mark_of(context, block_of(record)) & ~(uintptr_t)7);
 }
 
 static bool block_extent(void *context, const struct vi_record *record, uint64_t *offset,
@@ -45,7 +45,7 @@ static bool block_extent(void *context, const struct vi_record *record, uint64_t
 
 static void set_mark(struct vi_heap *heap, uint64_t block, uint8_t mark)
 {
-    vi_heap_store(heap->place.marks + vi_block_cell(block), 1, mark);
+    vi_heap_store(mark_of(heap, block), 1, mark);
 }
 
 static void clear_mark(void *context, const struct vi_record *record)
@@ -110,6 +110,11 @@ static bool apply(void *owner, uint32_t slot, const struct vi_record *record, ui
     return cancelled;
 }
 
+static inline unsigned class_of(const struct vi_heap *heap, const struct vi_record *record)
+{
+    return vi_map_class(vi_map_of(heap, record->offset));
+}
+
 /* What the slot can keep it does at once: no other has it before the slot is idle.  In recovery
  * no block is being freed. */
 static bool finish(void *owner, uint32_t slot, const struct vi_record *record, uint32_t count)
@@ -123,9 +128,7 @@ static bool finish(void *owner, uint32_t slot, const struct vi_record *record, u
 
             set_mark(heap, block, VI_MARK_FREE);
             if (VISTA_LIKELY(vi_block_state(heap, block) == VI_BLOCK_FREEING))
-                left |= heap->watched ||
-                        !vi_cache_keep(heap, slot, vi_map_class(vi_map_of(heap, record->offset)),
-                                       block);
+                left |= heap->watched || !vi_cache_keep(heap, slot, class_of(heap, record), block);
         }
     return left;
 }
@@ -144,12 +147,12 @@ static void settle_block(struct vi_heap *heap, uint32_t slot, const struct vi_re
     const uint32_t state = vi_block_state(heap, block);
     const bool freed = record->kind == VI_KIND_FREE;
 
-    if (freed && state == VI_BLOCK_FREEING && *mark_of(heap, record) != VI_MARK_FREE) {
+    if (freed && state == VI_BLOCK_FREEING && *mark_of(heap, block) != VI_MARK_FREE) {
         vi_block_become(heap, block, VI_BLOCK_LIVE);
     } else if (freed ? state == VI_BLOCK_FREEING
                      : state == VI_BLOCK_TAKEN(slot) || state == VI_BLOCK_DROPPED(slot)) {
         hide(heap, block);
-        vi_cache_put(heap, slot, vi_map_class(vi_map_of(heap, record->offset)), block);
+        vi_cache_put(heap, slot, class_of(heap, record), block);
     } else if (state == VI_BLOCK_KEPT) { /* it was freed again, but nothing undone till now */
         hide(heap, block);
     }
