@@ -106,7 +106,7 @@ static inline void make_slots(void)
     *word_at(VI_LOG_OFFSET) = 3;
     for (unsigned slot = 0; slot < 3; slot++)
         *word_at(slot_at(slot)) =
-            (slot + 1) * (uint64_t)VISTA_STAMP_STEP | slot << VI_STAMP_SLOT_SHIFT;
+            (slot + 1) * (uint64_t)VISTA_INLINE_STAMP_STEP | slot << VI_STAMP_SLOT_SHIFT;
     *word_at(slot_at(1) + offsetof(struct vi_slot_header, next)) = chunk_at(0);
     *(struct vi_chunk_header *)(image.meta + chunk_at(0)) = (struct vi_chunk_header){
         .owner = 2, .next = chunk_at(2), .index = 1, .size = VI_CHUNK_UNIT};

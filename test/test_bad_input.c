@@ -386,7 +386,8 @@ END_TEST
 START_TEST(word_of_no_stamp)
 {
     const char *path = test_path("word");
-    const uint64_t words[] = {0, 1, VISTA_STAMP_STEP - 1, (uint64_t)1 << VI_STAMP_SLOT_SHIFT};
+    const uint64_t words[] = {0, 1, VISTA_INLINE_STAMP_STEP - 1,
+                              (uint64_t)1 << VI_STAMP_SLOT_SHIFT};
 
     vista_segment *segment = vista_map(path, MIB, VISTA_CREATE, NULL);
     SOME(segment);

@@ -248,7 +248,7 @@ START_TEST(test_slots)
         {VI_LOG_OFFSET, 4, "slot 3, at file offset"},
         {slot_at(0), 0, "slot 0, at file offset 1060864, has the word 0x0"},
         {slot_at(0), 1, "cannot be its own"},
-        {slot_at(2), VISTA_STAMP_STEP | 1 << 1, "cannot be its own"},
+        {slot_at(2), VISTA_INLINE_STAMP_STEP | 1 << 1, "cannot be its own"},
         {slot_at(0) + 16, 1, "to be zero"},
         {slot_at(0) + 56, 1, "to be zero"},
         {slot_at(9), 1, "slot 9 was never used"},

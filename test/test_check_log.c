@@ -142,7 +142,7 @@ START_TEST(test_records_in_chunks)
     append(99, 0, 0, NULL, 0);
     make_unclean();
     expect_damage("slot 1, file offset 68");
-    *word_at(image.last) += VISTA_STAMP_STEP;
+    *word_at(image.last) += VISTA_INLINE_STAMP_STEP;
     expect_sound("transactions to roll back: 1");
 }
 END_TEST
@@ -229,7 +229,7 @@ static uint64_t random_value(struct test_random *random)
     case 3:
         return VI_SPAN(test_below(random, 4), test_below(random, 40), test_below(random, 60));
     case 4:
-        return image.stamp + VISTA_STAMP_STEP * (test_below(random, 3) - 1);
+        return image.stamp + VISTA_INLINE_STAMP_STEP * (test_below(random, 3) - 1);
     default:
         return test_below(random, 8);
     }

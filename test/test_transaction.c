@@ -543,7 +543,7 @@ static void write_false_records(unsigned char *at, size_t length, const vista_tx
     uint64_t record[FALSE_RECORD / 8];
 
     memcpy(record, (const void *)of->first, sizeof record);
-    REQUIRE((record[0] ^ *of->word) < VISTA_STAMP_STEP); /* but for the record's form */
+    REQUIRE((record[0] ^ *of->word) < VISTA_INLINE_STAMP_STEP); /* but for the record's form */
     record[0] += stamp - *of->word;
     for (size_t i = 0; i + 8 <= length; i += 8)
         memcpy(at + i, &record[0], 8);
@@ -563,7 +563,7 @@ static void leave_false_records(void)
     /* Its own stamp in its own payload, and the next one's. */
     REQUIRE(vista_set_range(tx, base + 512 * 1024, 64) == 0);
     REQUIRE(vista_set_range(tx, base, 8192) == 0);
-    write_false_records(base, 4096, tx, *tx->word + VISTA_STAMP_STEP);
+    write_false_records(base, 4096, tx, *tx->word + VISTA_INLINE_STAMP_STEP);
     write_false_records(base + 4096, 4096, tx, *tx->word);
     for (size_t i = 0; i < 32; i++)
         REQUIRE(set_known(tx, base + 255 * i, 255) == 0);

@@ -13,7 +13,7 @@
 
 static inline struct vi_segment *has_heap(struct vi_segment *segment)
 {
-    return VISTA_LIKELY(segment->heap != NULL)
+    return VISTA_INLINE_LIKELY(segment->heap != NULL)
                ? segment
                : (vi_fail(ENOTSUP, "%s: has no heap", segment->path), (struct vi_segment *)NULL);
 }
@@ -51,7 +51,7 @@ static inline void *get_block(struct vi_tx *tx, struct vi_segment *segment, size
 {
     void *block = vi_heap_malloc(segment->heap, &tx->log, size);
 
-    while (VISTA_UNLIKELY(block == NULL) && errno == ENOMEM && segment->grows &&
+    while (VISTA_INLINE_UNLIKELY(block == NULL) && errno == ENOMEM && segment->grows &&
            grow_for(segment, size) == 0)
         block = vi_heap_malloc(segment->heap, &tx->log, size);
     return block;
@@ -85,8 +85,8 @@ static void *open_block(struct vi_tx *tx, struct vi_segment *segment, void *bloc
 static __attribute__((noinline)) void *allocate(struct vi_tx *tx, struct vi_segment *segment,
                                                 size_t size, size_t stored)
 {
-    void *block = VISTA_UNLIKELY(vi_watched) ? get_watched_block(tx, segment, size)
-                                             : get_block(tx, segment, size);
+    void *block = VISTA_INLINE_UNLIKELY(vi_watched) ? get_watched_block(tx, segment, size)
+                                                    : get_block(tx, segment, size);
 
     return segment->ranges == NULL || block == NULL ? block
                                                     : open_block(tx, segment, block, stored);
@@ -96,10 +96,10 @@ void *vista_malloc(vista_tx *handle, size_t size)
 {
     struct vi_tx *tx = vi_tx_check(handle);
 
-    if (VISTA_UNLIKELY(tx == NULL))
+    if (VISTA_INLINE_UNLIKELY(tx == NULL))
         return NULL;
-    if (VISTA_LIKELY(tx->segment->heap != NULL && tx->segment->ranges == NULL &&
-                     !tx->segment->grows && !vi_watched))
+    if (VISTA_INLINE_LIKELY(tx->segment->heap != NULL && tx->segment->ranges == NULL &&
+                            !tx->segment->grows && !vi_watched))
         return vi_heap_malloc(tx->segment->heap, &tx->log, size);
     return has_heap(tx->segment) ? allocate(tx, tx->segment, size, 0) : NULL;
 }
@@ -172,9 +172,10 @@ int vista_free(vista_tx *handle, void *address)
     struct vi_tx *tx = vi_tx_check(handle);
     struct vi_segment *segment = tx != NULL ? owner_of(tx, address) : NULL;
 
-    if (VISTA_UNLIKELY(segment == NULL))
+    if (VISTA_INLINE_UNLIKELY(segment == NULL))
         return -1;
-    return VISTA_LIKELY(address != NULL) ? vi_heap_free(segment->heap, &tx->log, address) : 0;
+    return VISTA_INLINE_LIKELY(address != NULL) ? vi_heap_free(segment->heap, &tx->log, address)
+                                                : 0;
 }
 
 static struct vi_segment *check_heap(vista_segment *handle)

@@ -88,7 +88,8 @@ static void check_slot(struct vi_check *check, uint64_t slot, uint64_t *map)
     const uint64_t offset = slot_offset(slot);
     const struct vi_slot_header *header = (const void *)(check->meta + offset);
 
-    if (header->word < VISTA_STAMP_STEP || (header->word >> VI_STAMP_SLOT_SHIFT) % VI_SLOTS != slot)
+    if (header->word < VISTA_INLINE_STAMP_STEP ||
+        (header->word >> VI_STAMP_SLOT_SHIFT) % VI_SLOTS != slot)
         vi_check_say(check, VI_CHECK_DAMAGE,
                      "slot %llu, at file offset %llu, has the word 0x%llx, which cannot be its own",
                      (unsigned long long)slot, (unsigned long long)offset,

@@ -174,7 +174,7 @@ struct vi_chunk_header *vi_chunk_link(struct vi_logs *logs, uint32_t slot, uintp
         .owner = (uint64_t)slot + 1, .index = index, .size = count * VI_CHUNK_UNIT};
     *(uint64_t *)(fresh + 1) = 0; /* no old record at its head */
     vi_flush_fence(logs->persist, fresh, sizeof *fresh + sizeof(uint64_t));
-    VISTA_COMPILER_BARRIER();
+    VISTA_INLINE_COMPILER_BARRIER();
     *link_of(chunk) = (uint64_t)((uintptr_t)fresh - (uintptr_t)logs->meta);
     vi_flush_fence(logs->persist, link_of(chunk), sizeof(uint64_t));
     return fresh;
@@ -208,7 +208,8 @@ static bool adopt_chain(struct vi_logs *logs, uint32_t slot)
     uintptr_t at = (uintptr_t)header;
     uint64_t index = 0;
 
-    if (header->word < VISTA_STAMP_STEP || (header->word >> VI_STAMP_SLOT_SHIFT) % VI_SLOTS != slot)
+    if (header->word < VISTA_INLINE_STAMP_STEP ||
+        (header->word >> VI_STAMP_SLOT_SHIFT) % VI_SLOTS != slot)
         return false;
     for (struct vi_chunk_header *chunk; (chunk = vi_chunk_next(logs, slot, at)) != NULL;
          at = (uintptr_t)chunk) {
@@ -302,11 +303,11 @@ static int make_slot(struct vi_logs *logs, uint32_t slot)
     if (vi_file_allocate(logs->file, VI_SLOTS_OFFSET + (uint64_t)slot * VI_SLOT_SIZE,
                          VI_SLOT_SIZE) != 0)
         return -1;
-    *header =
-        (struct vi_slot_header){.word = VISTA_STAMP_STEP | (uint64_t)slot << VI_STAMP_SLOT_SHIFT};
+    *header = (struct vi_slot_header){.word = VISTA_INLINE_STAMP_STEP | (uint64_t)slot
+                                                                            << VI_STAMP_SLOT_SHIFT};
     *(uint64_t *)(header + 1) = 0;
     vi_flush_fence(logs->persist, header, sizeof *header + sizeof(uint64_t));
-    VISTA_COMPILER_BARRIER();
+    VISTA_INLINE_COMPILER_BARRIER();
     log_header(logs)->slots_used = (uint64_t)slot + 1;
     vi_flush_fence(logs->persist, log_header(logs), sizeof *log_header(logs));
     return 0;

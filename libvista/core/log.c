@@ -136,13 +136,13 @@ static inline void end_record(struct vi_log *log, uint64_t *record, uint64_t *en
         *end = 0;
     }
     log->cursor.next = next;
-    VISTA_COMPILER_BARRIER();
+    VISTA_INLINE_COMPILER_BARRIER();
     *record = log->cursor.stamp;
     if (log->logs->checked) {
         record[1] = vi_record_check(log, at, record, next - at - 2 * sizeof *record);
         keep_heads(log, at, record);
     }
-    VISTA_COMPILER_BARRIER();
+    VISTA_INLINE_COMPILER_BARRIER();
 }
 
 /* limit1 is read by itself, as it was stored: read with `next` at once it would have to wait
@@ -197,7 +197,7 @@ static inline uint64_t *put_item(uint64_t *item, const struct iovec *range)
     uint64_t tail = 0;
 
     for (*item++ = (uintptr_t)from; length >= sizeof *item; length -= sizeof *item) {
-        *(vista_lane *)item++ = *(const vista_lane *)from;
+        *(vista_inline_lane *)item++ = *(const vista_inline_lane *)from;
         from += sizeof *item;
     }
     for (size_t i = 0; i < length; i++)
@@ -210,17 +210,17 @@ static inline uint64_t *put_item(uint64_t *item, const struct iovec *range)
 int vi_log_add(struct vi_log *log, const struct iovec *ranges, int count)
 {
     const int most = count < VISTA_INLINE_RANGES ? count : VISTA_INLINE_RANGES;
-    uint64_t shape = VISTA_SHORT, *record, *item;
+    uint64_t shape = VISTA_INLINE_SHORT, *record, *item;
     int run;
 
     if (ranges[0].iov_len - 1 >= VISTA_INLINE_LENGTH - 1)
         return add_long(log, ranges) != 0 ? -1 : 1;
-    record = begin_record(log, (size_t)most * VISTA_ITEM(VISTA_INLINE_LENGTH - 1));
+    record = begin_record(log, (size_t)most * VISTA_INLINE_ITEM(VISTA_INLINE_LENGTH - 1));
     if (record == NULL)
         return -1;
     item = vi_record_shape(log, record) + 1;
     for (run = 0; run < most && ranges[run].iov_len - 1 < VISTA_INLINE_LENGTH - 1; run++) {
-        shape |= (uint64_t)ranges[run].iov_len << VISTA_SHAPE_BITS * run;
+        shape |= (uint64_t)ranges[run].iov_len << VISTA_INLINE_SHAPE_BITS * run;
         item = put_item(item, &ranges[run]);
     }
     *vi_record_shape(log, record) = shape;

@@ -168,14 +168,14 @@ static inline bool vi_log_try_append(struct vi_log *log, enum vi_kind kind, uint
 {
     uint64_t *const record = (uint64_t *)log->cursor.next;
 
-    if (VISTA_UNLIKELY(log->logs->checked || (uintptr_t)(record + 4) > log->place.end))
+    if (VISTA_INLINE_UNLIKELY(log->logs->checked || (uintptr_t)(record + 4) > log->place.end))
         return false;
     record[1] = (uint64_t)kind << VI_KIND_SHIFT | length;
     record[2] = address;
     record[3] = 0;
-    VISTA_COMPILER_BARRIER();
+    VISTA_INLINE_COMPILER_BARRIER();
     record[0] = log->cursor.stamp;
-    VISTA_COMPILER_BARRIER();
+    VISTA_INLINE_COMPILER_BARRIER();
     log->cursor.next = (uintptr_t)(record + 3);
     vi_log_keep(log, kind, address, length, NULL);
     return true;
@@ -213,12 +213,12 @@ static inline void vi_log_write_word(const struct vi_log *log, uint64_t word)
     const struct vi_persist *const persist = log->logs->persist;
     const uint64_t source[1] = {word};
 
-    VISTA_COMPILER_BARRIER();
+    VISTA_INLINE_COMPILER_BARRIER();
     if (persist->flushes)
         persist->ops.write(log->cursor.word, source, sizeof source);
     else
         *log->cursor.word = word;
-    VISTA_COMPILER_BARRIER();
+    VISTA_INLINE_COMPILER_BARRIER();
 }
 
 /* Stores the slot's word, durably. */
@@ -232,7 +232,7 @@ static inline void vi_log_store_word(const struct vi_log *log, uint64_t word)
  * after the next fence. */
 static inline void vi_log_begin_discard(struct vi_log *log)
 {
-    log->cursor.stamp = log->stamp + VISTA_STAMP_STEP;
+    log->cursor.stamp = log->stamp + VISTA_INLINE_STAMP_STEP;
     vi_log_write_word(log, log->cursor.stamp);
 }
 
@@ -249,7 +249,7 @@ void vi_chunk_trim(struct vi_logs *logs, uint32_t slot, uintptr_t chunk);
 /* After the discard: begins again. */
 static inline void vi_log_reset(struct vi_log *log)
 {
-    if (VISTA_UNLIKELY(log->place.index != log->start.index)) {
+    if (VISTA_INLINE_UNLIKELY(log->place.index != log->start.index)) {
         vi_chunk_trim(log->logs, log->slot, log->start.chunk);
         log->place = log->start;
     }

@@ -32,7 +32,7 @@ static void after_fork_in_child(void)
     for (struct vi_segment *segment = the_process->mapped; segment != NULL;
          segment = segment->next) {
         segment->state = VI_SEGMENT_FORKED;
-        segment->handle.number = VISTA_UNMAPPED;
+        segment->handle.number = VISTA_INLINE_UNMAPPED;
         vi_tx_forget_all(segment);
         vi_file_forget(&segment->file);
     }
@@ -93,7 +93,7 @@ struct vi_segment *vi_process_new_segment(void)
         return NULL;
     memset(segment, 0, sizeof *segment);
     segment->file.fd = -1;
-    segment->handle.number = VISTA_UNMAPPED;
+    segment->handle.number = VISTA_INLINE_UNMAPPED;
     pthread_mutex_init(&segment->lock, NULL);
     pthread_mutex_init(&segment->backing, NULL);
     pthread_mutex_init(&segment->root_lock, NULL);
@@ -119,7 +119,7 @@ void vi_process_detach(struct vi_segment *segment)
 {
     pthread_mutex_lock(&vi_process()->lock);
     segment->state = VI_SEGMENT_DETACHED;
-    segment->handle.number = VISTA_UNMAPPED;
+    segment->handle.number = VISTA_INLINE_UNMAPPED;
     pthread_mutex_unlock(&vi_process()->lock);
 }
 
@@ -134,7 +134,7 @@ void vi_process_remove(struct vi_segment *segment)
             break;
         }
     segment->state = VI_SEGMENT_CLOSED;
-    segment->handle.number = VISTA_UNMAPPED;
+    segment->handle.number = VISTA_INLINE_UNMAPPED;
     segment->next = NULL;
     *process->closed_end = segment;
     process->closed_end = &segment->next;

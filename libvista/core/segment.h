@@ -139,7 +139,7 @@ struct vi_segment *vi_group_search(struct vi_segment *home, const void *address)
 /* The same of home and its members. */
 static inline struct vi_segment *vi_group_find(struct vi_segment *home, const void *address)
 {
-    if (VISTA_LIKELY((uintptr_t)address - (uintptr_t)home->map.data < vi_segment_size(home)))
+    if (VISTA_INLINE_LIKELY((uintptr_t)address - (uintptr_t)home->map.data < vi_segment_size(home)))
         return home;
     return vi_group_search(home, address);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Transactions.  The way of the common one is inlined in vista.h; here is the rest.
+ * Transactions.  The way of the common one is inlined in vista_inline.h; here is the rest.
  *
  * A handle is bound to a log slot for as long as its segment is mapped.  It is in the
  * cache of one thread, which alone may begin it there, or it is open, or in its
  * segment's idle list.  In a cache it stays while it is open: whoever ends it then
- * stores VISTA_CLOSED to limit1 last, and touches it no more.
- * limit1 is VISTA_CLOSED between transactions, so that a handle used after its end falls out of
+ * stores VISTA_INLINE_CLOSED to limit1 last, and touches it no more.
+ * limit1 is VISTA_INLINE_CLOSED between transactions, so that a handle used after its end falls out of
  * line and is refused there; it is VI_GATED during one where the class flushes or
  * blocks are allocated at first touch, so that every range comes out of line.
  */
@@ -88,7 +88,7 @@ static struct vi_tx *make_handle(struct vi_segment *segment)
         vi_log_use_stage(&tx->log, tx->stage);
     __atomic_store_n(&tx->log.cursor.number, segment->number, __ATOMIC_RELAXED);
     tx->log.cursor.room = room(tx);
-    tx->log.cursor.limit1 = VISTA_CLOSED;
+    tx->log.cursor.limit1 = VISTA_INLINE_CLOSED;
     pthread_mutex_lock(&segment->lock);
     vi_tx_face(tx, segment);
     tx->next_all = segment->all;
@@ -163,7 +163,7 @@ static __attribute__((noinline)) void close_uncached(struct vi_tx *tx)
     pthread_mutex_lock(&segment->lock); /* against the exit of the thread that has it */
     if (!tx->cached)
         make_idle(tx);
-    __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_CLOSED, __ATOMIC_RELEASE);
+    __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_INLINE_CLOSED, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&segment->lock);
 }
 
@@ -172,7 +172,7 @@ static inline void close_handle(struct vi_tx *tx)
     /* What the cache had of a segment that is gone may be this handle, too. */
     if (vista_thread_cache.tx == &tx->log.cursor &&
         vista_thread_cache.number == __atomic_load_n(&tx->log.cursor.number, __ATOMIC_RELAXED))
-        __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_CLOSED, __ATOMIC_RELAXED);
+        __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_INLINE_CLOSED, __ATOMIC_RELAXED);
     else
         close_uncached(tx);
 }
@@ -191,7 +191,7 @@ uint64_t vi_tx_count_open(struct vi_segment *segment)
 void vi_tx_forget_all(struct vi_segment *segment)
 {
     for (struct vi_tx *tx = segment->all; tx != NULL; tx = tx->next_all) {
-        __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_CLOSED, __ATOMIC_RELAXED);
+        __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_INLINE_CLOSED, __ATOMIC_RELAXED);
         __atomic_store_n(&tx->log.cursor.number, (uint64_t)0, __ATOMIC_RELAXED);
     }
 }
@@ -301,7 +301,7 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
 
         if (i < FETCHED)
             __builtin_prefetch(ranges[i].iov_base, 1);
-        if (VISTA_LIKELY(address >= low && address <= high && !is_long(&ranges[i])))
+        if (VISTA_INLINE_LIKELY(address >= low && address <= high && !is_long(&ranges[i])))
             continue; /* as the inlined path would */
         owner = check_range(tx, &ranges[i]);
         if (owner == NULL ||
@@ -334,7 +334,7 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
 
 /* The segment before is remembered: so that a transfer between two costs little more
  * than one within. */
-void vista_turn(vista_tx *handle, const void *address)
+void vista_inline_find_segment(vista_tx *handle, const void *address)
 {
     struct vi_tx *tx = of_handle(handle);
     const uintptr_t low = handle->low, high = handle->high;
@@ -378,7 +378,7 @@ void vi_tx_commit(struct vi_tx *tx)
     const uint32_t kinds = log->kinds;
     bool settle = false, on_its_way = false; /* the commit point */
 
-    if (VISTA_LIKELY(kinds != 0 || !is_empty(log))) {
+    if (VISTA_INLINE_LIKELY(kinds != 0 || !is_empty(log))) {
         log->stamp = log->cursor.stamp;
         if (flushes)
             vi_log_flush(log);
@@ -396,7 +396,7 @@ void vi_tx_commit(struct vi_tx *tx)
         /* The handle is made ready for the next meanwhile: what stands behind the fence keeps
          * the processor from what the program does next. */
         on_its_way = !settle && log->place.index == log->start.index;
-        if (VISTA_UNLIKELY(!on_its_way))
+        if (VISTA_INLINE_UNLIKELY(!on_its_way))
             vi_fence(&segment->persist);
         if (settle)
             vi_effects(segment, log, segment->effects->settle); /* records outlive the discard */

@@ -25,7 +25,7 @@ struct vi_tx *vi_tx_begin(struct vi_segment *segment, unsigned mode);
 
 static inline bool vi_tx_is_open(const struct vi_tx *tx)
 {
-    return __atomic_load_n(&tx->log.cursor.limit1, __ATOMIC_ACQUIRE) != VISTA_CLOSED;
+    return __atomic_load_n(&tx->log.cursor.limit1, __ATOMIC_ACQUIRE) != VISTA_INLINE_CLOSED;
 }
 
 /* The open transaction behind a handle, else NULL with EINVAL or EPERM. */
@@ -34,7 +34,7 @@ static inline struct vi_tx *vi_tx_check(vista_tx *handle)
 {
     struct vi_tx *tx = (struct vi_tx *)handle;
 
-    return VISTA_LIKELY(tx != NULL && vi_tx_is_open(tx)) ? tx : vi_tx_refuse(tx);
+    return VISTA_INLINE_LIKELY(tx != NULL && vi_tx_is_open(tx)) ? tx : vi_tx_refuse(tx);
 }
 
 /* vista_set_ranges; the address and length of each are checked here. */
@@ -79,7 +79,7 @@ static inline struct vi_item vi_item_of(struct vi_segment *home, const struct vi
 {
     struct vi_item item = {.record = record, .owner = home};
 
-    if (VISTA_UNLIKELY(record->offset >= vi_segment_size(home))) {
+    if (VISTA_INLINE_UNLIKELY(record->offset >= vi_segment_size(home))) {
         item.owner = vi_member_record(home, record, copy);
         item.record = copy;
     }
@@ -112,8 +112,8 @@ bool vi_effects_of_any(struct vi_segment *home, const struct vi_log *log, vi_eff
 static inline bool vi_effects(struct vi_segment *home, const struct vi_log *log,
                               vi_effects_fn *effects)
 {
-    if (VISTA_LIKELY(log->effect_count <= VI_EFFECTS_KEPT &&
-                     __atomic_load_n(&home->members, __ATOMIC_RELAXED) == NULL))
+    if (VISTA_INLINE_LIKELY(log->effect_count <= VI_EFFECTS_KEPT &&
+                            __atomic_load_n(&home->members, __ATOMIC_RELAXED) == NULL))
         return effects(home->heap, log->slot, log->effects, log->effect_count);
     return vi_effects_of_any(home, log, effects);
 }

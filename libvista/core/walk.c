@@ -63,11 +63,11 @@ const struct vi_record *vi_walk_next(struct vi_walk *walk)
         return NULL;
     item = (const uint64_t *)walk->place.at;
     *record = (struct vi_record){.payload = item + 1};
-    if (walk->shape & VISTA_SHORT) {
-        record->length = walk->shape & ((1u << VISTA_SHAPE_BITS) - 1);
-        walk->shape = (walk->shape & ~VISTA_SHORT) >> VISTA_SHAPE_BITS;
+    if (walk->shape & VISTA_INLINE_SHORT) {
+        record->length = walk->shape & ((1u << VISTA_INLINE_SHAPE_BITS) - 1);
+        walk->shape = (walk->shape & ~VISTA_INLINE_SHORT) >> VISTA_INLINE_SHAPE_BITS;
         if (walk->shape != 0)
-            walk->shape |= VISTA_SHORT;
+            walk->shape |= VISTA_INLINE_SHORT;
     } else {
         record->length = (uint32_t)walk->shape;
         record->kind = (uint16_t)(walk->shape >> VI_KIND_SHIFT);

@@ -264,10 +264,10 @@ void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size)
     const unsigned class = size <= VI_SMALL_MAX ? vi_class_of(size) : VI_LARGE; /* has none */
     struct vi_magazine *magazine = &heap->cache[log->slot].magazine[class];
 
-    if (VISTA_LIKELY(magazine->count != 0)) {
+    if (VISTA_INLINE_LIKELY(magazine->count != 0)) {
         const uint64_t block = next_block(magazine), offset = vi_block_offset(block, class);
 
-        if (VISTA_LIKELY(try_append(heap, log, VI_KIND_ALLOC, offset, block))) {
+        if (VISTA_INLINE_LIKELY(try_append(heap, log, VI_KIND_ALLOC, offset, block))) {
             take_next(heap, log, magazine, block);
             return heap->place.base + offset;
         }
@@ -317,16 +317,16 @@ int vi_heap_free(struct vi_heap *heap, struct vi_log *log, const void *address)
 {
     const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->place.base;
     const unsigned entry =
-        VISTA_LIKELY(offset < heap->units * VI_UNIT) ? vi_map_of(heap, offset) : 0;
-    const uint64_t block = VISTA_LIKELY(entry != 0) ? vi_block_at(offset, entry) : VI_NONE;
+        VISTA_INLINE_LIKELY(offset < heap->units * VI_UNIT) ? vi_map_of(heap, offset) : 0;
+    const uint64_t block = VISTA_INLINE_LIKELY(entry != 0) ? vi_block_at(offset, entry) : VI_NONE;
 
-    if (VISTA_UNLIKELY(block == VI_NONE || offset == heap->place.header->root.offset))
+    if (VISTA_INLINE_UNLIKELY(block == VI_NONE || offset == heap->place.header->root.offset))
         return free_slowly(heap, log, address);
     /* What the commit stores to, and the block, which is likely to be allocated next. */
     __builtin_prefetch(heap->place.marks + vi_block_cell(block), 1);
     __builtin_prefetch(address, 1);
-    if (VISTA_UNLIKELY(vi_block_state(heap, block) != VI_BLOCK_LIVE ||
-                       !try_append(heap, log, VI_KIND_FREE, offset, block)))
+    if (VISTA_INLINE_UNLIKELY(vi_block_state(heap, block) != VI_BLOCK_LIVE ||
+                              !try_append(heap, log, VI_KIND_FREE, offset, block)))
         return free_slowly(heap, log, address);
     vi_block_become(heap, block, VI_BLOCK_FREEING);
     return 0;

@@ -95,11 +95,11 @@ static bool apply(void *owner, uint32_t slot, const struct vi_record *record, ui
     bool cancelled = false;
 
     for (; count-- != 0; record++)
-        if (VISTA_LIKELY(record->kind == VI_KIND_ALLOC)) {
+        if (VISTA_INLINE_LIKELY(record->kind == VI_KIND_ALLOC)) {
             const uint64_t block = block_of(record);
 
             set_mark(heap, block, VI_MARK_ALLOCATED);
-            if (VISTA_LIKELY(vi_block_state(heap, block) == VI_BLOCK_TAKEN(slot)))
+            if (VISTA_INLINE_LIKELY(vi_block_state(heap, block) == VI_BLOCK_TAKEN(slot)))
                 vi_block_become(heap, block, VI_BLOCK_LIVE);
         } else if (record->kind == VI_KIND_CANCEL) {
             set_mark(heap, block_of(record), VI_MARK_FREE);
@@ -127,7 +127,7 @@ static bool finish(void *owner, uint32_t slot, const struct vi_record *record, u
             const uint64_t block = block_of(record);
 
             set_mark(heap, block, VI_MARK_FREE);
-            if (VISTA_LIKELY(vi_block_state(heap, block) == VI_BLOCK_FREEING))
+            if (VISTA_INLINE_LIKELY(vi_block_state(heap, block) == VI_BLOCK_FREEING))
                 left |= heap->watched || !vi_cache_keep(heap, slot, class_of(heap, record), block);
         }
     return left;

@@ -155,7 +155,7 @@ int vi_superblock_write(const struct vi_file *file, const struct vi_persist *per
         memcpy(at + sizeof magic, (const char *)superblock + sizeof magic,
                sizeof *superblock - sizeof magic);
         vi_flush_fence(persist, at, sizeof *superblock);
-        VISTA_COMPILER_BARRIER();
+        VISTA_INLINE_COMPILER_BARRIER();
         memcpy(at, &magic, sizeof magic);
         vi_flush_fence(persist, at, sizeof magic);
         if (persist->ops.sync(file->fd) != 0)

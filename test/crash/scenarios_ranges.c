@@ -285,7 +285,8 @@ static size_t size_of_header(void)
 static void forge(unsigned char *forged, const struct vi_log *log, uint64_t stamp, uintptr_t at,
                   size_t place)
 {
-    const uint64_t item[3] = {VISTA_SHORT | 8, log->logs->mapped + place, 0xeeeeeeeeeeeeeeee};
+    const uint64_t item[3] = {VISTA_INLINE_SHORT | 8, log->logs->mapped + place,
+                              0xeeeeeeeeeeeeeeee};
     const uint64_t where[4] = {log->slot, at - (uintptr_t)log->logs->meta, stamp, sizeof item};
     const uint64_t check =
         (uint64_t)sizeof item << 32 |
@@ -318,7 +319,8 @@ static void forge_next(size_t place, size_t length, unsigned later)
     for (size_t behind = on_line ? 64 : size_of_header() + length; behind + FORGED <= sizeof bytes;
          behind += 64)
         forge(bytes + behind - size_of_header(), log,
-              *log->cursor.word + (2 + later) * (uint64_t)VISTA_STAMP_STEP, record + behind, place);
+              *log->cursor.word + (2 + later) * (uint64_t)VISTA_INLINE_STAMP_STEP, record + behind,
+              place);
     declare(0, place, LIKE);
     store_bytes(place, zeros, sizeof zeros); /* so that what is logged leaves lines alike */
     store_bytes(place + sizeof zeros, bytes, sizeof bytes);
