@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The public calls on transactions.  What vista.h inlines is compiled here once
+ * The public calls on transactions.  What vista_inline.h inlines is compiled here once
  * more as ordinary functions, for programs that cannot inline it.
  */
 #define VISTA_INLINE

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The undo log as a transaction appends to it and as recovery reads it.  Records
- * are described in vista.h, slots and chunks in media/format.h, the six rules in
+ * are described in vista_inline.h, slots and chunks in media/format.h, the six rules in
  * libvista/README.md.
  *
  * A slot is used by one transaction at a time, which needs no lock for its log;
