@@ -8,6 +8,7 @@
 
 #include "api/segments.h"
 #include "base/error.h"
+#include "core/members.h"
 #include "core/transaction.h"
 #include "ranges/ranges.h"
 
@@ -44,8 +45,8 @@ int vi_release_members(struct vi_segment *home, bool clean)
 {
     int result = 0;
 
-    while (home->members != NULL)
-        if (vi_close_segment(home->members, clean) != 0)
+    while (home->own.members != NULL)
+        if (vi_close_segment(home->own.members, clean) != 0)
             result = -1;
     return result;
 }

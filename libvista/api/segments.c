@@ -166,8 +166,12 @@ int vi_close_segment(struct vi_segment *segment, bool clean)
 
     watch(segment, false);
     vi_ranges_close(segment); /* which are its group's, too */
-    if (segment->home != NULL)
+    if (vi_is_member(segment)) {
+        struct vi_segment *home = vi_home(segment);
+
         vi_group_leave(segment);
+        vi_tx_face_all(home);
+    }
     if (segment->heap != NULL)
         vi_heap_close(segment->heap);
     result = vi_segment_close(segment, clean);
@@ -262,13 +266,13 @@ int vista_unmap(vista_segment *handle)
     if (open != 0)
         return vi_fail(EBUSY, "%s: transactions are open: %llu", segment->path,
                        (unsigned long long)open);
-    if (segment->members != NULL) { /* their log stays */
+    if (segment->own.members != NULL) { /* their log stays */
         segment->grows = false;
         vi_process_detach(segment);
         return 0;
     }
     result = vi_close_segment(segment, true);
-    if (home->state == VI_SEGMENT_DETACHED && home->members == NULL &&
+    if (home->state == VI_SEGMENT_DETACHED && home->own.members == NULL &&
         vi_close_segment(home, true) != 0)
         result = -1;
     return result;

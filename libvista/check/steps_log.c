@@ -8,7 +8,7 @@
 #include "base/arena.h"
 #include "base/crc32c.h"
 #include "check/steps.h"
-#include "core/segment.h"
+#include "core/members.h"
 
 static uint64_t slot_offset(uint64_t slot)
 {

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Segments that share a log.  Records hold addresses, so what belongs to which segment
- * follows from where each is mapped; of a log left by a process that died, from the
- * entries in home's table (media/format.h).
- *
- * The list of members is read without a lock by transactions.  It is changed under home's
- * `lock`, and a member leaves only when none is open.
+ * What files say of groups: see members.h.  Records hold addresses, so what belongs to which
+ * segment follows from where each is mapped; of a log left by a process that died, from the
+ * entries in home's table.
  */
+#include "core/members.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/crc32c.h"
 #include "base/error.h"
-#include "core/transaction.h"
+#include "core/group.h"
 
 static uint32_t check_of(uint32_t seed, const struct vi_member *entry)
 {
@@ -30,31 +29,6 @@ static bool is_sound(const struct vi_logs *logs, const struct vi_member *entry)
 {
     return entry->path[0] != '\0' && entry->path[sizeof entry->path - 1] == '\0' &&
            entry->check == check_of(logs->seed, entry);
-}
-
-struct vi_segment *vi_group_search(struct vi_segment *home, const void *address)
-{
-    const uintptr_t at = (uintptr_t)address;
-    struct vi_segment *segment;
-
-    for (segment = __atomic_load_n(&home->members, __ATOMIC_ACQUIRE); segment != NULL;
-         segment = segment->next_member)
-        if (at - (uintptr_t)segment->map.data < vi_segment_size(segment))
-            return segment;
-    return NULL;
-}
-
-struct vi_segment *vi_group_member(struct vi_segment *home, struct vi_record *record)
-{
-    const uint64_t at = home->logs.mapped + record->offset;
-
-    for (struct vi_segment *segment = __atomic_load_n(&home->members, __ATOMIC_ACQUIRE);
-         segment != NULL; segment = segment->next_member)
-        if (at - segment->logged < vi_segment_size(segment)) {
-            record->offset = at - segment->logged;
-            return segment;
-        }
-    return NULL;
 }
 
 const struct vi_member *vi_member_of(const struct vi_logs *logs, const struct vi_record *record)
@@ -106,7 +80,7 @@ static bool has_uuid(const struct vi_segment *segment, const uint8_t uuid[16])
 
 static bool is_in_group(const struct vi_segment *home, const uint8_t uuid[16])
 {
-    const struct vi_segment *at = home->members;
+    const struct vi_segment *at = home->own.members;
 
     while (at != NULL && !has_uuid(at, uuid))
         at = at->next_member;
@@ -179,31 +153,4 @@ int vi_group_join(struct vi_segment *home, struct vi_segment *segment)
         vi_group_link(home, segment, (uintptr_t)segment->map.data);
     pthread_mutex_unlock(&home->size_lock);
     return result;
-}
-
-void vi_group_link(struct vi_segment *home, struct vi_segment *segment, uint64_t logged)
-{
-    pthread_mutex_lock(&home->lock);
-    segment->home = home;
-    segment->logged = logged;
-    home->deferred |= segment->deferred;
-    segment->next_member = home->members;
-    __atomic_store_n(&home->members, segment, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&home->lock);
-}
-
-void vi_group_leave(struct vi_segment *segment)
-{
-    struct vi_segment *home = segment->home;
-
-    pthread_mutex_lock(&home->lock);
-    for (struct vi_segment **at = &home->members; *at != NULL; at = &(*at)->next_member)
-        if (*at == segment) {
-            __atomic_store_n(at, segment->next_member, __ATOMIC_RELEASE);
-            break;
-        }
-    for (struct vi_tx *tx = home->all; tx != NULL; tx = tx->next_all)
-        vi_tx_face(tx, home);
-    segment->home = NULL;
-    pthread_mutex_unlock(&home->lock);
 }

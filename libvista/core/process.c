@@ -94,7 +94,9 @@ struct vi_segment *vi_process_new_segment(void)
     memset(segment, 0, sizeof *segment);
     segment->file.fd = -1;
     segment->handle.number = VISTA_INLINE_UNMAPPED;
-    pthread_mutex_init(&segment->lock, NULL);
+    segment->group = &segment->own;
+    segment->own.home = segment;
+    pthread_mutex_init(&segment->own.lock, NULL);
     pthread_mutex_init(&segment->backing, NULL);
     pthread_mutex_init(&segment->root_lock, NULL);
     pthread_mutex_init(&segment->size_lock, NULL);
@@ -106,8 +108,9 @@ int vi_process_add(struct vi_segment *segment)
     struct vi_process *process = vi_process();
 
     pthread_mutex_lock(&process->lock);
-    segment->number = segment->home != NULL ? segment->home->number : ++process->last_number;
-    segment->handle.number = segment->number;
+    if (segment->group == &segment->own)
+        segment->own.number = ++process->last_number;
+    segment->handle.number = segment->group->number;
     segment->state = VI_SEGMENT_MAPPED;
     segment->next = process->mapped;
     process->mapped = segment;

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "core/members.h"
 #include "core/transaction.h"
 
 static bool undo_valid(void *context, const struct vi_record *record)
@@ -173,12 +174,12 @@ static int validate(struct vi_segment *home, const struct vi_log *log, vi_attach
         if (item.owner == NULL && item.record->kind < VI_KINDS &&
             (entry = vi_member_of(log->logs, item.record)) != NULL) {
             uint8_t *const once = &seen[entry - vi_members(log->logs)];
-            const struct vi_segment *before = home->members;
+            const struct vi_segment *before = home->own.members;
 
             if (*once == 0 && attach(home, entry) != 0)
                 return -1;
             if (*once == 0)
-                *once = home->members != before ? SEEN : MISSING;
+                *once = home->own.members != before ? SEEN : MISSING;
             if (*once == MISSING)
                 continue;
             item = vi_item_of(home, &walk.record, &walk.record);

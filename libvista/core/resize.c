@@ -29,16 +29,11 @@ static int store_size(struct vi_segment *segment, uint64_t size)
  * there, that there is less at once. */
 static void publish(struct vi_segment *segment, uint64_t size)
 {
-    struct vi_segment *home = vi_home(segment);
     const bool less = size < segment->map.data_size;
 
     __atomic_store_n(&segment->map.data_size, size, __ATOMIC_RELEASE);
-    if (!less)
-        return;
-    pthread_mutex_lock(&home->lock);
-    for (struct vi_tx *tx = home->all; tx != NULL; tx = tx->next_all)
-        vi_tx_face(tx, home);
-    pthread_mutex_unlock(&home->lock);
+    if (less)
+        vi_tx_face_all(vi_home(segment));
 }
 
 /* The file's length and its blocks are durable: also what a shrinking before cut off. */

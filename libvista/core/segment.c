@@ -284,7 +284,7 @@ int vi_segment_start(struct vi_segment *segment)
         s->log_class = segment->persist.class;
         s->mapped = (uintptr_t)segment->map.data;
         s->clean = 0;
-        if (segment->home != NULL)
+        if (vi_is_member(segment))
             s->features_must |= VI_MUST_MEMBER;
         else
             s->features_must &= ~(uint64_t)VI_MUST_MEMBER;

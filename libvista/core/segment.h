@@ -30,6 +30,22 @@ enum vi_segment_state {
 struct vi_tx;
 struct vi_ranges;
 
+/*
+ * Segments that share one undo log, their home's, or a segment that has its log to itself:
+ * each transaction is one of a group, and the group's engine runs it.
+ *
+ * The list of members is read without a lock by transactions.  It is changed under `lock`, and
+ * a member leaves only when no transaction is open.
+ */
+struct vi_group {
+    struct vi_segment *home;
+    struct vi_segment *members; /* those beside home */
+    pthread_mutex_t lock;       /* of the list and of the handles */
+    struct vi_tx *all;          /* every handle made */
+    struct vi_tx *idle;         /* those that no thread has in its cache */
+    uint64_t number;            /* in handles on its log */
+};
+
 struct vi_segment {
     struct vista_segment handle; /* first: the public prefix */
     enum vi_segment_state state;
@@ -44,9 +60,10 @@ struct vi_segment {
     uint64_t rolled_back; /* by this mapping's recovery */
     uint64_t finished;
 
-    pthread_mutex_t lock; /* of the next two */
-    struct vi_tx *all;    /* every handle made */
-    struct vi_tx *idle;   /* those that no thread has in its cache */
+    struct vi_group *group;         /* that it is in */
+    struct vi_group own;            /* of which it is home */
+    struct vi_segment *next_member; /* in its group's list */
+    uint64_t logged;                /* a member's address in records of its home's log */
 
     /* What records mean, and to whom; `deferred`: bit k, kind k has work after the
      * commit point. */
@@ -67,13 +84,6 @@ struct vi_segment {
     pthread_mutex_t backing; /* sparse: of `backed`, a bit for each 2 MiB with blocks */
     uint64_t *backed;
 
-    /* A group shares one log: home's own. */
-    struct vi_segment *home;        /* NULL: it is its own */
-    struct vi_segment *members;     /* of this one's log: changed under `lock` */
-    struct vi_segment *next_member; /* in that list */
-    uint64_t logged;                /* a member's address in records of its home's log */
-    uint64_t number;                /* of handles on its log */
-
     struct vi_segment *next; /* in the list of segments, or of closed ones */
     char path[PATH_MAX];
 };
@@ -82,6 +92,18 @@ struct vi_segment {
 static inline uint64_t vi_segment_size(const struct vi_segment *segment)
 {
     return __atomic_load_n(&segment->map.data_size, __ATOMIC_ACQUIRE);
+}
+
+/* The segment whose log it uses: mostly itself. */
+static inline struct vi_segment *vi_home(const struct vi_segment *segment)
+{
+    return segment->group->home;
+}
+
+/* Does it use another's? */
+static inline bool vi_is_member(const struct vi_segment *segment)
+{
+    return segment->group != &segment->own;
 }
 
 /* A size as it will be: whole pages, and room for a heap unless VISTA_NO_HEAP. */
@@ -125,44 +147,6 @@ typedef int (*vi_attach_fn)(struct vi_segment *home, const struct vi_member *ent
 /* Rolls back and finishes what the log says; EBADMSG when the log is damaged, and
  * then nothing was changed. */
 int vi_recover(struct vi_segment *segment, vi_attach_fn attach);
-
-/* ---- Groups (members.c) ------------------------------------------------ */
-
-static inline struct vi_segment *vi_home(struct vi_segment *segment)
-{
-    return segment->home != NULL ? segment->home : segment;
-}
-
-/* The member of this home that `address` is mapped in; NULL: none. */
-struct vi_segment *vi_group_search(struct vi_segment *home, const void *address);
-
-/* The same of home and its members. */
-static inline struct vi_segment *vi_group_find(struct vi_segment *home, const void *address)
-{
-    if (VISTA_INLINE_LIKELY((uintptr_t)address - (uintptr_t)home->map.data < vi_segment_size(home)))
-        return home;
-    return vi_group_search(home, address);
-}
-
-/* The member that a record of home's log names an address of, and then the record's offset
- * becomes one in that segment; NULL: none. */
-struct vi_segment *vi_group_member(struct vi_segment *home, struct vi_record *record);
-
-/* The VI_MEMBERS entries of the table, sound or not. */
-struct vi_member *vi_members(const struct vi_logs *logs);
-
-/* The sound one for the member at a record's address; NULL if there is none. */
-const struct vi_member *vi_member_of(const struct vi_logs *logs, const struct vi_record *record);
-
-/* The entry of a member for its home; false: there is none. */
-bool vi_member_home(const struct vi_segment *segment, struct vi_member *home);
-
-/* Makes `segment`, which is open and not yet started, a member, durably.  ENOSPC. */
-int vi_group_join(struct vi_segment *home, struct vi_segment *segment);
-
-/* Links a member whose data is at `logged` in records, and takes it out again. */
-void vi_group_link(struct vi_segment *home, struct vi_segment *segment, uint64_t logged);
-void vi_group_leave(struct vi_segment *segment);
 
 /* The handler for VI_KIND_UNDO; its context is the segment. */
 extern const struct vi_handler vi_undo_handler;

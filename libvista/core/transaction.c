@@ -58,6 +58,14 @@ void vi_tx_face(struct vi_tx *tx, const struct vi_segment *segment)
                      __ATOMIC_RELAXED);
 }
 
+void vi_tx_face_all(struct vi_segment *home)
+{
+    pthread_mutex_lock(&home->own.lock);
+    for (struct vi_tx *tx = home->own.all; tx != NULL; tx = tx->next_all)
+        vi_tx_face(tx, home);
+    pthread_mutex_unlock(&home->own.lock);
+}
+
 /* A handle for a slot not yet used in this mapping. */
 static struct vi_tx *make_handle(struct vi_segment *segment)
 {
@@ -86,14 +94,14 @@ static struct vi_tx *make_handle(struct vi_segment *segment)
         tx->stage = vi_arena_alloc(sizeof *tx->stage);
     if (segment->persist.flushes && tx->stage != NULL)
         vi_log_use_stage(&tx->log, tx->stage);
-    __atomic_store_n(&tx->log.cursor.number, segment->number, __ATOMIC_RELAXED);
+    __atomic_store_n(&tx->log.cursor.number, segment->own.number, __ATOMIC_RELAXED);
     tx->log.cursor.room = room(tx);
     tx->log.cursor.limit1 = VISTA_INLINE_CLOSED;
-    pthread_mutex_lock(&segment->lock);
+    pthread_mutex_lock(&segment->own.lock);
     vi_tx_face(tx, segment);
-    tx->next_all = segment->all;
-    segment->all = tx;
-    pthread_mutex_unlock(&segment->lock);
+    tx->next_all = segment->own.all;
+    segment->own.all = tx;
+    pthread_mutex_unlock(&segment->own.lock);
     return tx;
 }
 
@@ -101,8 +109,8 @@ static struct vi_tx *make_handle(struct vi_segment *segment)
 static void make_idle(struct vi_tx *tx)
 {
     tx->cached = false;
-    tx->next_idle = tx->segment->idle;
-    tx->segment->idle = tx;
+    tx->next_idle = tx->segment->own.idle;
+    tx->segment->own.idle = tx;
 }
 
 /* Is what the thread's cache holds still what was put there? */
@@ -117,14 +125,14 @@ static struct vi_tx *take_idle(struct vi_segment *segment)
     struct vista_thread_cache *cache = &vista_thread_cache;
     struct vi_tx *tx;
 
-    if (is_cached(cache) && cache->number == segment->number &&
+    if (is_cached(cache) && cache->number == segment->own.number &&
         !vi_tx_is_open(of_handle(cache->tx)))
         return of_handle(cache->tx);
-    pthread_mutex_lock(&segment->lock);
-    tx = segment->idle;
+    pthread_mutex_lock(&segment->own.lock);
+    tx = segment->own.idle;
     if (tx != NULL)
-        segment->idle = tx->next_idle;
-    pthread_mutex_unlock(&segment->lock);
+        segment->own.idle = tx->next_idle;
+    pthread_mutex_unlock(&segment->own.lock);
     return tx != NULL ? tx : make_handle(segment);
 }
 
@@ -160,11 +168,11 @@ static __attribute__((noinline)) void close_uncached(struct vi_tx *tx)
 {
     struct vi_segment *segment = tx->segment;
 
-    pthread_mutex_lock(&segment->lock); /* against the exit of the thread that has it */
+    pthread_mutex_lock(&segment->own.lock); /* against the exit of the thread that has it */
     if (!tx->cached)
         make_idle(tx);
     __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_INLINE_CLOSED, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&segment->lock);
+    pthread_mutex_unlock(&segment->own.lock);
 }
 
 static inline void close_handle(struct vi_tx *tx)
@@ -181,16 +189,16 @@ uint64_t vi_tx_count_open(struct vi_segment *segment)
 {
     uint64_t count = 0;
 
-    pthread_mutex_lock(&segment->lock);
-    for (struct vi_tx *tx = segment->all; tx != NULL; tx = tx->next_all)
+    pthread_mutex_lock(&segment->own.lock);
+    for (struct vi_tx *tx = segment->own.all; tx != NULL; tx = tx->next_all)
         count += vi_tx_is_open(tx);
-    pthread_mutex_unlock(&segment->lock);
+    pthread_mutex_unlock(&segment->own.lock);
     return count;
 }
 
 void vi_tx_forget_all(struct vi_segment *segment)
 {
-    for (struct vi_tx *tx = segment->all; tx != NULL; tx = tx->next_all) {
+    for (struct vi_tx *tx = segment->own.all; tx != NULL; tx = tx->next_all) {
         __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_INLINE_CLOSED, __ATOMIC_RELAXED);
         __atomic_store_n(&tx->log.cursor.number, (uint64_t)0, __ATOMIC_RELAXED);
     }
@@ -203,7 +211,7 @@ void vi_tx_retire_all(struct vi_segment *segment)
 
     vi_tx_forget_all(segment);
     pthread_mutex_lock(&process->lock);
-    for (struct vi_tx *tx = segment->all; tx != NULL; tx = next) {
+    for (struct vi_tx *tx = segment->own.all; tx != NULL; tx = next) {
         next = tx->next_all;
         vi_pages_release(&tx->pages);
         tx->segment = NULL;
@@ -211,18 +219,18 @@ void vi_tx_retire_all(struct vi_segment *segment)
         process->spare = tx;
     }
     pthread_mutex_unlock(&process->lock);
-    segment->all = NULL;
-    segment->idle = NULL;
+    segment->own.all = NULL;
+    segment->own.idle = NULL;
 }
 
 void vi_tx_each_idle(struct vi_segment *segment)
 {
     struct vi_segment *home = vi_home(segment);
 
-    pthread_mutex_lock(&home->lock);
-    for (struct vi_tx *tx = home->idle; tx != NULL; tx = tx->next_idle)
+    pthread_mutex_lock(&home->own.lock);
+    for (struct vi_tx *tx = home->own.idle; tx != NULL; tx = tx->next_idle)
         segment->release(segment->heap, tx->log.slot);
-    pthread_mutex_unlock(&home->lock);
+    pthread_mutex_unlock(&home->own.lock);
 }
 
 void vi_tx_thread_exit(void *cache_of_thread)
@@ -234,11 +242,11 @@ void vi_tx_thread_exit(void *cache_of_thread)
     if (is_cached(cache)) {
         struct vi_tx *tx = of_handle(cache->tx);
 
-        pthread_mutex_lock(&tx->segment->lock);
+        pthread_mutex_lock(&tx->segment->own.lock);
         tx->cached = false;
         if (!vi_tx_is_open(tx)) /* else it becomes idle when it ends */
             make_idle(tx);
-        pthread_mutex_unlock(&tx->segment->lock);
+        pthread_mutex_unlock(&tx->segment->own.lock);
     }
     *cache = (struct vista_thread_cache){0};
     pthread_mutex_unlock(&process->lock);
@@ -253,7 +261,7 @@ static struct vi_segment *check_range(const struct vi_tx *tx, const struct iovec
     uint64_t offset = (uintptr_t)range->iov_base - (uintptr_t)owner->map.data;
     uint64_t size = vi_segment_size(owner);
 
-    if (offset >= size && owner->members != NULL) { /* an empty range may be at the end */
+    if (offset >= size && owner->own.members != NULL) { /* an empty range may be at the end */
         struct vi_segment *member = vi_group_find(owner, range->iov_base);
 
         if (member == NULL && range->iov_len == 0)
@@ -340,7 +348,7 @@ void vista_inline_find_segment(vista_tx *handle, const void *address)
     const uintptr_t low = handle->low, high = handle->high;
     const struct vi_segment *owner;
 
-    if (!vi_tx_is_open(tx) || tx->segment->members == NULL)
+    if (!vi_tx_is_open(tx) || tx->segment->own.members == NULL)
         return;
     owner = vi_group_find(tx->segment, address);
     if (owner == NULL || is_gated(owner))

@@ -5,6 +5,7 @@
 #ifndef VI_CORE_TRANSACTION_H
 #define VI_CORE_TRANSACTION_H
 
+#include "core/group.h"
 #include "core/pages.h"
 #include "core/process.h"
 #include "core/segment.h"
@@ -61,6 +62,9 @@ void vi_tx_each_idle(struct vi_segment *segment);
 /* Ranges inside `segment`, of the group, are inlined from now on, and no others. */
 void vi_tx_face(struct vi_tx *tx, const struct vi_segment *segment);
 
+/* The same of every handle of the group, for home. */
+void vi_tx_face_all(struct vi_segment *home);
+
 /* A record's item and whose it is. */
 struct vi_item {
     const struct vi_record *record;
@@ -113,7 +117,7 @@ static inline bool vi_effects(struct vi_segment *home, const struct vi_log *log,
                               vi_effects_fn *effects)
 {
     if (VISTA_INLINE_LIKELY(log->effect_count <= VI_EFFECTS_KEPT &&
-                            __atomic_load_n(&home->members, __ATOMIC_RELAXED) == NULL))
+                            __atomic_load_n(&home->own.members, __ATOMIC_RELAXED) == NULL))
         return effects(home->heap, log->slot, log->effects, log->effect_count);
     return vi_effects_of_any(home, log, effects);
 }

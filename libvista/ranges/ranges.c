@@ -44,7 +44,8 @@ static void unlock(struct vi_ranges *r, const sigset_t *before)
 /* With the lock: the next of a group, whose first is home. */
 static struct vi_ranges *next_of(const struct vi_ranges *r)
 {
-    struct vi_segment *const *link = r->home == r ? &r->segment->members : &r->segment->next_member;
+    struct vi_segment *const *link =
+        r->home == r ? &r->segment->own.members : &r->segment->next_member;
     const struct vi_segment *at;
 
     while ((at = __atomic_load_n(link, __ATOMIC_ACQUIRE)) != NULL && at->ranges == NULL)
@@ -404,7 +405,7 @@ int vi_ranges_open(struct vi_segment *segment, uint64_t auto_pages, bool check)
 
     if (r == NULL)
         return -1;
-    r->home = home = segment->home != NULL ? segment->home->ranges : r;
+    r->home = home = vi_is_member(segment) ? vi_home(segment)->ranges : r;
     if (home == r)
         vi_logs_trim(&segment->logs); /* what a killed program's transactions had */
     if (set_up(r, auto_pages, check) == 0 && hold(home)) {

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "core/segment.h"
+#include "core/group.h"
 
 static bool is_allowed(const struct vi_undeclared *check, uint64_t offset)
 {

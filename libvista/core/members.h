@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What files say of groups (struct vi_member in media/format.h): home's table of members, and
+ * a member's entry for its home.
+ */
+#ifndef VI_CORE_MEMBERS_H
+#define VI_CORE_MEMBERS_H
+
+#include "core/segment.h"
+
+/* The VI_MEMBERS entries of the table, sound or not. */
+struct vi_member *vi_members(const struct vi_logs *logs);
+
+/* The sound one for the member at a record's address; NULL if there is none. */
+const struct vi_member *vi_member_of(const struct vi_logs *logs, const struct vi_record *record);
+
+/* The entry of a member for its home; false: there is none. */
+bool vi_member_home(const struct vi_segment *segment, struct vi_member *home);
+
+/* Makes `segment`, which is open and not yet started, a member, durably.  ENOSPC. */
+int vi_group_join(struct vi_segment *home, struct vi_segment *segment);
+
+#endif
