@@ -43,6 +43,12 @@
 
 #ifdef __cplusplus
 extern "C" {
+/* C has no other casts; and what warns of them in a C++ program would warn of these. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+#pragma GCC diagnostic ignored "-Wcast-align"
+#pragma GCC diagnostic ignored "-Wshadow" /* vista_info, a structure and a function */
+#pragma GCC diagnostic ignored "-Wzero-as-null-pointer-constant"
 #endif
 
 /* The library's source turns the inlined functions below into ordinary ones. */
@@ -481,6 +487,7 @@ int vista_check(const char *path, unsigned flags, vista_report_fn report, void *
 #include "vista_inline.h"
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 #endif
