@@ -644,6 +644,11 @@ START_TEST(test_leaks)
     EXPECT(0, "leads to: 0 of 7", "vista check --roots=%llu,%llu %s", (unsigned long long)ring,
            (unsigned long long)(stray + test_superblock(path, 0).address), path);
     EXPECT(2, "not offsets", "vista check --roots=x %s", path);
+    EXPECT(2, "not offsets", "vista check --roots=-8 %s", path);
+    EXPECT(2, "not offsets", "vista check --roots=0x99999999999999999 %s", path);
+    /* At once: before the file is looked at. */
+    EXPECT(2, "not offsets", "vista check --roots=zzz /no/such/file");
+    ck_assert_ptr_eq(strstr(output, "ok "), NULL);
     EXPECT(2, "no block is at 1000000", "vista check --roots=1000000 %s", path);
     EXPECT(1, "", "vista check --roots --json %s", path);
     expect_json("\"leaked_blocks\": 3");

@@ -137,6 +137,8 @@ static enum tool_status run_check(int argc, char **argv)
 
     if (!tool_arguments(&tool_check, argc, argv, options, &path, 1, &status))
         return status;
+    if (!tool_leaks_are_offsets(request.others))
+        return TOOL_USAGE;
     if (vi_file_open(&file, path, VISTA_READ_ONLY, 0, 0) != 0)
         return tool_failed(errno);
     if (request.roots)

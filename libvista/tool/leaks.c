@@ -146,24 +146,49 @@ static void look_through(struct tool_leaks *leaks, const struct block *block, ui
     tool_progress("pointers", leaks->done, leaks->total);
 }
 
+/* Reads the number that a list of offsets begins with, and passes over the comma behind
+ * it; NULL: there is none. */
+static const char *next_offset(const char *list, uint64_t *offset)
+{
+    char *end;
+
+    errno = 0;
+    *offset = strtoull(list, &end, 0);
+    if (*list < '0' || *list > '9' || errno != 0 || (*end != ',' && *end != '\0'))
+        return NULL;
+    return *end == ',' ? end + 1 : end;
+}
+
+bool tool_leaks_are_offsets(const char *list)
+{
+    uint64_t offset;
+
+    while (list != NULL && *list != '\0') {
+        const char *next = next_offset(list, &offset);
+
+        if (next == NULL) {
+            tool_usage(&tool_check, "not offsets with commas between: ", list);
+            return false;
+        }
+        list = next;
+    }
+    return true;
+}
+
 /* False, all said, when one is no block. */
 static bool reach_others(struct tool_leaks *leaks, const char *others)
 {
     while (others != NULL && *others != '\0') {
-        char *end;
-        uint64_t offset = strtoull(others, &end, 0);
+        uint64_t offset;
+        const char *next = next_offset(others, &offset);
 
-        if (end == others || (*end != ',' && *end != '\0')) {
-            tool_usage(&tool_check, "not offsets with commas between: ", others);
-            return false;
-        }
         if (offset >= leaks->address)
             offset -= leaks->address;
-        if (!reach(leaks, offset)) {
+        if (next == NULL || !reach(leaks, offset)) {
             tool_usage(&tool_check, "no block is at ", others);
             return false;
         }
-        others = *end == ',' ? end + 1 : end;
+        others = next;
     }
     return true;
 }

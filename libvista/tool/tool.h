@@ -94,9 +94,12 @@ struct tool_leaks;
 struct tool_leaks *tool_leaks_new(bool quiet, bool json);
 void tool_leaks_block(void *leaks, uint64_t offset, uint64_t size);
 
+/* Whether `list` (NULL: there is none) is offsets or addresses with commas between; false,
+ * all said, if it is not. */
+bool tool_leaks_are_offsets(const char *list);
+
 /*
- * Scans for pointers from the root and from blocks at `others` (NULL, or offsets or
- * addresses with commas between) and says which blocks none was found to.  How many
+ * Scans for pointers from the root and from blocks at `others` (such a list) and says which blocks none was found to.  How many
  * those are; or -1, all said, with *status.
  */
 int64_t tool_leaks_find(struct tool_leaks *leaks, const struct vi_file *file,
