@@ -211,19 +211,27 @@ static void summarise(struct row *row, const struct result *results, unsigned co
     memcpy(m->verdict, results[count - 1].verdict, sizeof m->verdict);
 }
 
-/* The line that tells what runs and how long the rest may take. */
+#define LINE_EVERY 10.0 /* seconds, where lines stay: in a file, or through a pipe */
+
+/* The line that tells what runs and how long the rest may take.  On a terminal it is
+ * written over; elsewhere one comes now and then, so that whoever waits knows. */
 static void progress(const struct row *row, unsigned done, unsigned total, uint64_t begin)
 {
+    static double last_line; /* when, in seconds from the first run on */
+    const bool terminal = isatty(STDERR_FILENO);
     const double elapsed = (double)(bench_now() - begin) / 1e9;
 
-    if (!isatty(STDERR_FILENO))
+    if (!terminal && done > 0 && elapsed - last_line < LINE_EVERY)
         return;
-    fprintf(stderr, "\r\033[K%3u/%u  %s, %s, %s", done + 1, total, row->workload, row->peer,
-            bench_class_name(row->class));
+    last_line = elapsed;
+    fprintf(stderr, "%s%3u/%u  %s, %s, %s", terminal ? "\r\033[K" : "", done + 1, total,
+            row->workload, row->peer, bench_class_name(row->class));
     if (row->range != 0)
         fprintf(stderr, ", %zu B", row->range);
     if (done > 0)
         fprintf(stderr, "; %.0f s left", elapsed / done * (total - done));
+    if (!terminal)
+        fputc('\n', stderr);
 }
 
 void bench_turns(struct table *table)

@@ -56,6 +56,14 @@ static void expect_peers(const char *command, unsigned least, const char *option
     expect_workload(command, least, text);
 }
 
+/* Who reads it through a pipe hears from it, too. */
+START_TEST(test_progress)
+{
+    EXPECT(0, "  1/1  debit-credit, vista, kill\n",
+           "bench/vista-bench debit-credit --peer vista --class kill " SHORT);
+}
+END_TEST
+
 START_TEST(test_debit_credit)
 {
     expect_peers("debit-credit", 11, "--size 10M",
@@ -373,6 +381,7 @@ int main(void)
     TCase *killed = test_case(suite, "killed", 120);
 
     setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* a run ends with its process */
+    tcase_add_test(runs, test_progress);
     tcase_add_test(runs, test_debit_credit);
     tcase_add_test(runs, test_order_entry);
     tcase_add_test(runs, test_synthetic);
