@@ -90,7 +90,17 @@ struct vista_map_options {
     mode_t mode;           /* creation: permission bits, less the umask; 0: 0600 */
     unsigned lock_wait_ms; /* how long to wait for another process's lock; 0: not at all */
     size_t auto_pages;     /* VISTA_AUTO_RANGE: pages a transaction may touch; 0: all */
-    uint64_t reserved[10]; /* zero */
+    unsigned flush_ms; /* commits survive power loss within so many milliseconds; 0: see class */
+    unsigned descriptor_floor; /* the library's own descriptors get numbers from this one on */
+    size_t log_size;           /* bytes of redo log (disk class); 0: chosen by the data's size */
+    size_t log_kept;           /* bytes of undo log that a slot keeps for its next transaction;
+                                  0: 4 MiB */
+    const char *layout;        /* what the program stores in it, up to 47 bytes; NULL: not asked */
+    const char *stream;        /* copies of a live segment: three options of a later release */
+    size_t stream_size;
+    unsigned view_wait_ms;
+    unsigned reserved0;    /* zero */
+    uint64_t reserved[16]; /* zero */
 };
 
 /*
@@ -133,7 +143,7 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
  * Writes the data to its file, marks it clean and unmaps it.  The handle ends,
  * also when -1 is returned because writing failed (EIO, ENOSPC): the segment is
  * then recovered at its next mapping.
- * Errors: EBUSY transactions are open, and the segment stays mapped; ENOENT someone
+ * Errors: EBUSY transactions are open, or it is held, and it stays mapped; ENOENT someone
  * has removed the file, and what it held is lost; EBADMSG someone has truncated it.
  */
 int vista_unmap(vista_segment *segment);
@@ -151,6 +161,15 @@ int vista_unmap(vista_segment *segment);
  * all is as it was.
  */
 int vista_resize(vista_segment *segment, size_t size);
+
+/*
+ * Between vista_hold and vista_drop, which nest and may be called by any thread, vista_unmap of
+ * the segment fails with EBUSY: for layers that keep pointers into a segment which the
+ * program unmaps.
+ * Errors: EINVAL; of vista_drop also: the segment is not held.
+ */
+int vista_hold(vista_segment *segment);
+int vista_drop(vista_segment *segment);
 
 /* Where the data begins; NULL with errno on a handle that has ended.  Memory from
  * here on belongs to the heap unless the segment is VISTA_NO_HEAP. */
@@ -188,7 +207,22 @@ struct vista_info {
     uint64_t heap_free;    /* bytes free, in pages and between blocks of like size */
     uint64_t heap_largest; /* the largest block that there is room for, in bytes */
     const char *log;       /* path of the segment whose log it uses, mostly its own */
-    uint64_t reserved[9];
+    uint64_t log_size;     /* bytes of redo log (disk class; in the others the next five are 0), */
+    uint64_t log_used;     /* and how many of them truncation has yet to write to the base */
+    uint64_t committed;    /* commits of this mapping, */
+    uint64_t durable;      /* and how many of them survive power loss by now */
+    unsigned failed;       /* errno of the write or sync that failed: no commit is taken any more */
+    unsigned torn_guard;   /* 1: after its machine's death a segment that was open is refused;
+                              0: it need not be, for its file cannot outlive the machine or its
+                              class flushes */
+    uint64_t commits;      /* of the log that it uses, in the file's life: see below */
+    uint64_t aborts;
+    const char *layout;   /* as at creation, "" if none; lives as long as the segment is mapped */
+    uint64_t incarnation; /* of copies of live segments, which a later release makes: all 0 */
+    uint64_t lsn;
+    uint64_t lsn_durable;
+    uint64_t views;
+    uint64_t reserved[16];
 };
 
 /*
@@ -201,7 +235,7 @@ int vista_info(const vista_segment *segment, struct vista_info *out);
 /* ---- Transactions ------------------------------------------------------ */
 
 #define VISTA_NO_RESTORE 0x1u /* begin: the transaction will not be aborted */
-#define VISTA_NO_FLUSH 0x1u   /* end: durable by the next vista_flush at the latest */
+#define VISTA_NO_FLUSH 0x2u   /* end: durable by the next vista_flush at the latest */
 
 /*
  * Any number of transactions, up to 4096, may be open on a segment at once, on
@@ -239,17 +273,40 @@ VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int 
  * Commits: on return all of the transaction's changes will be found after a
  * crash of the kind that the segment's class covers, and the handle has ended.
  * `mode` is 0 or VISTA_NO_FLUSH, under which durability (never atomicity) may
- * wait for vista_flush; today's engine flushes at once.
- * Errors: EINVAL; EFAULT under VISTA_CHECK_RANGES; a commit cannot fail for want of space.
+ * wait for vista_flush; classes 1 to 3 flush at once.
+ * Errors: EINVAL; EFAULT under VISTA_CHECK_RANGES; EIO the log could not be written (disk
+ * class).  After EIO the handle has ended: the transaction was rolled back, or, if its
+ * record was on its way, the next mapping tells if it was committed.  After any other error
+ * a transaction that was open still is.  A commit cannot fail for want of space.
  */
 VISTA_INLINE int vista_end_transaction(vista_tx *tx, unsigned mode);
 
 /*
  * Rolls back: every declared range holds again what it held when it was first
  * declared, every allocation and free is undone, and the handle has ended.
- * Errors: EINVAL, also for a transaction begun VISTA_NO_RESTORE, which stays open.
+ * Errors: EINVAL, also for a transaction begun VISTA_NO_RESTORE, which stays open.  The abort
+ * of an open transaction that was not begun so never fails.
  */
 int vista_abort_transaction(vista_tx *tx);
+
+/*
+ * Has `fn` called once, with `arg`, after the transaction has ended.  `outcome` is 1: it is
+ * durable, as its class promises; 0: it was rolled back; -1, and any other value of a later
+ * release: unknown (EIO: the next mapping tells).  It is for what may happen only when a
+ * commit is sure, or is to be forgotten with an abort: messages, replication, the answer
+ * of a server.
+ *
+ * Where commits are durable when their end returns (all classes but the disk class) `fn` is
+ * called by the thread that ends the transaction, before that call returns, VISTA_NO_FLUSH or
+ * not.  Functions of one transaction are called in the order in which they were
+ * registered; between transactions there is no order.  No lock of the library is held: `fn`
+ * may begin and end transactions, but not unmap, nor wait for another thread's end.  It
+ * returns: no exception and no longjmp may cross the library.  An end that fails and leaves the
+ * transaction open (EFAULT) calls nothing.  A crash calls nothing either: what must happen
+ * after one has to be found from what the transaction stored.
+ * Errors: EINVAL the transaction has ended, or `fn` is NULL; ENOMEM.  Then nothing was registered.
+ */
+int vista_on_end(vista_tx *tx, void (*fn)(void *arg, int outcome), void *arg);
 
 /* On return every commit so far is durable, VISTA_NO_FLUSH or not.  Errors: ENOENT, EBADMSG
  * as vista_unmap. */

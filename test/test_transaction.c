@@ -210,10 +210,10 @@ START_TEST(modes)
     OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
     OK(vista_flush(segment));
     expect_model();
-    NULLS(vista_begin_transaction(segment, 2), EINVAL, "mode");
+    NULLS(vista_begin_transaction(segment, VISTA_NO_FLUSH), EINVAL, "mode");
     NULLS(vista_begin_transaction(segment, 0x80000000u), EINVAL, "mode");
     tx = begin();
-    FAILS(vista_end_transaction(tx, 2), EINVAL, "mode");
+    FAILS(vista_end_transaction(tx, VISTA_NO_RESTORE), EINVAL, "mode");
     OK(vista_set_range(tx, base, 8));
     base[0] = 9;
     OK(vista_abort_transaction(tx));
@@ -617,7 +617,7 @@ static void step_one(vista_tx **tx, size_t i, struct test_random *random)
         *tx = begin();
     } else if (choice == 0) {
         memcpy(model + area, base + area, SIZE / OPEN);
-        OK(vista_end_transaction(*tx, (unsigned)test_below(random, 2)));
+        OK(vista_end_transaction(*tx, test_below(random, 2) ? VISTA_NO_FLUSH : 0));
         *tx = NULL;
     } else if (choice == 1) {
         OK(vista_abort_transaction(*tx));

@@ -57,12 +57,17 @@ static int check_flags(const char *path, size_t size, unsigned flags)
 static int check_options(const char *path, size_t size, unsigned flags,
                          const struct vista_map_options *options)
 {
+    if (memcmp(options->reserved, vi_default_options.reserved, sizeof options->reserved) != 0 ||
+        options->reserved0 != 0)
+        return vi_fail(EINVAL, "%s: reserved options must be zero", path);
+    if (options->flush_ms != 0 || options->log_size != 0)
+        return vi_fail(ENOTSUP, "%s: flush_ms and log_size are for the disk class", path);
+    if (options->stream != NULL || options->stream_size != 0 || options->view_wait_ms != 0)
+        return vi_fail(ENOTSUP, "%s: this library makes no copies of a live segment", path);
     if (options->log != NULL && flags & VISTA_READ_ONLY)
         return vi_fail(EINVAL, "%s: VISTA_READ_ONLY does not go with another's log", path);
     if (options->auto_pages != 0 && !(flags & VISTA_AUTO_RANGE))
         return vi_fail(EINVAL, "%s: auto_pages goes with VISTA_AUTO_RANGE", path);
-    if (memcmp(options->reserved, vi_default_options.reserved, sizeof options->reserved) != 0)
-        return vi_fail(EINVAL, "%s: reserved options must be zero", path);
     if ((options->address != NULL || options->max_size != 0 || options->mode != 0) &&
         !(flags & VISTA_CREATE))
         return vi_fail(EINVAL, "%s: address, max_size and mode go with VISTA_CREATE", path);
@@ -266,6 +271,8 @@ int vista_unmap(vista_segment *handle)
     if (open != 0)
         return vi_fail(EBUSY, "%s: transactions are open: %llu", segment->path,
                        (unsigned long long)open);
+    if (__atomic_load_n(&segment->holds, __ATOMIC_ACQUIRE) != 0)
+        return vi_fail(EBUSY, "%s: is held (vista_hold), %u times", segment->path, segment->holds);
     if (segment->own.members != NULL) { /* their log stays */
         segment->grows = false;
         vi_process_detach(segment);
@@ -276,6 +283,32 @@ int vista_unmap(vista_segment *handle)
         vi_close_segment(home, true) != 0)
         result = -1;
     return result;
+}
+
+int vista_hold(vista_segment *handle)
+{
+    struct vi_segment *segment = vi_segment_check(handle);
+
+    if (segment == NULL)
+        return -1;
+    __atomic_fetch_add(&segment->holds, 1, __ATOMIC_ACQ_REL);
+    return 0;
+}
+
+int vista_drop(vista_segment *handle)
+{
+    struct vi_segment *segment = vi_segment_check(handle);
+    unsigned holds;
+
+    if (segment == NULL)
+        return -1;
+    holds = __atomic_load_n(&segment->holds, __ATOMIC_ACQUIRE);
+    do {
+        if (holds == 0)
+            return vi_fail(EINVAL, "%s: is not held", segment->path);
+    } while (!__atomic_compare_exchange_n(&segment->holds, &holds, holds - 1, false,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    return 0;
 }
 
 void *vista_base(const vista_segment *handle)

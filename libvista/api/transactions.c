@@ -45,6 +45,20 @@ int vista_set_ranges_out_of_line(vista_tx *handle, const struct iovec *ranges, i
     return 0;
 }
 
+static __attribute__((noinline)) int end_and_tell(struct vi_tx *tx)
+{
+    struct vi_hooks hooks;
+    int result;
+
+    vi_hooks_detach(&tx->hooks, &hooks);
+    result = vi_ranges_commit(tx);
+    if (result == 0)
+        vi_hooks_run(&hooks, 1);
+    else
+        tx->hooks = hooks; /* it is still open: a range was forgotten */
+    return result;
+}
+
 int vista_end_out_of_line(vista_tx *handle, unsigned mode)
 {
     struct vi_tx *tx = vi_tx_check(handle);
@@ -53,17 +67,34 @@ int vista_end_out_of_line(vista_tx *handle, unsigned mode)
         return -1;
     if (mode & ~VISTA_NO_FLUSH)
         return vi_fail(EINVAL, "vista_end_transaction: unknown mode 0x%x", mode);
-    return vi_ranges_commit(tx);
+    return VISTA_INLINE_LIKELY(tx->hooks.count == 0) ? vi_ranges_commit(tx) : end_and_tell(tx);
 }
 
 int vista_abort_transaction(vista_tx *handle)
 {
     struct vi_tx *tx = vi_tx_check(handle);
+    struct vi_hooks hooks;
 
     if (tx == NULL)
         return -1;
     if (tx->no_restore)
         return vi_fail(EINVAL, "the transaction was begun with VISTA_NO_RESTORE");
+    vi_hooks_detach(&tx->hooks, &hooks);
     vi_ranges_abort(tx);
+    vi_hooks_run(&hooks, 0);
+    return 0;
+}
+
+int vista_on_end(vista_tx *handle, void (*fn)(void *arg, int outcome), void *arg)
+{
+    struct vi_tx *tx = vi_tx_check(handle);
+
+    if (tx == NULL)
+        return -1;
+    if (fn == NULL)
+        return vi_fail(EINVAL, "vista_on_end: nothing to call");
+    if (vi_hooks_add(&tx->hooks, fn, arg) != 0)
+        return -1;
+    vi_log_end_out_of_line(&tx->log);
     return 0;
 }

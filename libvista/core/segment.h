@@ -77,6 +77,7 @@ struct vi_segment {
     pthread_mutex_t root_lock;                  /* of the heap's root; before all other locks */
     pthread_mutex_t size_lock;                  /* of the size; before all but that */
     bool grows;                                 /* when the heap is full */
+    unsigned holds;                             /* vista_hold: it stays mapped; atomic */
     bool accept_torn;                           /* as vista_map was told */
     void (*release)(void *heap, uint32_t slot); /* give back what the slot keeps */
     const struct vi_effects *effects;           /* of records of heaps, its own or a member's */

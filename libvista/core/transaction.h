@@ -6,6 +6,7 @@
 #define VI_CORE_TRANSACTION_H
 
 #include "core/group.h"
+#include "core/hooks.h"
 #include "core/pages.h"
 #include "core/process.h"
 #include "core/segment.h"
@@ -19,6 +20,7 @@ struct vi_tx {
     struct vi_pages pages;
     struct vi_tx *next_all;
     struct vi_tx *next_idle;
+    struct vi_hooks hooks;  /* of vista_on_end */
     struct vi_stage *stage; /* the log's, where lines are flushed: made when first of use, kept */
 };
 
