@@ -47,13 +47,11 @@ int vista_set_ranges_out_of_line(vista_tx *handle, const struct iovec *ranges, i
 
 static __attribute__((noinline)) int end_and_tell(struct vi_tx *tx)
 {
-    struct vi_hooks hooks;
-    int result;
+    const struct vi_hooks hooks = vi_hooks_detach(&tx->hooks);
+    const int result = vi_ranges_commit(tx);
 
-    vi_hooks_detach(&tx->hooks, &hooks);
-    result = vi_ranges_commit(tx);
     if (result == 0)
-        vi_hooks_run(&hooks, 1);
+        vi_hooks_run(hooks, 1);
     else
         tx->hooks = hooks; /* it is still open: a range was forgotten */
     return result;
@@ -67,7 +65,7 @@ int vista_end_out_of_line(vista_tx *handle, unsigned mode)
         return -1;
     if (mode & ~VISTA_NO_FLUSH)
         return vi_fail(EINVAL, "vista_end_transaction: unknown mode 0x%x", mode);
-    return VISTA_INLINE_LIKELY(tx->hooks.count == 0) ? vi_ranges_commit(tx) : end_and_tell(tx);
+    return VISTA_INLINE_LIKELY(tx->hooks.first == NULL) ? vi_ranges_commit(tx) : end_and_tell(tx);
 }
 
 int vista_abort_transaction(vista_tx *handle)
@@ -79,9 +77,9 @@ int vista_abort_transaction(vista_tx *handle)
         return -1;
     if (tx->no_restore)
         return vi_fail(EINVAL, "the transaction was begun with VISTA_NO_RESTORE");
-    vi_hooks_detach(&tx->hooks, &hooks);
+    hooks = vi_hooks_detach(&tx->hooks);
     vi_ranges_abort(tx);
-    vi_hooks_run(&hooks, 0);
+    vi_hooks_run(hooks, 0);
     return 0;
 }
 

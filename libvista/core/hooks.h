@@ -7,37 +7,29 @@
 #ifndef VI_CORE_HOOKS_H
 #define VI_CORE_HOOKS_H
 
-#include <stdint.h>
+#include <stddef.h>
 
 typedef void vi_hook_fn(void *arg, int outcome);
 
-struct vi_hook {
-    vi_hook_fn *fn;
-    void *arg;
-};
+struct vi_hook;
 
-struct vi_hook_block;
-
-/* So many need no memory: a program's own, that of a layer above the library, and two more. */
-#define VI_HOOKS_INLINE 4
-
+/* In the order of registration. */
 struct vi_hooks {
-    uint32_t count;
-    struct vi_hook first[VI_HOOKS_INLINE];
-    struct vi_hook_block *more, *last; /* in order; NULL: none */
+    struct vi_hook *first, *last; /* NULL: none */
 };
 
 /* -1 with ENOMEM: nothing was added. */
 int vi_hooks_add(struct vi_hooks *hooks, vi_hook_fn *fn, void *arg);
 
-/* Calls each, in the order in which they were added; the list is empty then. */
-void vi_hooks_run(struct vi_hooks *hooks, int outcome);
+/* Calls each of a list that was detached, which ends with that. */
+void vi_hooks_run(struct vi_hooks hooks, int outcome);
 
-/* Moves the list to `to`, and leaves an empty one. */
-static inline void vi_hooks_detach(struct vi_hooks *hooks, struct vi_hooks *to)
+static inline struct vi_hooks vi_hooks_detach(struct vi_hooks *hooks)
 {
-    *to = *hooks;
-    *hooks = (struct vi_hooks){0};
+    const struct vi_hooks detached = *hooks;
+
+    *hooks = (struct vi_hooks){NULL, NULL};
+    return detached;
 }
 
 #endif
