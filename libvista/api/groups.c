@@ -23,7 +23,7 @@ static struct vi_segment *open_member(const struct vi_member *entry, unsigned fl
         return NULL;
     if (memcmp(segment->superblock.uuid, entry->uuid, sizeof entry->uuid) != 0)
         vi_fail(ENOENT, "%s: is another segment now", entry->path);
-    else if (vi_recover(segment, vi_attach_member) == 0)
+    else if (segment->own.engine->recover(segment, vi_attach_member) == 0)
         return segment;
     vi_close_segment(segment, false);
     return NULL;

@@ -242,6 +242,7 @@ static int grow_root(struct vi_tx *tx, struct vi_segment *segment, struct vi_roo
 
 static int change_root(struct vi_segment *segment, struct vi_root old, size_t room, size_t size)
 {
+    const struct vi_engine *engine = segment->group->engine;
     struct vi_tx *tx;
 
     if (segment->flags & VISTA_READ_ONLY)
@@ -252,17 +253,17 @@ static int change_root(struct vi_segment *segment, struct vi_root old, size_t ro
                        "%s: its root of %llu bytes would have to move to grow to %zu, and "
                        "transactions are open",
                        segment->path, (unsigned long long)old.size, size);
-    tx = vi_ranges_begin(vi_home(segment), 0);
+    tx = engine->begin(vi_home(segment), 0);
     if (tx == NULL)
         return -1;
     if (grow_root(tx, segment, old, room, size) != 0) {
         const int error = errno;
 
-        vi_ranges_abort(tx);
+        engine->abort(tx);
         errno = error;
         return -1;
     }
-    return vi_ranges_commit(tx);
+    return engine->commit(tx, 0);
 }
 
 void *vista_root(vista_segment *handle, size_t size)

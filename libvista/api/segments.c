@@ -179,7 +179,7 @@ int vi_close_segment(struct vi_segment *segment, bool clean)
     }
     if (segment->heap != NULL)
         vi_heap_close(segment->heap);
-    result = vi_segment_close(segment, clean);
+    result = (segment->own.engine->close)(segment, clean);
     if (result == 0)
         errno = error;
     return result;
@@ -193,6 +193,7 @@ struct vi_segment *vi_open_segment(const char *path, size_t size, unsigned flags
 
     if (segment == NULL)
         return NULL;
+    vi_engine_set(&segment->own, vi_engine_of(&segment->persist));
     segment->accept_torn = flags & VISTA_ACCEPT_TORN;
     segment->kinds[VI_KIND_UNDO].handler = &vi_undo_handler;
     segment->kinds[VI_KIND_UNDO].context = segment;
@@ -234,7 +235,8 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
     if (segment == NULL)
         return NULL;
     fresh = segment->fresh;
-    if ((!(flags & VISTA_READ_ONLY) && vi_recover(segment, vi_attach_member) != 0) ||
+    if ((!(flags & VISTA_READ_ONLY) &&
+         segment->own.engine->recover(segment, vi_attach_member) != 0) ||
         (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) ||
         vi_release_members(segment, true) != 0 || vi_join(segment, flags, options->log) != 0 ||
         vi_segment_start(segment) != 0) {
@@ -429,7 +431,7 @@ int vista_info(const vista_segment *handle, struct vista_info *out)
 
 int vista_flush(vista_segment *handle)
 {
-    const struct vi_segment *segment = vi_segment_check(handle);
+    struct vi_segment *segment = vi_segment_check(handle);
 
-    return segment != NULL ? vi_segment_intact(segment) : -1; /* commits flush by themselves */
+    return segment != NULL ? segment->group->engine->flush(segment) : -1;
 }

@@ -10,7 +10,6 @@
 
 #include "base/error.h"
 #include "core/transaction.h"
-#include "ranges/ranges.h"
 
 vista_tx *vista_begin_out_of_line(vista_segment *handle, unsigned mode)
 {
@@ -23,7 +22,7 @@ vista_tx *vista_begin_out_of_line(vista_segment *handle, unsigned mode)
         return vi_fail(EINVAL, "vista_begin_transaction: unknown mode 0x%x", mode), NULL;
     if (segment->flags & VISTA_READ_ONLY)
         return vi_fail(EROFS, "%s: is mapped read-only", segment->path), NULL;
-    tx = vi_ranges_begin(vi_home(segment), mode);
+    tx = segment->group->engine->begin(vi_home(segment), mode);
     return tx != NULL ? &tx->log.cursor : NULL;
 }
 
@@ -35,25 +34,21 @@ int vista_set_ranges_out_of_line(vista_tx *handle, const struct iovec *ranges, i
         return -1;
     if (count < 0 || (ranges == NULL && count > 0))
         return vi_fail(EINVAL, "vista_set_ranges: %d ranges at %p", count, (const void *)ranges);
-    if (vi_tx_declare(tx, ranges, count) != 0)
-        return -1;
-    if (tx->segment->ranges == NULL)
-        return 0;
-    for (int i = 0; i < count; i++)
-        if (vi_ranges_allow(tx, ranges[i].iov_base, ranges[i].iov_len, 0) != 0)
-            return -1;
-    return 0;
+    return tx->segment->own.engine->declare(tx, ranges, count);
 }
 
-static __attribute__((noinline)) int end_and_tell(struct vi_tx *tx)
+static __attribute__((noinline)) int end_and_tell(struct vi_tx *tx, unsigned mode)
 {
     const struct vi_hooks hooks = vi_hooks_detach(&tx->hooks);
-    const int result = vi_ranges_commit(tx);
+    const int result = tx->segment->own.engine->commit(tx, mode);
 
-    if (result == 0)
-        vi_hooks_run(hooks, 1);
+    const int error = errno;
+
+    if (result == 0 || error == EIO)
+        vi_hooks_run(hooks, result == 0 ? 1 : -1);
     else
         tx->hooks = hooks; /* it is still open: a range was forgotten */
+    errno = error;
     return result;
 }
 
@@ -65,7 +60,8 @@ int vista_end_out_of_line(vista_tx *handle, unsigned mode)
         return -1;
     if (mode & ~VISTA_NO_FLUSH)
         return vi_fail(EINVAL, "vista_end_transaction: unknown mode 0x%x", mode);
-    return VISTA_INLINE_LIKELY(tx->hooks.first == NULL) ? vi_ranges_commit(tx) : end_and_tell(tx);
+    return VISTA_INLINE_LIKELY(tx->hooks.first == NULL) ? tx->segment->own.engine->commit(tx, mode)
+                                                        : end_and_tell(tx, mode);
 }
 
 int vista_abort_transaction(vista_tx *handle)
@@ -78,7 +74,7 @@ int vista_abort_transaction(vista_tx *handle)
     if (tx->no_restore)
         return vi_fail(EINVAL, "the transaction was begun with VISTA_NO_RESTORE");
     hooks = vi_hooks_detach(&tx->hooks);
-    vi_ranges_abort(tx);
+    tx->segment->own.engine->abort(tx);
     vi_hooks_run(hooks, 0);
     return 0;
 }

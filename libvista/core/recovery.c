@@ -162,7 +162,7 @@ enum { SEEN = 1, MISSING };
 /* Looks through slot's log, before anything is changed: -1 when a record cannot be.
  * Members that it names are opened, each once: `seen` has a byte for each.  The records of
  * one that was not attached then are left alone. */
-static int validate(struct vi_segment *home, const struct vi_log *log, vi_attach_fn attach,
+static int validate(struct vi_segment *home, const struct vi_log *log, vi_attach_fn *attach,
                     uint8_t seen[VI_MEMBERS])
 {
     const struct vi_member *entry;
@@ -219,7 +219,7 @@ static void recover_slot(struct vi_segment *segment, struct vi_log *log)
     vi_pages_release(&pages);
 }
 
-int vi_recover(struct vi_segment *segment, vi_attach_fn attach)
+int vi_recover(struct vi_segment *segment, vi_attach_fn *attach)
 {
     const struct vi_log_header *header = (const void *)(segment->map.meta + VI_LOG_OFFSET);
     uint8_t seen[VI_MEMBERS] = {0};

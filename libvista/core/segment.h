@@ -16,6 +16,7 @@
 #include <limits.h>
 #include <pthread.h>
 
+#include "core/engine.h"
 #include "core/log.h"
 #include "media/map.h"
 #include "media/superblock.h"
@@ -39,11 +40,14 @@ struct vi_ranges;
  */
 struct vi_group {
     struct vi_segment *home;
-    struct vi_segment *members; /* those beside home */
-    pthread_mutex_t lock;       /* of the list and of the handles */
-    struct vi_tx *all;          /* every handle made */
-    struct vi_tx *idle;         /* those that no thread has in its cache */
-    uint64_t number;            /* in handles on its log */
+    struct vi_segment *members;     /* those beside home */
+    pthread_mutex_t lock;           /* of the list and of the handles */
+    struct vi_tx *all;              /* every handle made */
+    struct vi_tx *idle;             /* those that no thread has in its cache */
+    uint64_t number;                /* in handles on its log */
+    const struct vi_engine *base;   /* below automatic ranges, if there are any */
+    const struct vi_engine *engine; /* what runs its transactions: base, or those around it */
+    struct vi_redo *redo;           /* who is told what transactions change; NULL: no one */
 };
 
 struct vi_segment {
@@ -141,13 +145,9 @@ int vi_segment_back(struct vi_segment *segment, uint64_t offset, uint64_t length
 /* 0 if no one has removed or truncated the file; ENOENT, EBADMSG. */
 int vi_segment_intact(const struct vi_segment *segment);
 
-/* Opens a member that home's log names, and links it to home (vi_group_link).  -1: what
- * home's log says cannot be undone.  0 without linking it: it is to be left alone. */
-typedef int (*vi_attach_fn)(struct vi_segment *home, const struct vi_member *entry);
-
 /* Rolls back and finishes what the log says; EBADMSG when the log is damaged, and
  * then nothing was changed. */
-int vi_recover(struct vi_segment *segment, vi_attach_fn attach);
+int vi_recover(struct vi_segment *segment, vi_attach_fn *attach);
 
 /* The handler for VI_KIND_UNDO; its context is the segment. */
 extern const struct vi_handler vi_undo_handler;

@@ -16,6 +16,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "core/redo.h"
 
 __thread struct vista_thread_cache vista_thread_cache
     __attribute__((tls_model("initial-exec"), visibility("default")));
@@ -36,15 +37,17 @@ struct vi_tx *vi_tx_refuse(const struct vi_tx *tx)
 
 /* ---- Handles ----------------------------------------------------------- */
 
+/* Does every range in it go out of line? */
 static bool is_gated(const struct vi_segment *segment)
 {
-    return segment->persist.flushes || segment->ranges != NULL ||
+    return segment->group->engine->gate == VI_GATED ||
            (segment->flags & (VISTA_NO_HEAP | VISTA_SPARSE)) == (VISTA_NO_HEAP | VISTA_SPARSE);
 }
 
 static uintptr_t room(const struct vi_tx *tx)
 {
-    return is_gated(tx->segment) ? VI_GATED : vi_log_limit(tx->log.place.end);
+    return is_gated(tx->segment) ? VI_GATED
+                                 : vi_log_limit(tx->log.place.end) | tx->segment->own.engine->gate;
 }
 
 void vi_tx_face(struct vi_tx *tx, const struct vi_segment *segment)
@@ -136,24 +139,34 @@ static struct vi_tx *take_idle(struct vi_segment *segment)
     return tx != NULL ? tx : make_handle(segment);
 }
 
-struct vi_tx *vi_tx_begin(struct vi_segment *segment, unsigned mode)
+static struct vi_tx *start(struct vi_tx *tx, unsigned mode)
 {
-    struct vista_thread_cache *cache = &vista_thread_cache;
-    struct vi_tx *tx = take_idle(segment);
-
-    if (tx == NULL)
-        return NULL;
-    if (segment->ranges == NULL && !is_cached(cache) &&
-        pthread_setspecific(vi_process()->exit_key, cache) == 0) {
-        tx->cached = true;
-        *cache = (struct vista_thread_cache){tx->log.cursor.number, &tx->log.cursor};
-    }
     tx->no_restore = mode & VISTA_NO_RESTORE;
     tx->log.cursor.next = tx->log.cursor.first; /* an inlined end has left it where it was */
     __atomic_store_n(&tx->log.cursor.limit1, tx->log.cursor.room, __ATOMIC_RELAXED);
     if (tx->no_restore)
         vi_log_end_out_of_line(&tx->log); /* which clears no_restore */
     return tx;
+}
+
+struct vi_tx *vi_tx_begin(struct vi_segment *home, unsigned mode)
+{
+    struct vista_thread_cache *cache = &vista_thread_cache;
+    struct vi_tx *tx = take_idle(home);
+
+    if (tx != NULL && !is_cached(cache) &&
+        pthread_setspecific(vi_process()->exit_key, cache) == 0) {
+        tx->cached = true;
+        *cache = (struct vista_thread_cache){tx->log.cursor.number, &tx->log.cursor};
+    }
+    return tx != NULL ? start(tx, mode) : NULL;
+}
+
+struct vi_tx *vi_tx_begin_uncached(struct vi_segment *home, unsigned mode)
+{
+    struct vi_tx *tx = take_idle(home);
+
+    return tx != NULL ? start(tx, mode) : NULL;
 }
 
 /* Forgets what the transaction was, of which nothing is in the file any more. */
@@ -378,16 +391,54 @@ static __attribute__((noinline)) void flush_effects(struct vi_tx *tx)
     vi_fence(persist);
 }
 
-void vi_tx_commit(struct vi_tx *tx)
+/* Undoes what it has logged, if that is anything. */
+static bool roll_back(struct vi_tx *tx)
+{
+    struct vi_log *log = &tx->log;
+
+    if (is_empty(log))
+        return false;
+    log->stamp = log->cursor.stamp;
+    vi_log_flush(log); /* nothing of this stamp is to reach the file later */
+    vi_rollback(tx->segment, log, &tx->pages);
+    if (log->kinds != 0)
+        vi_effects(tx->segment, log, tx->segment->effects->settle);
+    return true;
+}
+
+static void end_aborted(struct vi_tx *tx)
+{
+    reset_handle(tx);
+    close_handle(tx);
+}
+
+void vi_tx_abort(struct vi_tx *tx)
+{
+    roll_back(tx);
+    end_aborted(tx);
+}
+
+void vi_tx_abort_followed(struct vi_tx *tx)
+{
+    if (roll_back(tx))
+        vi_redo_abort(tx->segment->own.redo, tx);
+    end_aborted(tx);
+}
+
+/* What a class or a group does not need is not compiled into its function. */
+static inline __attribute__((always_inline)) int commit(struct vi_tx *tx, unsigned mode,
+                                                        bool flushes, struct vi_redo *redo)
 {
     struct vi_segment *segment = tx->segment;
     struct vi_log *log = &tx->log;
-    const bool flushes = segment->persist.flushes;
     const uint32_t kinds = log->kinds;
     bool settle = false, on_its_way = false; /* the commit point */
+    uint64_t position = 0;
 
     if (VISTA_INLINE_LIKELY(kinds != 0 || !is_empty(log))) {
         log->stamp = log->cursor.stamp;
+        if (redo != NULL && vi_redo_prepare(redo, tx, mode) != 0)
+            return vi_tx_abort_followed(tx), -1;
         if (flushes)
             vi_log_flush(log);
         if (kinds != 0)
@@ -400,6 +451,8 @@ void vi_tx_commit(struct vi_tx *tx)
             if (flushes)
                 vi_flush_finished(segment, log, &tx->pages);
         }
+        if (redo != NULL)
+            position = vi_redo_commit(redo, tx, mode);
         vi_log_begin_discard(log);
         /* The handle is made ready for the next meanwhile: what stands behind the fence keeps
          * the processor from what the program does next. */
@@ -413,19 +466,20 @@ void vi_tx_commit(struct vi_tx *tx)
     if (on_its_way)
         vi_fence(&segment->persist);
     close_handle(tx);
+    return position != 0 ? vi_redo_wait(redo, position, mode) : 0;
 }
 
-void vi_tx_abort(struct vi_tx *tx)
+int vi_tx_commit(struct vi_tx *tx, unsigned mode)
 {
-    struct vi_log *log = &tx->log;
+    return commit(tx, mode, false, NULL);
+}
 
-    if (!is_empty(log)) {
-        log->stamp = log->cursor.stamp;
-        vi_log_flush(log); /* nothing of this stamp is to reach the file later */
-        vi_rollback(tx->segment, log, &tx->pages);
-        if (log->kinds != 0)
-            vi_effects(tx->segment, log, tx->segment->effects->settle);
-    }
-    reset_handle(tx);
-    close_handle(tx);
+int vi_tx_commit_flushing(struct vi_tx *tx, unsigned mode)
+{
+    return commit(tx, mode, true, NULL);
+}
+
+int vi_tx_commit_followed(struct vi_tx *tx, unsigned mode)
+{
+    return commit(tx, mode, tx->segment->persist.flushes, tx->segment->own.redo);
 }

@@ -24,7 +24,10 @@ struct vi_tx {
     struct vi_stage *stage; /* the log's, where lines are flushed: made when first of use, kept */
 };
 
-struct vi_tx *vi_tx_begin(struct vi_segment *segment, unsigned mode);
+/* In the handle that this thread has in its cache, or that it may keep there: then the next can
+ * be inlined.  Uncached: the next cannot. */
+struct vi_tx *vi_tx_begin(struct vi_segment *home, unsigned mode);
+struct vi_tx *vi_tx_begin_uncached(struct vi_segment *home, unsigned mode);
 
 static inline bool vi_tx_is_open(const struct vi_tx *tx)
 {
@@ -43,8 +46,13 @@ static inline struct vi_tx *vi_tx_check(vista_tx *handle)
 /* vista_set_ranges; the address and length of each are checked here. */
 int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count);
 
-void vi_tx_commit(struct vi_tx *tx);
+/* Operations of engines; "flushing": where lines are flushed; "followed": in any class, with a
+ * list of vi_redo. */
+int vi_tx_commit(struct vi_tx *tx, unsigned mode);
+int vi_tx_commit_flushing(struct vi_tx *tx, unsigned mode);
+int vi_tx_commit_followed(struct vi_tx *tx, unsigned mode);
 void vi_tx_abort(struct vi_tx *tx);
+void vi_tx_abort_followed(struct vi_tx *tx);
 
 /* How many are open. */
 uint64_t vi_tx_count_open(struct vi_segment *segment);

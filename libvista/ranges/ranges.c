@@ -248,7 +248,7 @@ static bool hold(struct vi_ranges *home)
 /* In the handle that is the only one, with log space for all that may be touched. */
 static struct vi_tx *begin(struct vi_ranges *home, unsigned mode)
 {
-    struct vi_tx *tx = vi_tx_begin(home->segment, mode);
+    struct vi_tx *tx = vi_tx_begin_uncached(home->segment, mode);
     int result;
 
     if (tx == NULL)
@@ -267,13 +267,11 @@ static struct vi_tx *begin(struct vi_ranges *home, unsigned mode)
     return NULL;
 }
 
-struct vi_tx *vi_ranges_begin(struct vi_segment *segment, unsigned mode)
+static struct vi_tx *begin_engine(struct vi_segment *segment, unsigned mode)
 {
     struct vi_ranges *home = segment->ranges;
     struct vi_tx *tx;
 
-    if (home == NULL)
-        return vi_tx_begin(segment, mode);
     if (!hold(home))
         return NULL;
     tx = begin(home, mode);
@@ -283,6 +281,16 @@ struct vi_tx *vi_ranges_begin(struct vi_segment *segment, unsigned mode)
     }
     home->state = tx != NULL ? VI_RANGES_OPEN : VI_RANGES_IDLE;
     return tx;
+}
+
+static int declare(struct vi_tx *tx, const struct iovec *ranges, int count)
+{
+    if (tx->segment->own.base->declare(tx, ranges, count) != 0)
+        return -1;
+    for (int i = 0; i < count; i++)
+        if (vi_ranges_allow(tx, ranges[i].iov_base, ranges[i].iov_len, 0) != 0)
+            return -1;
+    return 0;
 }
 
 /* From here on stores are outside the transaction. */
@@ -304,9 +312,11 @@ static void compare(void *unused, const struct vi_item *item)
         vi_undeclared_compare(&item->owner->ranges->check, item->record, item->owner->map.data);
 }
 
-int vi_ranges_end(struct vi_tx *tx)
+/* -1 with EFAULT: it is still open, for it has stored to what was not declared. */
+static int commit(struct vi_tx *tx, unsigned mode)
 {
     struct vi_ranges *home = tx->segment->ranges;
+    int result;
 
     stop(home);
     if (home->check.allowed != NULL) {
@@ -319,22 +329,35 @@ int vi_ranges_end(struct vi_tx *tx)
         return -1;
     }
     protect_group(home);
-    vi_tx_commit(tx);
+    result = tx->segment->own.base->commit(tx, mode);
     home->state = VI_RANGES_IDLE;
-    return 0;
+    return result;
 }
 
-void vi_ranges_abort(struct vi_tx *tx)
+static void abort_engine(struct vi_tx *tx)
 {
     struct vi_ranges *home = tx->segment->ranges;
 
-    if (home != NULL)
-        stop(home);
-    vi_tx_abort(tx);
-    if (home != NULL) {
-        protect_group(home);
-        home->state = VI_RANGES_IDLE;
+    stop(home);
+    tx->segment->own.base->abort(tx);
+    protect_group(home);
+    home->state = VI_RANGES_IDLE;
+}
+
+/* From now on home's group has ranges of this kind around what it has, or no longer. */
+static void set_engine(struct vi_ranges *home, bool on)
+{
+    struct vi_group *group = &home->segment->own;
+
+    if (on) {
+        home->engine = *group->base;
+        home->engine.gate = VI_GATED;
+        home->engine.begin = begin_engine;
+        home->engine.declare = declare;
+        home->engine.commit = commit;
+        home->engine.abort = abort_engine;
     }
+    group->engine = on ? &home->engine : group->base;
 }
 
 /* ---- Opening, resizing, closing ----------------------------------------- */
@@ -350,8 +373,11 @@ static void set_size(struct vi_ranges *r, size_t size)
     if (pages > old)
         protect(r, old, pages);
     r->size = size;
-    if (old == 0 || pages == 0)
+    if (old == 0 || pages == 0) {
         r->segment->ranges = pages != 0 ? r : NULL;
+        if (r->home == r && old != pages)
+            set_engine(r, pages != 0);
+    }
     if (r->home->state != VI_RANGES_OPEN)
         r->fresh = pages;
     r->home->budget += (pages < r->most ? pages : r->most) - (old < r->most ? old : r->most);

@@ -52,6 +52,7 @@ struct vi_ranges {
     _Atomic(uint64_t) budget; /* pages that a transaction may log */
     uint64_t left;            /* those that the open one has not */
     struct vi_aside aside;    /* where they go */
+    struct vi_engine engine;  /* the group's: its base with ranges of this kind around it */
     bool stuck;               /* a page could not be protected again: all are to be */
 };
 
@@ -72,20 +73,6 @@ void vi_ranges_close(struct vi_segment *segment);
 /* The size of the data has changed: what is new is protected.  Log space for it is
  * reserved by the next transaction, which is refused if that, or protecting, fails. */
 void vi_ranges_resize(struct vi_segment *segment);
-
-/* These do what transaction.h has for it where there are no automatic ranges; the segment
- * is home. */
-struct vi_tx *vi_ranges_begin(struct vi_segment *segment, unsigned mode);
-/* -1 with EFAULT: it is still open, for it has stored to what was not declared. */
-int vi_ranges_end(struct vi_tx *tx);
-static inline int vi_ranges_commit(struct vi_tx *tx)
-{
-    if (tx->segment->ranges != NULL)
-        return vi_ranges_end(tx);
-    vi_tx_commit(tx);
-    return 0;
-}
-void vi_ranges_abort(struct vi_tx *tx);
 
 /*
  * The program may store to `length` bytes of the data of a segment in tx's group, and the

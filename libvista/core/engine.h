@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What runs the transactions of a group: a table of operations.  Public calls check their
+ * arguments and call the table; so what a class does, or automatic ranges, or an engine with a
+ * log of its own, is told where its table is, and costs the others nothing.
+ *
+ *   vi_engine_of         the undo log alone, in the kill-safe class and where lines are flushed
+ *   vi_engine_followed   the same, and each change is handed on (core/redo.h)
+ *   ranges/              automatic ranges, around the engine that the group had
+ */
+#ifndef VI_CORE_ENGINE_H
+#define VI_CORE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct vi_group;
+struct vi_member;
+struct vi_persist;
+struct vi_redo;
+struct vi_segment;
+struct vi_tx;
+
+/* Opens a member that home's log names, and links it to home (vi_group_link).  -1: what
+ * home's log says cannot be undone.  0 without linking it: it is to be left alone. */
+typedef int vi_attach_fn(struct vi_segment *home, const struct vi_member *entry);
+
+struct vi_engine {
+    /* What limit1 and room of its handles have: 0, all can be inlined; 1, ends go out of line;
+     * VI_GATED, ranges too. */
+    uintptr_t gate;
+    /* A transaction on `home`'s log; NULL with errno. */
+    struct vi_tx *(*begin)(struct vi_segment *home, unsigned mode);
+    /* As vista_set_ranges, with a count and an array that make sense. */
+    int (*declare)(struct vi_tx *tx, const struct iovec *ranges, int count);
+    /* With the mode of vista_end_transaction.  -1: with EIO the transaction has ended, with
+     * another errno it is open. */
+    int (*commit)(struct vi_tx *tx, unsigned mode);
+    void (*abort)(struct vi_tx *tx);
+    /* What has been committed so far is durable on return; -1 with errno. */
+    int (*flush)(struct vi_segment *segment);
+    /* Before a segment starts: what its log says is undone and finished.  -1 with EBADMSG, and
+     * then nothing was changed, or with what `attach` failed with. */
+    int (*recover)(struct vi_segment *segment, vi_attach_fn *attach);
+    /* As vi_segment_close. */
+    int (*close)(struct vi_segment *segment, bool clean);
+};
+
+/* The engine of a group with this persistence that has the undo log alone. */
+const struct vi_engine *vi_engine_of(const struct vi_persist *persist);
+
+/* That of one with a list of vi_redo.  Others are made from its operations. */
+extern const struct vi_engine vi_engine_followed;
+
+/* From now on it is the group's, below automatic ranges if it has any; no transaction is open. */
+void vi_engine_set(struct vi_group *group, const struct vi_engine *base);
+
+/* Appends to the list of those who are told what the group's transactions change; no transaction
+ * is open, and the group's engine is, or becomes, one that has such a list. */
+void vi_engine_follow(struct vi_group *group, struct vi_redo *redo);
+
+#endif
