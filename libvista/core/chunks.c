@@ -10,8 +10,8 @@
 #include "base/crc32c.h"
 #include "base/error.h"
 
-/* A slot keeps chunks for a transaction of a few megabytes; beyond that the memory
- * is better shared.  A chunk from PUNCHED bytes on also gives its disk blocks back. */
+/* A slot keeps chunks for a transaction of a few megabytes, unless the options say more;
+ * beyond that the memory is better shared.  A chunk from PUNCHED bytes on also gives its disk blocks back. */
 #ifndef VI_LOG_KEPT /* in small memory a test lets it keep less */
 #define VI_LOG_KEPT ((uint64_t)4 << 20)
 #endif
@@ -187,7 +187,7 @@ void vi_chunk_trim(struct vi_logs *logs, uint32_t slot, uintptr_t chunk)
     for (struct vi_chunk_header *next; (next = vi_chunk_next(logs, slot, chunk)) != NULL;
          chunk = (uintptr_t)next) {
         total += next->size;
-        if (total > VI_LOG_KEPT) {
+        if (total > logs->kept) {
             unlink_tail(logs, slot, chunk);
             return;
         }
@@ -239,6 +239,7 @@ int vi_logs_open(struct vi_logs *logs, unsigned char *meta, const struct vi_supe
         .checked = superblock->log_class != VISTA_CLASS_KILL,
         .chunks_offset = superblock->chunks_offset,
         .units = superblock->chunks_size / VI_CHUNK_UNIT,
+        .kept = VI_LOG_KEPT,
     };
     pthread_mutex_init(&logs->lock, NULL);
     logs->used = vi_reserve((logs->units + 63) / 64 * sizeof(uint64_t));

@@ -28,6 +28,7 @@ struct vi_logs {
     bool checked;           /* records carry a CRC32C: the log's class flushes */
     uint64_t chunks_offset; /* of the chunk area */
     uint64_t units;         /* in it */
+    uint64_t kept;          /* bytes of chunks that a slot keeps between transactions */
     pthread_mutex_t lock;
     uint64_t *used; /* a bit for each unit: in some slot's chain */
     uint64_t held;  /* units whose bit is set */

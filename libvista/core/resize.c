@@ -44,15 +44,17 @@ static int sync_file(const struct vi_segment *segment)
     return vi_fail_system(errno, "%s: cannot sync", segment->path);
 }
 
-/* Of the 2 MiB that the old size ends in only a part may have disk blocks. */
+/* Of the group that the old size ends in only a part may have disk blocks. */
 static void unback(struct vi_segment *segment, uint64_t old)
 {
-    const uint64_t group = old / VI_HUGE_PAGE;
+    uint64_t group;
 
     pthread_mutex_lock(&segment->backing); /* whoever is at it knows of the old size */
-    if (segment->backed != NULL)
+    if (segment->backed != NULL) {
+        group = old / segment->group_size;
         __atomic_fetch_and(&segment->backed[group / 64], ~((uint64_t)1 << group % 64),
                            __ATOMIC_RELEASE);
+    }
     pthread_mutex_unlock(&segment->backing);
 }
 
@@ -86,6 +88,16 @@ int vi_segment_grow(struct vi_segment *segment, uint64_t size)
     return -1;
 }
 
+static void forget_backing(struct vi_segment *segment, uint64_t size, uint64_t old)
+{
+    const uint64_t group_size = segment->group_size;
+
+    if (segment->backed == NULL)
+        return;
+    for (uint64_t at = (size + group_size - 1) / group_size; at <= old / group_size; at++)
+        segment->backed[at / 64] &= ~((uint64_t)1 << at % 64);
+}
+
 int vi_segment_shrink(struct vi_segment *segment, uint64_t size)
 {
     const uint64_t old = segment->map.data_size;
@@ -94,9 +106,7 @@ int vi_segment_shrink(struct vi_segment *segment, uint64_t size)
         return -1;
     publish(segment, size);
     vi_map_cut(&segment->map, size, old);
-    for (uint64_t at = (size + VI_HUGE_PAGE - 1) / VI_HUGE_PAGE;
-         segment->backed != NULL && at <= old / VI_HUGE_PAGE; at++)
-        segment->backed[at / 64] &= ~((uint64_t)1 << at % 64);
+    forget_backing(segment, size, old);
     vi_segment_cut(segment, size, old);
     return 0;
 }

@@ -14,6 +14,10 @@
 #include "core/process.h"
 #include "core/transaction.h"
 
+/* A flat sparse segment is often touched page by page, far apart: its disk blocks are
+ * allocated by 64 KiB, which costs a call for each 16 pages and wastes little. */
+#define FLAT_GROUP ((uint64_t)64 << 10)
+
 #define HEAP_MIN (64u << 10) /* the largest small span */
 #define DEFAULT_GROWTH 4u    /* times the size at creation */
 
@@ -210,8 +214,10 @@ static void keep_flags(struct vi_segment *segment, unsigned flags)
 
 static int reserve_backed(struct vi_segment *segment)
 {
-    const uint64_t groups = segment->superblock.max_size / VI_HUGE_PAGE + 1;
+    uint64_t groups;
 
+    segment->group_size = segment->flags & VISTA_NO_HEAP ? FLAT_GROUP : VI_HUGE_PAGE;
+    groups = segment->superblock.max_size / segment->group_size + 1;
     if (!(segment->flags & VISTA_SPARSE))
         return 0;
     segment->backed = vi_reserve((groups + 63) / 64 * sizeof(uint64_t));
@@ -225,7 +231,8 @@ static int open_file(struct vi_segment *segment, size_t size, unsigned flags,
     const bool read_only = flags & VISTA_READ_ONLY;
     int found;
 
-    if (vi_file_open(&segment->file, segment->path, flags, mode, options->lock_wait_ms) != 0)
+    if (vi_file_open(&segment->file, segment->path, flags, mode, options->lock_wait_ms) != 0 ||
+        vi_file_raise(&segment->file, options->descriptor_floor) != 0)
         return -1;
     segment->fresh = segment->file.made;
     found = vi_superblock_read(&segment->file, read_only, &segment->superblock);
@@ -246,9 +253,14 @@ static int open_file(struct vi_segment *segment, size_t size, unsigned flags,
     keep_flags(segment, flags);
     if (reserve_backed(segment) != 0)
         return -1;
-    return read_only ? 0
-                     : vi_logs_open(&segment->logs, segment->map.meta, &segment->superblock,
-                                    &segment->file, &segment->persist);
+    if (read_only)
+        return 0;
+    if (vi_logs_open(&segment->logs, segment->map.meta, &segment->superblock, &segment->file,
+                     &segment->persist) != 0)
+        return -1;
+    if (options->log_kept != 0)
+        segment->logs.kept = options->log_kept;
+    return 0;
 }
 
 struct vi_segment *vi_segment_open(const char *path, size_t size, unsigned flags,
@@ -330,7 +342,6 @@ int vi_segment_close(struct vi_segment *segment, bool clean)
 {
     const int result = clean && segment->map.writable ? mark_clean(segment) : 0;
     const int error = errno;
-    const uint64_t groups = segment->superblock.max_size / VI_HUGE_PAGE + 1;
 
     vi_tx_retire_all(segment);
     vi_logs_close(&segment->logs);
@@ -339,7 +350,8 @@ int vi_segment_close(struct vi_segment *segment, bool clean)
         undo_creation(segment);
     vi_file_close(&segment->file);
     if (segment->backed != NULL)
-        vi_release(segment->backed, (groups + 63) / 64 * sizeof(uint64_t));
+        vi_release(segment->backed, (segment->superblock.max_size / segment->group_size + 1 + 63) /
+                                        64 * sizeof(uint64_t));
     vi_process_remove(segment);
     errno = error;
     return result;
@@ -390,16 +402,17 @@ int vi_segment_back(struct vi_segment *segment, uint64_t offset, uint64_t length
 
     if (!(segment->flags & VISTA_SPARSE))
         return 0;
-    for (uint64_t at = offset / VI_HUGE_PAGE * VI_HUGE_PAGE; at < end && result == 0;
-         at += VI_HUGE_PAGE) {
-        const uint64_t group = at / VI_HUGE_PAGE, bit = (uint64_t)1 << group % 64;
+    for (uint64_t at = offset / segment->group_size * segment->group_size; at < end && result == 0;
+         at += segment->group_size) {
+        const uint64_t group = at / segment->group_size, bit = (uint64_t)1 << group % 64;
         uint64_t left;
 
         if (__atomic_load_n(&segment->backed[group / 64], __ATOMIC_ACQUIRE) & bit)
             continue;
         pthread_mutex_lock(&segment->backing);
         left = vi_segment_size(segment) - at;
-        result = vi_segment_allocate(segment, at, left < VI_HUGE_PAGE ? left : VI_HUGE_PAGE);
+        result = vi_segment_allocate(segment, at,
+                                     left < segment->group_size ? left : segment->group_size);
         if (result == 0)
             __atomic_fetch_or(&segment->backed[group / 64], bit, __ATOMIC_RELEASE);
         pthread_mutex_unlock(&segment->backing);

@@ -86,8 +86,9 @@ struct vi_segment {
     void (*release)(void *heap, uint32_t slot); /* give back what the slot keeps */
     const struct vi_effects *effects;           /* of records of heaps, its own or a member's */
 
-    pthread_mutex_t backing; /* sparse: of `backed`, a bit for each 2 MiB with blocks */
+    pthread_mutex_t backing; /* sparse: of `backed`, a bit for each group that has blocks */
     uint64_t *backed;
+    uint64_t group_size; /* bytes whose blocks are allocated together */
 
     struct vi_segment *next; /* in the list of segments, or of closed ones */
     char path[PATH_MAX];

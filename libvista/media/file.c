@@ -115,6 +115,20 @@ int vi_file_open(struct vi_file *file, const char *path, unsigned flags, mode_t 
     return vi_fail(EBUSY, "%s: is being replaced again and again", path);
 }
 
+int vi_file_raise(struct vi_file *file, unsigned floor)
+{
+    int raised;
+
+    if (floor == 0 || file->fd >= (int)floor)
+        return 0;
+    raised = fcntl(file->fd, F_DUPFD_CLOEXEC, (int)floor);
+    if (raised < 0) /* the lock goes with the open file, which both have */
+        return vi_fail_system(errno, "%s: no descriptor from %u on", file->path, floor);
+    close(file->fd);
+    file->fd = raised;
+    return 0;
+}
+
 void vi_file_forget(struct vi_file *file)
 {
     if (file->fd >= 0)

@@ -26,6 +26,10 @@ struct vi_file {
  * `flags`; VISTA_CREATE and VISTA_EXCLUSIVE as in vista_map. */
 int vi_file_open(struct vi_file *file, const char *path, unsigned flags, mode_t mode,
                  unsigned wait_ms);
+/* Moves the descriptor to the lowest free number from `floor` on, where the program's own
+ * next is not to be changed by ours. */
+int vi_file_raise(struct vi_file *file, unsigned floor);
+
 /* Unlocks and closes.  In a forked child, which has only a duplicate of the parent's
  * descriptor and no say about its lock: closes. */
 void vi_file_close(struct vi_file *file);

@@ -8,7 +8,9 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <immintrin.h>
+#ifndef VISTA_NO_LIBPMEM
 #include <libpmem.h>
+#endif
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -62,6 +64,21 @@ void vi_persist_evict(const void *address, size_t length)
     for (size_t i = 0; i < length; i += VI_LINE)
         _mm_clflush((const char *)address + i);
 }
+
+#ifdef VISTA_NO_LIBPMEM
+/* A static program cannot have libpmem, whose libndctl has no static library. */
+static void pmem_flush(const void *address, size_t length)
+{
+    vi_persist_evict((const void *)((uintptr_t)address & ~(uintptr_t)(VI_LINE - 1)),
+                     length + (uintptr_t)address % VI_LINE);
+}
+
+/* Flushing is right where the caches survive, too. */
+static int pmem_has_auto_flush(void)
+{
+    return 0;
+}
+#endif
 
 static const struct vi_persist_ops class_ops[] = {
     [VISTA_CLASS_KILL] = {.sync = fsync}, /* the others are not called */

@@ -55,23 +55,23 @@ static struct vi_ranges *next_of(const struct vi_ranges *r)
 
 /* ---- Pages ------------------------------------------------------------- */
 
-/* Flat and sparse: disk blocks are allocated at the first touch of 2 MiB.  Not by
+/* Flat and sparse: disk blocks are allocated at the first touch of a group.  Not by
  * vi_segment_back, which has a lock of its own. */
 static int back(struct vi_segment *segment, uint64_t page, uint64_t end)
 {
-    const uint64_t pages = VI_HUGE_PAGE / VI_PAGE;
+    const uint64_t size = segment->group_size, pages = size / VI_PAGE;
     int error = 0;
 
     if (segment->backed == NULL || segment->heap != NULL)
         return 0;
     for (uint64_t group = page / pages; group * pages < end && error == 0; group++) {
-        const uint64_t at = group * VI_HUGE_PAGE, left = segment->map.data_size - at;
+        const uint64_t at = group * size, left = segment->map.data_size - at;
         const uint64_t bit = (uint64_t)1 << group % 64;
 
         if (__atomic_load_n(&segment->backed[group / 64], __ATOMIC_ACQUIRE) & bit)
             continue;
         error = vi_file_back(&segment->file, segment->superblock.data_offset + at,
-                             left < VI_HUGE_PAGE ? left : VI_HUGE_PAGE);
+                             left < size ? left : size);
         if (error == 0)
             __atomic_fetch_or(&segment->backed[group / 64], bit, __ATOMIC_RELEASE);
     }
