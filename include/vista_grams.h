@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * vista_grams.h - messages inside transactions.
+ *
+ *     void *block = vista_create_endpoint(tx, NULL);            once, stored by the program
+ *     vista_endpoint *e = vista_open_endpoint(segment, block, "udp:127.0.0.1:7000", 0, NULL);
+ *     vista_connect(e, "udp:127.0.0.1:7001", NULL, &peer, -1);
+ *
+ *     tx = vista_begin_transaction(segment, 0);
+ *     vista_send_request(tx, e, peer, &order, sizeof order, 0, &request);
+ *     vista_end_transaction(tx, 0);                             now it leaves
+ *
+ *     tx = vista_begin_transaction(segment, 0);
+ *     vista_receive_response(tx, e, &request, &answer, sizeof answer, -1);
+ *     vista_end_transaction(tx, 0);                             now it has been received
+ *
+ * The design is that of vistagrams (Lowell's dissertation, 1999, chapter 4).  A request that a
+ * committed transaction has sent is received by at most one committed transaction, and so is its
+ * response; by exactly one if both ends and the network come back for long enough.  What a lost
+ * or aborted transaction sent never leaves, and what it received is delivered again.  Requests
+ * have no order among each other.  What a program does outside its segment may be repeated.
+ *
+ * How much an end survives is what its segment's class promises (vista_info).  In the disk class
+ * no datagram leaves before its commit is synced.
+ *
+ * An end that was restored from an older copy, or runs twice, is found at the first exchange that
+ * shows two histories.  The session is then broken for good: calls are ESTALE until
+ * vista_forget_peer, and the program decides about requests in doubt.
+ *
+ * Errors, threads and forked children are as in vista.h.  No error ends the transaction.  None of
+ * the functions starts a thread; what is to be retransmitted is, from the calls that receive, and
+ * from vista_select and vista_pump.  A callback of vista_on_end may call none of them.
+ */
+#ifndef VISTA_GRAMS_H
+#define VISTA_GRAMS_H
+
+#include "vista.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* An open endpoint: volatile, the library's, used by any thread. */
+typedef struct vista_endpoint vista_endpoint;
+
+/* One request, the same at both ends but for `peer`, which is each end's own number of the
+ * other.  It may be stored, and is good after a restart. */
+typedef struct vista_request {
+    uint64_t session, generation;
+    uint32_t slot, peer;
+} vista_request;
+
+/* The largest message that an endpoint can be created for, in bytes. */
+#define VISTA_MESSAGE_MAX ((size_t)16 << 20)
+
+struct vista_endpoint_options {
+    uint32_t slots;       /* requests to a peer that may be unanswered, 1 to 64; 0: 16 */
+    uint32_t peers;       /* rows, 1 to 65,536; 0: 1,024 */
+    size_t message_max;   /* bytes of a message, to VISTA_MESSAGE_MAX; 0: 1 MiB */
+    uint64_t reserved[5]; /* zero */
+};
+
+/*
+ * Allocates an endpoint in the segment on which `tx` was begun (its home, if it shares a log) and
+ * returns its block, which exists from the commit on.  Keep its address in the segment.  `options`
+ * may be NULL.  It is freed as any block is, by vista_free, when it has no peers and is not open.
+ * Errors: as vista_malloc; EINVAL an option out of range.
+ */
+void *vista_create_endpoint(vista_tx *tx, const struct vista_endpoint_options *options);
+
+/* Flags of vista_open_endpoint. */
+#define VISTA_ADOPT 0x1u           /* this copy of the file is the only one in use */
+#define VISTA_UNAUTHENTICATED 0x2u /* may bind beyond this machine without a key */
+
+struct vista_open_options {
+    const void *key;      /* 32 bytes that all ends share, copied; NULL: none */
+    uint64_t reserved[7]; /* zero */
+};
+
+/*
+ * Opens the endpoint at `block` and binds `address`: "udp:127.0.0.1:7000", "udp:[::1]:7000"
+ * (port 0: any free one), "unix:/path", "unix:@abstract" or "unix:" (a free abstract name).  A
+ * socket that a dead process left at the path is replaced.  What was sent and is unanswered is
+ * sent again by the calls that follow.  One process, and in it one handle, has an endpoint open.
+ *
+ * With a key all datagrams are encrypted and authenticated (XChaCha20-Poly1305), by libsodium,
+ * which is loaded at the first use of a key.  Without one only loopback and Unix addresses bind,
+ * unless VISTA_UNAUTHENTICATED is given.
+ *
+ * Errors: EINVAL; EBUSY it is open; EBADMSG no endpoint, or damaged; ENOTSUP another version, or
+ * libsodium is not installed; ECANCELED the file is not the one that was used last (another inode
+ * or device number), and may be a copy: VISTA_ADOPT says that no other is in use; EACCES an
+ * address beyond this machine without a key; EADDRINUSE and others of bind(2); ENOMEM; EROFS.
+ */
+vista_endpoint *vista_open_endpoint(vista_segment *segment, void *block, const char *address,
+                                    unsigned flags, const struct vista_open_options *options);
+
+/*
+ * Ends the handle; what is stored stays.
+ * Errors: EBUSY a transaction that used it has not ended, or a thread is in one of its calls.
+ */
+int vista_close_endpoint(vista_endpoint *endpoint);
+
+struct vista_peer_options {
+    unsigned flags;       /* VISTA_POWER_SAFE: the server's segment must be */
+    unsigned unused;      /* zero */
+    uint64_t reserved[7]; /* zero */
+};
+
+/*
+ * Makes the endpoint at `address` a peer to which requests can be sent; *peer becomes its number,
+ * which is never given to another.  For an endpoint that is a peer already it says where that one
+ * is now, and where this one is, and *peer is its number as it was.  The library commits a
+ * transaction of its own; do not call it in one.  `ms`: how long to wait, -1 for ever.
+ * `options` may be NULL.
+ * Errors: EINVAL; ETIMEDOUT no answer; EUSERS no row is free here or there; ESTALE the server has
+ * a row of this endpoint that has been used and this end knows nothing of (it was restored, or
+ * has forgotten the peer), or the other way round; ENOTSUP the server is not power-safe, or speaks
+ * another version; ECANCELED vista_wake; EINTR; as vista_malloc.
+ */
+int vista_connect(vista_endpoint *endpoint, const char *address,
+                  const struct vista_peer_options *options, uint32_t *peer, int ms);
+
+/*
+ * Removes a peer: a broken one, or one that is no longer wanted.  Of a peer that requests were
+ * sent to and that has answered all, the row stays, `leaving`, until the other end has removed
+ * its own.  Requests that are unanswered at either end are lost.
+ * Errors: EINVAL no such peer; EBUSY an open transaction uses it; as vista_set_range.
+ */
+int vista_forget_peer(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer);
+
+/* Flag of vista_send_request: it is answered, with nothing, by the commit that receives it, and
+ * its slot is free when that is known. */
+#define VISTA_ONE_WAY 0x1u
+
+/*
+ * Sends a request of `length` bytes when the transaction commits.  *request tells it from others.
+ * Errors: EINVAL no such peer, or one that requests come from; EAGAIN no slot is free (see
+ * VISTA_ROOM); EMSGSIZE longer than the peer takes; ESTALE the session is broken; as vista_malloc.
+ */
+int vista_send_request(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, const void *message,
+                       size_t length, unsigned flags, vista_request *request);
+
+/*
+ * Takes a request and returns its length; the transaction that commits has received it.  The
+ * request is then to be answered, by this transaction or by any later one.
+ * `ms`: 0 at once, -1 for ever.  Waiting in a transaction keeps it open: rather wait in
+ * vista_select.
+ * Errors: EAGAIN, ETIMEDOUT none is there yet; EMSGSIZE it is longer than `size`, and stays;
+ * ECANCELED vista_wake; EINTR; as vista_set_range.
+ */
+ssize_t vista_receive_request(vista_tx *tx, vista_endpoint *endpoint, void *message, size_t size,
+                              vista_request *request, int ms);
+
+/*
+ * Answers a request that this transaction or an earlier one has received.
+ * Errors: EINVAL it has not been received, or was answered; EBUSY another open transaction uses
+ * it; EMSGSIZE longer than the client takes; ESTALE; as vista_malloc.
+ */
+int vista_send_response(vista_tx *tx, vista_endpoint *endpoint, const vista_request *request,
+                        const void *message, size_t length);
+
+/*
+ * Takes the response to *request, or, where its `session` is 0, to any, and *request becomes
+ * that; returns its length.  The transaction that commits has received it.
+ * Errors: as vista_receive_request; EINVAL no such request is unanswered; EDEADLK this very
+ * transaction sends it; EBUSY another open one has its response; ESTALE.
+ */
+ssize_t vista_receive_response(vista_tx *tx, vista_endpoint *endpoint, vista_request *request,
+                               void *message, size_t size, int ms);
+
+/*
+ * The request, of this transaction or of an earlier one, will be executed all the same, but its
+ * answer dropped.
+ * Errors: EINVAL no such request is unanswered; EBUSY another open transaction uses it; ESTALE.
+ */
+int vista_cancel_request(vista_tx *tx, vista_endpoint *endpoint, const vista_request *request);
+
+/* What vista_select waits for. */
+#define VISTA_REQUEST 0x1u  /* one is there, of `request_length` bytes */
+#define VISTA_RESPONSE 0x2u /* one is there, of `response_length` bytes */
+#define VISTA_ROOM 0x4u     /* `peer` (0: any) has a free slot */
+#define VISTA_BROKEN 0x8u   /* a session is broken, that of `broken` */
+
+struct vista_ready {
+    vista_endpoint *endpoint;
+    unsigned wanted, ready; /* VISTA_REQUEST and the like */
+    uint32_t peer;          /* asked for: whose room */
+    uint32_t broken;        /* told: whose session */
+    size_t request_length;  /* told: of what a receive would take next */
+    size_t response_length;
+};
+
+/*
+ * Waits until one of `count` endpoints is ready for what is wanted of it; how many are, 0 when
+ * `ms` milliseconds are over.
+ * Errors: EINVAL; ECANCELED vista_wake; EINTR; ENOMEM, EMFILE for several endpoints.
+ */
+int vista_select(struct vista_ready *ready, int count, int ms);
+
+/* A descriptor, the library's, that is readable when vista_pump has something to do, or
+ * a call that receives would not wait; for poll and epoll.  -1 with EMFILE, ENOMEM. */
+int vista_endpoint_fd(vista_endpoint *endpoint);
+
+/* Takes what has arrived and sends what is due, without waiting. */
+int vista_pump(vista_endpoint *endpoint);
+
+/* Calls that wait now, on any thread, return ECANCELED. */
+int vista_wake(vista_endpoint *endpoint);
+
+struct vista_endpoint_info {
+    unsigned char uuid[16];
+    const char *address; /* that is bound, as a peer would connect to it; lives as long as e */
+    uint32_t slots, peers_max;
+    size_t message_max;
+    uint32_t peers, broken, leaving; /* rows; how many of them are broken, and leaving */
+    uint32_t unused;
+    uint64_t unanswered;   /* requests sent by committed transactions, and not answered */
+    uint64_t executing;    /* requests received, and not answered */
+    uint64_t staged_bytes; /* of messages that have arrived and were not received */
+    uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out;
+    uint64_t retransmitted; /* datagrams sent again because nothing had come */
+    uint64_t repeated;      /* requests that came again, and were not executed again */
+    uint64_t dropped;       /* datagrams that made no sense, or had no room */
+    uint64_t forged;        /* of which wrong by their checksum or their tag */
+    uint64_t reserved[8];
+};
+int vista_endpoint_info(const vista_endpoint *endpoint, struct vista_endpoint_info *out);
+
+/* States of a request, as vista_each_request tells them. */
+#define VISTA_REQUEST_SENT 1u      /* of this end, unanswered */
+#define VISTA_REQUEST_CANCELLED 2u /* of this end, cancelled or one-way */
+#define VISTA_REQUEST_RECEIVED 3u  /* of the peer, to be answered */
+#define VISTA_REQUEST_ANSWERED 4u  /* of the peer, whose answer may be asked for again */
+
+/* Return 0 to go on, anything else to stop. */
+typedef int (*vista_request_fn)(void *arg, const vista_request *request, unsigned state,
+                                size_t length);
+
+/*
+ * Calls `visit` for each request that is stored and that no open transaction uses: after a
+ * restart a program finds so what it has to answer.  `visit` may call no function of this header.
+ * Errors: ECANCELED `visit` has stopped it.
+ */
+int vista_each_request(vista_endpoint *endpoint, vista_request_fn visit, void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

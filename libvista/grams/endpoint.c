@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "grams/endpoint.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "grams/outgoing.h"
+#include "grams/staging.h"
+#include "grams/tasks.h"
+#include "grams/timers.h"
+#include "grams/waiting.h"
+
+vista_endpoint *vi_endpoint_check(const vista_endpoint *endpoint)
+{
+    vista_endpoint *e = (vista_endpoint *)(uintptr_t)endpoint;
+
+    if (e == NULL)
+        return vi_fail(EINVAL, "no endpoint: the handle is NULL"), NULL;
+    if (e->segment->number == VISTA_INLINE_UNMAPPED)
+        return vi_fail(EPERM, "%s: the endpoint belongs to the parent process", e->address), NULL;
+    return e;
+}
+
+/* ---- The lock ------------------------------------------------------------ */
+
+void vi_endpoint_lock(vista_endpoint *e)
+{
+    pthread_mutex_lock(&e->lock);
+}
+
+void vi_endpoint_flush(vista_endpoint *e)
+{
+    const int error = errno;
+
+    vi_out_flush(e);
+    if (e->poll_fd >= 0)
+        vi_wait_tell(e);
+    errno = error;
+}
+
+void vi_endpoint_unlock(vista_endpoint *e)
+{
+    vi_endpoint_flush(e);
+    pthread_mutex_unlock(&e->lock);
+}
+
+/* xorshift64 (Marsaglia 2003): good enough to keep two ends from marching in step. */
+uint64_t vi_endpoint_jitter(vista_endpoint *e, uint64_t limit)
+{
+    e->random ^= e->random << 13;
+    e->random ^= e->random >> 7;
+    e->random ^= e->random << 17;
+    return e->random % limit;
+}
+
+/* ---- Finding peers --------------------------------------------------------- */
+
+struct vi_peer *vi_endpoint_peer(vista_endpoint *e, uint32_t id, bool broken_too)
+{
+    struct vi_peer *peer = &e->peer[id % e->table->peers];
+
+    if (id == 0 || peer->row == NULL || peer->row->id != id)
+        return vi_fail(EINVAL, "%s: there is no peer %u", e->address, id), NULL;
+    if (!broken_too && peer->reason != VI_BROKEN_NOT)
+        return vi_endpoint_stale(peer), NULL;
+    return peer;
+}
+
+int vi_endpoint_stale(const struct vi_peer *peer)
+{
+    return vi_fail(ESTALE, "%s: the session with peer %u at %s is broken: %s",
+                   peer->endpoint->address, peer->row->id, peer->row->address,
+                   vi_broken_reason(peer->reason));
+}
+
+struct vi_peer *vi_endpoint_session(vista_endpoint *e, uint64_t session)
+{
+    for (uint32_t at = (uint32_t)session & e->sessions_mask; e->sessions[at] != 0;
+         at = (at + 1) & e->sessions_mask) {
+        struct vi_peer *peer = &e->peer[e->sessions[at] - 1];
+
+        if (peer->row != NULL && peer->session == session)
+            return peer;
+    }
+    return NULL;
+}
+
+struct vi_peer *vi_endpoint_uuid(vista_endpoint *e, const unsigned char *uuid, unsigned role)
+{
+    for (uint32_t i = 0; i < e->peers_used; i++) {
+        const struct vi_gram_row *row = e->peer[i].row;
+
+        if (row != NULL && row->role == role && memcmp(row->uuid, uuid, sizeof row->uuid) == 0)
+            return &e->peer[i];
+    }
+    return NULL;
+}
+
+struct vi_lane *vi_endpoint_free_lane(struct vi_peer *peer)
+{
+    if (peer->role == VI_ROLE_CLIENT && peer->reason == VI_BROKEN_NOT &&
+        peer->row->state == VI_ROW_ACTIVE)
+        for (struct vi_lane *lane = peer->lane; lane < peer->lane + peer->slots; lane++)
+            if (lane->owner == NULL && lane->stored->state == VI_SLOT_IDLE)
+                return lane;
+    return NULL;
+}
+
+static void enter_session(vista_endpoint *e, const struct vi_peer *peer)
+{
+    uint32_t at = (uint32_t)peer->session & e->sessions_mask;
+
+    while (e->sessions[at] != 0)
+        at = (at + 1) & e->sessions_mask;
+    e->sessions[at] = peer->index + 1;
+}
+
+/* ---- Peers come and go ------------------------------------------------------- */
+
+static void attach_lane(vista_endpoint *e, struct vi_peer *peer, uint32_t index)
+{
+    struct vi_lane *lane = &peer->lane[index];
+    const uint32_t state = peer->row->slot[index].state;
+
+    *lane = (struct vi_lane){.stored = &peer->row->slot[index], .peer = peer};
+    if ((state == VI_SLOT_SENT || state == VI_SLOT_CANCELLED) && peer->reason == VI_BROKEN_NOT)
+        vi_timers_restore(e, lane, vi_endpoint_now(e) + vi_endpoint_jitter(e, VI_TIMEOUT_FIRST));
+}
+
+void vi_endpoint_attach(vista_endpoint *e, struct vi_peer *peer, struct vi_gram_row *row)
+{
+    peer->row = row;
+    peer->session = row->session;
+    peer->role = row->role;
+    peer->slots = row->slots;
+    peer->reason = row->state == VI_ROW_BROKEN ? row->reason : VI_BROKEN_NOT;
+    peer->round_trip = 0;
+    peer->timeout = VI_TIMEOUT_FIRST;
+    peer->deferred = 0;
+    peer->probe = NULL;
+    peer->bye_due = 0;
+    peer->bye_tries = 0;
+    vi_address_parse(&peer->address, row->address);
+    for (uint32_t i = 0; i < row->slots; i++)
+        attach_lane(e, peer, i);
+    enter_session(e, peer);
+    if (e->peers_used <= peer->index)
+        e->peers_used = peer->index + 1;
+    e->broken += peer->reason != VI_BROKEN_NOT;
+    if (row->state == VI_ROW_LEAVING)
+        e->next_due = 0;
+}
+
+/* The row's block may be another's by now. */
+void vi_endpoint_detach(vista_endpoint *e, struct vi_peer *peer)
+{
+    for (uint32_t i = 0; i < peer->slots; i++) {
+        vi_timers_stop(e, &peer->lane[i]);
+        vi_staging_drop(e, &peer->lane[i]);
+    }
+    e->broken -= peer->reason != VI_BROKEN_NOT;
+    peer->reason = VI_BROKEN_NOT;
+    peer->row = NULL;
+    memset(e->sessions, 0, (e->sessions_mask + 1) * sizeof *e->sessions);
+    for (uint32_t i = 0; i < e->peers_used; i++)
+        if (e->peer[i].row != NULL)
+            enter_session(e, &e->peer[i]);
+}
+
+void vi_endpoint_break(vista_endpoint *e, struct vi_peer *peer, uint32_t reason)
+{
+    if (peer->reason != VI_BROKEN_NOT || !vi_tasks_note(e, VI_TASK_BREAK, peer, reason))
+        return;
+    peer->reason = reason;
+    e->broken++;
+    for (uint32_t i = 0; i < peer->row->slots; i++) {
+        vi_timers_stop(e, &peer->lane[i]);
+        if (peer->lane[i].owner == NULL)
+            vi_staging_drop(e, &peer->lane[i]);
+    }
+    pthread_cond_broadcast(&e->changed);
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What is volatile of an open endpoint: beside each stored row a peer, beside each stored slot a
+ * lane.  All of it is mapped apart from malloc, at once, and takes memory as it is touched.
+ *
+ * One lock an endpoint.  It is not held while a call waits, and beginning and ending a
+ * transaction is such a wait.  What is stored of a lane or row may be read with the lock while no
+ * transaction owns it, and by the owner at any time; only the owner changes it.  An owner is a
+ * group: what one transaction does here, from its first call until vista_on_end has told.
+ *
+ * Datagrams gather in `out` while the lock is held, and leave before it is given up, since their
+ * payloads lie in stored slots.
+ */
+#ifndef VI_GRAMS_ENDPOINT_H
+#define VI_GRAMS_ENDPOINT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "grams/tables.h"
+#include "grams/wire.h"
+
+#define VI_STAGED_MAX ((size_t)8 << 20) /* bytes of messages that have arrived, of one endpoint */
+#define VI_GROUPS 4160u                 /* transactions open on a segment, and the library's own */
+#define VI_TASKS 256u
+
+/* A message that has arrived, or arrives. */
+struct vi_message {
+    struct vi_message *next; /* while it is a spare */
+    unsigned char *data;
+    size_t size; /* of its memory, all in all */
+    uint32_t length;
+    uint32_t flags; /* VI_SLOT_ONE_WAY */
+    uint64_t generation, history, hash;
+    /* While it arrives in fragments: */
+    uint32_t fragment; /* bytes of each but the last */
+    uint32_t missing;  /* fragments */
+    uint32_t asked;    /* fragments that were asked for and have not come */
+    uint64_t touched;  /* when the newest came */
+    uint64_t *have;    /* a bit for each */
+};
+
+/* What a transaction does to a lane. */
+#define VI_ACT_SEND 0x01u
+#define VI_ACT_TAKE 0x02u   /* a response */
+#define VI_ACT_ACCEPT 0x04u /* a request */
+#define VI_ACT_ANSWER 0x08u
+#define VI_ACT_CANCEL 0x10u
+#define VI_ACT_FINISH 0x20u /* the library drops a response */
+
+struct vi_lane {
+    struct vi_gram_slot *stored;
+    struct vi_peer *peer;
+    struct vi_group *owner;
+    struct vi_lane *next_owned;
+    struct vi_message *staged; /* arrived, and not received by a committed transaction */
+    struct vi_message *partial;
+    unsigned char *body;                   /* allocated by the call that is under way */
+    struct vi_lane *next, *previous;       /* in `requests` or `responses`: staged, not owned */
+    struct vi_lane *next_due, *before_due; /* in `unanswered` */
+    uint64_t sent, due; /* client: when the request was sent first, and is to be sent again */
+    uint64_t told;      /* server: when a repetition was answered last */
+    uint8_t acts, tries;
+    bool queued, is_unanswered; /* in those lists */
+    bool deferred, again;       /* sent again when the peer gives a sign of life, not before; was
+                             retransmitted, and so no measure of the round trip */
+};
+
+struct vi_peer {
+    vista_endpoint *endpoint;
+    struct vi_gram_row *row; /* NULL: free, or being made */
+    struct vi_group *owner;  /* its row's head is being changed, or made, or removed */
+    struct vi_peer *next_owned;
+    struct vi_lane *lane;
+    struct vi_lane *probe; /* the one that is sent again while the peer does not answer */
+    struct vi_address address;
+    uint64_t session; /* of the row, as are role and slots: it may be gone before this is */
+    uint32_t role, slots, index, reason;     /* VI_BROKEN_*; in memory before it is stored */
+    uint32_t deferred;                       /* lanes */
+    uint64_t round_trip, deviation, timeout; /* RFC 6298, ns */
+    uint64_t bye_due, bye_tries;
+};
+
+enum vi_task_kind {
+    VI_TASK_NONE = 0,
+    VI_TASK_ROW,     /* make a row */
+    VI_TASK_ADDRESS, /* the peer has another address */
+    VI_TASK_BREAK,   /* store that the session is broken */
+    VI_TASK_FINISH,  /* drop a response that no one wants */
+    VI_TASK_REMOVE,  /* remove a row */
+};
+
+/* Something that takes a transaction of the library's own. */
+struct vi_task {
+    enum vi_task_kind kind;
+    uint32_t index;  /* the peer's; ROW: UINT32_MAX, until one is chosen */
+    uint32_t id;     /* the peer's number when the task was made; ROW: 0 */
+    uint32_t detail; /* FINISH: the slot; BREAK: the reason */
+    uint32_t role;
+    uint64_t attempt; /* whom to welcome: the HELLO's number; 0: no one */
+    struct vi_hello hello;
+    struct vi_address address;
+};
+
+struct vi_group {
+    vista_endpoint *endpoint;
+    vista_tx *tx; /* with number and stamp one transaction's; NULL: the library's own */
+    uint64_t number, stamp;
+    struct vi_lane *lanes;
+    struct vi_peer *peers; /* to be forgotten, or of the task */
+    struct vi_group *next;
+    struct vi_task task;
+};
+
+/* One vista_connect under way. */
+struct vi_attempt {
+    struct vi_attempt *next;
+    struct vi_address address;
+    uint64_t number;
+    struct vi_hello hello; /* to be sent, what has been learnt included */
+    struct vi_hello told;  /* by the server */
+    enum { VI_ASKING, VI_CHALLENGED, VI_WELCOMED, VI_STORED, VI_REFUSED } state;
+    int error; /* REFUSED: errno, and why */
+    uint32_t reason, peer, flags;
+};
+
+struct vista_endpoint {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    vista_endpoint *next_open;
+    vista_segment *segment;
+    struct vi_gram_table *table;
+    struct vi_socket *socket;
+    size_t size; /* of all this memory */
+    char address[VI_ADDRESS_LENGTH];
+    unsigned char key_bytes[VI_KEY_LENGTH];
+    const unsigned char *key; /* NULL: none */
+    uint32_t life, class;
+    uint64_t cookie_key[2];
+    uint64_t random; /* of jitter */
+    uint32_t fragment_max;
+
+    struct vi_peer *peer; /* as many as the table has entries */
+    uint32_t peers_used;  /* behind the last one that was ever used */
+    uint32_t *sessions;   /* open hash table: 1 + index of a peer, or 0 */
+    uint32_t sessions_mask;
+    struct vi_lane *lanes;
+    struct vi_lane *requests, *requests_last, *responses, *responses_last;
+    struct vi_lane *unanswered; /* client's, committed, in no order */
+    uint64_t next_due;          /* not after the first of them */
+    struct vi_attempt *attempts;
+    uint32_t broken;
+
+    struct vi_group *groups, *spare_groups; /* open ones */
+    struct vi_group *group;                 /* VI_GROUPS of them, */
+    uint32_t groups_used;                   /* of which so many were ever used */
+    uint32_t groups_lost;                   /* never told how they ended */
+    struct vi_task task[VI_TASKS];
+    uint32_t task_first, task_count;
+
+    struct vi_message *spares[2]; /* small and middle ones */
+    size_t staged;
+    bool large; /* one message of more than half the limit is there, apart from it */
+
+    bool leader;           /* a thread receives, */
+    uint64_t leader_until; /* at most until then */
+    uint32_t users;        /* threads in a call that may wait */
+    uint32_t waiting;      /* of them on `changed` */
+    uint64_t wakes;
+    int poll_fd, timer_fd, event_fd; /* -1: not asked for */
+    bool event_set;
+    uint64_t timer_set;
+
+    struct vista_endpoint_info counts;
+    int out_count;
+    struct vi_packet out[VI_BATCH];
+    struct vi_envelope envelope[VI_BATCH];
+    unsigned char small[VI_BATCH][VI_HELLO_LENGTH];
+    unsigned char *scratch; /* VI_BATCH times a datagram, with a key */
+    struct vi_packet in[VI_BATCH];
+    unsigned char *buffers; /* as many */
+};
+
+/* The handle is open, and this is the process that opened it: else NULL with EINVAL or EPERM. */
+vista_endpoint *vi_endpoint_check(const vista_endpoint *endpoint);
+
+void vi_endpoint_lock(vista_endpoint *e);
+/* First sends what has gathered, and makes the descriptors tell what is to be done. */
+void vi_endpoint_unlock(vista_endpoint *e);
+/* That without giving up the lock. */
+void vi_endpoint_flush(vista_endpoint *e);
+
+static inline uint64_t vi_endpoint_now(vista_endpoint *e)
+{
+    return e->socket->transport->now(e->socket);
+}
+
+/* A number below `limit`, for jitter. */
+uint64_t vi_endpoint_jitter(vista_endpoint *e, uint64_t limit);
+
+/* The peer of that number; NULL with EINVAL, or ESTALE where its session is broken. */
+struct vi_peer *vi_endpoint_peer(vista_endpoint *e, uint32_t id, bool broken_too);
+struct vi_peer *vi_endpoint_session(vista_endpoint *e, uint64_t session);
+struct vi_peer *vi_endpoint_uuid(vista_endpoint *e, const unsigned char *uuid, unsigned role);
+
+/* A lane of a client's peer that a request can be sent in; NULL: none now. */
+struct vi_lane *vi_endpoint_free_lane(struct vi_peer *peer);
+
+/* The row is there now, and the peer is made after it; or it goes, and so do its messages. */
+void vi_endpoint_attach(vista_endpoint *e, struct vi_peer *peer, struct vi_gram_row *row);
+void vi_endpoint_detach(vista_endpoint *e, struct vi_peer *peer);
+
+/* The session is broken, in memory; a task is to store it. */
+void vi_endpoint_break(vista_endpoint *e, struct vi_peer *peer, uint32_t reason);
+/* -1, with ESTALE and why. */
+int vi_endpoint_stale(const struct vi_peer *peer);
+
+#endif

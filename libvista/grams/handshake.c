@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "grams/handshake.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "grams/hash.h"
+#include "grams/outgoing.h"
+#include "grams/staging.h"
+#include "grams/tasks.h"
+#include "grams/waiting.h"
+
+#define COOKIE_LIFE ((uint64_t)64 * 1000 * 1000 * 1000) /* a cookie is good for one to two */
+#define HELLO_FIRST ((uint64_t)20 * 1000 * 1000)        /* to its first repetition */
+#define HELLO_LAST ((uint64_t)1000 * 1000 * 1000)
+
+/* ---- The server's side --------------------------------------------------- */
+
+/* What `epoch` gives this client at this address; never 0. */
+static uint64_t cookie_of(const vista_endpoint *e, const struct vi_address *from,
+                          const struct vi_hello *hello, uint64_t epoch)
+{
+    unsigned char text[VI_ADDRESS_LENGTH + sizeof hello->uuid + sizeof epoch] = {0};
+
+    vi_address_print(from, (char *)text);
+    memcpy(text + VI_ADDRESS_LENGTH, hello->uuid, sizeof hello->uuid);
+    memcpy(text + VI_ADDRESS_LENGTH + sizeof hello->uuid, &epoch, sizeof epoch);
+    return vi_hash_sip(e->cookie_key, text, sizeof text) | 1;
+}
+
+static bool is_cookie_good(vista_endpoint *e, const struct vi_address *from,
+                           const struct vi_hello *hello)
+{
+    const uint64_t epoch = vi_endpoint_now(e) / COOKIE_LIFE;
+
+    return hello->cookie == cookie_of(e, from, hello, epoch) ||
+           (epoch > 0 && hello->cookie == cookie_of(e, from, hello, epoch - 1));
+}
+
+static void answer(vista_endpoint *e, const struct vi_address *to, unsigned kind, uint64_t attempt,
+                   uint64_t session, uint64_t cookie)
+{
+    const struct vi_header header = {
+        .kind = (uint8_t)kind, .session = session, .generation = attempt};
+    struct vi_hello hello = {.cookie = cookie,
+                             .session = session,
+                             .message_max = e->table->message_max,
+                             .slots = e->table->slots,
+                             .class = e->class};
+
+    memcpy(hello.uuid, e->table->uuid, sizeof hello.uuid);
+    vi_out_small(e, to, &header, &hello, sizeof hello);
+}
+
+static void refuse(vista_endpoint *e, const struct vi_task *task, uint32_t reason)
+{
+    const struct vi_header hello = {.generation = task->attempt};
+
+    vi_out_reply(e, &task->address, VI_BROKEN, &hello, reason);
+}
+
+/* Has any of its requests been executed? */
+static bool is_used(const struct vi_peer *peer)
+{
+    for (uint32_t i = 0; i < peer->row->slots; i++)
+        if (peer->row->slot[i].generation != 0 || peer->lane[i].owner != NULL)
+            return true;
+    return false;
+}
+
+/* A client that has a row: it says the row's session, or it has forgotten an unused one. */
+static void hello_again(vista_endpoint *e, struct vi_peer *peer, struct vi_task *task)
+{
+    if (peer->reason != VI_BROKEN_NOT || (task->hello.session == 0 && is_used(peer))) {
+        refuse(e, task, VI_BROKEN_USED);
+        return;
+    }
+    if (task->hello.session != 0 && task->hello.session != peer->row->session) {
+        refuse(e, task, VI_BROKEN_UNKNOWN);
+        return;
+    }
+    for (uint32_t i = 0; task->hello.session == 0 && i < peer->row->slots; i++)
+        vi_staging_drop(e, &peer->lane[i]);
+    if (vi_address_equal(&peer->address, &task->address)) {
+        answer(e, &task->address, VI_WELCOME, task->attempt, peer->row->session, 0);
+        return;
+    }
+    task->kind = VI_TASK_ADDRESS;
+    task->index = peer->index;
+    task->id = peer->row->id;
+    vi_tasks_add(e, task);
+}
+
+static void on_hello(vista_endpoint *e, const struct vi_address *from,
+                     const struct vi_header *header, const struct vi_hello *hello)
+{
+    struct vi_task task = {.kind = VI_TASK_ROW,
+                           .index = UINT32_MAX,
+                           .role = VI_ROLE_SERVER,
+                           .attempt = header->generation,
+                           .hello = *hello,
+                           .address = *from};
+    struct vi_peer *peer;
+
+    if (!is_cookie_good(e, from, hello)) {
+        const uint64_t epoch = vi_endpoint_now(e) / COOKIE_LIFE;
+
+        answer(e, from, VI_CHALLENGE, header->generation, 0, cookie_of(e, from, hello, epoch));
+        return;
+    }
+    peer = vi_endpoint_uuid(e, hello->uuid, VI_ROLE_SERVER);
+    if (peer != NULL) {
+        hello_again(e, peer, &task);
+    } else if (hello->session != 0) {
+        refuse(e, &task, VI_BROKEN_UNKNOWN);
+    } else {
+        do
+            e->socket->transport->random(e->socket, &task.hello.session, sizeof task.hello.session);
+        while (task.hello.session == 0 || vi_endpoint_session(e, task.hello.session) != NULL);
+        task.hello.message_max =
+            hello->message_max < VISTA_MESSAGE_MAX ? hello->message_max : VISTA_MESSAGE_MAX;
+        vi_tasks_add(e, &task);
+    }
+}
+
+void vi_handshake_bye(vista_endpoint *e, struct vi_peer *peer)
+{
+    for (uint32_t i = 0; i < peer->slots; i++) {
+        if (peer->lane[i].owner != NULL)
+            return;
+        if (peer->row->slot[i].state == VI_SLOT_RECEIVED || peer->lane[i].staged != NULL) {
+            vi_out_control(e, &peer->lane[i], VI_STALE);
+            return; /* the client knows of no request, so one of the two was restored */
+        }
+    }
+    vi_tasks_note(e, VI_TASK_REMOVE, peer, 0);
+}
+
+void vi_handshake_removed(vista_endpoint *e, struct vi_peer *peer)
+{
+    const struct vi_header bye = {.session = peer->session};
+
+    if (peer->role == VI_ROLE_SERVER)
+        vi_out_reply(e, &peer->address, VI_BROKEN, &bye, VI_BROKEN_UNKNOWN);
+}
+
+/* ---- The client's side --------------------------------------------------- */
+
+static struct vi_attempt *attempt_of(vista_endpoint *e, uint64_t number)
+{
+    struct vi_attempt *attempt = e->attempts;
+
+    while (attempt != NULL && attempt->number != number)
+        attempt = attempt->next;
+    return attempt;
+}
+
+static void fail_attempt(struct vi_attempt *attempt, int error, uint32_t reason)
+{
+    attempt->state = VI_REFUSED;
+    attempt->error = error;
+    attempt->reason = reason;
+}
+
+void vi_handshake_version(struct vi_attempt *attempt)
+{
+    if (attempt->state == VI_ASKING)
+        fail_attempt(attempt, ENOTSUP, VI_BROKEN_NOT);
+}
+
+static void on_challenge(vista_endpoint *e, struct vi_attempt *attempt, const struct vi_hello *told)
+{
+    struct vi_peer *peer = vi_endpoint_uuid(e, told->uuid, VI_ROLE_CLIENT);
+
+    if (attempt->state != VI_ASKING)
+        return;
+    if (attempt->flags & VISTA_POWER_SAFE && !(told->class & VISTA_POWER_SAFE)) {
+        fail_attempt(attempt, ENOTSUP, VI_BROKEN_NOT);
+        return;
+    }
+    if (peer != NULL && (peer->reason != VI_BROKEN_NOT || peer->row->state == VI_ROW_LEAVING)) {
+        fail_attempt(attempt, ESTALE, peer->reason);
+        return;
+    }
+    attempt->told = *told;
+    attempt->hello.cookie = told->cookie;
+    attempt->hello.session = peer != NULL ? peer->row->session : 0;
+    attempt->state = VI_CHALLENGED;
+    pthread_cond_broadcast(&e->changed);
+}
+
+/* The peer is known from before: it may have moved. */
+static void welcome_again(vista_endpoint *e, struct vi_attempt *attempt, struct vi_peer *peer)
+{
+    struct vi_task task = {.kind = VI_TASK_ADDRESS,
+                           .index = peer->index,
+                           .id = peer->row->id,
+                           .attempt = attempt->number,
+                           .address = attempt->address};
+
+    if (peer->row->session != attempt->told.session) {
+        fail_attempt(attempt, ESTALE, VI_BROKEN_UNKNOWN);
+    } else if (vi_address_equal(&peer->address, &attempt->address)) {
+        attempt->peer = peer->row->id;
+        attempt->state = VI_STORED;
+    } else {
+        vi_tasks_add(e, &task);
+    }
+}
+
+static void on_welcome(vista_endpoint *e, struct vi_attempt *attempt, const struct vi_hello *told)
+{
+    struct vi_task task = {.kind = VI_TASK_ROW,
+                           .index = UINT32_MAX,
+                           .role = VI_ROLE_CLIENT,
+                           .attempt = attempt->number,
+                           .hello = *told,
+                           .address = attempt->address};
+    struct vi_peer *peer = vi_endpoint_uuid(e, told->uuid, VI_ROLE_CLIENT);
+
+    if (attempt->state != VI_CHALLENGED ||
+        memcmp(told->uuid, attempt->told.uuid, sizeof told->uuid) != 0)
+        return;
+    attempt->state = VI_WELCOMED;
+    attempt->told = *told;
+    if (peer != NULL)
+        welcome_again(e, attempt, peer);
+    else if (told->session == 0 || told->message_max > VISTA_MESSAGE_MAX)
+        fail_attempt(attempt, ENOTSUP, VI_BROKEN_NOT);
+    else
+        vi_tasks_add(e, &task);
+    pthread_cond_broadcast(&e->changed);
+}
+
+static void on_refusal(vista_endpoint *e, struct vi_attempt *attempt, uint32_t reason)
+{
+    struct vi_peer *peer;
+
+    if (attempt->state != VI_CHALLENGED)
+        return;
+    fail_attempt(attempt, reason == VI_BROKEN_FULL ? EUSERS : ESTALE, reason);
+    peer = vi_endpoint_uuid(e, attempt->told.uuid, VI_ROLE_CLIENT);
+    if (peer != NULL && reason == VI_BROKEN_UNKNOWN)
+        vi_endpoint_break(e, peer, VI_BROKEN_UNKNOWN);
+    pthread_cond_broadcast(&e->changed);
+}
+
+void vi_handshake_receive(vista_endpoint *e, const struct vi_address *from,
+                          const struct vi_header *header, const unsigned char *payload,
+                          size_t length)
+{
+    struct vi_attempt *attempt =
+        header->kind == VI_HELLO ? NULL : attempt_of(e, header->generation);
+    struct vi_hello hello;
+
+    if (header->kind == VI_BROKEN && attempt != NULL) {
+        on_refusal(e, attempt, header->offset);
+        return;
+    }
+    if (length < sizeof hello || (header->kind != VI_HELLO && attempt == NULL) ||
+        (header->kind == VI_HELLO && length < VI_HELLO_LENGTH - sizeof *header)) {
+        e->counts.dropped++;
+        return;
+    }
+    memcpy(&hello, payload, sizeof hello);
+    if (header->kind == VI_HELLO)
+        on_hello(e, from, header, &hello);
+    else if (header->kind == VI_CHALLENGE)
+        on_challenge(e, attempt, &hello);
+    else if (header->kind == VI_WELCOME)
+        on_welcome(e, attempt, &hello);
+}
+
+/* ---- What tasks have done -------------------------------------------------- */
+
+void vi_handshake_stored(vista_endpoint *e, struct vi_peer *peer, const struct vi_task *task)
+{
+    struct vi_attempt *attempt;
+
+    if (task->attempt == 0)
+        return;
+    if (peer->row->role == VI_ROLE_SERVER) {
+        answer(e, &peer->address, VI_WELCOME, task->attempt, peer->row->session, 0);
+        return;
+    }
+    attempt = attempt_of(e, task->attempt);
+    if (attempt == NULL)
+        return;
+    attempt->peer = peer->row->id;
+    attempt->state = VI_STORED;
+}
+
+void vi_handshake_full(vista_endpoint *e, const struct vi_task *task)
+{
+    struct vi_attempt *attempt;
+
+    if (task->role == VI_ROLE_SERVER) {
+        refuse(e, task, VI_BROKEN_FULL);
+        return;
+    }
+    attempt = attempt_of(e, task->attempt);
+    if (attempt != NULL)
+        fail_attempt(attempt, EUSERS, VI_BROKEN_NOT);
+}
+
+/* ---- vista_connect --------------------------------------------------------- */
+
+static void say_hello(vista_endpoint *e, const struct vi_attempt *attempt)
+{
+    const struct vi_header header = {.kind = VI_HELLO, .generation = attempt->number};
+    unsigned char padded[VI_HELLO_LENGTH - sizeof header] = {0};
+
+    memcpy(padded, &attempt->hello, sizeof attempt->hello);
+    vi_out_small(e, &attempt->address, &header, padded, sizeof padded);
+}
+
+static int refused(const struct vi_attempt *attempt, const char *address)
+{
+    if (attempt->error == EUSERS)
+        return vi_fail(EUSERS, "%s: no row is free for one more peer, here or there", address);
+    if (attempt->error == ENOTSUP)
+        return vi_fail(ENOTSUP, "%s: %s", address,
+                       attempt->flags & VISTA_POWER_SAFE ? "its segment is not power-safe"
+                                                         : "it speaks another version");
+    return vi_fail(attempt->error, "%s: the session is broken: %s", address,
+                   vi_broken_reason(attempt->reason));
+}
+
+/* Says hello until the row is there.  With the lock, which a wait gives up. */
+static int connect_to(vista_endpoint *e, struct vi_attempt *attempt, struct vi_wait *wait,
+                      const char *address)
+{
+    uint64_t pause = HELLO_FIRST, next = 0;
+    int state = VI_ASKING;
+
+    for (;;) {
+        const uint64_t now = vi_endpoint_now(e);
+
+        if (attempt->state == VI_STORED)
+            return 0;
+        if (attempt->state == VI_REFUSED)
+            return refused(attempt, address);
+        if (attempt->state == VI_WELCOMED && now >= next)
+            attempt->state = VI_CHALLENGED; /* its task found no room */
+        if (now >= next || (int)attempt->state != state) {
+            state = attempt->state;
+            if (state != VI_WELCOMED)
+                say_hello(e, attempt);
+            next = now + pause;
+            pause = pause < HELLO_LAST ? 2 * pause : pause;
+        }
+        if (vi_wait_once(e, wait, next) != 0)
+            return -1;
+    }
+}
+
+static void begin_attempt(vista_endpoint *e, struct vi_attempt *attempt)
+{
+    e->socket->transport->random(e->socket, &attempt->number, sizeof attempt->number);
+    attempt->number |= 1;
+    memcpy(attempt->hello.uuid, e->table->uuid, sizeof attempt->hello.uuid);
+    attempt->hello.message_max = e->table->message_max;
+    attempt->hello.slots = e->table->slots;
+    attempt->hello.class = e->class;
+    attempt->next = e->attempts;
+    e->attempts = attempt;
+}
+
+static void end_attempt(vista_endpoint *e, struct vi_attempt *attempt)
+{
+    struct vi_attempt **link = &e->attempts;
+
+    while (*link != attempt)
+        link = &(*link)->next;
+    *link = attempt->next;
+}
+
+int vista_connect(vista_endpoint *endpoint, const char *address,
+                  const struct vista_peer_options *options, uint32_t *peer, int ms)
+{
+    static const struct vista_peer_options none;
+    vista_endpoint *e = vi_endpoint_check(endpoint);
+    struct vi_attempt attempt = {.state = VI_ASKING};
+    struct vi_wait wait;
+    int result;
+
+    if (e == NULL)
+        return -1;
+    options = options != NULL ? options : &none;
+    if (peer == NULL || options->flags & ~VISTA_POWER_SAFE || options->unused != 0 ||
+        memcmp(options->reserved, none.reserved, sizeof none.reserved) != 0)
+        return vi_fail(EINVAL, "vista_connect: unknown options, or nowhere to put the peer");
+    if (vi_address_parse(&attempt.address, address) != 0)
+        return -1;
+    if (attempt.address.any.sa_family != e->socket->bound.any.sa_family)
+        return vi_fail(EINVAL, "%s cannot be reached from %s", address, e->address);
+    attempt.flags = options->flags;
+    vi_endpoint_lock(e);
+    begin_attempt(e, &attempt);
+    vi_wait_begin(e, &wait, ms);
+    result = connect_to(e, &attempt, &wait, address);
+    vi_wait_end(e, &wait);
+    end_attempt(e, &attempt);
+    *peer = result == 0 ? attempt.peer : 0;
+    vi_endpoint_unlock(e);
+    return result;
+}

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "grams/incoming.h"
+
+#include <string.h>
+
+#include "grams/handshake.h"
+#include "grams/hash.h"
+#include "grams/outgoing.h"
+#include "grams/staging.h"
+#include "grams/tasks.h"
+#include "grams/timers.h"
+
+#define REPEAT_NS ((uint64_t)700 * 1000) /* the least time-out less its jitter */
+#define PENDING_NS ((uint64_t)1000 * 1000 * 1000)
+
+/* A sound datagram of a known session. */
+struct arrival {
+    const struct vi_address *from;
+    const struct vi_header *header;
+    const unsigned char *payload;
+    size_t length;
+    struct vi_peer *peer;
+    struct vi_lane *lane;
+};
+
+/* ---- Messages in fragments ------------------------------------------------- */
+
+static struct vi_message *begin_partial(vista_endpoint *e, const struct arrival *a)
+{
+    const uint32_t fragment = (uint32_t)a->length;
+    const uint32_t all = (a->header->length + fragment - 1) / fragment;
+    struct vi_message *message = vi_staging_new(e, a->header->length, all);
+
+    if (message == NULL)
+        return NULL;
+    message->fragment = fragment;
+    message->generation = a->header->generation;
+    message->asked = all < e->socket->window ? all : e->socket->window;
+    return message;
+}
+
+static bool is_last(const struct arrival *a)
+{
+    return a->header->offset + a->length == a->header->length;
+}
+
+/* The message that the fragment belongs to; NULL: it cannot be told, or has no room. */
+static struct vi_message *partial_of(vista_endpoint *e, const struct arrival *a)
+{
+    struct vi_lane *lane = a->lane;
+    struct vi_message *message = lane->partial;
+
+    if (message != NULL &&
+        (message->generation != a->header->generation || message->length != a->header->length ||
+         (!is_last(a) && message->fragment != a->length))) {
+        vi_staging_free(e, message);
+        message = lane->partial = NULL;
+    }
+    if (message == NULL && !is_last(a) && a->length >= 64)
+        message = lane->partial = begin_partial(e, a);
+    if (message == NULL || a->header->offset % message->fragment != 0 ||
+        a->length > message->fragment)
+        return NULL;
+    return message;
+}
+
+static void add_fragment(struct vi_message *message, const struct arrival *a)
+{
+    const uint32_t number = a->header->offset / message->fragment;
+    uint64_t *word = &message->have[number / 64];
+    const uint64_t bit = (uint64_t)1 << number % 64;
+
+    if (*word & bit)
+        return;
+    *word |= bit;
+    message->missing--;
+    message->asked -= message->asked > 0;
+    memcpy(message->data + a->header->offset, a->payload, a->length);
+}
+
+/* The whole message, if this datagram is or completes it. */
+static struct vi_message *assemble(vista_endpoint *e, const struct arrival *a)
+{
+    struct vi_message *message;
+
+    if (a->length == a->header->length) {
+        message = vi_staging_new(e, a->header->length, 0);
+        if (message != NULL)
+            memcpy(message->data, a->payload, a->length);
+    } else {
+        message = partial_of(e, a);
+        if (message == NULL)
+            return NULL;
+        message->touched = vi_endpoint_now(e);
+        add_fragment(message, a);
+        if (message->missing > 0) {
+            if (message->asked == 0 || a->header->flags & VI_WIRE_AGAIN)
+                vi_out_pull(e, a->lane);
+            return NULL;
+        }
+        a->lane->partial = NULL;
+    }
+    if (message == NULL)
+        return NULL;
+    message->generation = a->header->generation;
+    message->history = a->header->history;
+    message->flags = a->header->flags & VI_WIRE_ONE_WAY ? VI_SLOT_ONE_WAY : 0;
+    message->hash = vi_hash_message(message->flags, message->data, message->length);
+    return message;
+}
+
+/* ---- The server's side ------------------------------------------------------- */
+
+/* Once a time-out; else the many that loss brings would bring as many answers. */
+static bool may_tell(vista_endpoint *e, struct vi_lane *lane)
+{
+    const uint64_t now = vi_endpoint_now(e);
+
+    if (lane->told != 0 && now - lane->told < REPEAT_NS)
+        return false;
+    lane->told = now;
+    return true;
+}
+
+/* The slot's newest request has come again, whole or its first fragment. */
+static void on_repetition(vista_endpoint *e, const struct arrival *a)
+{
+    const struct vi_gram_slot *slot = a->lane->stored;
+    const uint64_t seed = a->header->flags & VI_WIRE_ONE_WAY ? VI_SLOT_ONE_WAY : 0;
+
+    e->counts.repeated++;
+    if (a->length == a->header->length &&
+        vi_hash_message(seed, a->payload, a->length) != slot->request_hash) {
+        vi_endpoint_break(e, a->peer, VI_BROKEN_REQUEST);
+        return;
+    }
+    if (!may_tell(e, a->lane))
+        return;
+    if (slot->state == VI_SLOT_ANSWERED)
+        vi_out_message(e, a->lane, true);
+    else
+        vi_out_control(e, a->lane, VI_PENDING);
+}
+
+/* A keyed datagram with a new generation is no replay: the peer is where it comes from. */
+static void follow_peer(vista_endpoint *e, const struct arrival *a)
+{
+    const struct vi_task task = {.kind = VI_TASK_ADDRESS,
+                                 .index = a->peer->index,
+                                 .id = a->peer->row->id,
+                                 .address = *a->from};
+
+    if (e->key == NULL || vi_address_equal(&a->peer->address, a->from))
+        return;
+    if (vi_tasks_add(e, &task))
+        a->peer->address = *a->from;
+}
+
+static void on_new_request(vista_endpoint *e, const struct arrival *a)
+{
+    struct vi_lane *lane = a->lane;
+
+    if (lane->stored->state == VI_SLOT_RECEIVED) {
+        vi_endpoint_break(e, a->peer, VI_BROKEN_AHEAD);
+        return;
+    }
+    if (lane->stored->history != a->header->history) {
+        vi_endpoint_break(e, a->peer, VI_BROKEN_HISTORY);
+        return;
+    }
+    if (a->header->length > e->table->message_max) {
+        e->counts.dropped++;
+        return;
+    }
+    follow_peer(e, a);
+    if (lane->staged != NULL)
+        return;
+    lane->staged = assemble(e, a);
+    if (lane->staged != NULL)
+        vi_staging_queue(e, lane, false);
+}
+
+static void on_request(vista_endpoint *e, const struct arrival *a)
+{
+    const uint64_t generation = a->header->generation, newest = a->lane->stored->generation;
+
+    if (a->lane->owner != NULL)
+        return;
+    if (generation == newest + 1)
+        on_new_request(e, a);
+    else if (generation == newest)
+        on_repetition(e, a);
+    else if (generation > newest)
+        vi_endpoint_break(e, a->peer, VI_BROKEN_AHEAD);
+    else if (may_tell(e, a->lane))
+        vi_out_control(e, a->lane, VI_STALE);
+}
+
+/* ---- The client's side ------------------------------------------------------- */
+
+static bool is_outstanding(const struct vi_lane *lane, uint64_t generation)
+{
+    return lane->owner == NULL && lane->stored->generation == generation &&
+           (lane->stored->state == VI_SLOT_SENT || lane->stored->state == VI_SLOT_CANCELLED);
+}
+
+static bool is_history_shared(const struct vi_gram_slot *slot, const struct vi_message *response)
+{
+    return vi_hash_history(slot->history, slot->request_hash, response->hash) == response->history;
+}
+
+static void on_response(vista_endpoint *e, const struct arrival *a)
+{
+    struct vi_lane *lane = a->lane;
+    struct vi_message *message;
+
+    if (!is_outstanding(lane, a->header->generation) || lane->staged != NULL)
+        return;
+    if (a->header->length > e->table->message_max) {
+        e->counts.dropped++;
+        return;
+    }
+    vi_timers_measure(lane, vi_endpoint_now(e));
+    message = assemble(e, a);
+    if (message == NULL) {
+        vi_timers_put_off(e, lane, 0);
+        return;
+    }
+    if (!is_history_shared(lane->stored, message)) {
+        vi_staging_free(e, message);
+        vi_endpoint_break(e, a->peer, VI_BROKEN_HISTORY);
+        return;
+    }
+    lane->staged = message;
+    vi_timers_stop(e, lane);
+    if (lane->stored->state == VI_SLOT_CANCELLED)
+        vi_tasks_finish(e, lane);
+    else
+        vi_staging_queue(e, lane, false);
+}
+
+static void on_stale(vista_endpoint *e, const struct arrival *a)
+{
+    if (a->peer->row->state == VI_ROW_LEAVING) {
+        vi_tasks_note(e, VI_TASK_REMOVE, a->peer, 0);
+    } else if (a->lane->owner == NULL && a->header->generation > a->lane->stored->generation) {
+        vi_endpoint_break(e, a->peer, VI_BROKEN_BEHIND);
+    }
+}
+
+/* ---- Either ------------------------------------------------------------------ */
+
+static void on_pull(vista_endpoint *e, const struct arrival *a)
+{
+    const bool client = a->peer->row->role == VI_ROLE_CLIENT;
+    struct vi_lane *lane = a->lane;
+    struct vi_pull pull;
+
+    if (a->length < sizeof pull || lane->owner != NULL ||
+        client != !(a->header->flags & VI_WIRE_RESPONSE) ||
+        lane->stored->generation != a->header->generation ||
+        (client ? !is_outstanding(lane, a->header->generation)
+                : lane->stored->state != VI_SLOT_ANSWERED))
+        return;
+    memcpy(&pull, a->payload, sizeof pull);
+    vi_out_pulled(e, lane, &pull);
+    if (client)
+        vi_timers_put_off(e, lane, 0);
+}
+
+/* Believed only if it names a request that is under way, which no stranger knows. */
+static void on_broken(vista_endpoint *e, const struct arrival *a)
+{
+    const bool client = a->peer->row->role == VI_ROLE_CLIENT;
+
+    if (a->peer->row->state == VI_ROW_LEAVING) {
+        on_stale(e, a);
+        return;
+    }
+    if (client ? !is_outstanding(a->lane, a->header->generation)
+               : a->lane->owner != NULL || a->header->generation == 0 ||
+                     a->lane->stored->generation != a->header->generation)
+        return;
+    vi_endpoint_break(e, a->peer,
+                      a->header->offset == VI_BROKEN_UNKNOWN ? VI_BROKEN_UNKNOWN : VI_BROKEN_PEER);
+}
+
+static void to_server(vista_endpoint *e, const struct arrival *a)
+{
+    if (a->header->kind == VI_REQUEST)
+        on_request(e, a);
+    else if (a->header->kind == VI_PULL)
+        on_pull(e, a);
+    else if (a->header->kind == VI_BYE)
+        vi_handshake_bye(e, a->peer);
+    else if (a->header->kind == VI_BROKEN)
+        on_broken(e, a);
+}
+
+static void to_client(vista_endpoint *e, const struct arrival *a)
+{
+    if (a->header->kind == VI_RESPONSE)
+        on_response(e, a);
+    else if (a->header->kind == VI_PENDING && is_outstanding(a->lane, a->header->generation))
+        vi_timers_put_off(e, a->lane, PENDING_NS);
+    else if (a->header->kind == VI_PULL)
+        on_pull(e, a);
+    else if (a->header->kind == VI_STALE)
+        on_stale(e, a);
+    else if (a->header->kind == VI_BROKEN)
+        on_broken(e, a);
+}
+
+/* Of a session; the datagram's numbers are not yet judged. */
+static void dispatch(vista_endpoint *e, struct arrival *a)
+{
+    const struct vi_header *header = a->header;
+    const bool asks = header->kind == VI_REQUEST || header->kind == VI_BYE ||
+                      (header->kind == VI_PULL && header->flags & VI_WIRE_RESPONSE);
+
+    a->peer = vi_endpoint_session(e, header->session);
+    if (a->peer == NULL || a->peer->reason != VI_BROKEN_NOT) {
+        if (asks)
+            vi_out_reply(e, a->from, VI_BROKEN, header,
+                         a->peer == NULL ? VI_BROKEN_UNKNOWN : VI_BROKEN_PEER);
+        return;
+    }
+    if (a->peer->owner != NULL) /* its row is being changed */
+        return;
+    if (header->slot >= a->peer->row->slots ||
+        ((header->kind == VI_REQUEST || header->kind == VI_RESPONSE) &&
+         (header->offset > header->length || a->length > header->length - header->offset))) {
+        e->counts.dropped++;
+        return;
+    }
+    a->lane = &a->peer->lane[header->slot];
+    if (a->peer->row->role == VI_ROLE_SERVER) {
+        to_server(e, a);
+    } else {
+        to_client(e, a);
+        if (a->peer->deferred > 0 || a->peer->probe != NULL)
+            vi_timers_alive(e, a->peer, vi_endpoint_now(e));
+    }
+}
+
+static void on_other_version(vista_endpoint *e, const struct vi_address *from,
+                             const struct vi_header *header)
+{
+    if (header->kind != VI_VERSION)
+        vi_out_reply(e, from, VI_VERSION, header, 0);
+    for (struct vi_attempt *attempt = e->attempts; attempt != NULL; attempt = attempt->next)
+        if (header->kind == VI_VERSION && attempt->number == header->generation)
+            vi_handshake_version(attempt);
+}
+
+void vi_incoming_packet(vista_endpoint *e, const struct vi_packet *packet)
+{
+    struct vi_header header;
+    unsigned char *payload;
+    size_t length;
+    struct arrival a = {.from = &packet->address, .header = &header};
+    const enum vi_wire_fault fault = vi_wire_open(packet, e->key, &header, &payload, &length);
+
+    if (packet->length == 1) /* vista_wake's */
+        return;
+    e->counts.datagrams_in++;
+    e->counts.bytes_in += packet->length;
+    if (fault == VI_WIRE_OTHER_VERSION)
+        on_other_version(e, &packet->address, &header);
+    if (fault != VI_WIRE_SOUND || header.kind == 0 || header.kind >= VI_KINDS) {
+        e->counts.dropped++;
+        e->counts.forged += fault == VI_WIRE_FORGED;
+        return;
+    }
+    a.payload = payload;
+    a.length = length;
+    if (header.kind <= VI_WELCOME || (header.kind == VI_BROKEN && header.session == 0))
+        vi_handshake_receive(e, a.from, &header, payload, length);
+    else if (header.kind == VI_VERSION)
+        on_other_version(e, a.from, &header);
+    else
+        dispatch(e, &a);
+}

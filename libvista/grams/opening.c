@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "grams/opening.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "grams/outgoing.h"
+#include "grams/staging.h"
+#include "grams/waiting.h"
+
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static vista_endpoint *open_endpoints;
+
+/* With open_lock. */
+static bool is_open(const void *block)
+{
+    for (const vista_endpoint *e = open_endpoints; e != NULL; e = e->next_open)
+        if (e->table == block && e->segment->number != VISTA_INLINE_UNMAPPED)
+            return true;
+    return false;
+}
+
+/* ---- Memory -------------------------------------------------------------- */
+
+static size_t round_up(size_t size)
+{
+    return (size + 63) & ~(size_t)63;
+}
+
+/* One mapping: the endpoint, peers, lanes, groups, sessions, buffers. */
+static vista_endpoint *make(const struct vi_gram_table *table, bool keyed, uint32_t datagram_max)
+{
+    uint32_t sessions = 4;
+    size_t at[6], size = round_up(sizeof(struct vista_endpoint));
+    vista_endpoint *e;
+    char *memory;
+
+    while (sessions < 2 * table->peers)
+        sessions *= 2;
+    const size_t sizes[6] = {table->peers * sizeof(struct vi_peer),
+                             (size_t)table->peers * table->slots * sizeof(struct vi_lane),
+                             VI_GROUPS * sizeof(struct vi_group),
+                             sessions * sizeof(uint32_t),
+                             (size_t)VI_BATCH * datagram_max,
+                             keyed ? (size_t)VI_BATCH * datagram_max : 0};
+    for (int i = 0; i < 6; i++) {
+        at[i] = size;
+        size += round_up(sizes[i]);
+    }
+    memory = vi_reserve(size);
+    if (memory == NULL)
+        return NULL;
+    e = (vista_endpoint *)memory;
+    e->size = size;
+    e->peer = (struct vi_peer *)(memory + at[0]);
+    e->lanes = (struct vi_lane *)(memory + at[1]);
+    e->group = (struct vi_group *)(memory + at[2]);
+    e->sessions = (uint32_t *)(memory + at[3]);
+    e->sessions_mask = sessions - 1;
+    e->buffers = (unsigned char *)memory + at[4];
+    e->scratch = (unsigned char *)memory + at[5];
+    return e;
+}
+
+static void prepare(vista_endpoint *e, vista_segment *segment, struct vi_gram_table *table,
+                    struct vi_socket *socket)
+{
+    pthread_condattr_t monotonic;
+
+    e->segment = segment;
+    e->table = table;
+    e->socket = socket;
+    e->next_due = UINT64_MAX;
+    e->poll_fd = e->timer_fd = e->event_fd = -1;
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&e->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    vi_address_print(&socket->bound, e->address);
+    socket->transport->random(socket, &e->life, sizeof e->life);
+    socket->transport->random(socket, &e->random, sizeof e->random);
+    socket->transport->random(socket, e->cookie_key, sizeof e->cookie_key);
+    e->random |= 1;
+    for (uint32_t i = 0; i < table->peers; i++) {
+        e->peer[i].endpoint = e;
+        e->peer[i].index = i;
+        e->peer[i].lane = e->lanes + (size_t)i * table->slots;
+    }
+    for (int i = 0; i < VI_BATCH; i++)
+        e->in[i].part[0] =
+            (struct iovec){e->buffers + (size_t)i * socket->datagram_max, socket->datagram_max};
+}
+
+/* ---- Whether it may be opened -------------------------------------------- */
+
+static int check_arguments(vista_segment *segment, const void *block, unsigned flags,
+                           const struct vista_open_options *options,
+                           const struct vi_address *address)
+{
+    static const struct vista_open_options none;
+    struct vista_info info;
+
+    if (vista_info(segment, &info) != 0)
+        return -1;
+    if (block == NULL || flags & ~(VISTA_ADOPT | VISTA_UNAUTHENTICATED) ||
+        (options != NULL && memcmp(options->reserved, none.reserved, sizeof none.reserved) != 0))
+        return vi_fail(EINVAL, "vista_open_endpoint: no block, or unknown flags or options");
+    if (info.flags & VISTA_READ_ONLY)
+        return vi_fail(EROFS, "%s: is mapped read-only", info.path);
+    if ((options == NULL || options->key == NULL) && !(flags & VISTA_UNAUTHENTICATED) &&
+        !vi_address_is_local(address))
+        return vi_fail(EACCES, "the address is open to other machines: that needs a key, or "
+                               "VISTA_UNAUTHENTICATED");
+    if (options != NULL && options->key != NULL)
+        return vi_keys_load();
+    return 0;
+}
+
+/* Is it the file that it was opened from last? */
+static int check_file(const struct vi_gram_table *table, const struct stat *file,
+                      const struct vista_info *info, unsigned flags)
+{
+    if ((table->device == 0 && table->inode == 0) || flags & VISTA_ADOPT ||
+        (table->device == file->st_dev && table->inode == file->st_ino))
+        return 0;
+    return vi_fail(ECANCELED,
+                   "%s: its endpoint was last used from inode %llu of device 0x%llx, and this is "
+                   "%llu of 0x%llx: if no other copy is in use, VISTA_ADOPT says so",
+                   info->path, (unsigned long long)table->inode, (unsigned long long)table->device,
+                   (unsigned long long)file->st_ino, (unsigned long long)file->st_dev);
+}
+
+/* Stores which file it is. */
+static int adopt(vista_segment *segment, struct vi_gram_table *table, const struct stat *file)
+{
+    vista_tx *tx;
+
+    if (table->device == file->st_dev && table->inode == file->st_ino)
+        return 0;
+    tx = vista_begin_transaction(segment, 0);
+    if (tx == NULL)
+        return -1;
+    if (vista_set_range(tx, table, sizeof *table) != 0) {
+        const int error = errno;
+
+        vista_abort_transaction(tx);
+        errno = error;
+        return -1;
+    }
+    table->device = file->st_dev;
+    table->inode = file->st_ino;
+    vi_table_seal(table);
+    return vista_end_transaction(tx, 0);
+}
+
+/* ---- Opening --------------------------------------------------------------- */
+
+static void attach_all(vista_endpoint *e)
+{
+    for (uint32_t i = 0; i < e->table->peers; i++)
+        if (e->table->entry[i].row != NULL)
+            vi_endpoint_attach(e, &e->peer[i], e->table->entry[i].row);
+}
+
+static vista_endpoint *open_on(vista_segment *segment, struct vi_gram_table *table,
+                               const struct vi_address *address, const void *key, unsigned class)
+{
+    struct vi_socket *socket = vi_socket_open(address);
+    vista_endpoint *e;
+
+    if (socket == NULL)
+        return NULL;
+    e = make(table, key != NULL, socket->datagram_max);
+    if (e == NULL) {
+        socket->transport->close(socket);
+        return NULL;
+    }
+    prepare(e, segment, table, socket);
+    e->class = class;
+    if (key != NULL) {
+        memcpy(e->key_bytes, key, sizeof e->key_bytes);
+        e->key = e->key_bytes;
+    }
+    e->fragment_max = vi_out_fragment(e);
+    attach_all(e);
+    return e;
+}
+
+static void discard(vista_endpoint *e)
+{
+    vi_wait_close(e);
+    vi_staging_close(e);
+    e->socket->transport->close(e->socket);
+    pthread_cond_destroy(&e->changed);
+    pthread_mutex_destroy(&e->lock);
+    explicit_bzero(e->key_bytes, sizeof e->key_bytes);
+    vi_release(e, e->size);
+}
+
+/* With open_lock. */
+static vista_endpoint *open_locked(vista_segment *segment, struct vi_gram_table *table,
+                                   const struct vi_address *address, unsigned flags,
+                                   const void *key)
+{
+    struct vista_info info;
+    vista_endpoint *e;
+    struct stat file;
+
+    if (is_open(table))
+        return vi_fail(EBUSY, "the endpoint at %p is open already", (void *)table), NULL;
+    if (vi_table_check(segment, table) != 0 || vista_info(segment, &info) != 0)
+        return NULL;
+    if (fstat(info.fd, &file) != 0)
+        return vi_fail_system(errno, "%s", info.path), NULL;
+    if (check_file(table, &file, &info, flags) != 0 || adopt(segment, table, &file) != 0)
+        return NULL;
+    e = open_on(segment, table, address, key, info.durability);
+    if (e == NULL)
+        return NULL;
+    if (vista_hold(segment) != 0) {
+        discard(e);
+        return NULL;
+    }
+    e->next_open = open_endpoints;
+    open_endpoints = e;
+    return e;
+}
+
+vista_endpoint *vista_open_endpoint(vista_segment *segment, void *block, const char *address,
+                                    unsigned flags, const struct vista_open_options *options)
+{
+    vista_endpoint *e;
+    struct vi_address bound;
+
+    if (vi_address_parse(&bound, address) != 0 ||
+        check_arguments(segment, block, flags, options, &bound) != 0)
+        return NULL;
+    pthread_mutex_lock(&open_lock);
+    e = open_locked(segment, block, &bound, flags, options != NULL ? options->key : NULL);
+    pthread_mutex_unlock(&open_lock);
+    return e;
+}
+
+static uint32_t open_groups(const vista_endpoint *e)
+{
+    uint32_t count = 0;
+
+    for (const struct vi_group *group = e->groups; group != NULL; group = group->next)
+        count++;
+    return count - e->groups_lost;
+}
+
+int vista_close_endpoint(vista_endpoint *endpoint)
+{
+    vista_endpoint *e = vi_endpoint_check(endpoint);
+    vista_endpoint **link = &open_endpoints;
+    uint32_t groups, users;
+
+    if (e == NULL)
+        return -1;
+    pthread_mutex_lock(&open_lock);
+    vi_endpoint_lock(e);
+    groups = open_groups(e);
+    users = e->users;
+    vi_endpoint_unlock(e);
+    if (groups != 0 || users != 0) {
+        pthread_mutex_unlock(&open_lock);
+        return vi_fail(EBUSY, "%s: used by %u transactions that have not ended, and by %u threads",
+                       e->address, groups, users);
+    }
+    while (*link != e)
+        link = &(*link)->next_open;
+    *link = e->next_open;
+    pthread_mutex_unlock(&open_lock);
+    vista_drop(e->segment);
+    discard(e);
+    return 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What is sent.  All with the endpoint's lock; it leaves at the latest when that is given up.
+ */
+#ifndef VI_GRAMS_OUTGOING_H
+#define VI_GRAMS_OUTGOING_H
+
+#include "grams/endpoint.h"
+
+/* One datagram.  `header` has what the kind needs; life, checksum and tag are added.  The payload
+ * stays until the lock is given up. */
+void vi_out_datagram(vista_endpoint *e, const struct vi_address *to, const struct vi_header *header,
+                     const void *payload, size_t length);
+
+/* The same with a payload of at most VI_HELLO_LENGTH bytes, which is copied. */
+void vi_out_small(vista_endpoint *e, const struct vi_address *to, const struct vi_header *header,
+                  const void *payload, size_t length);
+
+/* The request or response that the lane stores: whole, or its first fragments.  `again`: a
+ * request's first one alone, upon which the receiver asks for what it lacks. */
+void vi_out_message(vista_endpoint *e, struct vi_lane *lane, bool again);
+
+/* What the peer has asked for, of a message that is stored. */
+void vi_out_pulled(vista_endpoint *e, struct vi_lane *lane, const struct vi_pull *pull);
+
+/* Asks for the next fragments of a message that arrives. */
+void vi_out_pull(vista_endpoint *e, struct vi_lane *lane);
+
+/* PENDING or STALE to the session's address, and BYE. */
+void vi_out_control(vista_endpoint *e, struct vi_lane *lane, unsigned kind);
+void vi_out_bye(vista_endpoint *e, struct vi_peer *peer);
+
+/* BROKEN or VERSION, to whoever has `asked`. */
+void vi_out_reply(vista_endpoint *e, const struct vi_address *to, unsigned kind,
+                  const struct vi_header *asked, uint32_t reason);
+
+void vi_out_flush(vista_endpoint *e);
+
+/* Bytes of a fragment that is not the last. */
+uint32_t vi_out_fragment(const vista_endpoint *e);
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "grams/owning.h"
+
+#include <errno.h>
+
+#include "base/error.h"
+#include "grams/outgoing.h"
+#include "grams/staging.h"
+#include "grams/tasks.h"
+#include "grams/timers.h"
+
+struct vi_group vi_owning_reserved;
+
+struct vi_group *vi_owning_find(vista_endpoint *e, vista_tx *tx)
+{
+    for (struct vi_group *group = e->groups; group != NULL; group = group->next)
+        if (group->tx == tx && group->number == tx->number && group->stamp == tx->stamp)
+            return group;
+    return NULL;
+}
+
+struct vi_group *vi_owning_new(vista_endpoint *e)
+{
+    struct vi_group *group = e->spare_groups;
+
+    if (group != NULL)
+        e->spare_groups = group->next;
+    else if (e->groups_used < VI_GROUPS)
+        group = &e->group[e->groups_used++];
+    else
+        return vi_fail(ENOMEM, "too many transactions use the endpoint"), NULL;
+    group->endpoint = e;
+    group->tx = NULL;
+    group->lanes = NULL;
+    group->peers = NULL;
+    group->task.kind = VI_TASK_NONE;
+    group->next = e->groups;
+    e->groups = group;
+    return group;
+}
+
+void vi_owning_delete(struct vi_group *group)
+{
+    vista_endpoint *e = group->endpoint;
+    struct vi_group **link = &e->groups;
+
+    while (*link != group)
+        link = &(*link)->next;
+    *link = group->next;
+    group->next = e->spare_groups;
+    e->spare_groups = group;
+}
+
+struct vi_group *vi_owning_group(vista_endpoint *e, vista_tx *tx)
+{
+    struct vi_group *group;
+    bool fresh;
+
+    vi_endpoint_lock(e);
+    group = vi_owning_find(e, tx);
+    fresh = group == NULL;
+    if (fresh)
+        group = vi_owning_new(e);
+    if (fresh && group != NULL) {
+        group->tx = tx;
+        group->number = tx->number;
+        group->stamp = tx->stamp;
+    }
+    vi_endpoint_unlock(e);
+    if (!fresh || group == NULL || vista_on_end(tx, vi_owning_ended, group) == 0)
+        return group;
+    vi_endpoint_lock(e);
+    vi_owning_delete(group);
+    vi_endpoint_unlock(e);
+    return NULL;
+}
+
+void vi_owning_add(struct vi_group *group, struct vi_lane *lane, unsigned act)
+{
+    if (lane->owner != group) {
+        lane->owner = group;
+        lane->acts = 0;
+        lane->next_owned = group->lanes;
+        group->lanes = lane;
+    }
+    lane->acts |= (uint8_t)act;
+}
+
+void vi_owning_add_peer(struct vi_group *group, struct vi_peer *peer)
+{
+    peer->owner = group;
+    peer->next_owned = group->peers;
+    group->peers = peer;
+}
+
+/* ---- Ends -------------------------------------------------------------- */
+
+static void drop_staged(vista_endpoint *e, struct vi_lane *lane)
+{
+    vi_staging_free(e, lane->staged);
+    lane->staged = NULL;
+}
+
+/* What had arrived is to be received by another; by the same task, if that is only put off.  Also
+ * for a lane that nothing was done to, since the call failed. */
+static void aborted(vista_endpoint *e, struct vi_lane *lane, const struct vi_group *group)
+{
+    const bool finish = lane->acts & VI_ACT_FINISH;
+
+    if (lane->staged == NULL || (finish && group->task.kind != VI_TASK_NONE))
+        return;
+    if (finish || lane->peer->reason != VI_BROKEN_NOT) /* it will be sent again, or is not wanted */
+        drop_staged(e, lane);
+    else if (!lane->queued)
+        vi_staging_queue(e, lane, true);
+}
+
+static void committed(vista_endpoint *e, struct vi_lane *lane)
+{
+    const bool broken = lane->peer->reason != VI_BROKEN_NOT;
+
+    if (lane->acts & (VI_ACT_TAKE | VI_ACT_ACCEPT | VI_ACT_FINISH)) {
+        drop_staged(e, lane);
+        if (lane->acts & (VI_ACT_TAKE | VI_ACT_FINISH))
+            vi_timers_stop(e, lane);
+    }
+    if (lane->acts & VI_ACT_SEND && !broken) {
+        vi_out_message(e, lane, false);
+        vi_timers_sent(e, lane, vi_endpoint_now(e));
+    }
+    if (lane->acts & VI_ACT_ANSWER && !broken) {
+        lane->told = vi_endpoint_now(e);
+        vi_out_message(e, lane, false);
+    }
+    if (lane->acts & VI_ACT_CANCEL && lane->staged != NULL)
+        vi_tasks_finish(e, lane);
+}
+
+static void end_lanes(vista_endpoint *e, struct vi_group *group, int outcome)
+{
+    for (struct vi_lane *lane = group->lanes, *next; lane != NULL; lane = next) {
+        next = lane->next_owned;
+        lane->owner = NULL;
+        if (outcome == 1 && lane->acts != 0)
+            committed(e, lane);
+        else
+            aborted(e, lane, group);
+        lane->acts = 0;
+    }
+}
+
+/* Rows that a program has forgotten. */
+static void end_peers(vista_endpoint *e, struct vi_group *group, int outcome)
+{
+    for (struct vi_peer *peer = group->peers, *next; peer != NULL; peer = next) {
+        next = peer->next_owned;
+        peer->owner = NULL;
+        if (group->task.kind != VI_TASK_NONE || outcome != 1)
+            continue;
+        if (e->table->entry[peer->index].row == NULL) {
+            vi_endpoint_detach(e, peer);
+        } else { /* it is leaving */
+            peer->bye_due = 0;
+            e->next_due = 0;
+        }
+    }
+}
+
+void vi_owning_ended(void *arg, int outcome)
+{
+    struct vi_group *group = arg;
+    vista_endpoint *e = group->endpoint;
+
+    vi_endpoint_lock(e);
+    if (outcome != 0 && outcome != 1) {
+        e->groups_lost++; /* what it owns stays owned until the endpoint is opened anew */
+        group->tx = NULL;
+        vi_endpoint_unlock(e);
+        return;
+    }
+    end_lanes(e, group, outcome);
+    end_peers(e, group, outcome);
+    if (group->task.kind != VI_TASK_NONE)
+        vi_tasks_ended(e, &group->task, outcome);
+    vi_owning_delete(group);
+    if (e->waiting > 0)
+        pthread_cond_broadcast(&e->changed);
+    if (e->leader && (e->task_count > 0 || e->next_due < e->leader_until))
+        e->socket->transport->wake(e->socket);
+    vi_endpoint_unlock(e);
+}

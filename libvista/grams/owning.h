@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What a transaction owns here, and what happens when it ends: the hook of vista_on_end.
+ */
+#ifndef VI_GRAMS_OWNING_H
+#define VI_GRAMS_OWNING_H
+
+#include "grams/endpoint.h"
+
+/*
+ * The transaction's group, made and registered with vista_on_end if this is its first call.  The
+ * transaction has logged something before: an ended one that logged nothing cannot be told from
+ * the handle's next.  NULL with ENOMEM or as vista_on_end.  Without the lock.
+ */
+struct vi_group *vi_owning_group(vista_endpoint *e, vista_tx *tx);
+
+/* The group of an open transaction, if it has one.  With the lock. */
+struct vi_group *vi_owning_find(vista_endpoint *e, vista_tx *tx);
+
+/* A group for a transaction of the library's own; NULL: none is free.  With the lock. */
+struct vi_group *vi_owning_new(vista_endpoint *e);
+void vi_owning_delete(struct vi_group *group);
+
+/*
+ * Takes a lane that no one owns for a transaction that has not yet got its group; then adds it
+ * to that, or lets it go again.  With the lock.
+ */
+extern struct vi_group vi_owning_reserved;
+void vi_owning_add(struct vi_group *group, struct vi_lane *lane, unsigned act);
+void vi_owning_add_peer(struct vi_group *group, struct vi_peer *peer);
+
+/* The hook. */
+void vi_owning_ended(void *group, int outcome);
+
+#endif

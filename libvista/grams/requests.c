@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Every call goes the same way: it reserves a lane with the lock, declares and allocates without
+ * it, registers the transaction's group, which can be the last thing to fail, and only then stores.
+ */
+#include "grams/requests.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "grams/hash.h"
+#include "grams/owning.h"
+#include "grams/staging.h"
+#include "grams/waiting.h"
+
+vista_endpoint *vi_request_check(vista_tx *tx, const vista_endpoint *endpoint, bool sane)
+{
+    if (tx == NULL || !sane)
+        return vi_fail(EINVAL, "no transaction, no request, no message of that length, or an "
+                               "unknown flag"),
+               NULL;
+    return vi_endpoint_check(endpoint);
+}
+
+static vista_request request_of(const struct vi_lane *lane)
+{
+    return (vista_request){lane->peer->session, lane->stored->generation,
+                           (uint32_t)(lane - lane->peer->lane), lane->peer->row->id};
+}
+
+/* Puts the lane back to how it was before the call.  One that the transaction owns stays so. */
+static void let_go(vista_endpoint *e, struct vi_lane *lane, unsigned act)
+{
+    const int error = errno;
+
+    vi_endpoint_lock(e);
+    lane->acts &= (uint8_t)~act;
+    if (lane->owner == &vi_owning_reserved) {
+        lane->owner = NULL;
+        if (lane->staged != NULL && lane->peer->reason != VI_BROKEN_NOT)
+            vi_staging_drop(e, lane);
+        else if (lane->staged != NULL && !lane->queued)
+            vi_staging_queue(e, lane, true);
+    }
+    vi_endpoint_unlock(e);
+    errno = error;
+}
+
+/* The lane becomes the transaction's. */
+static int own(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane, unsigned act)
+{
+    struct vi_group *group = vi_owning_group(e, tx);
+
+    if (group == NULL)
+        return -1;
+    vi_endpoint_lock(e);
+    vi_owning_add(group, lane, act);
+    vi_endpoint_unlock(e);
+    return 0;
+}
+
+/* What can fail of a call, in an order in which nothing stored has changed when it does: declares
+ * the slot, allocates a body if one is needed, makes the lane, which is reserved, the
+ * transaction's, and frees the old body.  All is put back, and NULL handed on. */
+static int declare(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane, size_t length,
+                   unsigned act)
+{
+    struct vi_gram_slot *slot = lane != NULL ? lane->stored : NULL;
+    unsigned char *body = NULL;
+
+    if (lane == NULL)
+        return -1;
+    if (vista_set_range(tx, slot, VI_SLOT_HEADER + (length <= VI_BODY_INLINE ? length : 0)) == 0 &&
+        (length <= VI_BODY_INLINE || (body = vista_malloc(tx, length)) != NULL) &&
+        own(e, tx, lane, act) == 0 && (slot->body == NULL || vista_free(tx, slot->body) == 0)) {
+        lane->body = body;
+        return 0;
+    }
+    let_go(e, lane, act);
+    if (body != NULL)
+        vista_free(tx, body);
+    return -1;
+}
+
+static void put_message(struct vi_lane *lane, const void *message, size_t length)
+{
+    lane->stored->body = lane->body;
+    lane->stored->length = (uint32_t)length;
+    if (length > 0)
+        memcpy(lane->body != NULL ? lane->body : lane->stored->inlined, message, length);
+}
+
+/* ---- Requests ---------------------------------------------------------------- */
+
+static bool is_too_long(const vista_endpoint *e, const struct vi_peer *peer, size_t length)
+{
+    if (length <= peer->row->message_max && length <= e->table->message_max)
+        return false;
+    vi_fail(EMSGSIZE, "%s: %zu bytes are more than peer %u takes, or this end may keep", e->address,
+            length, peer->row->id);
+    return true;
+}
+
+/* A free lane of the peer, reserved; with the lock. */
+static struct vi_lane *reserve_lane(vista_endpoint *e, uint32_t id, size_t length)
+{
+    struct vi_peer *peer = vi_endpoint_peer(e, id, false);
+    struct vi_lane *lane;
+
+    if (peer == NULL)
+        return NULL;
+    if (peer->role != VI_ROLE_CLIENT || peer->row->state != VI_ROW_ACTIVE || peer->owner != NULL)
+        return vi_fail(EINVAL, "%s: peer %u takes no requests", e->address, id), NULL;
+    if (is_too_long(e, peer, length))
+        return NULL;
+    lane = vi_endpoint_free_lane(peer);
+    if (lane == NULL)
+        return vi_fail(EAGAIN, "%s: all slots of peer %u are in use", e->address, id), NULL;
+    lane->owner = &vi_owning_reserved;
+    return lane;
+}
+
+int vista_send_request(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, const void *message,
+                       size_t length, unsigned flags, vista_request *request)
+{
+    vista_endpoint *e = vi_request_check(tx, endpoint,
+                                         request != NULL && !(flags & ~VISTA_ONE_WAY) &&
+                                             (message != NULL || length == 0));
+    struct vi_lane *lane;
+    struct vi_gram_slot *slot;
+
+    if (e == NULL)
+        return -1;
+    vi_endpoint_lock(e);
+    lane = reserve_lane(e, peer, length);
+    vi_endpoint_unlock(e);
+    if (declare(e, tx, lane, length, VI_ACT_SEND) != 0)
+        return -1;
+    slot = lane->stored;
+    slot->generation++;
+    slot->flags = flags & VISTA_ONE_WAY ? VI_SLOT_ONE_WAY : 0;
+    slot->state = flags & VISTA_ONE_WAY ? VI_SLOT_CANCELLED : VI_SLOT_SENT;
+    put_message(lane, message, length);
+    slot->request_hash = vi_hash_message(slot->flags, message, length);
+    vi_slot_seal(slot);
+    *request = request_of(lane);
+    return 0;
+}
+
+/* ---- Receiving --------------------------------------------------------------- */
+
+/* The head of a queue becomes reserved, if its message fits; with the lock. */
+static struct vi_lane *take_lane(vista_endpoint *e, struct vi_lane *lane, size_t size)
+{
+    if (lane->staged->length > size)
+        return vi_fail(EMSGSIZE, "%s: a message of %u bytes waits, and there is room for %zu",
+                       e->address, lane->staged->length, size),
+               NULL;
+    vi_staging_unqueue(e, lane);
+    lane->owner = &vi_owning_reserved;
+    return lane;
+}
+
+/* Rule 3, tested once more when a transaction takes the lane. */
+static bool may_execute(const struct vi_lane *lane)
+{
+    const struct vi_gram_slot *slot = lane->stored;
+
+    return lane->staged->generation == slot->generation + 1 &&
+           slot->state == (slot->generation == 0 ? VI_SLOT_IDLE : VI_SLOT_ANSWERED) &&
+           lane->staged->history == slot->history;
+}
+
+static void store_answered(struct vi_lane *lane, const void *message, size_t length)
+{
+    struct vi_gram_slot *slot = lane->stored;
+
+    put_message(lane, message, length);
+    slot->state = VI_SLOT_ANSWERED;
+    slot->history =
+        vi_hash_history(slot->history, slot->request_hash, vi_hash_message(0, message, length));
+    vi_slot_seal(slot);
+}
+
+/* What the lane, which is reserved, has staged becomes received. */
+static int accept_request(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane)
+{
+    struct vi_gram_slot *slot = lane->stored;
+    const struct vi_message *staged = lane->staged;
+    const bool one_way = staged->flags & VI_SLOT_ONE_WAY;
+
+    if (declare(e, tx, lane, 0, VI_ACT_ACCEPT | (one_way ? VI_ACT_ANSWER : 0)) != 0)
+        return -1;
+    slot->generation = staged->generation;
+    slot->request_hash = staged->hash;
+    slot->flags = staged->flags;
+    slot->state = VI_SLOT_RECEIVED;
+    slot->length = 0;
+    slot->body = NULL;
+    if (one_way)
+        store_answered(lane, NULL, 0);
+    else
+        vi_slot_seal(slot);
+    return 0;
+}
+
+/* The next request that may be executed, reserved; with the lock. */
+static struct vi_lane *wait_request(vista_endpoint *e, size_t size, int ms)
+{
+    struct vi_wait wait;
+    int result = 0;
+
+    vi_wait_begin(e, &wait, ms);
+    while (result == 0) {
+        if (e->requests == NULL)
+            result = vi_wait_once(e, &wait, UINT64_MAX);
+        else if (may_execute(e->requests))
+            break;
+        else
+            vi_staging_drop(e, e->requests);
+    }
+    vi_wait_end(e, &wait);
+    return result == 0 ? take_lane(e, e->requests, size) : NULL;
+}
+
+ssize_t vista_receive_request(vista_tx *tx, vista_endpoint *endpoint, void *message, size_t size,
+                              vista_request *request, int ms)
+{
+    vista_endpoint *e =
+        vi_request_check(tx, endpoint, request != NULL && (message != NULL || size == 0));
+    struct vi_lane *lane;
+
+    if (e == NULL)
+        return -1;
+    vi_endpoint_lock(e);
+    lane = wait_request(e, size, ms);
+    vi_endpoint_unlock(e);
+    if (lane == NULL || accept_request(e, tx, lane) != 0)
+        return -1;
+    memcpy(message, lane->staged->data, lane->staged->length);
+    *request = request_of(lane);
+    return (ssize_t)lane->staged->length;
+}
+
+/* The lane of a request as its sender or receiver names it; with the lock. */
+static struct vi_lane *lane_of(vista_endpoint *e, const vista_request *request, unsigned role)
+{
+    struct vi_peer *peer = vi_endpoint_peer(e, request->peer, false);
+
+    if (peer == NULL)
+        return NULL;
+    if (peer->row->role != role || peer->row->session != request->session ||
+        request->slot >= peer->row->slots)
+        return vi_fail(EINVAL, "%s: there is no such request", e->address), NULL;
+    return &peer->lane[request->slot];
+}
+
+static int no_such(const vista_endpoint *e, const vista_request *request, const char *what)
+{
+    return vi_fail(EINVAL, "%s: request %llu in slot %u of peer %u %s", e->address,
+                   (unsigned long long)request->generation, request->slot, request->peer, what);
+}
+
+/* The lane of a request that is in this state, reserved unless it is this transaction's already;
+ * with the lock. */
+static struct vi_lane *reserve(vista_endpoint *e, vista_tx *tx, const vista_request *request,
+                               unsigned role, uint32_t state)
+{
+    struct vi_lane *lane = lane_of(e, request, role);
+
+    if (lane == NULL)
+        return NULL;
+    if (lane->owner != NULL && lane->owner != vi_owning_find(e, tx))
+        return vi_fail(EBUSY, "%s: another open transaction uses the request", e->address), NULL;
+    if (lane->stored->generation != request->generation || lane->stored->state != state)
+        return no_such(e, request, "does not wait for an answer"), NULL;
+    if (lane->owner == NULL)
+        lane->owner = &vi_owning_reserved;
+    return lane;
+}
+
+int vista_send_response(vista_tx *tx, vista_endpoint *endpoint, const vista_request *request,
+                        const void *message, size_t length)
+{
+    vista_endpoint *e =
+        vi_request_check(tx, endpoint, request != NULL && (message != NULL || length == 0));
+    struct vi_lane *lane;
+
+    if (e == NULL)
+        return -1;
+    vi_endpoint_lock(e);
+    lane = reserve(e, tx, request, VI_ROLE_SERVER, VI_SLOT_RECEIVED);
+    if (lane != NULL && is_too_long(e, lane->peer, length)) {
+        lane->owner = lane->owner == &vi_owning_reserved ? NULL : lane->owner;
+        lane = NULL;
+    }
+    vi_endpoint_unlock(e);
+    if (declare(e, tx, lane, length, VI_ACT_ANSWER) != 0)
+        return -1;
+    store_answered(lane, message, length);
+    return 0;
+}
+
+/* 1: *lane has a response that can be taken; 0: not yet; -1: it never will. */
+static int find_response(vista_endpoint *e, vista_tx *tx, const vista_request *request,
+                         struct vi_lane **lane)
+{
+    const struct vi_gram_slot *slot;
+
+    *lane = e->responses;
+    if (request->session == 0)
+        return *lane != NULL;
+    *lane = lane_of(e, request, VI_ROLE_CLIENT);
+    if (*lane == NULL)
+        return -1;
+    slot = (*lane)->stored;
+    if ((*lane)->owner != NULL && (*lane)->owner == vi_owning_find(e, tx))
+        return (*lane)->acts & VI_ACT_SEND
+                   ? vi_fail(EDEADLK, "%s: the request leaves only when this transaction commits",
+                             e->address)
+                   : no_such(e, request, "was dealt with in this transaction");
+    if ((*lane)->owner != NULL && ((*lane)->acts & VI_ACT_SEND) == 0)
+        return vi_fail(EBUSY, "%s: another open transaction uses the request", e->address);
+    if ((*lane)->owner == NULL &&
+        (slot->generation != request->generation || slot->state != VI_SLOT_SENT))
+        return no_such(e, request, "is not waiting for a response");
+    return (*lane)->queued;
+}
+
+static struct vi_lane *wait_response(vista_endpoint *e, vista_tx *tx, const vista_request *request,
+                                     size_t size, int ms)
+{
+    struct vi_lane *lane = NULL;
+    struct vi_wait wait;
+    int found, result = 0;
+
+    vi_wait_begin(e, &wait, ms);
+    while ((found = find_response(e, tx, request, &lane)) == 0 && result == 0)
+        result = vi_wait_once(e, &wait, UINT64_MAX);
+    vi_wait_end(e, &wait);
+    return found == 1 ? take_lane(e, lane, size) : NULL;
+}
+
+ssize_t vista_receive_response(vista_tx *tx, vista_endpoint *endpoint, vista_request *request,
+                               void *message, size_t size, int ms)
+{
+    vista_endpoint *e =
+        vi_request_check(tx, endpoint, request != NULL && (message != NULL || size == 0));
+    struct vi_lane *lane;
+
+    if (e == NULL)
+        return -1;
+    vi_endpoint_lock(e);
+    lane = wait_response(e, tx, request, size, ms);
+    vi_endpoint_unlock(e);
+    if (declare(e, tx, lane, 0, VI_ACT_TAKE) != 0)
+        return -1;
+    memcpy(message, lane->staged->data, lane->staged->length);
+    *request = request_of(lane);
+    vi_slot_answered(lane->stored, lane->staged->hash);
+    return (ssize_t)lane->staged->length;
+}
+
+/* ---- Cancelling ---------------------------------------------------- */
+
+int vista_cancel_request(vista_tx *tx, vista_endpoint *endpoint, const vista_request *request)
+{
+    vista_endpoint *e = vi_request_check(tx, endpoint, request != NULL);
+    struct vi_lane *lane;
+
+    if (e == NULL)
+        return -1;
+    vi_endpoint_lock(e);
+    lane = reserve(e, tx, request, VI_ROLE_CLIENT, VI_SLOT_SENT);
+    if (lane != NULL)
+        vi_staging_unqueue(e, lane);
+    vi_endpoint_unlock(e);
+    if (lane == NULL)
+        return -1;
+    if (vista_set_range(tx, lane->stored, VI_SLOT_HEADER) != 0 ||
+        own(e, tx, lane, VI_ACT_CANCEL) != 0) {
+        let_go(e, lane, VI_ACT_CANCEL);
+        return -1;
+    }
+    lane->stored->state = VI_SLOT_CANCELLED;
+    vi_slot_seal(lane->stored);
+    return 0;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Two sizes of memory are kept when they are free: most messages are small, and a mapping a
+ * message would cost more than all the rest of its way.
+ */
+#include "grams/staging.h"
+
+#include "base/arena.h"
+#include "base/error.h"
+
+static const size_t sizes[2] = {2048, 72 << 10};
+#define ABANDONED \
+    ((uint64_t)2 * 1000 * 1000 * 1000) /* a partial message without news for so long */
+
+static size_t round_up(size_t size)
+{
+    return (size + 7) & ~(size_t)7;
+}
+
+static struct vi_message *take(vista_endpoint *e, size_t size)
+{
+    const int kept = size <= sizes[0] ? 0 : size <= sizes[1] ? 1 : -1;
+    struct vi_message *message = kept >= 0 ? e->spares[kept] : NULL;
+
+    size = kept >= 0 ? sizes[kept] : size;
+    if (message != NULL)
+        e->spares[kept] = message->next;
+    else
+        message = vi_reserve(size);
+    if (message != NULL)
+        message->size = size;
+    return message;
+}
+
+/* Is it counted apart? */
+static bool is_large(uint32_t length)
+{
+    return length > VI_STAGED_MAX / 2;
+}
+
+static void drop_abandoned(vista_endpoint *e)
+{
+    const uint64_t now = vi_endpoint_now(e);
+
+    for (uint32_t i = 0; i < e->peers_used; i++) {
+        const struct vi_gram_row *row = e->peer[i].row;
+
+        for (uint32_t s = 0; row != NULL && s < row->slots; s++) {
+            struct vi_lane *lane = &e->peer[i].lane[s];
+
+            if (lane->partial != NULL && now - lane->partial->touched > ABANDONED) {
+                vi_staging_free(e, lane->partial);
+                lane->partial = NULL;
+            }
+        }
+    }
+}
+
+static bool has_room(const vista_endpoint *e, uint32_t length)
+{
+    return is_large(length) ? !e->large : e->staged + length <= VI_STAGED_MAX;
+}
+
+struct vi_message *vi_staging_new(vista_endpoint *e, uint32_t length, uint32_t fragments)
+{
+    const size_t head = round_up(sizeof(struct vi_message)), body = round_up(length);
+    struct vi_message *message;
+
+    if (!has_room(e, length))
+        drop_abandoned(e);
+    if (!has_room(e, length))
+        return NULL;
+    message = take(e, head + body + (fragments + 63) / 64 * sizeof(uint64_t));
+    if (message == NULL)
+        return NULL;
+    *message = (struct vi_message){.data = (unsigned char *)message + head,
+                                   .size = message->size,
+                                   .length = length,
+                                   .missing = fragments,
+                                   .have = (uint64_t *)((char *)message + head + body)};
+    for (uint32_t i = 0; i < (fragments + 63) / 64; i++)
+        message->have[i] = 0;
+    if (is_large(length))
+        e->large = true;
+    else
+        e->staged += length;
+    return message;
+}
+
+void vi_staging_free(vista_endpoint *e, struct vi_message *message)
+{
+    if (message == NULL)
+        return;
+    if (is_large(message->length))
+        e->large = false;
+    else
+        e->staged -= message->length;
+    for (int i = 0; i < 2; i++)
+        if (message->size == sizes[i]) {
+            message->next = e->spares[i];
+            e->spares[i] = message;
+            return;
+        }
+    vi_release(message, message->size);
+}
+
+/* ---- Queues ------------------------------------------------------------ */
+
+/* Requests come to a server's lanes, responses to a client's. */
+static struct vi_lane **queue_of(vista_endpoint *e, const struct vi_lane *lane,
+                                 struct vi_lane ***last)
+{
+    const bool client = lane->peer->role == VI_ROLE_CLIENT;
+
+    *last = client ? &e->responses_last : &e->requests_last;
+    return client ? &e->responses : &e->requests;
+}
+
+void vi_staging_queue(vista_endpoint *e, struct vi_lane *lane, bool first)
+{
+    struct vi_lane **last, **queue = queue_of(e, lane, &last);
+
+    lane->queued = true;
+    lane->next = first ? *queue : NULL;
+    lane->previous = first ? NULL : *last;
+    if (lane->next != NULL)
+        lane->next->previous = lane;
+    else
+        *last = lane;
+    if (lane->previous != NULL)
+        lane->previous->next = lane;
+    else
+        *queue = lane;
+}
+
+void vi_staging_unqueue(vista_endpoint *e, struct vi_lane *lane)
+{
+    struct vi_lane **last, **queue = queue_of(e, lane, &last);
+
+    if (!lane->queued)
+        return;
+    lane->queued = false;
+    if (lane->next != NULL)
+        lane->next->previous = lane->previous;
+    else
+        *last = lane->previous;
+    if (lane->previous != NULL)
+        lane->previous->next = lane->next;
+    else
+        *queue = lane->next;
+}
+
+void vi_staging_drop(vista_endpoint *e, struct vi_lane *lane)
+{
+    vi_staging_unqueue(e, lane);
+    vi_staging_free(e, lane->staged);
+    vi_staging_free(e, lane->partial);
+    lane->staged = NULL;
+    lane->partial = NULL;
+}
+
+void vi_staging_close(vista_endpoint *e)
+{
+    for (uint32_t i = 0; i < e->peers_used; i++)
+        for (uint32_t s = 0; s < e->table->slots; s++)
+            if (e->peer[i].row != NULL && s < e->peer[i].row->slots)
+                vi_staging_drop(e, &e->peer[i].lane[s]);
+    for (int i = 0; i < 2; i++)
+        while (e->spares[i] != NULL) {
+            struct vi_message *message = e->spares[i];
+
+            e->spares[i] = message->next;
+            vi_release(message, sizes[i]);
+        }
+}

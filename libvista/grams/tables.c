@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "grams/tables.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/crc32c.h"
+#include "base/error.h"
+#include "grams/address.h"
+#include "grams/hash.h"
+
+#define DEFAULT_SLOTS 16u
+#define DEFAULT_PEERS 1024u
+#define DEFAULT_MESSAGE ((size_t)1 << 20)
+
+size_t vi_table_size(uint32_t peers)
+{
+    return sizeof(struct vi_gram_table) + (size_t)peers * sizeof(struct vi_gram_entry);
+}
+
+size_t vi_row_size(uint32_t slots)
+{
+    return sizeof(struct vi_gram_row) + (size_t)slots * sizeof(struct vi_gram_slot);
+}
+
+/* ---- Checksums --------------------------------------------------------- */
+
+static uint32_t table_crc(const struct vi_gram_table *table)
+{
+    struct vi_gram_table copy;
+
+    memcpy(&copy, table, sizeof copy);
+    copy.crc = 0;
+    return vi_crc32c(0, &copy, sizeof copy);
+}
+
+static uint32_t row_crc(const struct vi_gram_row *row)
+{
+    struct vi_gram_row copy;
+
+    memcpy(&copy, row, sizeof copy);
+    copy.crc = 0;
+    return vi_crc32c(0, &copy, sizeof copy);
+}
+
+static uint32_t slot_crc(const struct vi_gram_slot *slot)
+{
+    unsigned char head[VI_SLOT_HEADER];
+    struct vi_gram_slot *copy = (struct vi_gram_slot *)head;
+    uint32_t crc;
+
+    memcpy(head, slot, sizeof head);
+    memset(head + offsetof(struct vi_gram_slot, crc), 0, sizeof copy->crc);
+    crc = vi_crc32c(0, head, sizeof head);
+    return slot->length > 0 ? vi_crc32c(crc, vi_slot_body(slot), slot->length) : crc;
+}
+
+void vi_table_seal(struct vi_gram_table *table)
+{
+    table->crc = table_crc(table);
+}
+
+void vi_row_seal(struct vi_gram_row *row)
+{
+    row->crc = row_crc(row);
+}
+
+void vi_slot_seal(struct vi_gram_slot *slot)
+{
+    slot->crc = slot_crc(slot);
+}
+
+/* ---- Making ------------------------------------------------------------ */
+
+static int choose(const struct vista_endpoint_options *options, struct vi_gram_table *table)
+{
+    static const struct vista_endpoint_options none;
+    const struct vista_endpoint_options *of = options != NULL ? options : &none;
+
+    table->slots = of->slots != 0 ? of->slots : DEFAULT_SLOTS;
+    table->peers = of->peers != 0 ? of->peers : DEFAULT_PEERS;
+    table->message_max = of->message_max != 0 ? of->message_max : DEFAULT_MESSAGE;
+    if (table->slots > VI_SLOTS_MAX || table->peers > VI_PEERS_MAX ||
+        table->message_max > VISTA_MESSAGE_MAX ||
+        memcmp(of->reserved, none.reserved, sizeof none.reserved) != 0)
+        return vi_fail(EINVAL,
+                       "an endpoint of %u slots, %u peers, messages of %llu bytes: it has at most "
+                       "%u, %u and %zu, and reserved fields are zero",
+                       table->slots, table->peers, (unsigned long long)table->message_max,
+                       VI_SLOTS_MAX, VI_PEERS_MAX, VISTA_MESSAGE_MAX);
+    return 0;
+}
+
+void *vista_create_endpoint(vista_tx *tx, const struct vista_endpoint_options *options)
+{
+    struct vi_gram_table head = {.magic = VI_TABLE_MAGIC, .version = VI_TABLE_VERSION}, *table;
+
+    if (choose(options, &head) != 0)
+        return NULL;
+    if (getrandom(head.uuid, sizeof head.uuid, 0) != (ssize_t)sizeof head.uuid)
+        return vi_fail_system(errno, "random bytes"), NULL;
+    table = vista_calloc(tx, 1, vi_table_size(head.peers));
+    if (table == NULL)
+        return NULL;
+    vi_table_seal(&head);
+    memcpy(table, &head, sizeof head);
+    for (uint32_t i = 0; i < head.peers; i++)
+        table->entry[i].next_id = head.peers + i;
+    return table;
+}
+
+/* ---- Changing ---------------------------------------------------------- */
+
+void vi_slot_answered(struct vi_gram_slot *slot, uint64_t response)
+{
+    slot->history = vi_hash_history(slot->history, slot->request_hash, response);
+    slot->state = VI_SLOT_IDLE;
+    slot->length = 0;
+    slot->body = NULL;
+    vi_slot_seal(slot);
+}
+
+int vi_row_remove(vista_tx *tx, struct vi_gram_table *table, uint32_t index)
+{
+    struct vi_gram_entry *entry = &table->entry[index];
+    struct vi_gram_row *row = entry->row;
+
+    if (vista_set_range(tx, entry, sizeof *entry) != 0 ||
+        vista_set_range(tx, row, vi_row_size(row->slots)) != 0)
+        return -1;
+    for (uint32_t i = 0; i < row->slots; i++) {
+        struct vi_gram_slot *slot = &row->slot[i];
+
+        if (slot->body != NULL && vista_free(tx, slot->body) != 0)
+            return -1;
+        slot->length = slot->body != NULL ? 0 : slot->length; /* should a later one fail */
+        slot->body = NULL;
+        vi_slot_seal(slot);
+    }
+    if (vista_free(tx, row) != 0)
+        return -1;
+    entry->row = NULL;
+    return 0;
+}
+
+/* ---- Checking ---------------------------------------------------------- */
+
+bool vi_table_is_one(const void *block, size_t size)
+{
+    return size >= sizeof(struct vi_gram_table) &&
+           memcmp(block, VI_TABLE_MAGIC, sizeof VI_TABLE_MAGIC) == 0;
+}
+
+static int damaged(const char *what, uint64_t where)
+{
+    return vi_fail(EBADMSG, "the endpoint is damaged: %s at 0x%llx", what,
+                   (unsigned long long)where);
+}
+
+/* Is there a block, wholly inside a mapped segment, of at least so many bytes? */
+static bool is_block(vista_segment *segment, const void *address, size_t size)
+{
+    return vista_usable_size(segment, address) >= size;
+}
+
+static bool state_fits(const struct vi_gram_slot *slot, unsigned role)
+{
+    if (slot->generation == 0 || slot->state == VI_SLOT_IDLE)
+        return slot->state == VI_SLOT_IDLE && (role == VI_ROLE_CLIENT || slot->generation == 0);
+    if (role == VI_ROLE_CLIENT)
+        return slot->state == VI_SLOT_SENT || slot->state == VI_SLOT_CANCELLED;
+    return slot->state == VI_SLOT_RECEIVED || slot->state == VI_SLOT_ANSWERED;
+}
+
+static bool has_message(const struct vi_gram_slot *slot)
+{
+    return slot->state != VI_SLOT_IDLE && slot->state != VI_SLOT_RECEIVED;
+}
+
+static int check_slot(vista_segment *segment, const struct vi_gram_slot *slot, unsigned role)
+{
+    const uint64_t where = (uintptr_t)slot;
+
+    if (!state_fits(slot, role))
+        return damaged("a slot's state", where);
+    if (slot->length > (has_message(slot) ? VISTA_MESSAGE_MAX : 0))
+        return damaged("the length of a slot's message", where);
+    if ((slot->length > VI_BODY_INLINE) != (slot->body != NULL) ||
+        (slot->body != NULL && !is_block(segment, slot->body, slot->length)))
+        return damaged("the pointer to a slot's message", where);
+    /* A slot that was never used is zero, checksum and all. */
+    if (slot->generation == 0 && slot->crc == 0)
+        return slot->history == 0 ? 0 : damaged("the history of an unused slot", where);
+    return slot->crc == slot_crc(slot) ? 0 : damaged("the checksum of a slot", where);
+}
+
+static int check_row_head(const struct vi_gram_table *table, const struct vi_gram_row *row,
+                          uint32_t index)
+{
+    const uint64_t where = (uintptr_t)row;
+    struct vi_address address;
+
+    if (row->magic != VI_ROW_MAGIC || row->crc != row_crc(row))
+        return damaged("the checksum of a peer's row", where);
+    if (row->id % table->peers != index || row->id == 0 ||
+        (table->entry[index].next_id != 0 && row->id >= table->entry[index].next_id))
+        return damaged("the number of a peer", where);
+    if ((row->role != VI_ROLE_CLIENT && row->role != VI_ROLE_SERVER) ||
+        row->state < VI_ROW_ACTIVE || row->state > VI_ROW_BROKEN ||
+        row->reason >= VI_BROKEN_REASONS || row->message_max > VISTA_MESSAGE_MAX)
+        return damaged("the state of a peer", where);
+    if (memchr(row->address, '\0', sizeof row->address) == NULL ||
+        vi_address_parse(&address, row->address) != 0)
+        return damaged("the address of a peer", where);
+    return 0;
+}
+
+static int check_row(vista_segment *segment, const struct vi_gram_table *table, uint32_t index)
+{
+    const struct vi_gram_row *row = table->entry[index].row;
+
+    if (!is_block(segment, row, sizeof *row))
+        return damaged("the pointer to a peer's row", (uintptr_t)&table->entry[index]);
+    if (row->slots == 0 || row->slots > table->slots ||
+        !is_block(segment, row, vi_row_size(row->slots)))
+        return damaged("the number of a peer's slots", (uintptr_t)row);
+    if (check_row_head(table, row, index) != 0)
+        return -1;
+    for (uint32_t i = 0; i < row->slots; i++)
+        if (check_slot(segment, &row->slot[i], row->role) != 0)
+            return -1;
+    return 0;
+}
+
+int vi_table_check(vista_segment *segment, const struct vi_gram_table *table)
+{
+    const size_t size = vista_usable_size(segment, table);
+
+    if (size == 0 || !vi_table_is_one(table, size))
+        return vi_fail(EBADMSG, "%p is no endpoint's block", (const void *)table);
+    if (table->version != VI_TABLE_VERSION)
+        return vi_fail(ENOTSUP, "the endpoint has version %u, which is not %u", table->version,
+                       VI_TABLE_VERSION);
+    if (table->crc != table_crc(table) || table->peers == 0 || table->peers > VI_PEERS_MAX ||
+        table->slots == 0 || table->slots > VI_SLOTS_MAX ||
+        table->message_max > VISTA_MESSAGE_MAX || size < vi_table_size(table->peers))
+        return damaged("the head of its table", (uintptr_t)table);
+    for (uint32_t i = 0; i < table->peers; i++) {
+        const uint32_t next = table->entry[i].next_id;
+
+        if (next != 0 && (next % table->peers != i || next < table->peers))
+            return damaged("the number of the next peer", (uintptr_t)&table->entry[i]);
+        if (table->entry[i].row != NULL && check_row(segment, table, i) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+const char *vi_broken_reason(uint32_t reason)
+{
+    static const char *const reasons[VI_BROKEN_REASONS] = {
+        "it is not",
+        "the peer knows nothing of it: it was restored, made anew, or has forgotten this end",
+        "the peer has seen later requests of this end, which seems to have been restored",
+        "the peer has sent later requests than this end has seen, which seems to have been "
+        "restored",
+        "the peer has sent two different requests as one, and seems to run twice",
+        "the two ends remember different requests and answers",
+        "the peer has found it broken",
+        "this segment was taken although it may be torn",
+        "the peer has no row free",
+        "the peer has a used row of this endpoint, which knows nothing of it",
+    };
+
+    return reason < VI_BROKEN_REASONS ? reasons[reason] : "of an unknown reason";
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The stored tables: made, sealed, and checked.
+ */
+#ifndef VI_GRAMS_TABLES_H
+#define VI_GRAMS_TABLES_H
+
+#include <stdbool.h>
+
+#include "grams/stored.h"
+#include "vista_grams.h"
+
+/* Bytes of a table for so many peers, and of a row with so many slots. */
+size_t vi_table_size(uint32_t peers);
+size_t vi_row_size(uint32_t slots);
+
+/* Set each structure's checksum. */
+void vi_table_seal(struct vi_gram_table *table);
+void vi_row_seal(struct vi_gram_row *row);
+void vi_slot_seal(struct vi_gram_slot *slot);
+
+/* Where a slot's message is. */
+static inline const unsigned char *vi_slot_body(const struct vi_gram_slot *slot)
+{
+    return slot->body != NULL ? slot->body : slot->inlined;
+}
+
+/* Is there the magic number of a table? */
+bool vi_table_is_one(const void *block, size_t size);
+
+/* Follows every pointer and judges every number: EBADMSG, ENOTSUP. */
+int vi_table_check(vista_segment *segment, const struct vi_gram_table *table);
+
+/* Client: the response with this hash has been received, or dropped; the slot is declared, and its
+ * body block freed. */
+void vi_slot_answered(struct vi_gram_slot *slot, uint64_t response);
+
+/* Frees a row and all its messages. */
+int vi_row_remove(vista_tx *tx, struct vi_gram_table *table, uint32_t index);
+
+/* Why a session is broken, in words. */
+const char *vi_broken_reason(uint32_t reason);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Transactions of the library's own: rows made, moved, broken and removed, and responses that no
+ * one wants.  They are noted with the lock, and run, without it, from calls that wait or pump.
+ * While the segment cannot begin one (automatic ranges, and a transaction is open) they stay.
+ */
+#ifndef VI_GRAMS_TASKS_H
+#define VI_GRAMS_TASKS_H
+
+#include "grams/endpoint.h"
+
+/* False: no room; what led to it will be seen again. */
+bool vi_tasks_add(vista_endpoint *e, const struct vi_task *task);
+
+/* The same for a peer that is there; `detail`: FINISH the slot, BREAK the reason. */
+bool vi_tasks_note(vista_endpoint *e, enum vi_task_kind kind, const struct vi_peer *peer,
+                   uint32_t detail);
+
+/* The lane has a staged response, and is cancelled or one-way. */
+void vi_tasks_finish(vista_endpoint *e, struct vi_lane *lane);
+
+/* Runs what is noted.  Without the lock. */
+void vi_tasks_run(vista_endpoint *e);
+
+/* A task's transaction has ended.  With the lock. */
+void vi_tasks_ended(vista_endpoint *e, struct vi_task *task, int outcome);
+
+#endif

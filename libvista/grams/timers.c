@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "grams/timers.h"
+
+#include "grams/outgoing.h"
+
+#define MILLISECOND ((uint64_t)1000 * 1000)
+#define TIMEOUT_MIN MILLISECOND
+#define TIMEOUT_MAX ((uint64_t)10000 * MILLISECOND)
+#define DOUBLINGS 14 /* from the least to the most */
+
+static uint64_t bounded(uint64_t ns)
+{
+    return ns < TIMEOUT_MIN ? TIMEOUT_MIN : ns > TIMEOUT_MAX ? TIMEOUT_MAX : ns;
+}
+
+/* The time-out after so many in vain, a quarter more or less. */
+static uint64_t backed_off(vista_endpoint *e, const struct vi_peer *peer, unsigned tries)
+{
+    const uint64_t ns = bounded(peer->timeout << (tries < DOUBLINGS ? tries : DOUBLINGS));
+
+    return ns - ns / 4 + vi_endpoint_jitter(e, ns / 2 + 1);
+}
+
+static void set_due(vista_endpoint *e, struct vi_lane *lane, uint64_t due)
+{
+    lane->due = due;
+    if (due < e->next_due)
+        e->next_due = due;
+}
+
+static void link_lane(vista_endpoint *e, struct vi_lane *lane)
+{
+    if (lane->is_unanswered)
+        return;
+    lane->is_unanswered = true;
+    lane->before_due = NULL;
+    lane->next_due = e->unanswered;
+    if (e->unanswered != NULL)
+        e->unanswered->before_due = lane;
+    e->unanswered = lane;
+}
+
+void vi_timers_sent(vista_endpoint *e, struct vi_lane *lane, uint64_t now)
+{
+    link_lane(e, lane);
+    lane->sent = now;
+    lane->tries = 0;
+    lane->again = false;
+    set_due(e, lane, now + backed_off(e, lane->peer, 0));
+}
+
+void vi_timers_restore(vista_endpoint *e, struct vi_lane *lane, uint64_t due)
+{
+    link_lane(e, lane);
+    lane->again = true;
+    lane->tries = 0;
+    set_due(e, lane, due);
+}
+
+static void undefer(struct vi_lane *lane)
+{
+    if (lane->deferred)
+        lane->peer->deferred--;
+    lane->deferred = false;
+}
+
+void vi_timers_stop(vista_endpoint *e, struct vi_lane *lane)
+{
+    if (!lane->is_unanswered)
+        return;
+    lane->is_unanswered = false;
+    undefer(lane);
+    if (lane->peer->probe == lane)
+        lane->peer->probe = NULL;
+    if (lane->next_due != NULL)
+        lane->next_due->before_due = lane->before_due;
+    if (lane->before_due != NULL)
+        lane->before_due->next_due = lane->next_due;
+    else
+        e->unanswered = lane->next_due;
+}
+
+void vi_timers_put_off(vista_endpoint *e, struct vi_lane *lane, uint64_t by)
+{
+    if (!lane->is_unanswered)
+        return;
+    undefer(lane);
+    lane->again = true;
+    lane->tries = 0;
+    set_due(e, lane, vi_endpoint_now(e) + (by != 0 ? by : backed_off(e, lane->peer, 0)));
+}
+
+void vi_timers_measure(struct vi_lane *lane, uint64_t now)
+{
+    struct vi_peer *peer = lane->peer;
+    const uint64_t took = now - lane->sent;
+    uint64_t off;
+
+    if (lane->again)
+        return;
+    if (peer->round_trip == 0) {
+        peer->round_trip = took;
+        peer->deviation = took / 2;
+    } else {
+        off = took > peer->round_trip ? took - peer->round_trip : peer->round_trip - took;
+        peer->deviation = (3 * peer->deviation + off) / 4;
+        peer->round_trip = (7 * peer->round_trip + took) / 8;
+    }
+    peer->timeout = bounded(peer->round_trip + 4 * peer->deviation);
+}
+
+/* Of a response that arrives in fragments the rest is asked for, else the request is sent. */
+static void repeat(vista_endpoint *e, struct vi_lane *lane)
+{
+    lane->again = true;
+    e->counts.retransmitted++;
+    if (lane->partial != NULL)
+        vi_out_pull(e, lane);
+    else
+        vi_out_message(e, lane, true);
+}
+
+void vi_timers_alive(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
+{
+    peer->probe = NULL;
+    for (struct vi_lane *lane = e->unanswered; lane != NULL && peer->deferred > 0;
+         lane = lane->next_due) {
+        if (lane->peer != peer || !lane->deferred)
+            continue;
+        undefer(lane);
+        lane->tries = 0;
+        set_due(e, lane, now + backed_off(e, peer, 0));
+        if (lane->owner == NULL)
+            repeat(e, lane);
+    }
+}
+
+static void run_lane(vista_endpoint *e, struct vi_lane *lane, uint64_t now)
+{
+    struct vi_peer *peer = lane->peer;
+
+    if (lane->owner != NULL) { /* which may end it: look again later */
+        lane->due = now + backed_off(e, peer, lane->tries);
+        return;
+    }
+    if (peer->probe != NULL && peer->probe != lane) {
+        lane->deferred = true;
+        peer->deferred++;
+        lane->due = UINT64_MAX;
+        return;
+    }
+    peer->probe = lane;
+    lane->tries += lane->tries < DOUBLINGS;
+    lane->due = now + backed_off(e, peer, lane->tries);
+    repeat(e, lane);
+}
+
+static void run_bye(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
+{
+    if (peer->row == NULL || peer->row->state != VI_ROW_LEAVING || peer->owner != NULL)
+        return;
+    if (peer->bye_due <= now) {
+        peer->bye_due = now + backed_off(e, peer, peer->bye_tries);
+        peer->bye_tries += peer->bye_tries < DOUBLINGS;
+        vi_out_bye(e, peer);
+    }
+    if (peer->bye_due < e->next_due)
+        e->next_due = peer->bye_due;
+}
+
+void vi_timers_run(vista_endpoint *e, uint64_t now)
+{
+    if (now < e->next_due)
+        return;
+    e->next_due = UINT64_MAX;
+    for (struct vi_lane *lane = e->unanswered; lane != NULL; lane = lane->next_due) {
+        if (lane->due <= now)
+            run_lane(e, lane, now);
+        if (lane->due < e->next_due)
+            e->next_due = lane->due;
+    }
+    for (uint32_t i = 0; i < e->peers_used; i++)
+        run_bye(e, &e->peer[i], now);
+}

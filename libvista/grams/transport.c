@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "grams/transport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+#define UDP_DATAGRAM 1452u       /* Ethernet's 1,500 less the headers of IPv6 and UDP */
+#define LOOPBACK_DATAGRAM 65488u /* 65,536 less the headers of IPv6 and UDP */
+#define UNIX_DATAGRAM (128u << 10)
+#define BUFFERS (4 << 20) /* asked for; the kernel gives what it allows */
+#define TICK ((int64_t)4 * 1000 * 1000)
+
+struct vi_socket *(*vi_socket_wrap)(struct vi_socket *socket);
+
+struct kernel_socket {
+    struct vi_socket socket;
+    int64_t timeout;  /* SO_RCVTIMEO as it is set; 0: none */
+    bool idle;        /* the last wait was in vain: the next is exact */
+    bool more;        /* several came at once the last time that was tried */
+    unsigned singles; /* receives since then */
+    struct mmsghdr out[VI_BATCH], in[VI_BATCH];
+};
+
+static uint64_t now(struct vi_socket *socket)
+{
+    struct timespec time;
+
+    (void)socket;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static void fill_random(struct vi_socket *socket, void *data, size_t length)
+{
+    (void)socket;
+    while (length > 0) { /* short only where a signal came */
+        const ssize_t got = getrandom(data, length, 0);
+
+        if (got > 0) {
+            data = (char *)data + got;
+            length -= (size_t)got;
+        }
+    }
+}
+
+static int send_packets(struct vi_socket *of, struct vi_packet *packets, int count)
+{
+    struct kernel_socket *socket = (struct kernel_socket *)of;
+    int done = 0, sent;
+
+    for (int i = 0; i < count; i++) {
+        struct msghdr *message = &socket->out[i].msg_hdr;
+
+        memset(message, 0, sizeof *message);
+        message->msg_name = &packets[i].address.storage;
+        message->msg_namelen = packets[i].address.length;
+        message->msg_iov = packets[i].part;
+        message->msg_iovlen = (size_t)packets[i].parts;
+    }
+    if (count == 1)
+        return sendmsg(of->fd, &socket->out[0].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+    while (done < count) { /* what one address refuses holds up none behind it */
+        sent = sendmmsg(of->fd, socket->out + done, (unsigned)(count - done),
+                        MSG_DONTWAIT | MSG_NOSIGNAL);
+        done += sent > 0 ? sent : 1;
+    }
+    return count;
+}
+
+static void prepare(struct kernel_socket *socket, struct vi_packet *packets, int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        struct msghdr *message = &socket->in[i].msg_hdr;
+
+        memset(message, 0, sizeof *message);
+        message->msg_name = &packets[i].address.storage;
+        message->msg_namelen = sizeof packets[i].address.storage;
+        message->msg_iov = packets[i].part;
+        message->msg_iovlen = 1;
+    }
+}
+
+static void note(struct kernel_socket *socket, struct vi_packet *packet, int index, size_t length)
+{
+    const struct msghdr *message = &socket->in[index].msg_hdr;
+
+    packet->address.length = message->msg_namelen;
+    packet->length = message->msg_flags & MSG_TRUNC ? packet->part[0].iov_len + 1 : length;
+}
+
+/* What else is there.  A system call more, and so not done each time where it finds nothing. */
+static int receive_more(struct kernel_socket *socket, struct vi_packet *packets, int count)
+{
+    int got;
+
+    if (count < 2 || (!socket->more && ++socket->singles % 16 != 0))
+        return 1;
+    prepare(socket, packets, 1, count);
+    got = recvmmsg(socket->socket.fd, socket->in + 1, (unsigned)count - 1, MSG_DONTWAIT, NULL);
+    socket->more = got > 0;
+    for (int i = 1; i <= got; i++)
+        note(socket, packets + i, i, socket->in[i].msg_len);
+    return got > 0 ? got + 1 : 1;
+}
+
+/* The wait is that of the receiving call itself, which saves one of poll, and whose time limit
+ * has the coarse ticks of the kernel's clock; after a wait in vain they are exact, by poll. */
+static int set_timeout(struct kernel_socket *socket, int64_t ns)
+{
+    const int64_t wanted = ns < 0 ? 0 : ns < TICK ? TICK : ns;
+    struct timeval value = {wanted / 1000000000, wanted % 1000000000 / 1000};
+
+    if (wanted == socket->timeout || (wanted != 0 && socket->timeout != 0 &&
+                                      wanted / 2 < socket->timeout && socket->timeout < 2 * wanted))
+        return 0;
+    socket->timeout = wanted;
+    return setsockopt(socket->socket.fd, SOL_SOCKET, SO_RCVTIMEO, &value, sizeof value);
+}
+
+static int wait_exactly(struct kernel_socket *socket, int64_t ns)
+{
+    struct pollfd poll = {.fd = socket->socket.fd, .events = POLLIN};
+    const struct timespec limit = {ns / 1000000000, ns % 1000000000};
+    const int found = ppoll(&poll, 1, &limit, NULL);
+
+    if (found == 0)
+        errno = EAGAIN;
+    return found > 0 ? 0 : -1;
+}
+
+static int receive(struct vi_socket *of, struct vi_packet *packets, int count, int64_t ns)
+{
+    struct kernel_socket *socket = (struct kernel_socket *)of;
+    int flags = ns == 0 ? MSG_DONTWAIT : 0;
+    ssize_t length;
+
+    if (ns > 0 && socket->idle) {
+        if (wait_exactly(socket, ns) != 0)
+            return -1;
+        flags = MSG_DONTWAIT;
+    } else if (ns != 0 && set_timeout(socket, ns) != 0) {
+        return -1;
+    }
+    prepare(socket, packets, 0, 1);
+    length = recvmsg(of->fd, &socket->in[0].msg_hdr, flags);
+    if (length < 0) {
+        socket->idle = socket->idle || (ns != 0 && errno == EAGAIN);
+        if (errno != EINTR)
+            errno = EAGAIN; /* what a socket has to say of an earlier datagram */
+        return -1;
+    }
+    socket->idle = false;
+    note(socket, packets, 0, (size_t)length);
+    return receive_more(socket, packets, count);
+}
+
+/* A datagram of one byte to itself, which no peer's is. */
+static void wake(struct vi_socket *socket)
+{
+    struct vi_address to = socket->bound;
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&to.storage;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&to.storage;
+
+    if (to.any.sa_family == AF_INET && v4->sin_addr.s_addr == htonl(INADDR_ANY))
+        v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (to.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr))
+        v6->sin6_addr = in6addr_loopback;
+    sendto(socket->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, &to.any, to.length);
+}
+
+/* The socket file of a path, if it still is this socket's. */
+static const char *path_of(const struct vi_address *address)
+{
+    const char *path = address->unix_path.sun_path;
+
+    return address->any.sa_family == AF_UNIX &&
+                   address->length > offsetof(struct sockaddr_un, sun_path) && *path != '\0'
+               ? path
+               : NULL;
+}
+
+static void close_socket(struct vi_socket *socket)
+{
+    const char *path = path_of(&socket->bound);
+
+    if (path != NULL)
+        unlink(path);
+    close(socket->fd);
+    vi_release(socket, sizeof(struct kernel_socket));
+}
+
+static const struct vi_transport kernel_transport = {
+    .send = send_packets,
+    .receive = receive,
+    .wake = wake,
+    .now = now,
+    .random = fill_random,
+    .close = close_socket,
+};
+
+/* Removes a socket file that no one is bound to any more. */
+static void remove_dead(const struct vi_address *address)
+{
+    const char *path = path_of(address);
+    struct stat status;
+    int fd;
+
+    if (path == NULL || lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode))
+        return;
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    if (connect(fd, &address->any, address->length) != 0 && errno == ECONNREFUSED)
+        unlink(path);
+    close(fd);
+}
+
+static void set_options(int fd, const struct vi_address *address)
+{
+    const int size = BUFFERS, probe = IP_PMTUDISC_DO, probe6 = IPV6_PMTUDISC_DO, only = 1;
+
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    if (address->any.sa_family == AF_INET)
+        setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &probe, sizeof probe);
+    if (address->any.sa_family == AF_INET6) {
+        setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &probe6, sizeof probe6);
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
+    }
+}
+
+static int open_bound(const struct vi_address *address, struct vi_address *bound)
+{
+    const int fd = socket(address->any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    char text[VI_ADDRESS_LENGTH];
+
+    if (fd < 0)
+        return vi_fail_system(errno, "a socket for datagrams");
+    set_options(fd, address);
+    remove_dead(address);
+    vi_address_print(address, text);
+    *bound = (struct vi_address){.length = sizeof bound->storage};
+    if (bind(fd, &address->any, address->length) != 0 ||
+        getsockname(fd, &bound->any, &bound->length) != 0) {
+        vi_fail_system(errno, "%s", text);
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+struct vi_socket *vi_socket_open(const struct vi_address *address)
+{
+    struct kernel_socket *socket = vi_reserve(sizeof *socket);
+    const bool is_unix = address->any.sa_family == AF_UNIX;
+
+    if (socket == NULL)
+        return NULL;
+    socket->socket.transport = &kernel_transport;
+    socket->socket.fd = open_bound(address, &socket->socket.bound);
+    if (socket->socket.fd < 0) {
+        vi_release(socket, sizeof *socket);
+        return NULL;
+    }
+    socket->socket.datagram_max = is_unix                        ? UNIX_DATAGRAM
+                                  : vi_address_is_local(address) ? LOOPBACK_DATAGRAM
+                                                                 : UDP_DATAGRAM;
+    /* As much as the receiver's buffer holds of them. */
+    socket->socket.window = socket->socket.datagram_max == UDP_DATAGRAM ? 16 : 2;
+    return vi_socket_wrap != NULL ? vi_socket_wrap(&socket->socket) : &socket->socket;
+}

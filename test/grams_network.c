@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * A faulty network: a socket around a sound one, which loses, doubles, delays (and so reorders),
+ * corrupts what is sent, shuts everything out now and then, and says of some datagrams that they
+ * came from elsewhere.  All from a seed.
+ */
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+
+#include "grams.h"
+
+#define HELD 256
+#define LARGEST (132 << 10)
+
+struct held {
+    uint64_t due;
+    struct vi_address to;
+    size_t length;
+    unsigned char *bytes;
+};
+
+struct faulty {
+    struct vi_socket socket;
+    struct vi_socket *inner;
+    struct test_random random;
+    struct gram_faults faults;
+    struct held held[HELD];
+    int count;
+    uint64_t shut_until, open_until;
+};
+
+static struct gram_faults network;
+static uint64_t opened;
+
+static bool happens(struct faulty *f, unsigned thousandths)
+{
+    return test_below(&f->random, 1000) < thousandths;
+}
+
+static uint64_t now_of(struct vi_socket *socket)
+{
+    struct faulty *f = (struct faulty *)socket;
+
+    return f->inner->transport->now(f->inner);
+}
+
+static void random_of(struct vi_socket *socket, void *data, size_t length)
+{
+    struct faulty *f = (struct faulty *)socket;
+
+    f->inner->transport->random(f->inner, data, length);
+}
+
+static void wake_inner(struct vi_socket *socket)
+{
+    struct faulty *f = (struct faulty *)socket;
+
+    f->inner->transport->wake(f->inner);
+}
+
+static void close_faulty(struct vi_socket *socket)
+{
+    struct faulty *f = (struct faulty *)socket;
+
+    for (int i = 0; i < f->count; i++)
+        free(f->held[i].bytes);
+    f->inner->transport->close(f->inner);
+    free(f);
+}
+
+static void pass_on(struct faulty *f, const struct held *held)
+{
+    struct vi_packet packet = {
+        .address = held->to, .part[0] = {held->bytes, held->length}, .parts = 1};
+
+    f->inner->transport->send(f->inner, &packet, 1);
+}
+
+/* What is due leaves. */
+static uint64_t release_due(struct faulty *f, uint64_t now)
+{
+    uint64_t next = UINT64_MAX;
+
+    for (int i = 0; i < f->count;) {
+        if (f->held[i].due > now) {
+            next = f->held[i].due < next ? f->held[i].due : next;
+            i++;
+            continue;
+        }
+        pass_on(f, &f->held[i]);
+        free(f->held[i].bytes);
+        f->held[i] = f->held[--f->count];
+    }
+    return next;
+}
+
+static bool is_shut(struct faulty *f, uint64_t now)
+{
+    if (f->faults.partition_ms == 0)
+        return false;
+    /* A period that is over is followed by one that is anywhere in its course: else one who
+     * sends more seldom than a period lasts would always find it at its beginning. */
+    if (now >= f->open_until) {
+        const uint64_t shut = test_below(&f->random, f->faults.partition_ms * (uint64_t)1000000);
+        const uint64_t all = shut + 20000000 + test_below(&f->random, 60000000);
+        const uint64_t begun = now - test_below(&f->random, all);
+
+        f->shut_until = begun + shut;
+        f->open_until = begun + all;
+    }
+    return now < f->shut_until;
+}
+
+static void gather(const struct vi_packet *packet, struct held *held)
+{
+    held->length = 0;
+    for (int i = 0; i < packet->parts; i++)
+        held->length += packet->part[i].iov_len;
+    held->bytes = malloc(held->length);
+    held->to = packet->address;
+    for (size_t at = 0, i = 0; i < (size_t)packet->parts; at += packet->part[i++].iov_len)
+        memcpy(held->bytes + at, packet->part[i].iov_base, packet->part[i].iov_len);
+}
+
+static void send_one(struct faulty *f, const struct vi_packet *packet, uint64_t now)
+{
+    struct held held;
+
+    gather(packet, &held);
+    if (happens(f, f->faults.corruption))
+        held.bytes[test_below(&f->random, held.length)] ^=
+            (unsigned char)(1 + test_below(&f->random, 255));
+    if (happens(f, f->faults.delay) && f->count < HELD) {
+        held.due = now + test_below(&f->random, f->faults.delay_us + 1) * 1000;
+        f->held[f->count++] = held;
+        return;
+    }
+    pass_on(f, &held);
+    free(held.bytes);
+}
+
+static int send_faulty(struct vi_socket *socket, struct vi_packet *packets, int count)
+{
+    struct faulty *f = (struct faulty *)socket;
+    const uint64_t now = now_of(socket);
+
+    for (int i = 0; i < count; i++) {
+        if (is_shut(f, now) || happens(f, f->faults.loss))
+            continue;
+        send_one(f, &packets[i], now);
+        if (happens(f, f->faults.duplication))
+            send_one(f, &packets[i], now);
+    }
+    return count;
+}
+
+static int receive_faulty(struct vi_socket *socket, struct vi_packet *packets, int count,
+                          int64_t ns)
+{
+    struct faulty *f = (struct faulty *)socket;
+    const uint64_t end = ns < 0 ? UINT64_MAX : now_of(socket) + (uint64_t)ns;
+
+    for (;;) {
+        const uint64_t now = now_of(socket), due = release_due(f, now);
+        const uint64_t until = due < end ? due : end;
+        struct pollfd poll = {.fd = f->inner->fd, .events = POLLIN};
+        struct timespec left = {0};
+        int got = f->inner->transport->receive(f->inner, packets, count, 0);
+
+        for (int i = 0; i < got; i++)
+            if (happens(f, f->faults.move) && packets[i].address.any.sa_family == AF_INET)
+                ((struct sockaddr_in *)&packets[i].address.storage)->sin_port ^= 0x100;
+        if (got > 0 || now >= end)
+            return got;
+        if (until != UINT64_MAX && until > now) {
+            left.tv_sec = (time_t)((until - now) / 1000000000u);
+            left.tv_nsec = (long)((until - now) % 1000000000u);
+        }
+        if (ppoll(&poll, 1, until == UINT64_MAX ? NULL : &left, NULL) < 0)
+            return -1;
+    }
+}
+
+static const struct vi_transport faulty_transport = {
+    .send = send_faulty,
+    .receive = receive_faulty,
+    .wake = wake_inner,
+    .now = now_of,
+    .random = random_of,
+    .close = close_faulty,
+};
+
+static struct vi_socket *wrap(struct vi_socket *inner)
+{
+    struct faulty *f = calloc(1, sizeof *f);
+
+    f->socket = *inner;
+    f->socket.transport = &faulty_transport;
+    f->inner = inner;
+    f->faults = network;
+    f->random.state = network.seed * 0x9e3779b97f4a7c15u + (uint64_t)getpid() * 31 + opened++;
+    return &f->socket;
+}
+
+void gram_network(const struct gram_faults *faults)
+{
+    vi_socket_wrap = faults != NULL ? wrap : NULL;
+    if (faults != NULL)
+        network = *faults;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Messages inside transactions, both ends in one process and on one thread where not said
+ * otherwise: what each call does and refuses, and what aborts and restarts leave.
+ */
+#include <stdlib.h>
+
+#include "grams.h"
+
+static struct gram_end client, server;
+
+static void setup_at(const char *client_address, const char *server_address, const void *key,
+                     const struct vista_endpoint_options *options)
+{
+    client = (struct gram_end){.path = test_path("client"), .address = client_address, .key = key};
+    server = (struct gram_end){.path = test_path("server"), .address = server_address, .key = key};
+    gram_open(&client, options);
+    gram_open(&server, options);
+    gram_connect(&client, &server);
+}
+
+static void setup(void)
+{
+    setup_at("unix:", "unix:", NULL, NULL);
+}
+
+static void teardown(void)
+{
+    gram_close(&client);
+    gram_close(&server);
+    test_sound(client.path);
+    test_sound(server.path);
+}
+
+/* ---- The way of a request ------------------------------------------------------ */
+
+static void round_trip(size_t length)
+{
+    unsigned char *sent = malloc(length + 1), *got = malloc(length + 1);
+    vista_request request;
+    ssize_t echoed = -1, received = -1;
+
+    for (size_t i = 0; i < length; i++)
+        sent[i] = (unsigned char)(i * 7 + i / 251 + length);
+    request = gram_send(&client, sent, length, 0);
+    for (int i = 0; i < 20000 && echoed < 0; i++) {
+        gram_settle(&client, &server);
+        echoed = gram_echo(&server, got, length + 1);
+    }
+    ck_assert_int_eq(echoed, (ssize_t)length);
+    ck_assert(memcmp(sent, got, length) == 0);
+    memset(got, 0, length);
+    for (int i = 0; i < 20000 && received < 0; i++) {
+        gram_settle(&server, &client);
+        received = gram_receive(&client, &request, got, length + 1);
+    }
+    ck_assert_int_eq(received, (ssize_t)length);
+    ck_assert(memcmp(sent, got, length) == 0);
+    free(sent);
+    free(got);
+}
+
+static const char *const pairs[][2] = {
+    {"unix:", "unix:"},
+    {"udp:127.0.0.1:0", "udp:127.0.0.1:0"},
+    {"udp:[::1]:0", "udp:[::1]:0"},
+};
+static const unsigned char key[32] = "a key that all the ends share...";
+
+START_TEST(test_sizes)
+{
+    static const size_t lengths[] = {0,    1,    8,    64,    192,   193,
+                                     1000, 1388, 1389, 65000, 70000, 1 << 20};
+    const size_t count = sizeof lengths / sizeof *lengths;
+
+    setup_at(pairs[_i % 3][0], pairs[_i % 3][1], _i >= 3 ? key : NULL, NULL);
+    for (int again = 0; again < 2; again++)
+        for (size_t i = 0; i < count; i++)
+            round_trip(lengths[i]);
+    teardown();
+}
+END_TEST
+
+START_TEST(test_abort_and_again)
+{
+    vista_request request, got;
+    char text[16];
+    vista_tx *tx;
+
+    setup();
+    /* What an aborted transaction sends never leaves. */
+    tx = vista_begin_transaction(client.segment, 0);
+    OK(vista_send_request(tx, client.endpoint, client.root->peer, "no", 3, 0, &request));
+    FAILS((int)vista_receive_response(tx, client.endpoint, &request, text, 16, 0), EDEADLK,
+          "commits");
+    OK(vista_abort_transaction(tx));
+    gram_settle(&client, &server);
+    ck_assert_int_eq(gram_echo(&server, text, 16), -1);
+
+    request = gram_send(&client, "yes", 4, 0);
+    gram_settle(&client, &server);
+    /* What an aborted transaction receives is there again; the whole message, or none. */
+    for (int i = 0; i < 3; i++) {
+        tx = vista_begin_transaction(server.segment, 0);
+        FAILS((int)vista_receive_request(tx, server.endpoint, text, 3, &got, 0), EMSGSIZE, "4");
+        ck_assert_int_eq(vista_receive_request(tx, server.endpoint, text, 16, &got, 0), 4);
+        ck_assert_str_eq(text, "yes");
+        OK(vista_send_response(tx, server.endpoint, &got, "answer", 7));
+        OK(vista_abort_transaction(tx));
+        gram_settle(&client, &server);
+        ck_assert_int_eq(gram_receive(&client, &request, text, 16), -1);
+    }
+    ck_assert_int_eq(gram_echo(&server, text, 16), 4);
+    gram_settle(&client, &server);
+    for (int i = 0; i < 3; i++) {
+        tx = vista_begin_transaction(client.segment, 0);
+        ck_assert_int_eq(vista_receive_response(tx, client.endpoint, &request, text, 16, 0), 4);
+        FAILS((int)vista_receive_response(tx, client.endpoint, &request, text, 16, 0), EINVAL, "");
+        OK(vista_abort_transaction(tx));
+    }
+    ck_assert_int_eq(gram_receive(&client, &request, text, 16), 4);
+    FAILS((int)gram_receive(&client, &request, text, 16), EINVAL, "not waiting");
+    teardown();
+}
+END_TEST
+
+/* Waits until the pair has moved on, over retransmissions. */
+static ssize_t echo_later(char *text, size_t size)
+{
+    ssize_t length = -1;
+
+    for (int i = 0; i < 2000 && length < 0; i++) {
+        gram_settle(&client, &server);
+        length = gram_echo(&server, text, size);
+        if (length < 0)
+            test_sleep_us(500);
+    }
+    return length;
+}
+
+static ssize_t receive_later(vista_request *request, char *text, size_t size)
+{
+    ssize_t length = -1;
+
+    for (int i = 0; i < 2000 && length < 0; i++) {
+        gram_settle(&client, &server);
+        length = gram_receive(&client, request, text, size);
+        if (length < 0)
+            test_sleep_us(500);
+    }
+    return length;
+}
+
+START_TEST(test_restarts)
+{
+    vista_request request;
+    char text[16];
+
+    client = (struct gram_end){.path = test_path("client"), .address = "unix:@vista-test-client"};
+    server = (struct gram_end){.path = test_path("server"), .address = "unix:@vista-test-server"};
+    gram_open(&client, NULL);
+    gram_open(&server, NULL);
+    gram_connect(&client, &server);
+    /* The client's end after its commit, the server's after its own. */
+    request = gram_send(&client, "one", 4, 0);
+    gram_reopen(&client);
+    gram_reopen(&server);
+    ck_assert_int_eq(echo_later(text, 16), 4);
+    gram_reopen(&client);
+    gram_reopen(&server);
+    ck_assert_int_eq(receive_later(&request, text, 16), 4);
+    gram_close(&client);
+    gram_close(&server);
+    gram_open(&client, NULL);
+    gram_open(&server, NULL);
+    request = gram_send(&client, "two", 4, 0);
+    ck_assert_int_eq(echo_later(text, 16), 4);
+    ck_assert_int_eq(receive_later(&request, text, 16), 4);
+    ck_assert_str_eq(text, "two");
+    teardown();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("grams");
+    TCase *tcase = test_case(suite, "way", 2);
+
+    tcase_add_loop_test(tcase, test_sizes, 0, 6);
+    tcase_add_test(tcase, test_abort_and_again);
+    tcase_add_test(tcase, test_restarts);
+    return test_run(suite);
+}
