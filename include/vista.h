@@ -75,6 +75,9 @@ typedef struct vista_tx vista_tx;
 #define VISTA_CHECK_RANGES 0x0400u /* to find ranges that were forgotten: see below */
 #define VISTA_GROW 0x0800u         /* the heap grows when it is full, up to max_size */
 
+/* A heap that is VISTA_SPARSE gives the disk blocks of 2 MiB back that are wholly free: of more
+ * than 16 MiB at once, of all when it is unmapped. */
+
 /* How commits are made to last: what the segment's log is written for. */
 enum vista_class {
     VISTA_CLASS_PROBE = 0, /* in options: find out */
@@ -455,7 +458,10 @@ void *vista_calloc(vista_tx *tx, size_t count, size_t size);
 /*
  * Resizes a block, or allocates one when `address` is NULL.  It returns the same
  * address, and then the old bytes need a vista_set_range as before, or a new
- * block with the old contents, and then the old block is freed.
+ * block with the old contents, and then the old block is freed.  A block above 8 KiB is made
+ * longer where it lies if what is behind it is free; one that has to move a second time because
+ * it grows gets twice its size, so that what is copied in all is in proportion to what it comes
+ * to.  After an abort a block may be longer than it was; its old bytes are as they were.
  * Errors: as vista_malloc and vista_free; the old block is then untouched.
  */
 void *vista_realloc(vista_tx *tx, void *address, size_t size);

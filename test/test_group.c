@@ -159,10 +159,10 @@ START_TEST(heaps)
     for (int i = 0; i < SEGMENTS; i++) {
         other = vista_realloc(tx, block[i], 40000);
         SOME(other);
-        ck_assert_ptr_ne(other, block[i]);
         ck_assert_uint_lt((size_t)(other - (char *)vista_base(segment[i])), MIB);
         ck_assert_int_eq(other[99], 'a' + i);
-        FAILS(vista_free(tx, block[i]), EINVAL, path[i]);
+        if (other != block[i]) /* else it grew where it was */
+            FAILS(vista_free(tx, block[i]), EINVAL, path[i]);
     }
     OK(vista_abort_transaction(tx));
     tx = begin(0);

@@ -434,6 +434,176 @@ START_TEST(own_spans)
 }
 END_TEST
 
+/* ---- Growing blocks ---------------------------------------------------- */
+
+static void fill(unsigned char *block, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++)
+        block[i] = (unsigned char)(i / 4096 + i);
+}
+
+static void holds(const unsigned char *block, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (block[i] != (unsigned char)(i / 4096 + i))
+            ck_abort_msg("a block of %zu bytes lost byte %zu", size, i);
+}
+
+/* Several blocks grow by turns, a step a transaction.  Returns the bytes copied in all. */
+static size_t grow_by_turns(unsigned char **block, int count, size_t step, size_t to)
+{
+    size_t copied = 0;
+
+    for (int i = 0; i < count; i++)
+        block[i] = NULL;
+    for (size_t size = step; size <= to; size += step)
+        for (int i = 0; i < count; i++) {
+            vista_tx *tx = begin();
+            unsigned char *next = vista_realloc(tx, block[i], size);
+
+            SOME(next);
+            copied += next != block[i] ? size - step : 0;
+            block[i] = next;
+            fill(next, size - step, size);
+            OK(vista_end_transaction(tx, 0));
+        }
+    return copied;
+}
+
+START_TEST(growing_alone)
+{
+    unsigned char *block;
+
+    /* It goes on where it lies, but for its first steps, in the holes of a small heap. */
+    ck_assert_uint_le(grow_by_turns(&block, 1, 16 * KIB, 768 * KIB), 64 * KIB);
+    holds(block, 768 * KIB);
+    reopen();
+    holds(block, 768 * KIB);
+    ck_assert_uint_eq(test_live_blocks(path), 1);
+}
+END_TEST
+
+START_TEST(growing_by_turns)
+{
+    const size_t to = 2 * MIB;
+    unsigned char *block[3];
+
+    OK(vista_unmap(segment));
+    make(64 * MIB, _i == 0 ? 0 : VISTA_SPARSE);
+    /* As much as by doubling, and the first move. */
+    ck_assert_uint_le(grow_by_turns(block, 3, 16 * KIB, to), 3 * 2 * to);
+    reopen();
+    for (int i = 0; i < 3; i++)
+        holds(block[i], to);
+}
+END_TEST
+
+/* The blocks of a heap that grows are its last ones by turns. */
+START_TEST(growing_with_the_heap)
+{
+    const struct vista_map_options options = {.max_size = 64 * MIB};
+    unsigned char *block[2];
+
+    OK(vista_unmap(segment));
+    path = test_path("growing");
+    segment = vista_map(path, MIB, VISTA_CREATE | VISTA_GROW, &options);
+    SOME(segment);
+    ck_assert_uint_le(grow_by_turns(block, 1, 64 * KIB, 8 * MIB), MIB);
+    holds(block[0], 8 * MIB);
+    ck_assert_uint_lt(vista_size(segment), 16 * MIB);
+    reopen();
+    holds(block[0], 8 * MIB);
+}
+END_TEST
+
+/* What an aborted transaction made longer is as it was, whatever lies behind. */
+START_TEST(growth_aborted)
+{
+    vista_tx *tx = begin();
+    unsigned char *block = allocate(tx, 100 * KIB);
+
+    fill(block, 0, 100 * KIB);
+    OK(vista_end_transaction(tx, 0));
+    for (int i = 0; i < 3; i++) {
+        tx = begin();
+        ck_assert_ptr_eq(vista_realloc(tx, block, (120 + 20 * (size_t)i) * KIB), block);
+        memset(block + 104 * KIB, 1, 10 * KIB);
+        OK(vista_abort_transaction(tx));
+        holds(block, 100 * KIB);
+        reopen();
+        holds(block, 100 * KIB);
+    }
+    ck_assert_uint_eq(test_live_blocks(path), 1);
+    tx = begin();
+    OK(vista_free(tx, block));
+    OK(vista_end_transaction(tx, 0));
+    ck_assert_uint_ge(largest(), 900 * KIB); /* and all of it comes back */
+}
+END_TEST
+
+/* A block that is found only because it is made longer, in a heap not yet looked through. */
+START_TEST(growing_after_a_mapping)
+{
+    unsigned char *block[4];
+    vista_tx *tx = begin();
+
+    for (int i = 0; i < 4; i++) {
+        block[i] = allocate(tx, 50 * KIB);
+        fill(block[i], 0, 50 * KIB);
+    }
+    OK(vista_end_transaction(tx, 0));
+    tx = begin();
+    OK(vista_free(tx, block[1]));
+    OK(vista_end_transaction(tx, 0));
+    reopen();
+    tx = begin();
+    ck_assert_ptr_eq(vista_realloc(tx, block[3], 90 * KIB), block[3]); /* into what is unused */
+    fill(block[3], 50 * KIB, 90 * KIB);
+    ck_assert_ptr_eq(vista_realloc(tx, block[0], 90 * KIB), block[0]); /* over what was freed */
+    fill(block[0], 50 * KIB, 90 * KIB);
+    ck_assert_ptr_ne(vista_realloc(tx, block[0], 900 * KIB - 300 * KIB), block[0]);
+    OK(vista_abort_transaction(tx));
+    tx = begin();
+    for (int i = 0; i < 4; i++)
+        if (i != 1) {
+            holds(block[i], 50 * KIB);
+            OK(vista_free(tx, block[i]));
+        }
+    OK(vista_end_transaction(tx, 0));
+    ck_assert_uint_ge(largest(), 900 * KIB);
+}
+END_TEST
+
+/* What vista_info says is the largest block can be had, and no larger one. */
+START_TEST(largest_is_true)
+{
+    static const size_t sizes[] = {4096, 8192, 200, 20000};
+    static void *block[8192];
+    struct vista_info info;
+    vista_tx *tx;
+    int count = 0;
+
+    for (;; count++) {
+        tx = begin();
+        block[count] = vista_malloc(tx, sizes[_i]);
+        OK(vista_end_transaction(tx, 0));
+        if (block[count] == NULL)
+            break;
+    }
+    for (int i = 0; i < count; i += 2) {
+        tx = begin();
+        OK(vista_free(tx, block[i]));
+        OK(vista_end_transaction(tx, 0));
+    }
+    OK(vista_info(segment, &info));
+    ck_assert_uint_ge(info.heap_largest, sizes[_i]);
+    tx = begin();
+    ck_assert_ptr_null(vista_malloc(tx, info.heap_largest + 1));
+    SOME(vista_malloc(tx, info.heap_largest));
+    OK(vista_abort_transaction(tx));
+}
+END_TEST
+
 /* ---- The whole heap ---------------------------------------------------- */
 
 /* Any size up to the free space, and all of it back after all is freed, also for
@@ -929,6 +1099,14 @@ static Suite *suite(void)
     tcase_add_test(tests, own_small_blocks_come_back);
     tcase_add_test(tests, alloc_free_alloc);
     tcase_add_test(tests, frees_of_others_blocks);
+    tests = test_case(suite, "growing", 30);
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, growing_alone);
+    tcase_add_loop_test(tests, growing_by_turns, 0, 2);
+    tcase_add_test(tests, growing_with_the_heap);
+    tcase_add_test(tests, growth_aborted);
+    tcase_add_test(tests, growing_after_a_mapping);
+    tcase_add_loop_test(tests, largest_is_true, 0, 4);
     tests = test_case(suite, "whole", 30);
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, own_spans);

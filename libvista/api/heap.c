@@ -132,6 +132,44 @@ void *vista_calloc(vista_tx *handle, size_t count, size_t size)
     return block != NULL ? memset(block, 0, bytes) : NULL;
 }
 
+/* Makes a large block longer where it lies; the last one of a heap that grows makes that larger.
+ * False: it has to move. */
+static bool extend(struct vi_tx *tx, struct vi_segment *segment, void *block, size_t old,
+                   size_t size)
+{
+    struct vi_heap *heap = segment->heap;
+    const uint64_t offset = (uintptr_t)block - (uintptr_t)segment->map.data,
+                   left = vi_segment_size(segment) - offset;
+
+    if (old < VI_PAGE)
+        return false;
+    if (!vi_heap_extend(heap, &tx->log, block, size) &&
+        (errno != 0 || !segment->grows || size <= left || !vi_heap_is_last(heap, block) ||
+         grow_for(segment, size - left) != 0 || !vi_heap_extend(heap, &tx->log, block, size)))
+        return false;
+    return segment->ranges == NULL ||
+           vi_ranges_allow(tx, (char *)block + old,
+                           vi_heap_usable_size(heap, &tx->log, block) - old, 0) == 0;
+}
+
+/* A block for one that grows and has to move.  If it had grown before it gets twice its size,
+ * where there is room: so what is copied in all is in proportion to what it comes to. */
+static void *move_to(struct vi_tx *tx, struct vi_segment *segment, const void *from, size_t old,
+                     size_t size)
+{
+    void *block = NULL;
+
+    if (size > old && size < 2 * old && !vi_watched && vi_heap_has_grown(segment->heap, from))
+        block = vi_heap_malloc(segment->heap, &tx->log, 2 * old);
+    if (block == NULL)
+        block = allocate(tx, segment, size, size < old ? size : old);
+    else if (segment->ranges != NULL)
+        block = open_block(tx, segment, block, old);
+    if (block != NULL && size > old)
+        vi_heap_note_growth(segment->heap, block);
+    return block;
+}
+
 void *vista_realloc(vista_tx *handle, void *address, size_t size)
 {
     struct vi_tx *tx = vi_tx_check(handle);
@@ -149,12 +187,13 @@ void *vista_realloc(vista_tx *handle, void *address, size_t size)
     old = vi_heap_usable_size(segment->heap, &tx->log, address);
     if (old == 0)
         return NULL;
-    if (size <= old - margin && size + margin >= old / 2) {
+    if ((size <= old - margin && size + margin >= old / 2) ||
+        (size > old && extend(tx, segment, address, old, size + margin))) {
         vi_heap_show(segment->heap, address, size, true);
         return address;
     }
     vi_heap_show(segment->heap, address, old, true); /* to be copied */
-    block = allocate(tx, segment, size, size < old ? size : old);
+    block = move_to(tx, segment, address, old, size);
     if (block == NULL)
         return NULL;
     if (vi_heap_free(segment->heap, &tx->log, address) != 0) {

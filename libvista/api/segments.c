@@ -103,6 +103,11 @@ static int back(void *context, uint64_t offset, uint64_t length)
     return vi_segment_back(context, offset, length);
 }
 
+static bool unback(void *context, uint64_t offset, uint64_t length)
+{
+    return vi_segment_unback(context, offset, length);
+}
+
 static void reclaim(void *context)
 {
     vi_tx_each_idle(context);
@@ -126,7 +131,9 @@ static struct vi_heap *make_heap(struct vi_segment *segment, uint64_t size)
         .max_size = s->max_size,
         .persist = &segment->persist,
         .path = segment->path,
+        .left_open = !s->clean,
         .back = segment->flags & VISTA_SPARSE ? back : NULL,
+        .unback = segment->flags & VISTA_SPARSE ? unback : NULL,
         .reclaim = reclaim,
         .context = segment,
     };
@@ -171,6 +178,8 @@ int vi_close_segment(struct vi_segment *segment, bool clean)
 
     watch(segment, false);
     vi_ranges_close(segment); /* which are its group's, too */
+    if (clean && segment->heap != NULL && !(segment->flags & VISTA_READ_ONLY))
+        vi_heap_trim(segment->heap, vi_home(segment)->logs.slots);
     if (vi_is_member(segment)) {
         struct vi_segment *home = vi_home(segment);
 

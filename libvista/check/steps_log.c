@@ -153,7 +153,7 @@ void vi_check_slots(struct vi_check *check)
 
 static const char *const kind_names[VI_KINDS] = {
     [VI_KIND_UNDO] = "undo", [VI_KIND_ALLOC] = "alloc", [VI_KIND_CANCEL] = "cancel",
-    [VI_KIND_FREE] = "free", [VI_KIND_ROOT] = "root",
+    [VI_KIND_FREE] = "free", [VI_KIND_ROOT] = "root",   [VI_KIND_EXTEND] = "extend",
 };
 
 /* The record names a block in both ways alike: by its place in the
@@ -169,6 +169,17 @@ static bool block_record_good(const struct vi_check *check, const struct vi_reco
         block >= span.blocks || record->offset != span.unit * VI_UNIT + block * span.block_size)
         return false;
     return record->kind != VI_KIND_FREE || finishing || vi_check_mark(check, &span, block);
+}
+
+/* It names a large block, which had fewer units. */
+static bool extend_record_good(const struct vi_check *check, const struct vi_record *record)
+{
+    struct vi_check_span span;
+
+    return record->offset % VI_UNIT == 0 &&
+           vi_check_span_of(check, record->offset / VI_UNIT, &span) &&
+           span.unit == record->offset / VI_UNIT && span.block_size == span.units * VI_UNIT &&
+           record->length <= span.units;
 }
 
 /* Both roots, of before and after, lie inside the data; whether the one that will count is
@@ -198,7 +209,10 @@ static bool record_good(const struct vi_check *check, const struct vi_logs *logs
         return false;
     if (record->kind == VI_KIND_ROOT)
         return root_record_good(record, size);
-    return !check->descriptors_good || block_record_good(check, record, finishing);
+    if (!check->descriptors_good)
+        return true;
+    return record->kind == VI_KIND_EXTEND ? extend_record_good(check, record)
+                                          : block_record_good(check, record, finishing);
 }
 
 /* A record of the root holds the old one and the new one; the oldest record of an

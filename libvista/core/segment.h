@@ -143,6 +143,10 @@ void vi_segment_cut(struct vi_segment *segment, uint64_t size, uint64_t old);
 /* The same where the segment is sparse, by 2 MiB and only once. */
 int vi_segment_back(struct vi_segment *segment, uint64_t offset, uint64_t length);
 
+/* Gives the disk blocks of whole groups back, whose bytes are of no use and whose heap's metadata
+ * is zero.  False: pages are watched, and it was not done. */
+bool vi_segment_unback(struct vi_segment *segment, uint64_t offset, uint64_t length);
+
 /* 0 if no one has removed or truncated the file; ENOENT, EBADMSG. */
 int vi_segment_intact(const struct vi_segment *segment);
 

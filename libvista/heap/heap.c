@@ -17,11 +17,17 @@
 
 /* ---- Open and close ---------------------------------------------------- */
 
+static uint64_t idle_words(const struct vi_heap_place *place)
+{
+    return place->unback != NULL ? place->max_size / VI_UNIT / VI_GROUP_UNITS / 64 + 1 : 0;
+}
+
 static size_t state_size(const struct vi_heap_place *place)
 {
     const uint64_t units = place->max_size / VI_UNIT;
 
     return sizeof(struct vi_heap) + VI_SLOTS * sizeof(struct vi_cache) +
+           idle_words(place) * sizeof(uint64_t) +
            units * (sizeof(struct vi_unit) + (1 + VI_MARKS_PER_UNIT) * sizeof(uint16_t));
 }
 
@@ -45,7 +51,7 @@ struct vi_heap *vi_heap_open(const struct vi_heap_place *place)
     heap->limit = place->header->end < heap->units ? place->header->end : heap->units;
     pthread_mutex_init(&heap->lock, NULL);
     heap->cache = (struct vi_cache *)(heap + 1);
-    heap->unit = (struct vi_unit *)(heap->cache + VI_SLOTS);
+    heap->unit = (struct vi_unit *)((uint64_t *)(heap->cache + VI_SLOTS) + idle_words(place));
     heap->map = (uint16_t *)(heap->unit + units);
     heap->state = heap->map + units;
     if (place->max_size >= HUGE_FROM) { /* fewer faults; where it is refused, so be it */
@@ -58,6 +64,8 @@ struct vi_heap *vi_heap_open(const struct vi_heap_place *place)
         heap->keep[class] = keep_of(heap, class);
     if (heap->limit < heap->units)
         vi_runs_put(heap, heap->limit, heap->units - heap->limit);
+    if (place->unback != NULL) /* only now: what was never used has no disk blocks */
+        heap->idle = (uint64_t *)(heap->cache + VI_SLOTS);
     return heap;
 }
 
@@ -102,6 +110,19 @@ int vi_heap_cut(struct vi_heap *heap, uint64_t size)
         vi_flush_fence(heap->place.persist, end, sizeof *end);
     }
     return 0;
+}
+
+void vi_heap_trim(struct vi_heap *heap, uint32_t slots)
+{
+    if (heap->idle == NULL)
+        return;
+    for (uint32_t slot = 0; slot < slots; slot++)
+        vi_heap_release(heap, slot);
+    pthread_mutex_lock(&heap->lock);
+    if (heap->overlooked || heap->place.left_open)
+        vi_runs_find(heap);
+    vi_idle_give(heap);
+    pthread_mutex_unlock(&heap->lock);
 }
 
 void vi_heap_close(struct vi_heap *heap)
@@ -330,6 +351,64 @@ int vi_heap_free(struct vi_heap *heap, struct vi_log *log, const void *address)
         return free_slowly(heap, log, address);
     vi_block_become(heap, block, VI_BLOCK_FREEING);
     return 0;
+}
+
+/* ---- Growing where it lies --------------------------------------------- */
+
+/* The large block that begins at an address; VI_NONE. */
+static uint64_t large_at(struct vi_heap *heap, const void *address)
+{
+    const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->place.base;
+    const unsigned entry = find(heap, offset);
+
+    return entry != 0 && vi_map_class(entry) == VI_LARGE ? vi_block_at(offset, entry) : VI_NONE;
+}
+
+bool vi_heap_extend(struct vi_heap *heap, struct vi_log *log, const void *address, size_t size)
+{
+    const uint64_t block = large_at(heap, address), units = size / VI_UNIT + (size % VI_UNIT != 0);
+    uint64_t old;
+    bool extended;
+
+    errno = 0;
+    if (block == VI_NONE || units > heap->units || !is_allocated(vi_block_state(heap, block), log))
+        return false;
+    pthread_mutex_lock(&heap->lock);
+    old = VI_SPAN_UNITS(vi_descriptor(heap, block >> 16));
+    extended = vi_span_extend(heap, block >> 16, units);
+    pthread_mutex_unlock(&heap->lock);
+    return extended &&
+           vi_log_append(log, VI_KIND_EXTEND, (uintptr_t)address, (uint32_t)old, NULL) == 0;
+}
+
+bool vi_heap_is_last(struct vi_heap *heap, const void *address)
+{
+    const uint64_t block = large_at(heap, address);
+    uint64_t unit;
+    bool last;
+
+    if (block == VI_NONE)
+        return false;
+    pthread_mutex_lock(&heap->lock);
+    unit = (block >> 16) + VI_SPAN_UNITS(vi_descriptor(heap, block >> 16));
+    last = unit == heap->units || unit + heap->unit[unit].length == heap->units;
+    pthread_mutex_unlock(&heap->lock);
+    return last;
+}
+
+bool vi_heap_has_grown(struct vi_heap *heap, const void *address)
+{
+    const uint64_t block = large_at(heap, address);
+
+    return block != VI_NONE && heap->unit[block >> 16].grown != 0;
+}
+
+void vi_heap_note_growth(struct vi_heap *heap, const void *address)
+{
+    const uint64_t block = large_at(heap, address);
+
+    if (block != VI_NONE)
+        heap->unit[block >> 16].grown = 1;
 }
 
 /* ---- The root ---------------------------------------------------------- */

@@ -25,8 +25,11 @@ struct vi_heap_place {
     uint64_t max_size;
     const struct vi_persist *persist;
     const char *path;
+    bool left_open; /* by an earlier mapping, which may not have given disk blocks back */
     /* Sparse: allocates the disk blocks behind a part of the data; else NULL. */
     int (*back)(void *context, uint64_t offset, uint64_t length);
+    /* The same: gives them back; what was there reads as zero.  False: not now. */
+    bool (*unback)(void *context, uint64_t offset, uint64_t length);
     /* Memory is short: calls vi_heap_release for slots that no thread holds. */
     void (*reclaim)(void *context);
     void *context;
@@ -34,6 +37,9 @@ struct vi_heap_place {
 
 /* Reads next to nothing.  NULL with ENOMEM. */
 struct vi_heap *vi_heap_open(const struct vi_heap_place *place);
+/* A sparse heap gives the disk blocks of all that is free back; slots below `slots` have been used,
+ * and no transaction is open. */
+void vi_heap_trim(struct vi_heap *heap, uint32_t slots);
 void vi_heap_close(struct vi_heap *heap);
 
 /* The data has become larger. */
@@ -50,6 +56,15 @@ extern const struct vi_effects vi_heap_effects;
 /* As vista_malloc and vista_free, in the transaction that has `log`. */
 void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size);
 int vi_heap_free(struct vi_heap *heap, struct vi_log *log, const void *address);
+/* Makes the large block at `address`, which is live or of the transaction that has `log`, at least
+ * `size` bytes long where it lies.  False, errno 0: what is behind it is not free. */
+bool vi_heap_extend(struct vi_heap *heap, struct vi_log *log, const void *address, size_t size);
+/* Is nothing behind the large block at `address`, up to the end of the data? */
+bool vi_heap_is_last(struct vi_heap *heap, const void *address);
+/* Has the block that begins at `address` become longer in this mapping?  A block that grows again
+ * is likely to go on. */
+bool vi_heap_has_grown(struct vi_heap *heap, const void *address);
+void vi_heap_note_growth(struct vi_heap *heap, const void *address);
 /* The same, also of the root. */
 int vi_heap_free_any(struct vi_heap *heap, struct vi_log *log, const void *address);
 

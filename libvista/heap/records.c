@@ -43,6 +43,34 @@ static bool block_extent(void *context, const struct vi_record *record, uint64_t
     return true;
 }
 
+/* ---- Extensions -------------------------------------------------------- */
+
+static bool extension_valid(void *context, const struct vi_record *record)
+{
+    const struct vi_heap *heap = context;
+    const uint64_t head = record->offset / VI_UNIT;
+    uint64_t d;
+
+    if (record->offset % VI_UNIT != 0 || head >= heap->units)
+        return false;
+    d = vi_descriptor(heap, head);
+    return vi_descriptor_valid(heap, head, d) && VI_SPAN_KIND(d) == VI_SPAN_LARGE &&
+           record->length <= VI_SPAN_UNITS(d);
+}
+
+/* The block's new bytes; those before were a block's, whose changes are declared. */
+static bool extension_extent(void *context, const struct vi_record *record, uint64_t *offset,
+                             uint64_t *length)
+{
+    const uint64_t old = (uint64_t)record->length * VI_UNIT;
+
+    *offset = record->offset + old;
+    *length = vi_span_block_size(vi_descriptor(context, record->offset / VI_UNIT)) - old;
+    return true;
+}
+
+/* ---- Marks ------------------------------------------------------------- */
+
 static void set_mark(struct vi_heap *heap, uint64_t block, uint8_t mark)
 {
     vi_heap_store(mark_of(heap, block), 1, mark);
@@ -165,7 +193,7 @@ static bool settle(void *owner, uint32_t slot, const struct vi_record *record, u
     for (; count-- != 0; record++)
         if (record->kind == VI_KIND_CANCEL)
             heap->cache[slot].named = false;
-        else if (record->kind != VI_KIND_ROOT)
+        else if (record->kind != VI_KIND_ROOT && record->kind != VI_KIND_EXTEND)
             settle_block(heap, slot, record);
     return false;
 }
@@ -182,4 +210,5 @@ const struct vi_handler vi_heap_handlers[VI_KINDS] = {
     [VI_KIND_CANCEL] = {.valid = block_valid, .word = block_word},
     [VI_KIND_FREE] = {.valid = block_valid, .word = block_word, .deferred = true},
     [VI_KIND_ROOT] = {.valid = root_valid, .undo = old_root, .word = root_word},
+    [VI_KIND_EXTEND] = {.valid = extension_valid, .extent = extension_extent},
 };

@@ -70,7 +70,7 @@ static uint64_t drop(struct vi_heap *heap, uint64_t unit)
 
 uint64_t vi_runs_put(struct vi_heap *heap, uint64_t unit, uint64_t units)
 {
-    const uint64_t end = unit + units;
+    const uint64_t freed = unit, count = units, end = unit + units;
 
     if (unit > 0 && heap->unit[unit - 1].length != 0) {
         unit -= heap->unit[unit - 1].length;
@@ -79,6 +79,8 @@ uint64_t vi_runs_put(struct vi_heap *heap, uint64_t unit, uint64_t units)
     if (end < heap->units && heap->unit[end].length != 0)
         units += drop(heap, end);
     add(heap, unit, units);
+    if (heap->idle != NULL)
+        vi_idle_add(heap, freed, count, unit, units);
     return units;
 }
 
@@ -102,6 +104,11 @@ static bool scan(struct vi_heap *heap, uint64_t units, uint64_t parts)
             return true;
     }
     return false;
+}
+
+void vi_runs_find(struct vi_heap *heap)
+{
+    scan(heap, UINT64_MAX, UINT64_MAX);
 }
 
 /* The best of the first runs in a filled bin that are long enough; VI_NONE if none is. */
@@ -133,10 +140,26 @@ static void raise_end(struct vi_heap *heap, uint64_t end)
     vi_flush_fence(heap->place.persist, where, sizeof *where);
 }
 
-uint64_t vi_runs_take(struct vi_heap *heap, uint64_t units)
+/* The first `units` of a run that is in no bin and has `length` are used from now on. */
+static bool use(struct vi_heap *heap, uint64_t unit, uint64_t units, uint64_t length)
 {
     const struct vi_heap_place *place = &heap->place;
-    uint64_t unit = VI_NONE, length;
+
+    if (length > units)
+        add(heap, unit + units, length - units);
+    if (heap->idle != NULL)
+        vi_idle_remove(heap, unit, units);
+    if (place->back == NULL || place->back(place->context, unit * VI_UNIT, units * VI_UNIT) == 0) {
+        raise_end(heap, unit + units);
+        return true;
+    }
+    vi_runs_put(heap, unit, units);
+    return false;
+}
+
+uint64_t vi_runs_take(struct vi_heap *heap, uint64_t units)
+{
+    uint64_t unit = VI_NONE;
 
     scan(heap, units, PARTS); /* to use again what is free there before what never was */
     do {
@@ -147,13 +170,21 @@ uint64_t vi_runs_take(struct vi_heap *heap, uint64_t units)
     errno = 0;
     if (unit == VI_NONE)
         return VI_NONE;
-    length = drop(heap, unit);
-    if (length > units)
-        add(heap, unit + units, length - units);
-    if (place->back == NULL || place->back(place->context, unit * VI_UNIT, units * VI_UNIT) == 0) {
-        raise_end(heap, unit + units);
-        return unit;
+    return use(heap, unit, units, drop(heap, unit)) ? unit : VI_NONE;
+}
+
+bool vi_runs_take_at(struct vi_heap *heap, uint64_t unit, uint64_t units)
+{
+    errno = 0;
+    if (unit >= heap->units || units > heap->units - unit)
+        return false;
+    /* The span before is looked through, too: it is not to be found longer than it was. */
+    while (vi_runs_unknown(heap, unit - 1) || vi_runs_unknown(heap, unit)) {
+        const uint64_t frontier = heap->frontier;
+
+        scan(heap, UINT64_MAX, 1);
+        if (heap->frontier == frontier)
+            return false;
     }
-    vi_runs_put(heap, unit, units);
-    return VI_NONE;
+    return heap->unit[unit].length >= units && use(heap, unit, units, drop(heap, unit));
 }

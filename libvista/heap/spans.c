@@ -99,7 +99,8 @@ static void load(struct vi_heap *heap, uint64_t head, uint64_t d, unsigned shard
 
     u->free = u->blocks = (uint16_t)vi_span_blocks(d);
     u->from = 0;
-    u->shard = (uint16_t)shard;
+    u->shard = (uint8_t)shard;
+    u->grown = 0;
     for (uint32_t i = 0; (i = vi_span_allocated(heap, head, d, i)) < u->blocks; i++) {
         vi_block_become(heap, vi_block(head, i), VI_BLOCK_LIVE);
         u->free--;
@@ -136,7 +137,9 @@ static void end(struct vi_heap *heap, uint64_t head)
     for (uint64_t unit = head; unit < head + mapped(d); unit++)
         __atomic_store_n(&heap->map[unit], 0, __ATOMIC_RELAXED);
     describe(heap, head, 0);
-    if (!vi_runs_unknown(heap, head)) /* else the look through the heap will find them */
+    if (vi_runs_unknown(heap, head))
+        heap->overlooked = true; /* the look through the heap will find them */
+    else
         vi_runs_put(heap, head, VI_SPAN_UNITS(d));
 }
 
@@ -174,6 +177,20 @@ uint64_t vi_span_make(struct vi_heap *heap, unsigned kind, unsigned class, uint6
     return heap->unit[head].free != 0 ? head : VI_NONE; /* a damaged file: marks of free units */
 }
 
+/* One store: the units behind are free until then, and have no descriptor. */
+bool vi_span_extend(struct vi_heap *heap, uint64_t head, uint64_t units)
+{
+    const uint64_t old = VI_SPAN_UNITS(vi_descriptor(heap, head));
+
+    if (old >= units)
+        return true;
+    if (!vi_runs_take_at(heap, head + old, units - old))
+        return false;
+    describe(heap, head, VI_SPAN(VI_SPAN_LARGE, units, 0));
+    heap->unit[head].grown = 1;
+    return true;
+}
+
 /* A span of another shard becomes this one's; `last`: even if that has no other. */
 static bool take_over(struct vi_heap *heap, unsigned class, unsigned shard, bool last)
 {
@@ -183,7 +200,7 @@ static bool take_over(struct vi_heap *heap, unsigned class, unsigned shard, bool
         if (head == VI_NONE || (!last && heap->unit[head].next == 0))
             continue;
         vi_list_remove(heap, list_of(heap, head), head);
-        heap->unit[head].shard = (uint16_t)shard;
+        heap->unit[head].shard = (uint8_t)shard;
         vi_list_add(heap, list_of(heap, head), head);
         return true;
     }

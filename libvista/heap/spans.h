@@ -67,7 +67,8 @@ struct vi_unit {
     uint16_t blocks; /* head of a loaded span: how many */
     uint16_t free;   /* of these, in that state: then the span is in its class's list */
     uint16_t from;   /* none before this one is */
-    uint16_t shard;  /* whose list that is */
+    uint8_t shard;   /* whose list that is */
+    uint8_t grown;   /* a large block that vista_realloc made longer */
 };
 
 /* Slots take from spans of their own while there are, for threads that take from one span
@@ -104,9 +105,12 @@ struct vi_heap {
     uint64_t limit;         /* units below may have been used in an earlier mapping */
     uint64_t frontier;      /* of these, free runs below are in the bins; as all above are */
     uint64_t looked;        /* spans below are loaded; at most the frontier */
+    bool overlooked;        /* a span behind the frontier has ended */
     bool damaged;           /* the descriptor at the frontier makes no sense */
     uint32_t bins[VI_BINS]; /* free runs by length */
     uint64_t filled;        /* bit k: bin k is not empty */
+    uint64_t *idle;         /* sparse: a bit for each group that is free and may have disk blocks */
+    uint64_t idle_count;
     uint32_t partial[VI_SHARDS][VI_LARGE + 1]; /* spans with free blocks */
 };
 
@@ -219,6 +223,8 @@ uint64_t vi_span_make(struct vi_heap *heap, unsigned kind, unsigned class, uint6
                       unsigned shard);
 /* A span with free blocks of a small class; VI_NONE as above. */
 uint64_t vi_span_find(struct vi_heap *heap, unsigned class, unsigned shard);
+/* Makes a large block's span `units` long; false as vi_runs_take_at. */
+bool vi_span_extend(struct vi_heap *heap, uint64_t head, uint64_t units);
 /* Free blocks of a span, up to `most`, into an empty magazine. */
 void vi_span_take(struct vi_heap *heap, uint64_t head, struct vi_magazine *magazine, uint32_t most);
 /* The tools that look on are told that it may not be used. */
@@ -243,9 +249,26 @@ static inline bool vi_runs_unknown(const struct vi_heap *heap, uint64_t unit)
     return unit >= heap->frontier && unit < heap->limit;
 }
 
+/* Looks through the rest of the heap. */
+void vi_runs_find(struct vi_heap *heap);
+
 /* Looks further through the heap, far if it must, and allocates the disk blocks.  VI_NONE
  * with errno 0: no room; else with errno. */
 uint64_t vi_runs_take(struct vi_heap *heap, uint64_t units);
+
+/* The same of the units from `unit` on, which a span lies before.  False with errno 0: they are
+ * not all free; else with errno. */
+bool vi_runs_take_at(struct vi_heap *heap, uint64_t unit, uint64_t units);
+
+/* ---- Free groups of a sparse heap, called with the lock (idle.c) ---------- */
+
+/* Some units of the free run have just become free. */
+void vi_idle_add(struct vi_heap *heap, uint64_t unit, uint64_t units, uint64_t run,
+                 uint64_t length);
+/* These are used from now on. */
+void vi_idle_remove(struct vi_heap *heap, uint64_t unit, uint64_t units);
+/* Gives the disk blocks of all of them back. */
+void vi_idle_give(struct vi_heap *heap);
 
 /* ---- What slots keep: no lock but on the way from or to a span ---------- */
 

@@ -102,6 +102,8 @@ void vi_heap_count(struct vi_heap *heap, struct vista_info *info)
         info->heap_used += part.count * part.size;
         info->heap_free += free;
         info->heap_largest = run > info->heap_largest ? run : info->heap_largest;
+        if (part.count < part.blocks && part.size > info->heap_largest)
+            info->heap_largest = part.size;
     } while (part.units != 0);
 }
 

@@ -202,6 +202,49 @@ void vi_file_punch(const struct vi_file *file, uint64_t offset, uint64_t length)
                     (off_t)length);
 }
 
+uint64_t vi_file_room(const struct vi_file *file)
+{
+    struct statfs fs;
+
+    /* Without a limit a file system may say that it has no blocks at all. */
+    if (fstatfs(file->fd, &fs) != 0 || fs.f_blocks == 0)
+        return UINT64_MAX;
+    return (uint64_t)fs.f_bfree * (uint64_t)fs.f_bsize;
+}
+
+/* The next hole in a part, or a part never stored to; false: there is none. */
+static bool next_hole(const struct vi_file *file, uint64_t *from, uint64_t *to, uint64_t end)
+{
+    off_t hole = lseek(file->fd, (off_t)*from, SEEK_HOLE), data;
+
+    if (hole < 0 || (uint64_t)hole >= end)
+        return false;
+    data = lseek(file->fd, hole, SEEK_DATA);
+    if (data < 0 && errno != ENXIO) /* that there is no data behind it */
+        return false;
+    *from = (uint64_t)hole;
+    *to = data < 0 || (uint64_t)data > end ? end : (uint64_t)data;
+    return true;
+}
+
+uint64_t vi_file_holes(const struct vi_file *file, uint64_t offset, uint64_t length)
+{
+    const uint64_t end = offset + length;
+    uint64_t sum = 0, to;
+
+    for (; next_hole(file, &offset, &to, end); offset = to)
+        sum += to - offset;
+    return sum;
+}
+
+void vi_file_punch_holes(const struct vi_file *file, uint64_t offset, uint64_t length)
+{
+    const uint64_t end = offset + length;
+
+    for (uint64_t to; next_hole(file, &offset, &to, end); offset = to)
+        vi_file_punch(file, offset, to - offset);
+}
+
 int vi_file_sync_name(const struct vi_file *file)
 {
     const char *slash = strrchr(file->path, '/');

@@ -49,6 +49,13 @@ int vi_file_allocate(const struct vi_file *file, uint64_t offset, uint64_t lengt
 /* The same without a message, for signal handlers: 0, or an errno. */
 int vi_file_back(const struct vi_file *file, uint64_t offset, uint64_t length);
 
+/* Bytes free on the file's disk, UINT64_MAX when it cannot be told. */
+uint64_t vi_file_room(const struct vi_file *file);
+/* Bytes of a part that are holes, or allocated and never stored to; 0 when it cannot be told. */
+uint64_t vi_file_holes(const struct vi_file *file, uint64_t offset, uint64_t length);
+/* Gives the disk blocks of these back. */
+void vi_file_punch_holes(const struct vi_file *file, uint64_t offset, uint64_t length);
+
 /* Gives disk blocks back where the file system can; the bytes then read as zero. */
 void vi_file_punch(const struct vi_file *file, uint64_t offset, uint64_t length);
 

@@ -182,14 +182,16 @@ _Static_assert(offsetof(struct vi_chunk_header, next) == offsetof(struct vi_slot
 #define VI_CHUNK_MAX ((uint64_t)2 << 30) /* a record of that length fits */
 
 /* Kinds.  `offset` is of data.  `length`: of UNDO, in bytes; of a block's record,
- * units back to its span's head << 16 | number of the block in it. */
+ * units back to its span's head << 16 | number of the block in it; of EXTEND, the units that
+ * the large block had before. */
 enum vi_kind {
     VI_KIND_UNDO = 0,   /* payload: the bytes as they were */
     VI_KIND_ALLOC = 1,  /* a block was allocated */
     VI_KIND_CANCEL = 2, /* one allocated in this transaction was freed */
     VI_KIND_FREE = 3,   /* one allocated before is to be freed at commit */
     VI_KIND_ROOT = 4,   /* payload: two struct vi_root, as it was and as it is to be */
-    VI_KINDS = 5
+    VI_KIND_EXTEND = 5, /* a large block was given units behind its own: their bytes are new */
+    VI_KINDS = 6
 };
 
 /* ---- Heap -------------------------------------------------------------- */

@@ -45,7 +45,7 @@ static const char *kind_name(unsigned kind)
 {
     static const char *const names[VI_KINDS] = {
         [VI_KIND_UNDO] = "undo", [VI_KIND_ALLOC] = "alloc", [VI_KIND_CANCEL] = "cancel",
-        [VI_KIND_FREE] = "free", [VI_KIND_ROOT] = "root",
+        [VI_KIND_FREE] = "free", [VI_KIND_ROOT] = "root",   [VI_KIND_EXTEND] = "extend",
     };
 
     return kind < VI_KINDS && names[kind] != NULL ? names[kind] : "unknown";

@@ -288,6 +288,15 @@ int crash_fallocate(int fd, int mode, off_t offset, off_t length)
     return 0;
 }
 
+/* It cannot tell where holes are. */
+off_t crash_lseek(int fd, off_t offset, int whence)
+{
+    if (is_real(fd))
+        return lseek(fd, offset, whence);
+    errno = EINVAL;
+    return -1;
+}
+
 int crash_fsync(int fd)
 {
     return is_real(fd) ? fsync(fd) : 0;

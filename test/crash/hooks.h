@@ -39,6 +39,7 @@ int crash_fcntl(int fd, int command, struct flock *lock);
 int crash_ftruncate(int fd, off_t size);
 int crash_posix_fallocate(int fd, off_t offset, off_t length);
 int crash_fallocate(int fd, int mode, off_t offset, off_t length);
+off_t crash_lseek(int fd, off_t offset, int whence);
 int crash_fsync(int fd);
 int crash_unlink(const char *path);
 char *crash_realpath(const char *path, char *resolved);

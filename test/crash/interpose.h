@@ -23,6 +23,9 @@
 /* Chains that are not kept are within the reach of a small memory. */
 #define VI_LOG_KEPT ((uint64_t)256 << 10)
 
+/* Whoever frees the last block of a small heap is to give its disk blocks back at once. */
+#define VI_IDLE_KEPT 0u
+
 #define memcpy(to, from, length) crash_memcpy(to, from, length)
 #define memmove(to, from, length) crash_memmove(to, from, length)
 #define memset(to, value, length) crash_memset(to, value, length)
@@ -39,6 +42,7 @@
 #define ftruncate(fd, size) crash_ftruncate(fd, size)
 #define posix_fallocate(fd, offset, length) crash_posix_fallocate(fd, offset, length)
 #define fallocate(fd, mode, offset, length) crash_fallocate(fd, mode, offset, length)
+#define lseek(fd, offset, whence) crash_lseek(fd, offset, whence)
 #define fsync(fd) crash_fsync(fd)
 #define unlink(path) crash_unlink(path)
 #define realpath(path, resolved) crash_realpath(path, resolved)

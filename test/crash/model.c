@@ -113,10 +113,8 @@ static uint64_t *block_word(uint64_t *words, size_t place, uint64_t *bit)
     return &words[place / GRANULE / 64];
 }
 
-void model_allocated(int act, size_t place, size_t length)
+void model_extended(int act, size_t place, size_t length)
 {
-    uint64_t bit, *word = block_word(model.act[act].changed, place, &bit);
-
     model.epoch++;
     decide_size(place, length);
     for (size_t i = place; i < place + length; i++) {
@@ -133,6 +131,13 @@ void model_allocated(int act, size_t place, size_t length)
         model.role[i] = FRESH;
         model.owner[i] = (unsigned char)act;
     }
+}
+
+void model_allocated(int act, size_t place, size_t length)
+{
+    uint64_t bit, *word = block_word(model.act[act].changed, place, &bit);
+
+    model_extended(act, place, length);
     *word ^= bit;
 }
 
@@ -343,6 +348,8 @@ static const char *read_blocks(const struct found *found, size_t first, uint64_t
             if (descriptors[unit + i] != 0)
                 return "spans overlap";
         unit += units;
+        if (unit < all && descriptors[unit] == 0 && model.role[first + unit * VI_UNIT] == LIVE_BYTE)
+            return "a block is shorter than it was when its transaction committed";
     }
     return NULL;
 }

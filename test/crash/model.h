@@ -74,6 +74,8 @@ void model_resized(int file);
 
 void model_range(int act, size_t place, size_t length);
 void model_allocated(int act, size_t place, size_t length);
+/* A block of the act, or a committed one, goes on there. */
+void model_extended(int act, size_t place, size_t length);
 void model_freed(int act, size_t place, size_t length);
 
 /* The act committed: what LIVE holds is now what must be. */

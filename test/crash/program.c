@@ -447,6 +447,8 @@ size_t reallocate(int act, size_t place, size_t size)
     if (moved != place) {
         model_freed(act, place, old);
         model_allocated(act, moved, room_of(moved));
+    } else if (room_of(place) > old) {
+        model_extended(act, place + old, room_of(place) - old);
     }
     after_call();
     return moved;

@@ -125,6 +125,52 @@ static void realloc_some(void)
     leave_segment();
 }
 
+/* A large block grows where it lies, and what it grew by is filled without being declared. */
+static void extend_large(void)
+{
+    size_t size = 3 * 4096;
+
+    fresh_heap(1, size);
+    for (int i = 0; i < 3; i++) {
+        const size_t more = size + pick(1, 2) * 4096;
+
+        begin(0);
+        kept[0] = reallocate(0, kept[0], more);
+        store(kept[0] + size, 40);
+        store(kept[0] + more - 40, 40);
+        if (maybe(50))
+            change(0, kept[0] + size - 8, 16);
+        if (maybe(70)) {
+            commit(0);
+            size = more;
+        } else { /* it stays longer, and what it has there is nobody's */
+            roll_back(0);
+            break;
+        }
+    }
+    leave_segment();
+}
+
+/* The last block of a sparse heap is freed: its disk blocks go back, then come again. */
+static void emptied(void)
+{
+    fresh_segment(SPARSE_HEAP, SIZE);
+    explore();
+    for (int i = 0; i < 3; i++) {
+        size_t block;
+
+        begin(0);
+        block = allocate(0, some_size());
+        end(0);
+        if (model.blocks[block / GRANULE / 64] >> block / GRANULE % 64 & 1) {
+            begin(0);
+            release(0, block);
+            end(0);
+        }
+    }
+    leave_segment();
+}
+
 static void malloc_and_free(void)
 {
     fresh_heap(6, 0);
@@ -335,6 +381,8 @@ const struct scenario heap_scenarios[] = {
     {"malloc-alone", malloc_alone, "a block and no range: its bit durable, its record not?", false},
     {"free", free_some, "vista_free: work deferred to after the commit", false},
     {"realloc", realloc_some, "vista_realloc", false},
+    {"extended", extend_large, "a large block made longer where it lies", false},
+    {"emptied", emptied, "a sparse heap gives its disk blocks back", false},
     {"malloc-and-free", malloc_and_free, "both in one transaction", false},
     {"abort-heap", abort_heap, "heap work aborted", false},
     {"alloc-free-alloc", alloc_free_alloc, "one block again and again in one transaction", false},
