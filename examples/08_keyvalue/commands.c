@@ -1,233 +1,97 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The commands, as Redis has them (https://redis.io/commands), of strings without
- * expiry.  Each that writes is one transaction: MSET and DEL of many keys, too, are
- * done whole or not at all.
+ * The commands, as Redis has them (https://redis.io/commands), of strings.  Each that
+ * writes is one transaction, and so is all that EXEC runs: MSET and DEL of many keys, too,
+ * are done whole or not at all.
  */
 #include "commands.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <string.h>
 
-/* ---- Transactions ---------------------------------------------------------- */
+#include "session.h"
 
-/* Ends the transaction of a command: commits if all of it was done, else aborts and
- * replies why.  `tx` may be NULL, and `done` is then false. */
-static bool finish(struct call *call, vista_tx *tx, bool done)
+/* ---- Writing --------------------------------------------------------------- */
+
+static vista_tx *begin(struct call *call)
 {
-    if (done && *call->writes_to_kill > 0 && --*call->writes_to_kill == 0)
-        raise(SIGKILL);
-    if (done && vista_end_transaction(tx, 0) == 0)
+    if (call->tx == NULL)
+        call->tx = vista_begin_transaction(call->server->segment, 0);
+    return call->tx;
+}
+
+bool call_set(struct call *call, struct slice key, struct slice value, uint64_t deadline)
+{
+    session_touch(call->server, key);
+    return begin(call) != NULL && store_set(call->tx, call->server->store, key, value, deadline);
+}
+
+bool call_set_deadline(struct call *call, struct slice key, uint64_t deadline)
+{
+    session_touch(call->server, key);
+    return begin(call) != NULL && store_set_deadline(call->tx, call->server->store, key, deadline);
+}
+
+int call_delete(struct call *call, struct slice key)
+{
+    session_touch(call->server, key);
+    return begin(call) != NULL ? store_delete(call->tx, call->server->store, key) : -1;
+}
+
+bool call_flush(struct call *call)
+{
+    session_touch_all(call->server);
+    return begin(call) != NULL && store_flush(call->tx, call->server->store);
+}
+
+void call_abort(struct call *call)
+{
+    if (call->tx != NULL)
+        vista_abort_transaction(call->tx);
+    call->tx = NULL;
+    buffer_truncate(call->out, call->begin);
+}
+
+bool call_commit(struct call *call, bool done)
+{
+    uint64_t *to_kill = &call->server->writes_to_kill;
+    const char *kind;
+
+    if (done && call->tx == NULL) /* nothing was written */
         return true;
-    reply_error(call->out, "%s %s", errno == ENOMEM || errno == ENOSPC ? "OOM" : "ERR",
-                vista_errormsg());
-    if (tx != NULL)
-        vista_abort_transaction(tx);
+    if (done && *to_kill > 0 && --*to_kill == 0)
+        raise(SIGKILL);
+    if (done && vista_end_transaction(call->tx, 0) == 0) {
+        call->tx = NULL;
+        return true;
+    }
+    kind = errno == ENOMEM || errno == ENOSPC ? "OOM" : "ERR";
+    call_abort(call);
+    reply_error(call->out, "%s %s", kind, vista_errormsg());
     return false;
 }
 
-static bool write_pair(struct call *call, struct slice key, struct slice value)
+bool call_finish(struct call *call, bool done)
 {
-    vista_tx *tx = vista_begin_transaction(call->segment, 0);
-
-    return finish(call, tx, tx != NULL && store_set(tx, call->store, key, value));
+    if (!call->in_exec)
+        return call_commit(call, done);
+    call->failed |= !done;
+    return done;
 }
 
-/* ---- Strings --------------------------------------------------------------- */
+/* ---- Arguments ------------------------------------------------------------- */
 
-static void run_get(struct call *call)
+bool call_number(struct call *call, size_t index, int64_t *number)
 {
-    struct slice value;
-
-    if (store_get(call->store, call_argument(call, 1), &value))
-        reply_bulk(call->out, value);
-    else
-        reply_nothing(call->out);
+    if (text_number(call_argument(call, index), number))
+        return true;
+    reply_error(call->out, "ERR value is not an integer or out of range");
+    return false;
 }
 
-/* SET key value [NX | XX]: if there is none yet, if there is one */
-static void run_set(struct call *call)
+void reply_syntax(struct call *call, const char *options)
 {
-    const struct slice key = call_argument(call, 1);
-
-    if (call->count > 3) {
-        const struct slice option = call_argument(call, 3);
-        const bool nx = text_is(option, "nx"), xx = text_is(option, "xx");
-        struct slice old;
-
-        if (call->count > 4 || (!nx && !xx)) {
-            reply_error(call->out, "ERR syntax error: the options here are NX and XX");
-            return;
-        }
-        if (store_get(call->store, key, &old) == nx) {
-            reply_nothing(call->out);
-            return;
-        }
-    }
-    if (write_pair(call, key, call_argument(call, 2)))
-        reply_status(call->out, "OK");
-}
-
-static void run_mset(struct call *call)
-{
-    vista_tx *tx;
-    bool done;
-
-    if (call->count % 2 == 0) {
-        reply_error(call->out, "ERR wrong number of arguments for 'mset' command");
-        return;
-    }
-    tx = vista_begin_transaction(call->segment, 0);
-    done = tx != NULL;
-    for (size_t i = 1; done && i < call->count; i += 2)
-        done = store_set(tx, call->store, call_argument(call, i), call_argument(call, i + 1));
-    if (finish(call, tx, done))
-        reply_status(call->out, "OK");
-}
-
-static void run_mget(struct call *call)
-{
-    struct slice value;
-    size_t size = 0;
-
-    for (size_t i = 1; i < call->count; i++)
-        if (store_get(call->store, call_argument(call, i), &value))
-            size += value.length;
-    if (size > REPLY_SIZE) {
-        reply_error(call->out, "ERR these values are too much for one reply");
-        return;
-    }
-    reply_array(call->out, call->count - 1);
-    for (size_t i = 1; i < call->count; i++)
-        if (store_get(call->store, call_argument(call, i), &value))
-            reply_bulk(call->out, value);
-        else
-            reply_nothing(call->out);
-}
-
-static void run_incr(struct call *call)
-{
-    const struct slice key = call_argument(call, 1);
-    struct slice value = {"0", 1};
-    char text[TEXT_NUMBER_SIZE];
-    int64_t number;
-
-    store_get(call->store, key, &value);
-    if (!text_number(value, &number)) {
-        reply_error(call->out, "ERR value is not an integer or out of range");
-        return;
-    }
-    if (number == INT64_MAX) {
-        reply_error(call->out, "ERR increment or decrement would overflow");
-        return;
-    }
-    if (write_pair(call, key, (struct slice){text, text_from_number(text, number + 1)}))
-        reply_integer(call->out, number + 1);
-}
-
-static void run_del(struct call *call)
-{
-    vista_tx *tx = vista_begin_transaction(call->segment, 0);
-    bool done = tx != NULL;
-    int64_t gone = 0;
-
-    for (size_t i = 1; done && i < call->count; i++) {
-        const int result = store_delete(tx, call->store, call_argument(call, i));
-
-        done = result >= 0;
-        gone += result;
-    }
-    if (finish(call, tx, done))
-        reply_integer(call->out, gone);
-}
-
-static void run_exists(struct call *call)
-{
-    struct slice value;
-    int64_t there = 0;
-
-    for (size_t i = 1; i < call->count; i++)
-        there += store_get(call->store, call_argument(call, i), &value);
-    reply_integer(call->out, there);
-}
-
-static void run_dbsize(struct call *call)
-{
-    reply_integer(call->out, (int64_t)store_count(call->store));
-}
-
-/* ---- The connection -------------------------------------------------------- */
-
-static void run_ping(struct call *call)
-{
-    if (call->count == 1)
-        reply_status(call->out, "PONG");
-    else if (call->count == 2)
-        reply_bulk(call->out, call_argument(call, 1));
-    else
-        reply_error(call->out, "ERR wrong number of arguments for 'ping' command");
-}
-
-static void run_echo(struct call *call)
-{
-    reply_bulk(call->out, call_argument(call, 1));
-}
-
-static void run_quit(struct call *call)
-{
-    call->quit = true;
-    reply_status(call->out, "OK");
-}
-
-static void run_select(struct call *call)
-{
-    int64_t number;
-
-    if (!text_number(call_argument(call, 1), &number))
-        reply_error(call->out, "ERR invalid DB index");
-    else if (number != 0)
-        reply_error(call->out, "ERR DB index is out of range: there is only 0");
-    else
-        reply_status(call->out, "OK");
-}
-
-/* HELLO [2]; clients that ask for version 3 go on with 2 when it is refused. */
-static void run_hello(struct call *call)
-{
-    if (call->count > 1 && !text_is(call_argument(call, 1), "2")) {
-        reply_error(call->out, "NOPROTO unsupported protocol version: there is only 2");
-        return;
-    }
-    reply_array(call->out, 4);
-    reply_word(call->out, "server");
-    reply_word(call->out, "keyvalue");
-    reply_word(call->out, "proto");
-    reply_integer(call->out, 2);
-}
-
-/* What redis-benchmark asks for at its start. */
-static void run_config(struct call *call)
-{
-    const struct slice name = call->count == 3 ? call_argument(call, 2) : (struct slice){"", 0};
-
-    if (!text_is(call_argument(call, 1), "get") || call->count != 3) {
-        reply_error(call->out, "ERR there is nothing to configure: only CONFIG GET is answered");
-        return;
-    }
-    if (!text_is(name, "save") && !text_is(name, "appendonly")) {
-        reply_array(call->out, 0);
-        return;
-    }
-    reply_array(call->out, 2);
-    reply_bulk(call->out, name);
-    reply_word(call->out, text_is(name, "save") ? "" : "no");
-}
-
-/* redis-cli asks for the documentation of all commands; it goes on without. */
-static void run_command(struct call *call)
-{
-    reply_array(call->out, 0);
+    reply_error(call->out, "ERR syntax error: the options here are %s", options);
 }
 
 /* ---- The table ------------------------------------------------------------- */
@@ -235,17 +99,63 @@ static void run_command(struct call *call)
 static const struct command {
     const char *name;    /* those most used are first */
     size_t fewest, most; /* arguments, the name included; most 0: any number */
-    void (*run)(struct call *call);
+    command_function *run;
+    bool at_once; /* behind MULTI, too */
 } commands[] = {
-    {"get", 2, 2, run_get},         {"set", 3, 0, run_set},       {"incr", 2, 2, run_incr},
-    {"mget", 2, 0, run_mget},       {"mset", 3, 0, run_mset},     {"del", 2, 0, run_del},
-    {"exists", 2, 0, run_exists},   {"dbsize", 1, 1, run_dbsize}, {"scan", 2, 0, scan_run},
-    {"ping", 1, 0, run_ping},       {"echo", 2, 2, run_echo},     {"quit", 1, 0, run_quit},
-    {"select", 2, 2, run_select},   {"hello", 1, 0, run_hello},   {"config", 2, 0, run_config},
-    {"command", 1, 0, run_command},
+    {"get", 2, 2, get_run, false},
+    {"set", 3, 0, set_run, false},
+    {"incr", 2, 2, incr_run, false},
+    {"mget", 2, 0, mget_run, false},
+    {"mset", 3, 0, mset_run, false},
+    {"del", 2, 0, del_run, false},
+    {"exists", 2, 0, exists_run, false},
+    {"expire", 3, 4, expire_run, false},
+    {"ttl", 2, 2, ttl_run, false},
+    {"multi", 1, 1, multi_run, true},
+    {"exec", 1, 1, exec_run, true},
+    {"discard", 1, 1, discard_run, true},
+    {"watch", 2, 0, watch_run, true},
+    {"unwatch", 1, 1, unwatch_run, false},
+    {"incrby", 3, 3, incrby_run, false},
+    {"decr", 2, 2, decr_run, false},
+    {"decrby", 3, 3, decrby_run, false},
+    {"append", 3, 3, append_run, false},
+    {"strlen", 2, 2, strlen_run, false},
+    {"getrange", 4, 4, getrange_run, false},
+    {"setnx", 3, 3, setnx_run, false},
+    {"setex", 4, 4, setex_run, false},
+    {"psetex", 4, 4, psetex_run, false},
+    {"msetnx", 3, 0, msetnx_run, false},
+    {"getset", 3, 3, getset_run, false},
+    {"getdel", 2, 2, getdel_run, false},
+    {"unlink", 2, 0, del_run, false},
+    {"type", 2, 2, type_run, false},
+    {"pexpire", 3, 4, pexpire_run, false},
+    {"expireat", 3, 4, expireat_run, false},
+    {"pexpireat", 3, 4, pexpireat_run, false},
+    {"pttl", 2, 2, pttl_run, false},
+    {"persist", 2, 2, persist_run, false},
+    {"dbsize", 1, 1, dbsize_run, false},
+    {"flushdb", 1, 2, flush_run, false},
+    {"flushall", 1, 2, flush_run, false},
+    {"scan", 2, 0, scan_run, false},
+    {"keys", 2, 2, keys_run, false},
+    {"evalsha", 3, 0, evalsha_run, false},
+    {"eval", 3, 0, eval_run, false},
+    {"script", 2, 0, script_run, false},
+    {"ping", 1, 2, ping_run, false},
+    {"echo", 2, 2, echo_run, false},
+    {"quit", 1, 0, quit_run, true},
+    {"select", 2, 2, select_run, false},
+    {"hello", 1, 0, hello_run, false},
+    {"config", 2, 0, config_run, false},
+    {"command", 1, 0, command_info_run, false},
+    {"client", 2, 0, client_run, false},
+    {"info", 1, 0, info_run, false},
+    {"time", 1, 1, time_run, false},
 };
 
-void command_run(struct call *call)
+const struct command *command_find(struct call *call)
 {
     const struct slice name = call_argument(call, 0);
 
@@ -254,12 +164,32 @@ void command_run(struct call *call)
 
         if (!text_is(name, command->name))
             continue;
-        if (call->count < command->fewest || (command->most != 0 && call->count > command->most))
-            reply_error(call->out, "ERR wrong number of arguments for '%s' command", command->name);
-        else
-            command->run(call);
-        return;
+        if (call->count >= command->fewest && (command->most == 0 || call->count <= command->most))
+            return command;
+        reply_error(call->out, "ERR wrong number of arguments for '%s' command", command->name);
+        return NULL;
     }
     reply_error(call->out, "ERR unknown command '%.*s'", (int)(name.length < 64 ? name.length : 64),
                 name.bytes);
+    return NULL;
+}
+
+void command_run_now(const struct command *command, struct call *call)
+{
+    call->server->calls++;
+    command->run(call);
+}
+
+void command_run(struct call *call)
+{
+    const struct command *command;
+
+    call->begin = buffer_length(call->out);
+    command = command_find(call);
+    if (command == NULL)
+        session_fail(call->session);
+    else if (command->at_once || !session_is_queueing(call->session))
+        command_run_now(command, call);
+    else
+        session_queue(call);
 }

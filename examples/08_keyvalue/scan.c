@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * SCAN: its options, and patterns as Redis has them.
+ * SCAN and KEYS: options, and patterns as Redis has them.
  */
 #include "commands.h"
 
@@ -114,6 +114,15 @@ static bool parse_cursor(struct slice text, uint64_t *cursor)
     return true;
 }
 
+static void reply_keys(struct call *call, struct scan *scan)
+{
+    reply_array(call->out, scan->count);
+    if (buffer_length(&scan->found) > 0)
+        buffer_append(call->out, scan->found.bytes, buffer_length(&scan->found));
+    call->out->failed |= scan->found.failed;
+    buffer_free(&scan->found);
+}
+
 void scan_run(struct call *call)
 {
     struct scan scan = {.wanted = 10};
@@ -130,14 +139,27 @@ void scan_run(struct call *call)
         return;
     }
     do
-        cursor = store_scan(call->store, cursor, visit, &scan);
+        cursor = store_scan(call->server->store, cursor, visit, &scan);
     while (cursor != 0 && scan.seen < scan.wanted && ++buckets / BUCKETS_PER_KEY < scan.wanted &&
            buffer_length(&scan.found) < LARGE_REPLY);
     reply_array(call->out, 2);
     reply_bulk(call->out, (struct slice){text, text_from_number(text, (int64_t)cursor)});
-    reply_array(call->out, scan.count);
-    if (buffer_length(&scan.found) > 0)
-        buffer_append(call->out, scan.found.bytes, buffer_length(&scan.found));
-    call->out->failed |= scan.found.failed;
-    buffer_free(&scan.found);
+    reply_keys(call, &scan);
+}
+
+/* KEYS pattern: all at once, which holds every other client up. */
+void keys_run(struct call *call)
+{
+    struct scan scan = {.pattern = call_argument(call, 1)};
+    uint64_t cursor = 0;
+
+    do
+        cursor = store_scan(call->server->store, cursor, visit, &scan);
+    while (cursor != 0 && buffer_length(&scan.found) <= REPLY_SIZE);
+    if (cursor != 0) {
+        reply_error(call->out, "ERR these keys are too much for one reply: use SCAN");
+        buffer_free(&scan.found);
+        return;
+    }
+    reply_keys(call, &scan);
 }

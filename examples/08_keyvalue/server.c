@@ -23,8 +23,11 @@
  *
  * One thread waits for whatever client is ready, reads all that has come, runs all the
  * requests that are whole, and writes all the replies at once: with many requests at a
- * time, a pipeline, system calls cost little.  Files: text (buffers, numbers, replies),
- * request (the protocol), store (the persistent table), commands, scan.
+ * time, a pipeline, system calls cost little.
+ *
+ * Files: text (buffers, numbers, replies), request (the protocol), store (the persistent
+ * table), session (MULTI, WATCH), commands (what there is, and how it commits); strings, keys,
+ * scan, lock and connection have the commands.
  */
 #define _GNU_SOURCE /* accept4 */
 #include <arpa/inet.h>
@@ -42,6 +45,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "session.h"
 
 #define READ_SIZE ((size_t)16 << 10) /* at least so much room for each read */
 /* A client that does not take its replies is not read from, nor its requests run, while
@@ -52,6 +56,7 @@
 /* Looks for events before the server sleeps, some 100 microseconds: to sleep and be woken costs
  * both sides more than a request does.  On one processor the clients need it. */
 #define LOOKS 300
+#define TIDY_EVERY 100 /* milliseconds between looks for keys whose time is over */
 
 struct client {
     struct client *next, **link; /* in the list of all */
@@ -61,22 +66,30 @@ struct client {
     bool gone;       /* at once */
     struct buffer in, out;
     struct request request;
+    struct session session;
 };
 
 struct server {
-    vista_segment *segment;
-    struct store *store;
+    struct keyvalue keyvalue;
     struct client *clients;
-    size_t count, limit; /* of clients */
+    size_t limit; /* of clients */
     int epoll, listener, signals;
-    uint64_t writes_to_kill; /* see commands.h */
-    bool deaf;               /* no more clients are accepted until one has gone */
+    bool complained;    /* that it could not tidy up; not again until it could */
+    bool deaf;          /* no more clients are accepted until one has gone */
+    uint64_t next_tidy; /* when, as store_time has it */
+    uint64_t tidied;    /* how far: see store_tidy */
 };
 
 struct options {
     const char *path, *bind, *port;
     size_t megabytes, clients, kill;
 };
+
+static bool complain(const char *what, const char *why)
+{
+    fprintf(stderr, "keyvalue: %s: %s\n", what, why);
+    return false;
+}
 
 /* ---- Clients --------------------------------------------------------------- */
 
@@ -96,8 +109,9 @@ static void drop(struct server *server, struct client *client)
     buffer_free(&client->in);
     buffer_free(&client->out);
     request_free(&client->request);
+    session_end(&client->session);
     free(client);
-    server->count--;
+    server->keyvalue.clients--;
     if (server->deaf)
         server->deaf = !watch(server, EPOLL_CTL_MOD, server->listener, EPOLLIN, &server->listener);
 }
@@ -106,7 +120,8 @@ static void welcome(struct server *server, int fd)
 {
     static const char full[] = "-ERR max number of clients reached\r\n";
     const int yes = 1;
-    struct client *client = server->count < server->limit ? calloc(1, sizeof *client) : NULL;
+    struct client *client =
+        server->keyvalue.clients < server->limit ? calloc(1, sizeof *client) : NULL;
 
     if (client == NULL || !watch(server, EPOLL_CTL_ADD, fd, EPOLLIN, client)) {
         send(fd, full, sizeof full - 1, MSG_NOSIGNAL);
@@ -122,7 +137,8 @@ static void welcome(struct server *server, int fd)
     if (client->next != NULL)
         client->next->link = &client->next;
     server->clients = client;
-    server->count++;
+    server->keyvalue.clients++;
+    session_begin(&client->session, &server->keyvalue);
 }
 
 /* Those who wait at the door, a few at a time. */
@@ -163,13 +179,12 @@ static void read_some(struct client *client)
 
 static void run_one(struct server *server, struct client *client)
 {
-    struct call call = {.segment = server->segment,
-                        .store = server->store,
+    struct call call = {.server = &server->keyvalue,
+                        .session = &client->session,
                         .out = &client->out,
                         .bytes = client->in.bytes + client->in.begin,
                         .arguments = client->request.arguments,
-                        .count = client->request.count,
-                        .writes_to_kill = &server->writes_to_kill};
+                        .count = client->request.count};
 
     if (call.count > 0)
         command_run(&call);
@@ -245,6 +260,25 @@ static void serve(struct server *server, struct client *client, uint32_t events)
         client->events = wanted;
 }
 
+/* What can wait, a little of it if it is time: how long to sleep until the next, at most. */
+static int tidy(struct server *server)
+{
+    const uint64_t now = store_time();
+    int result;
+
+    if (now < server->next_tidy && server->next_tidy - now <= TIDY_EVERY)
+        return (int)(server->next_tidy - now);
+    server->next_tidy = now;
+    result = store_tidy(server->keyvalue.segment, server->keyvalue.store, &server->tidied);
+    if (result == 1)
+        return 0;
+    if (result < 0 && !server->complained)
+        complain("what is over cannot be removed", vista_errormsg());
+    server->complained = result < 0;
+    server->next_tidy += TIDY_EVERY;
+    return store_mortal(server->keyvalue.store) > 0 ? TIDY_EVERY : -1;
+}
+
 /* Until a signal comes. */
 static void serve_all(struct server *server)
 {
@@ -252,7 +286,8 @@ static void serve_all(struct server *server)
     struct epoll_event events[EVENTS];
 
     for (int look = 0;; look++) {
-        const int count = epoll_wait(server->epoll, events, EVENTS, look < looks ? 0 : -1);
+        const int sleep = tidy(server);
+        const int count = epoll_wait(server->epoll, events, EVENTS, look < looks ? 0 : sleep);
 
         if (count > 0)
             look = -1;
@@ -268,12 +303,6 @@ static void serve_all(struct server *server)
 }
 
 /* ---- Starting and stopping --------------------------------------------------- */
-
-static bool complain(const char *what, const char *why)
-{
-    fprintf(stderr, "keyvalue: %s: %s\n", what, why);
-    return false;
-}
 
 /* Descriptors for all the clients. */
 static bool allow_descriptors(const struct options *options)
@@ -298,11 +327,13 @@ static bool open_store(struct server *server, const struct options *options)
     const size_t size = growth.max_size < FIRST_SIZE ? growth.max_size : FIRST_SIZE;
     struct vista_info info;
 
-    server->segment = vista_map(options->path, size, VISTA_CREATE | VISTA_GROW, &growth);
-    if (server->segment == NULL || vista_info(server->segment, &info) != 0)
+    struct keyvalue *keyvalue = &server->keyvalue;
+
+    keyvalue->segment = vista_map(options->path, size, VISTA_CREATE | VISTA_GROW, &growth);
+    if (keyvalue->segment == NULL || vista_info(keyvalue->segment, &info) != 0)
         return complain("cannot map the data", vista_errormsg());
-    server->store = store_open(server->segment);
-    if (server->store == NULL)
+    keyvalue->store = store_open(keyvalue->segment);
+    if (keyvalue->store == NULL)
         return complain(options->path, errno == EBADMSG ? "this segment is not a key-value server's"
                                                         : vista_errormsg());
     if (info.rolled_back + info.finished != 0)
@@ -367,7 +398,7 @@ static void say_ready(const struct server *server, const struct options *options
         getnameinfo((struct sockaddr *)&address, length, NULL, 0, port, sizeof port,
                     NI_NUMERICSERV);
     printf("%s: %llu keys; ready on %s, port %s\n", options->path,
-           (unsigned long long)store_count(server->store), options->bind, port);
+           (unsigned long long)store_count(server->keyvalue.store), options->bind, port);
     fflush(stdout);
 }
 
@@ -422,11 +453,12 @@ int main(int argc, char **argv)
     }
     options.path = argv[1];
     server.limit = options.clients;
-    server.writes_to_kill = options.kill;
+    server.keyvalue.writes_to_kill = options.kill;
+    server.keyvalue.begun = store_time();
     if (!allow_descriptors(&options) || !listen_at(&server, &options) ||
         !open_store(&server, &options) || !set_up_events(&server)) {
-        if (server.segment != NULL)
-            vista_unmap(server.segment);
+        if (server.keyvalue.segment != NULL)
+            vista_unmap(server.keyvalue.segment);
         return 1;
     }
     say_ready(&server, &options);
@@ -436,7 +468,7 @@ int main(int argc, char **argv)
         next = client->next;
         drop(&server, client);
     }
-    if (vista_unmap(server.segment) != 0) {
+    if (vista_unmap(server.keyvalue.segment) != 0) {
         complain("unmapping", vista_errormsg());
         return 1;
     }

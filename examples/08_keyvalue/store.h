@@ -19,15 +19,41 @@ struct store;
  * with errno EBADMSG: the segment belongs to another program. */
 struct store *store_open(vista_segment *segment);
 
+/* Of all keys, those whose time is over and that have not been removed among them; and of
+ * those that have a deadline. */
 uint64_t store_count(const struct store *store);
+uint64_t store_mortal(const struct store *store);
 
-/* The value stays where it is until the next change. */
-bool store_get(const struct store *store, struct slice key, struct slice *value);
+/* Now, in milliseconds since 1970: what deadlines are compared with.  A key is there until its
+ * deadline; 0: for ever. */
+uint64_t store_time(void);
 
-bool store_set(vista_tx *tx, struct store *store, struct slice key, struct slice value);
+struct found {
+    struct slice value; /* it stays where it is until the next change */
+    uint64_t deadline;
+};
+
+bool store_get(const struct store *store, struct slice key, struct found *found);
+
+/* Neither the key nor the value may be bytes of the store. */
+bool store_set(vista_tx *tx, struct store *store, struct slice key, struct slice value,
+               uint64_t deadline);
+
+/* Of a key that is there; of another nothing happens. */
+bool store_set_deadline(vista_tx *tx, struct store *store, struct slice key, uint64_t deadline);
 
 /* 1: the key is gone; 0: it was not there; -1: failed. */
 int store_delete(vista_tx *tx, struct store *store, struct slice key);
+
+/* All keys are gone; what they took is given back by store_tidy. */
+bool store_flush(vista_tx *tx, struct store *store);
+
+/*
+ * Does a little, in a transaction of its own, of what can wait: frees what was flushed, and
+ * removes keys whose time is over, of which it looks for more each time, from *position on (0
+ * at first).  1: there is more to free; 0: not now; -1: failed.
+ */
+int store_tidy(vista_segment *segment, struct store *store, uint64_t *position);
 
 /*
  * Walks through the store a little: calls `visit` for some keys and returns where to go

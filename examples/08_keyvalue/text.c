@@ -131,6 +131,13 @@ void buffer_consume(struct buffer *buffer, size_t length)
         buffer_free(buffer);
 }
 
+void buffer_truncate(struct buffer *buffer, size_t length)
+{
+    buffer->end = buffer->begin + length;
+    if (length == 0)
+        buffer_free(buffer);
+}
+
 void buffer_free(struct buffer *buffer)
 {
     if (buffer->bytes != NULL)

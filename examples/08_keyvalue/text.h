@@ -44,6 +44,8 @@ static inline size_t buffer_length(const struct buffer *buffer)
  * was written there. */
 char *buffer_reserve(struct buffer *buffer, size_t length);
 void buffer_append(struct buffer *buffer, const char *bytes, size_t length);
+/* Takes all but the first `length` bytes back. */
+void buffer_truncate(struct buffer *buffer, size_t length);
 /* Takes the first `length` bytes out; gives its memory back when none is left. */
 void buffer_consume(struct buffer *buffer, size_t length);
 void buffer_free(struct buffer *buffer);
