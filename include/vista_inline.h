@@ -31,43 +31,71 @@
 #define VISTA_INLINE_RANGES 7           /* more in one call do, too */
 #define VISTA_INLINE_RECORD (24 + VISTA_INLINE_LENGTH + 8) /* the longest of one range */
 
-/* The beginning of a transaction's handle.  The end stores stamp and limit1 at once, the
- * beginning limit1 and next. */
+/*
+ * The beginning of a transaction's handle.  `limit1` says in which state it is:
+ *
+ *     idle          no transaction is open
+ *     even          the last place where an inlined record of format 1 may begin
+ *     odd, above 3  the same, and the commit takes more than to discard the log
+ *     3             every range goes out of line, and the commit
+ *     1             the handle belongs to no segment
+ *
+ * What a later library may store there, and when; for a program that was compiled with this
+ * header reads the fields as follows:
+ *
+ *     stamp       out of line; the inlined end adds `step` to it
+ *     limit1      out of line, anything above; the inlined beginning stores `room`, the end
+ *                 `idle`.  The inlined path begins a handle only while this is its segment's
+ *                 idle, sets ranges while `next` is at most this, ends while it is even.
+ *     next, first out of line: the 24 + 256 + 8 bytes from any place up to limit1 are the
+ *                 log's, and `next` is a multiple of 8
+ *     word        between transactions
+ *     room        at any time, by any thread, by one relaxed store: an odd value sends the
+ *                 end out of line, 3 also the ranges of transactions begun from then on
+ *     low, high   out of line by the thread that has the transaction; `high` by any other,
+ *                 too.  So low2, high2.  A range of up to 256 bytes that begins from low to
+ *                 high, both included, is the segment's.  low above high: none is.
+ *     step, idle  between transactions; step leaves bit 0 of the stamp alone.  The end adds
+ *                 and stores them both at once.
+ *     reserved    at any time
+ *
+ * 0 in `limit1` and `room` is what a library stores that no longer writes format 1: no place
+ * is that low, so that ranges go out of line; and an odd limit1 sends the end there.
+ */
 struct vista_tx {
     uint64_t stamp;   /* of the open transaction, or of the next */
-    uintptr_t limit1; /* VISTA_INLINE_CLOSED; or, open, the last place for an inlined record of
-                         format 1.  Odd: commit takes more than to discard the log. */
-    uintptr_t next;   /* where the next record goes, while open */
+    uintptr_t limit1; /* see above.  The end stores stamp and limit1 at once, the */
+    uintptr_t next;   /* beginning limit1 and next: where the next record goes */
     uint64_t *word;   /* the stamp as it is stored in the slot: the commit point */
     uintptr_t room;   /* what limit1 becomes when a transaction begins, and */
     uintptr_t first;  /* next: where the log begins */
     uintptr_t low;    /* where an inlined range may begin: at the segment's data, */
     uintptr_t high;   /* and at the last such address */
-    uint64_t number;  /* the segment's, never used again */
+    uint64_t step;    /* from one transaction's stamp to the next */
+    uintptr_t idle;   /* what limit1 becomes when one ends: odd, above 3, and no other
+                         segment's, mapped or unmapped, of this process */
     uintptr_t low2;   /* low and high of another segment of the group; or of none */
     uintptr_t high2;
+    uint64_t reserved[4];
 };
 #define VISTA_INLINE_CLOSED 1u
 
-/* The beginning of a segment's handle. */
+/*
+ * The beginning of a segment's handle.  A thread has the handle that it may begin, at most
+ * one at a time for a segment, in storage of its own, `entry` bytes from its thread pointer.
+ * There is always a handle there, if only one whose limit1 is 1, or another segment's.  One
+ * that was begun by the inlined path stays there until it has ended.  A library stores both
+ * when it maps the segment, 0 to `idle` when it unmaps it or the process is a forked child.
+ */
 struct vista_segment {
-    uint64_t number; /* VISTA_INLINE_UNMAPPED: not mapped here (unmapped, or in a forked child) */
+    uintptr_t entry;
+    uintptr_t idle; /* of the segment's handles */
 };
-
-#define VISTA_INLINE_UNMAPPED UINT64_MAX
-
-/* A handle that this thread may begin when it is not open: a cache that may be
- * emptied at any time. */
-struct vista_thread_cache {
-    uint64_t number; /* of the segment that tx belongs to; 0: empty */
-    vista_tx *tx;
-};
-extern __thread struct vista_thread_cache vista_thread_cache
-    __attribute__((tls_model("initial-exec")));
 
 vista_tx *vista_begin_out_of_line(vista_segment *segment, unsigned mode);
 void vista_inline_find_segment(vista_tx *tx,
                                const void *address); /* to the segment that has it, if it can */
+int vista_set_range_out_of_line(vista_tx *tx, void *address, size_t length);
 int vista_set_ranges_out_of_line(vista_tx *tx, const struct iovec *ranges, int count);
 int vista_end_out_of_line(vista_tx *tx, unsigned mode);
 
@@ -91,6 +119,13 @@ typedef uint64_t vista_inline_lane __attribute__((aligned(1), may_alias));
 
 #define VISTA_INLINE_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define VISTA_INLINE_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+
+/* What another thread may store to: a plain load, which can be an instruction's operand. */
+#if defined(VISTA_INLINE_THREAD_SANITIZER)
+#define VISTA_INLINE_SHARED(field) __atomic_load_n(&(field), __ATOMIC_ACQUIRE)
+#else
+#define VISTA_INLINE_SHARED(field) (field)
+#endif
 
 /* The compiler must not move a store over this. */
 #define VISTA_INLINE_COMPILER_BARRIER() __asm__ __volatile__("" ::: "memory")
@@ -163,10 +198,35 @@ static inline __attribute__((always_inline)) void vista_inline_count(uint64_t *r
 #endif
 }
 
-/* In the second of the segments whose ranges are inlined now? */
-static inline int vista_inline_is_in2(const vista_tx *tx, uintptr_t address)
+/* May a range begin there?  In one of the two segments whose ranges are inlined now; or in
+ * another, which is then one of the two. */
+static inline __attribute__((always_inline)) int vista_inline_is_in1(const vista_tx *tx,
+                                                                     uintptr_t address)
 {
-    return address >= tx->low2 && address <= __atomic_load_n(&tx->high2, __ATOMIC_RELAXED);
+    return VISTA_INLINE_LIKELY(address >= tx->low) &&
+           VISTA_INLINE_LIKELY(address <= VISTA_INLINE_SHARED(tx->high));
+}
+static inline __attribute__((always_inline)) int vista_inline_is_in2(const vista_tx *tx,
+                                                                     uintptr_t address)
+{
+    return address >= tx->low2 && address <= VISTA_INLINE_SHARED(tx->high2);
+}
+static inline __attribute__((always_inline)) int vista_inline_is_in(vista_tx *tx, uintptr_t address)
+{
+    if (VISTA_INLINE_LIKELY(vista_inline_is_in1(tx, address)) || vista_inline_is_in2(tx, address))
+        return 1;
+    vista_inline_find_segment(tx, (const void *)address);
+    return vista_inline_is_in1(tx, address);
+}
+
+/* The handle that this thread may begin on the segment. */
+static inline __attribute__((always_inline)) vista_tx *
+vista_inline_handle(const vista_segment *segment)
+{
+    vista_tx *tx;
+
+    __asm__ __volatile__("movq %%fs:(%1), %0" : "=r"(tx) : "r"(segment->entry), "m"(*segment));
+    return tx;
 }
 
 /* The steps of vista_set_ranges for one of the ranges, of which there are `count`. */
@@ -182,25 +242,8 @@ static inline int vista_inline_is_in2(const vista_tx *tx, uintptr_t address)
 #define VISTA_INLINE_NEED(i) (count > (i) ? VISTA_INLINE_ITEM(length##i) : 0)
 #define VISTA_INLINE_SHAPE(i) \
     (count > (i) ? (uint64_t)length##i << (VISTA_INLINE_SHAPE_BITS * (i)) : 0)
-#define VISTA_INLINE_IS_IN(address) \
-    VISTA_INLINE_LIKELY((uintptr_t)(address) >= low && (uintptr_t)(address) <= high)
-/* `low` and `high` become those of the segment that has it: this is neither of the two. */
-#define VISTA_INLINE_FIND_OTHER(address) \
-    { \
-        vista_inline_find_segment(tx, address); \
-        low = tx->low; \
-        high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED); \
-    }
-/* The same for any. */
-#define VISTA_INLINE_FIND(address) \
-    if (!VISTA_INLINE_IS_IN(address)) { \
-        low = tx->low2; \
-        high = __atomic_load_n(&tx->high2, __ATOMIC_RELAXED); \
-        if (!VISTA_INLINE_IS_IN(address)) \
-            VISTA_INLINE_FIND_OTHER(address) \
-    }
 #define VISTA_INLINE_INSIDE(i) \
-    (count <= (i) || VISTA_INLINE_IS_IN(address##i) || \
+    (count <= (i) || VISTA_INLINE_LIKELY(vista_inline_is_in1(tx, (uintptr_t)address##i)) || \
      vista_inline_is_in2(tx, (uintptr_t)address##i))
 #define VISTA_INLINE_PUT(i) \
     if (count > (i)) \
@@ -212,16 +255,17 @@ static inline int vista_inline_is_in2(const vista_tx *tx, uintptr_t address)
 
 VISTA_INLINE vista_tx *vista_begin_transaction(vista_segment *segment, unsigned mode)
 {
-    struct vista_thread_cache *cache = &vista_thread_cache;
-    vista_tx *tx = cache->tx;
+    vista_tx *tx;
 
-    if (VISTA_INLINE_UNLIKELY(segment == NULL || cache->number != segment->number || mode != 0 ||
-                              __atomic_load_n(&tx->limit1, __ATOMIC_ACQUIRE) !=
-                                  VISTA_INLINE_CLOSED))
+    if (VISTA_INLINE_UNLIKELY(segment == NULL || mode != 0))
+        return vista_begin_out_of_line(segment, mode);
+    tx = vista_inline_handle(segment);
+    if (VISTA_INLINE_UNLIKELY(VISTA_INLINE_SHARED(tx->limit1) !=
+                              VISTA_INLINE_SHARED(segment->idle)))
         return vista_begin_out_of_line(segment, mode);
 #if defined(VISTA_INLINE_THREAD_SANITIZER)
     tx->next = tx->first;
-    __atomic_store_n(&tx->limit1, tx->room, __ATOMIC_RELAXED);
+    __atomic_store_n(&tx->limit1, __atomic_load_n(&tx->room, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
 #else
     *(vista_inline_pair *)&tx->limit1 = *(const vista_inline_pair *)&tx->room;
 #endif
@@ -239,12 +283,9 @@ VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int 
 
         if (VISTA_INLINE_LIKELY(VISTA_INLINE_ALL(VISTA_INLINE_BRIEF, &) && tx != NULL)) {
             const uintptr_t next = tx->next;
-            uintptr_t low = tx->low;
-            uintptr_t high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED); /* resizing */
 
-            if (!VISTA_INLINE_INSIDE(0))
-                VISTA_INLINE_FIND_OTHER(address0)
             if (VISTA_INLINE_LIKELY(next + beyond <= tx->limit1) &&
+                vista_inline_is_in(tx, (uintptr_t)address0) &&
                 VISTA_INLINE_ALL(VISTA_INLINE_INSIDE, &&)) {
                 uint64_t *const record = (uint64_t *)next, *item = record + 2;
 
@@ -269,44 +310,36 @@ VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int 
 
 VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length)
 {
-    struct iovec range;
-
-    if (__builtin_constant_p(length) && length > 0 && length <= VISTA_INLINE_LENGTH && tx != NULL) {
+    if (__builtin_constant_p(length) && length > 0 && length <= VISTA_INLINE_LENGTH &&
+        VISTA_INLINE_LIKELY(tx != NULL && tx->next <= tx->limit1 &&
+                            vista_inline_is_in(tx, (uintptr_t)address))) {
         uint64_t *const record = (uint64_t *)tx->next;
-        uintptr_t low = tx->low, high = __atomic_load_n(&tx->high, __ATOMIC_RELAXED);
+        uint64_t *const end = vista_inline_put(record + 2, address, length, 1);
 
-        VISTA_INLINE_FIND(address)
-        if (VISTA_INLINE_IS_IN(address) && VISTA_INLINE_LIKELY(tx->next <= tx->limit1)) {
-            uint64_t *const end = vista_inline_put(record + 2, address, length, 1);
-
-            __asm__ __volatile__("" : "+m"(VISTA_INLINE_MEMORY(record)));
-            vista_inline_count(record, tx->stamp, VISTA_INLINE_SHORT | length);
-            __asm__ __volatile__("" : "+m"(VISTA_INLINE_MEMORY(address)) : "m"(*record));
-            tx->next = (uintptr_t)end;
-            return 0;
-        }
+        __asm__ __volatile__("" : "+m"(VISTA_INLINE_MEMORY(record)));
+        vista_inline_count(record, tx->stamp, VISTA_INLINE_SHORT | length);
+        __asm__ __volatile__("" : "+m"(VISTA_INLINE_MEMORY(address)) : "m"(*record));
+        tx->next = (uintptr_t)end;
+        return 0;
     }
-    range.iov_base = address;
-    range.iov_len = length;
-    return vista_set_ranges_out_of_line(tx, &range, 1);
+    return vista_set_range_out_of_line(tx, address, length);
 }
 
 VISTA_INLINE int vista_end_transaction(vista_tx *tx, unsigned mode)
 {
-    const vista_inline_pair step = {VISTA_INLINE_STAMP_STEP, VISTA_INLINE_CLOSED};
     vista_inline_pair after = {0, 0};
 
-    if (VISTA_INLINE_UNLIKELY(tx == NULL || vista_thread_cache.tx != tx || mode != 0 ||
-                              tx->limit1 % 2 != 0))
+    if (VISTA_INLINE_UNLIKELY(tx == NULL || mode != 0 ||
+                              (tx->limit1 | VISTA_INLINE_SHARED(tx->room)) % 2 != 0))
         return vista_end_out_of_line(tx, mode);
 #if defined(VISTA_INLINE_THREAD_SANITIZER)
-    after[0] = tx->stamp + step[0];
+    after[0] = tx->stamp + tx->step;
     tx->stamp = after[0];
     *tx->word = after[0];
-    __atomic_store_n(&tx->limit1, VISTA_INLINE_CLOSED, __ATOMIC_RELEASE);
+    __atomic_store_n(&tx->limit1, tx->idle, __ATOMIC_RELEASE);
 #else
     after[0] = tx->stamp;
-    after += step;
+    after += *(const vista_inline_pair *)&tx->step;
     VISTA_INLINE_COMPILER_BARRIER();
     *tx->word = after[0]; /* the commit point: every record of the log is void */
     VISTA_INLINE_COMPILER_BARRIER();

@@ -52,6 +52,14 @@ static __attribute__((noinline)) int end_and_tell(struct vi_tx *tx, unsigned mod
     return result;
 }
 
+int vista_set_range_out_of_line(vista_tx *handle, void *address, size_t length)
+{
+    const struct iovec range = {address, length};
+
+    return vi_range_log(handle, address, length) ? 0
+                                                 : vista_set_ranges_out_of_line(handle, &range, 1);
+}
+
 int vista_end_out_of_line(vista_tx *handle, unsigned mode)
 {
     struct vi_tx *tx = vi_tx_check(handle);

@@ -8,7 +8,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
-#include "core/transaction.h"
+#include "core/handles.h"
 
 /* So many closed segments are kept before the oldest is used again: until then a
  * handle used after vista_unmap is told so. */
@@ -32,12 +32,12 @@ static void after_fork_in_child(void)
     for (struct vi_segment *segment = the_process->mapped; segment != NULL;
          segment = segment->next) {
         segment->state = VI_SEGMENT_FORKED;
-        segment->handle.number = VISTA_INLINE_UNMAPPED;
+        segment->handle.idle = 0;
         vi_tx_forget_all(segment);
         vi_file_forget(&segment->file);
     }
     the_process->mapped = NULL;
-    vista_thread_cache = (struct vista_thread_cache){0};
+    vi_thread_cache = vi_thread_cache_empty;
     pthread_mutex_unlock(&the_process->lock);
 }
 
@@ -93,7 +93,7 @@ struct vi_segment *vi_process_new_segment(void)
         return NULL;
     memset(segment, 0, sizeof *segment);
     segment->file.fd = -1;
-    segment->handle.number = VISTA_INLINE_UNMAPPED;
+    segment->handle.idle = 0;
     segment->group = &segment->own;
     segment->own.home = segment;
     pthread_mutex_init(&segment->own.lock, NULL);
@@ -103,14 +103,29 @@ struct vi_segment *vi_process_new_segment(void)
     return segment;
 }
 
+/* For one more log: of an entry in threads' caches that as few as possible have. */
+static uint64_t next_number(const struct vi_process *process)
+{
+    unsigned used[VI_THREAD_HANDLES] = {0};
+    uint64_t best = process->last_number + 1;
+
+    for (const struct vi_segment *at = process->mapped; at != NULL; at = at->next)
+        used[at->group->number % VI_THREAD_HANDLES] += at->group == &at->own;
+    for (uint64_t i = 2; i <= VI_THREAD_HANDLES; i++)
+        if (used[(process->last_number + i) % VI_THREAD_HANDLES] < used[best % VI_THREAD_HANDLES])
+            best = process->last_number + i;
+    return best;
+}
+
 int vi_process_add(struct vi_segment *segment)
 {
     struct vi_process *process = vi_process();
 
     pthread_mutex_lock(&process->lock);
     if (segment->group == &segment->own)
-        segment->own.number = ++process->last_number;
-    segment->handle.number = segment->group->number;
+        segment->own.number = process->last_number = next_number(process);
+    segment->handle.entry = vi_handle_entry(segment->group->number);
+    segment->handle.idle = vi_handle_idle(segment->group->number);
     segment->state = VI_SEGMENT_MAPPED;
     segment->next = process->mapped;
     process->mapped = segment;
@@ -122,7 +137,7 @@ void vi_process_detach(struct vi_segment *segment)
 {
     pthread_mutex_lock(&vi_process()->lock);
     segment->state = VI_SEGMENT_DETACHED;
-    segment->handle.number = VISTA_INLINE_UNMAPPED;
+    segment->handle.idle = 0;
     pthread_mutex_unlock(&vi_process()->lock);
 }
 
@@ -137,7 +152,7 @@ void vi_process_remove(struct vi_segment *segment)
             break;
         }
     segment->state = VI_SEGMENT_CLOSED;
-    segment->handle.number = VISTA_INLINE_UNMAPPED;
+    segment->handle.idle = 0;
     segment->next = NULL;
     *process->closed_end = segment;
     process->closed_end = &segment->next;

@@ -44,7 +44,8 @@ struct vi_group {
     pthread_mutex_t lock;           /* of the list and of the handles */
     struct vi_tx *all;              /* every handle made */
     struct vi_tx *idle;             /* those that no thread has in its cache */
-    uint64_t number;                /* in handles on its log */
+    unsigned strays;                /* of `all`: see handles.h */
+    uint64_t number;                /* of all logs ever mapped, from 1 */
     const struct vi_engine *base;   /* below automatic ranges, if there are any */
     const struct vi_engine *engine; /* what runs its transactions: base, or those around it */
     struct vi_redo *redo;           /* who is told what transactions change; NULL: no one */

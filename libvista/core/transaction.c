@@ -2,24 +2,16 @@
  *
  * Transactions.  The way of the common one is inlined in vista_inline.h; here is the rest.
  *
- * A handle is bound to a log slot for as long as its segment is mapped.  It is in the
- * cache of one thread, which alone may begin it there, or it is open, or in its
- * segment's idle list.  In a cache it stays while it is open: whoever ends it then
- * stores VISTA_INLINE_CLOSED to limit1 last, and touches it no more.
- * limit1 is VISTA_INLINE_CLOSED between transactions, so that a handle used after its end falls out of
- * line and is refused there; it is VI_GATED during one where the class flushes or
+ * limit1 is the segment's `idle` between transactions, so that a handle used after its end falls
+ * out of line and is refused there; it is VI_GATED during one where the class flushes or
  * blocks are allocated at first touch, so that every range comes out of line.
  */
 #include "core/transaction.h"
 
 #include <errno.h>
 
-#include "base/arena.h"
 #include "base/error.h"
 #include "core/redo.h"
-
-__thread struct vista_thread_cache vista_thread_cache
-    __attribute__((tls_model("initial-exec"), visibility("default")));
 
 static struct vi_tx *of_handle(vista_tx *handle)
 {
@@ -35,138 +27,27 @@ struct vi_tx *vi_tx_refuse(const struct vi_tx *tx)
     return vi_fail(EINVAL, "the transaction has ended"), NULL;
 }
 
-/* ---- Handles ----------------------------------------------------------- */
-
-/* Does every range in it go out of line? */
-static bool is_gated(const struct vi_segment *segment)
-{
-    return segment->group->engine->gate == VI_GATED ||
-           (segment->flags & (VISTA_NO_HEAP | VISTA_SPARSE)) == (VISTA_NO_HEAP | VISTA_SPARSE);
-}
-
-static uintptr_t room(const struct vi_tx *tx)
-{
-    return is_gated(tx->segment) ? VI_GATED
-                                 : vi_log_limit(tx->log.place.end) | tx->segment->own.engine->gate;
-}
-
-void vi_tx_face(struct vi_tx *tx, const struct vi_segment *segment)
-{
-    const uintptr_t low = (uintptr_t)segment->map.data;
-
-    tx->log.cursor.low2 = UINTPTR_MAX; /* no address is there */
-    __atomic_store_n(&tx->log.cursor.high2, 0, __ATOMIC_RELAXED);
-    tx->log.cursor.low = low;
-    __atomic_store_n(&tx->log.cursor.high, low + vi_segment_size(segment) - VISTA_INLINE_LENGTH,
-                     __ATOMIC_RELAXED);
-}
-
-void vi_tx_face_all(struct vi_segment *home)
-{
-    pthread_mutex_lock(&home->own.lock);
-    for (struct vi_tx *tx = home->own.all; tx != NULL; tx = tx->next_all)
-        vi_tx_face(tx, home);
-    pthread_mutex_unlock(&home->own.lock);
-}
-
-/* A handle for a slot not yet used in this mapping. */
-static struct vi_tx *make_handle(struct vi_segment *segment)
-{
-    struct vi_process *process = vi_process();
-    struct vi_tx *tx;
-
-    pthread_mutex_lock(&process->lock);
-    tx = process->spare;
-    if (tx != NULL)
-        process->spare = tx->next_idle;
-    pthread_mutex_unlock(&process->lock);
-    if (tx == NULL)
-        tx = vi_arena_alloc(sizeof *tx);
-    if (tx == NULL)
-        return NULL;
-    tx->segment = segment;
-    tx->cached = false;
-    if (vi_log_take(&segment->logs, &tx->log) != 0) {
-        pthread_mutex_lock(&process->lock);
-        tx->next_idle = process->spare;
-        process->spare = tx;
-        pthread_mutex_unlock(&process->lock);
-        return NULL;
-    }
-    if (segment->persist.flushes && tx->stage == NULL)
-        tx->stage = vi_arena_alloc(sizeof *tx->stage);
-    if (segment->persist.flushes && tx->stage != NULL)
-        vi_log_use_stage(&tx->log, tx->stage);
-    __atomic_store_n(&tx->log.cursor.number, segment->own.number, __ATOMIC_RELAXED);
-    tx->log.cursor.room = room(tx);
-    tx->log.cursor.limit1 = VISTA_INLINE_CLOSED;
-    pthread_mutex_lock(&segment->own.lock);
-    vi_tx_face(tx, segment);
-    tx->next_all = segment->own.all;
-    segment->own.all = tx;
-    pthread_mutex_unlock(&segment->own.lock);
-    return tx;
-}
-
-/* Called with the segment's lock. */
-static void make_idle(struct vi_tx *tx)
-{
-    tx->cached = false;
-    tx->next_idle = tx->segment->own.idle;
-    tx->segment->own.idle = tx;
-}
-
-/* Is what the thread's cache holds still what was put there? */
-static bool is_cached(const struct vista_thread_cache *cache)
-{
-    return cache->number != 0 &&
-           __atomic_load_n(&cache->tx->number, __ATOMIC_RELAXED) == cache->number;
-}
-
-static struct vi_tx *take_idle(struct vi_segment *segment)
-{
-    struct vista_thread_cache *cache = &vista_thread_cache;
-    struct vi_tx *tx;
-
-    if (is_cached(cache) && cache->number == segment->own.number &&
-        !vi_tx_is_open(of_handle(cache->tx)))
-        return of_handle(cache->tx);
-    pthread_mutex_lock(&segment->own.lock);
-    tx = segment->own.idle;
-    if (tx != NULL)
-        segment->own.idle = tx->next_idle;
-    pthread_mutex_unlock(&segment->own.lock);
-    return tx != NULL ? tx : make_handle(segment);
-}
-
 static struct vi_tx *start(struct vi_tx *tx, unsigned mode)
 {
+    if (tx == NULL)
+        return NULL;
     tx->no_restore = mode & VISTA_NO_RESTORE;
     tx->log.cursor.next = tx->log.cursor.first; /* an inlined end has left it where it was */
-    __atomic_store_n(&tx->log.cursor.limit1, tx->log.cursor.room, __ATOMIC_RELAXED);
-    if (tx->no_restore)
-        vi_log_end_out_of_line(&tx->log); /* which clears no_restore */
+    __atomic_store_n(&tx->log.cursor.limit1,
+                     __atomic_load_n(&tx->log.cursor.room, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+    if (tx->no_restore || !tx->cached)
+        vi_log_end_out_of_line(&tx->log); /* which clears no_restore, and gives the handle back */
     return tx;
 }
 
 struct vi_tx *vi_tx_begin(struct vi_segment *home, unsigned mode)
 {
-    struct vista_thread_cache *cache = &vista_thread_cache;
-    struct vi_tx *tx = take_idle(home);
-
-    if (tx != NULL && !is_cached(cache) &&
-        pthread_setspecific(vi_process()->exit_key, cache) == 0) {
-        tx->cached = true;
-        *cache = (struct vista_thread_cache){tx->log.cursor.number, &tx->log.cursor};
-    }
-    return tx != NULL ? start(tx, mode) : NULL;
+    return start(vi_handle_take(home, true), mode);
 }
 
 struct vi_tx *vi_tx_begin_uncached(struct vi_segment *home, unsigned mode)
 {
-    struct vi_tx *tx = take_idle(home);
-
-    return tx != NULL ? start(tx, mode) : NULL;
+    return start(vi_handle_take(home, false), mode);
 }
 
 /* Forgets what the transaction was, of which nothing is in the file any more. */
@@ -175,94 +56,6 @@ static inline void reset_handle(struct vi_tx *tx)
     vi_pages_clear(&tx->pages);
     vi_log_reset(&tx->log);
     tx->no_restore = false;
-}
-
-static __attribute__((noinline)) void close_uncached(struct vi_tx *tx)
-{
-    struct vi_segment *segment = tx->segment;
-
-    pthread_mutex_lock(&segment->own.lock); /* against the exit of the thread that has it */
-    if (!tx->cached)
-        make_idle(tx);
-    __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_INLINE_CLOSED, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&segment->own.lock);
-}
-
-static inline void close_handle(struct vi_tx *tx)
-{
-    /* What the cache had of a segment that is gone may be this handle, too. */
-    if (vista_thread_cache.tx == &tx->log.cursor &&
-        vista_thread_cache.number == __atomic_load_n(&tx->log.cursor.number, __ATOMIC_RELAXED))
-        __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_INLINE_CLOSED, __ATOMIC_RELAXED);
-    else
-        close_uncached(tx);
-}
-
-uint64_t vi_tx_count_open(struct vi_segment *segment)
-{
-    uint64_t count = 0;
-
-    pthread_mutex_lock(&segment->own.lock);
-    for (struct vi_tx *tx = segment->own.all; tx != NULL; tx = tx->next_all)
-        count += vi_tx_is_open(tx);
-    pthread_mutex_unlock(&segment->own.lock);
-    return count;
-}
-
-void vi_tx_forget_all(struct vi_segment *segment)
-{
-    for (struct vi_tx *tx = segment->own.all; tx != NULL; tx = tx->next_all) {
-        __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_INLINE_CLOSED, __ATOMIC_RELAXED);
-        __atomic_store_n(&tx->log.cursor.number, (uint64_t)0, __ATOMIC_RELAXED);
-    }
-}
-
-void vi_tx_retire_all(struct vi_segment *segment)
-{
-    struct vi_process *process = vi_process();
-    struct vi_tx *next;
-
-    vi_tx_forget_all(segment);
-    pthread_mutex_lock(&process->lock);
-    for (struct vi_tx *tx = segment->own.all; tx != NULL; tx = next) {
-        next = tx->next_all;
-        vi_pages_release(&tx->pages);
-        tx->segment = NULL;
-        tx->next_idle = process->spare;
-        process->spare = tx;
-    }
-    pthread_mutex_unlock(&process->lock);
-    segment->own.all = NULL;
-    segment->own.idle = NULL;
-}
-
-void vi_tx_each_idle(struct vi_segment *segment)
-{
-    struct vi_segment *home = vi_home(segment);
-
-    pthread_mutex_lock(&home->own.lock);
-    for (struct vi_tx *tx = home->own.idle; tx != NULL; tx = tx->next_idle)
-        segment->release(segment->heap, tx->log.slot);
-    pthread_mutex_unlock(&home->own.lock);
-}
-
-void vi_tx_thread_exit(void *cache_of_thread)
-{
-    struct vista_thread_cache *cache = cache_of_thread;
-    struct vi_process *process = vi_process();
-
-    pthread_mutex_lock(&process->lock); /* against an unmapping */
-    if (is_cached(cache)) {
-        struct vi_tx *tx = of_handle(cache->tx);
-
-        pthread_mutex_lock(&tx->segment->own.lock);
-        tx->cached = false;
-        if (!vi_tx_is_open(tx)) /* else it becomes idle when it ends */
-            make_idle(tx);
-        pthread_mutex_unlock(&tx->segment->own.lock);
-    }
-    *cache = (struct vista_thread_cache){0};
-    pthread_mutex_unlock(&process->lock);
 }
 
 /* ---- Declaring --------------------------------------------------------- */
@@ -348,7 +141,7 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
         }
     if (in_flight)
         vi_fence(&tx->segment->persist);
-    if (owner != NULL && !is_gated(owner))
+    if (owner != NULL && !vi_handle_is_gated(owner))
         vi_tx_face(tx, owner); /* the next range is likely to be there, and inlined */
     return 0;
 }
@@ -364,7 +157,7 @@ void vista_inline_find_segment(vista_tx *handle, const void *address)
     if (!vi_tx_is_open(tx) || tx->segment->own.members == NULL)
         return;
     owner = vi_group_find(tx->segment, address);
-    if (owner == NULL || is_gated(owner))
+    if (owner == NULL || vi_handle_is_gated(owner))
         return;
     vi_tx_face(tx, owner);
     handle->low2 = low;
@@ -409,7 +202,7 @@ static bool roll_back(struct vi_tx *tx)
 static void end_aborted(struct vi_tx *tx)
 {
     reset_handle(tx);
-    close_handle(tx);
+    vi_handle_close(tx);
 }
 
 void vi_tx_abort(struct vi_tx *tx)
@@ -465,7 +258,7 @@ static inline __attribute__((always_inline)) int commit(struct vi_tx *tx, unsign
     reset_handle(tx);
     if (on_its_way)
         vi_fence(&segment->persist);
-    close_handle(tx);
+    vi_handle_close(tx);
     return position != 0 ? vi_redo_wait(redo, position, mode) : 0;
 }
 

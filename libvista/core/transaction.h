@@ -6,33 +6,15 @@
 #define VI_CORE_TRANSACTION_H
 
 #include "core/group.h"
-#include "core/hooks.h"
+#include "core/handles.h"
 #include "core/pages.h"
 #include "core/process.h"
 #include "core/segment.h"
-
-/* A handle; bound to one slot while its segment is mapped; memory never freed. */
-struct vi_tx {
-    struct vi_log log; /* first: begins with the public prefix */
-    struct vi_segment *segment;
-    bool no_restore;
-    bool cached; /* in some thread's cache */
-    struct vi_pages pages;
-    struct vi_tx *next_all;
-    struct vi_tx *next_idle;
-    struct vi_hooks hooks;  /* of vista_on_end */
-    struct vi_stage *stage; /* the log's, where lines are flushed: made when first of use, kept */
-};
 
 /* In the handle that this thread has in its cache, or that it may keep there: then the next can
  * be inlined.  Uncached: the next cannot. */
 struct vi_tx *vi_tx_begin(struct vi_segment *home, unsigned mode);
 struct vi_tx *vi_tx_begin_uncached(struct vi_segment *home, unsigned mode);
-
-static inline bool vi_tx_is_open(const struct vi_tx *tx)
-{
-    return __atomic_load_n(&tx->log.cursor.limit1, __ATOMIC_ACQUIRE) != VISTA_INLINE_CLOSED;
-}
 
 /* The open transaction behind a handle, else NULL with EINVAL or EPERM. */
 struct vi_tx *vi_tx_refuse(const struct vi_tx *tx);
@@ -53,27 +35,6 @@ int vi_tx_commit_flushing(struct vi_tx *tx, unsigned mode);
 int vi_tx_commit_followed(struct vi_tx *tx, unsigned mode);
 void vi_tx_abort(struct vi_tx *tx);
 void vi_tx_abort_followed(struct vi_tx *tx);
-
-/* How many are open. */
-uint64_t vi_tx_count_open(struct vi_segment *segment);
-
-/* The segment is going: its handles end, and serve other segments. */
-void vi_tx_retire_all(struct vi_segment *segment);
-
-/* In a forked child: the same, touching nothing that another thread may hold. */
-void vi_tx_forget_all(struct vi_segment *segment);
-
-/* Gives the exiting thread's cached handle back: the destructor of exit_key. */
-void vi_tx_thread_exit(void *cache);
-
-/* Calls `release` for each slot that no thread holds. */
-void vi_tx_each_idle(struct vi_segment *segment);
-
-/* Ranges inside `segment`, of the group, are inlined from now on, and no others. */
-void vi_tx_face(struct vi_tx *tx, const struct vi_segment *segment);
-
-/* The same of every handle of the group, for home. */
-void vi_tx_face_all(struct vi_segment *home);
 
 /* A record's item and whose it is. */
 struct vi_item {

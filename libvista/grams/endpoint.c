@@ -17,7 +17,7 @@ vista_endpoint *vi_endpoint_check(const vista_endpoint *endpoint)
 
     if (e == NULL)
         return vi_fail(EINVAL, "no endpoint: the handle is NULL"), NULL;
-    if (e->segment->number == VISTA_INLINE_UNMAPPED)
+    if (e->segment->idle == 0)
         return vi_fail(EPERM, "%s: the endpoint belongs to the parent process", e->address), NULL;
     return e;
 }

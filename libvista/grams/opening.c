@@ -18,7 +18,7 @@ static vista_endpoint *open_endpoints;
 static bool is_open(const void *block)
 {
     for (const vista_endpoint *e = open_endpoints; e != NULL; e = e->next_open)
-        if (e->table == block && e->segment->number != VISTA_INLINE_UNMAPPED)
+        if (e->table == block && e->segment->idle != 0)
             return true;
     return false;
 }

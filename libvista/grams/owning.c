@@ -14,7 +14,7 @@ struct vi_group vi_owning_reserved;
 struct vi_group *vi_owning_find(vista_endpoint *e, vista_tx *tx)
 {
     for (struct vi_group *group = e->groups; group != NULL; group = group->next)
-        if (group->tx == tx && group->number == tx->number && group->stamp == tx->stamp)
+        if (group->tx == tx && group->number == tx->idle && group->stamp == tx->stamp)
             return group;
     return NULL;
 }
@@ -63,7 +63,7 @@ struct vi_group *vi_owning_group(vista_endpoint *e, vista_tx *tx)
         group = vi_owning_new(e);
     if (fresh && group != NULL) {
         group->tx = tx;
-        group->number = tx->number;
+        group->number = tx->idle;
         group->stamp = tx->stamp;
     }
     vi_endpoint_unlock(e);

@@ -28,7 +28,7 @@ struct other {
     unsigned thread;
     enum vista_class class;
     struct vi_segment *mapped;
-    struct vista_thread_cache cache;
+    struct vi_thread_cache cache;
 };
 
 static struct other become(int world)
@@ -39,13 +39,13 @@ static struct other become(int world)
                                  .thread = memory.thread,
                                  .class = process->force_class,
                                  .mapped = process->mapped,
-                                 .cache = vista_thread_cache};
+                                 .cache = vi_thread_cache};
 
     memory.current = world;
     memory.thread = 0;
     process->force_class = recovery;
     process->mapped = NULL;
-    vista_thread_cache = (struct vista_thread_cache){0};
+    vi_thread_cache = vi_thread_cache_empty;
     return before;
 }
 
@@ -58,7 +58,7 @@ static void go_back(struct other before)
     memory.thread = before.thread;
     process->force_class = before.class;
     process->mapped = before.mapped;
-    vista_thread_cache = before.cache;
+    vi_thread_cache = before.cache;
     errno = before.error;
 }
 

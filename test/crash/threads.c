@@ -18,7 +18,7 @@ static struct {
     ucontext_t context;
     unsigned char *stack;
     void (*body)(void);
-    struct vista_thread_cache cache; /* what the thread has in its own storage */
+    struct vi_thread_cache cache; /* what the thread has in its own storage */
     bool alive;
 } threads[THREADS];
 static ucontext_t everyone;
@@ -27,9 +27,9 @@ static int thread_count; /* of those that take turns; 0: one runs alone */
 void on_thread(unsigned thread)
 {
     memory_complete();
-    threads[memory.thread].cache = vista_thread_cache;
+    threads[memory.thread].cache = vi_thread_cache;
     memory.thread = thread;
-    vista_thread_cache = threads[thread].cache;
+    vi_thread_cache = threads[thread].cache;
 }
 
 static void switch_to(unsigned thread)
@@ -82,7 +82,7 @@ static void run_thread(void)
 
 void together(void (*const *bodies)(void), int count)
 {
-    threads[memory.thread].cache = vista_thread_cache;
+    threads[memory.thread].cache = vi_thread_cache;
     for (int i = 0; i < count; i++) {
         getcontext(&threads[i].context);
         if (threads[i].stack == NULL)
@@ -102,7 +102,7 @@ void together(void (*const *bodies)(void), int count)
 void threads_reset(void)
 {
     for (int i = 0; i < THREADS; i++)
-        threads[i].cache = (struct vista_thread_cache){0};
+        threads[i].cache = vi_thread_cache_empty;
     memory.pause = threads_pause;
     hooks.blocked = blocked;
 }
