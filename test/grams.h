@@ -31,6 +31,9 @@ struct gram_end {
     const void *key;
 };
 
+/* A Unix address that no other process has. */
+const char *gram_address(const char *name);
+
 /* Maps the segment, made when it is not there, and opens its endpoint, likewise. */
 void gram_open(struct gram_end *end, const struct vista_endpoint_options *options);
 /* Closes and unmaps. */
@@ -40,6 +43,9 @@ void gram_reopen(struct gram_end *end);
 
 /* Connects while `server`, of the same process, is pumped; keeps the peer's number. */
 void gram_connect(struct gram_end *client, struct gram_end *server);
+
+/* The same without keeping anything; 0 or errno. */
+int gram_try_connect(struct gram_end *client, struct gram_end *server, uint32_t *peer, int ms);
 
 /* Both are pumped until nothing more happens. */
 void gram_settle(struct gram_end *a, struct gram_end *b);

@@ -9,6 +9,14 @@
 
 #define SEGMENT_SIZE ((size_t)4 << 20)
 
+const char *gram_address(const char *name)
+{
+    char address[64];
+
+    snprintf(address, sizeof address, "unix:@vista-%d-%s", getpid(), name);
+    return strdup(address);
+}
+
 static void make(struct gram_end *end, const struct vista_endpoint_options *options)
 {
     vista_tx *tx = vista_begin_transaction(end->segment, 0);
@@ -74,19 +82,27 @@ static void *serve(void *arg)
     return NULL;
 }
 
-void gram_connect(struct gram_end *client, struct gram_end *server)
+int gram_try_connect(struct gram_end *client, struct gram_end *server, uint32_t *peer, int ms)
 {
     struct connecting with = {.server = server};
     struct vista_endpoint_info info;
-    vista_tx *tx;
     pthread_t thread;
-    uint32_t peer;
+    int error;
 
     OK(vista_endpoint_info(server->endpoint, &info));
     ck_assert(pthread_create(&thread, NULL, serve, &with) == 0);
-    OK(vista_connect(client->endpoint, info.address, NULL, &peer, 10000));
+    error = vista_connect(client->endpoint, info.address, NULL, peer, ms) == 0 ? 0 : errno;
     __atomic_store_n(&with.stop, true, __ATOMIC_RELEASE);
     pthread_join(thread, NULL);
+    return error;
+}
+
+void gram_connect(struct gram_end *client, struct gram_end *server)
+{
+    vista_tx *tx;
+    uint32_t peer;
+
+    ck_assert_int_eq(gram_try_connect(client, server, &peer, 10000), 0);
     tx = vista_begin_transaction(client->segment, 0);
     OK(vista_set_range(tx, &client->root->peer, sizeof client->root->peer));
     client->root->peer = peer;

@@ -156,8 +156,8 @@ START_TEST(test_restarts)
     vista_request request;
     char text[16];
 
-    client = (struct gram_end){.path = test_path("client"), .address = "unix:@vista-test-client"};
-    server = (struct gram_end){.path = test_path("server"), .address = "unix:@vista-test-server"};
+    client = (struct gram_end){.path = test_path("client"), .address = gram_address("client")};
+    server = (struct gram_end){.path = test_path("server"), .address = gram_address("server")};
     gram_open(&client, NULL);
     gram_open(&server, NULL);
     gram_connect(&client, &server);

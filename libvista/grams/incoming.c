@@ -184,7 +184,7 @@ static void on_request(vista_endpoint *e, const struct arrival *a)
 {
     const uint64_t generation = a->header->generation, newest = a->lane->stored->generation;
 
-    if (a->lane->owner != NULL)
+    if (a->lane->owner != NULL || generation == 0)
         return;
     if (generation == newest + 1)
         on_new_request(e, a);
@@ -346,10 +346,10 @@ static void dispatch(vista_endpoint *e, struct arrival *a)
 static void on_other_version(vista_endpoint *e, const struct vi_address *from,
                              const struct vi_header *header)
 {
-    if (header->kind != VI_VERSION)
-        vi_out_reply(e, from, VI_VERSION, header, 0);
+    if (header->kind != VI_OTHER_VERSION)
+        vi_out_reply(e, from, VI_OTHER_VERSION, header, 0);
     for (struct vi_attempt *attempt = e->attempts; attempt != NULL; attempt = attempt->next)
-        if (header->kind == VI_VERSION && attempt->number == header->generation)
+        if (header->kind == VI_OTHER_VERSION && attempt->number == header->generation)
             vi_handshake_version(attempt);
 }
 
@@ -367,7 +367,7 @@ void vi_incoming_packet(vista_endpoint *e, const struct vi_packet *packet)
     e->counts.bytes_in += packet->length;
     if (fault == VI_WIRE_OTHER_VERSION)
         on_other_version(e, &packet->address, &header);
-    if (fault != VI_WIRE_SOUND || header.kind == 0 || header.kind >= VI_KINDS) {
+    if (fault != VI_WIRE_SOUND || header.kind == 0 || header.kind >= VI_WIRE_KINDS) {
         e->counts.dropped++;
         e->counts.forged += fault == VI_WIRE_FORGED;
         return;
@@ -376,7 +376,7 @@ void vi_incoming_packet(vista_endpoint *e, const struct vi_packet *packet)
     a.length = length;
     if (header.kind <= VI_WELCOME || (header.kind == VI_BROKEN && header.session == 0))
         vi_handshake_receive(e, a.from, &header, payload, length);
-    else if (header.kind == VI_VERSION)
+    else if (header.kind == VI_OTHER_VERSION)
         on_other_version(e, a.from, &header);
     else
         dispatch(e, &a);

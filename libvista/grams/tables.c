@@ -180,6 +180,7 @@ static bool has_message(const struct vi_gram_slot *slot)
 
 static int check_slot(vista_segment *segment, const struct vi_gram_slot *slot, unsigned role)
 {
+    static const struct vi_gram_slot unused;
     const uint64_t where = (uintptr_t)slot;
 
     if (!state_fits(slot, role))
@@ -190,8 +191,8 @@ static int check_slot(vista_segment *segment, const struct vi_gram_slot *slot, u
         (slot->body != NULL && !is_block(segment, slot->body, slot->length)))
         return damaged("the pointer to a slot's message", where);
     /* A slot that was never used is zero, checksum and all. */
-    if (slot->generation == 0 && slot->crc == 0)
-        return slot->history == 0 ? 0 : damaged("the history of an unused slot", where);
+    if (memcmp(slot, &unused, VI_SLOT_HEADER) == 0)
+        return 0;
     return slot->crc == slot_crc(slot) ? 0 : damaged("the checksum of a slot", where);
 }
 

@@ -26,13 +26,13 @@ enum {
     VI_WELCOME,   /* server: here is your session; payload struct vi_hello */
     VI_REQUEST,
     VI_RESPONSE,
-    VI_PENDING, /* server: received, not yet answered */
-    VI_PULL,    /* receiver of a message: send these fragments; payload struct vi_pull */
-    VI_STALE,   /* server: the slot has gone on to this generation */
-    VI_BROKEN,  /* either: the session is broken; `offset` is the reason */
-    VI_BYE,     /* client: remove your row */
-    VI_VERSION, /* either: this is the version that I speak */
-    VI_KINDS
+    VI_PENDING,       /* server: received, not yet answered */
+    VI_PULL,          /* receiver of a message: send these fragments; payload struct vi_pull */
+    VI_STALE,         /* server: the slot has gone on to this generation */
+    VI_BROKEN,        /* either: the session is broken; `offset` is the reason */
+    VI_BYE,           /* client: remove your row */
+    VI_OTHER_VERSION, /* either: this is the version that I speak */
+    VI_WIRE_KINDS
 };
 
 #define VI_WIRE_KEYED 0x1u

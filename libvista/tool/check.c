@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "check/check.h"
+#include "tool/grams.h"
 #include "tool/tool.h"
 #include "vista.h"
 
@@ -101,6 +102,8 @@ static enum tool_status check(const struct vi_file *file, struct request *reques
         tool_json_open("findings", '[');
     }
     result = vi_check_visit(file, print_finding, request, &totals, &visitor);
+    if (result == 0 && totals.superblock.clean && totals.superblock.heap_offset != 0)
+        result = tool_grams_check(file->path, print_finding, request);
     error = errno;
     tool_progress("", 0, 0);
     if (request->json) {

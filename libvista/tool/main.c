@@ -17,7 +17,8 @@
 #endif
 
 static const struct tool_command *const commands[] = {
-    &tool_create, &tool_info, &tool_check, &tool_recover, &tool_dump, &tool_resize, &tool_copy,
+    &tool_create, &tool_info,  &tool_check,  &tool_recover,
+    &tool_dump,   &tool_grams, &tool_resize, &tool_copy,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 

@@ -35,8 +35,8 @@ struct tool_command {
     enum tool_status (*run)(int argc, char **argv);
 };
 
-extern const struct tool_command tool_check, tool_copy, tool_create, tool_dump, tool_info,
-    tool_recover, tool_resize;
+extern const struct tool_command tool_check, tool_copy, tool_create, tool_dump, tool_grams,
+    tool_info, tool_recover, tool_resize;
 
 /*
  * Reads a command's arguments, options and `count` files, argv[0] being its name.

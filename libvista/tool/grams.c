@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * vista grams: the endpoints of a segment, their peers, and what is unanswered.
+ *
+ * Endpoints are found among the heap's blocks by their magic number, and judged by the library's
+ * own check before anything of them is read.
+ */
+#include "tool/grams.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "grams/report.h"
+#include "grams/tables.h"
+
+/* A walk over the endpoints of a segment. */
+struct search {
+    vista_segment *segment;
+    void (*found)(struct search *search, const struct vi_gram_table *table);
+    bool json, all;
+    uint64_t count;
+    int error;
+    char said[512]; /* of the error, which the walk's own message covers */
+};
+
+static int look_at(void *arg, void *address, size_t size)
+{
+    struct search *search = arg;
+
+    if (!vi_table_is_one(address, size))
+        return 0;
+    search->count++;
+    if (vi_table_check(search->segment, address) != 0) {
+        search->error = errno;
+        snprintf(search->said, sizeof search->said, "%s", vista_errormsg());
+        return 1;
+    }
+    if (search->found != NULL)
+        search->found(search, address);
+    return 0;
+}
+
+/* 0, or -1 with errno and the message. */
+static int find(struct search *search, const char *path)
+{
+    int error;
+
+    search->segment = vista_map(path, 0, VISTA_READ_ONLY, NULL);
+    if (search->segment == NULL)
+        return -1;
+    if (vista_heap_walk(search->segment, look_at, search) == 0)
+        return vista_unmap(search->segment);
+    error = search->error != 0 ? search->error : errno;
+    if (search->error == 0)
+        snprintf(search->said, sizeof search->said, "%s", vista_errormsg());
+    vista_unmap(search->segment);
+    return vi_fail(error, "%s: %s", path, search->said);
+}
+
+int tool_grams_check(const char *path, vista_report_fn report, void *arg)
+{
+    struct search search = {0};
+    char text[640];
+
+    if (find(&search, path) == 0) {
+        if (search.count > 0) {
+            snprintf(text, sizeof text, "endpoints: %llu, with all of their tables",
+                     (unsigned long long)search.count);
+            report(arg, 0, text);
+        }
+        return 0;
+    }
+    if (search.error != 0) {
+        const int error = errno;
+
+        snprintf(text, sizeof text, "endpoints: %s", vista_errormsg());
+        report(arg, 2, text);
+        errno = error;
+        return -1;
+    }
+    if (errno == ENOTSUP) /* a segment without a heap */
+        return 0;
+    snprintf(text, sizeof text, "endpoints: not looked for: %s", vista_errormsg());
+    report(arg, 1, text);
+    return 0;
+}
+
+/* ---- Printing ------------------------------------------------------------ */
+
+static const char *state_of(const struct vi_gram_row *row)
+{
+    static const char *const states[] = {"", "active", "leaving", "broken"};
+
+    return states[row->state];
+}
+
+static int print_request(void *arg, const vista_request *request, unsigned state, size_t length)
+{
+    static const char *const states[] = {"", "sent", "cancelled", "received", "answered"};
+    const struct search *search = arg;
+
+    if (state == VISTA_REQUEST_ANSWERED && !search->all)
+        return 0;
+    if (search->json) {
+        tool_json_open(NULL, '{');
+        tool_json_number("slot", request->slot);
+        tool_json_number("generation", request->generation);
+        tool_json_text("state", states[state]);
+        tool_json_number("bytes", length);
+        tool_json_close('}');
+    } else {
+        printf("    slot %u, request %llu: %s, %zu bytes\n", request->slot,
+               (unsigned long long)request->generation, states[state], length);
+    }
+    return 0;
+}
+
+static void print_row(struct search *search, const struct vi_gram_row *row)
+{
+    const char *role = row->role == VI_ROLE_CLIENT ? "server" : "client";
+
+    if (search->json) {
+        tool_json_open(NULL, '{');
+        tool_json_number("peer", row->id);
+        tool_json_text("uuid", tool_uuid(row->uuid));
+        tool_json_text("is", role);
+        tool_json_text("address", row->address);
+        tool_json_text("state", state_of(row));
+        if (row->state == VI_ROW_BROKEN)
+            tool_json_text("reason", vi_broken_reason(row->reason));
+        tool_json_number("slots", row->slots);
+        tool_json_open("requests", '[');
+    } else {
+        printf("  peer %u, a %s at %s: %s, %u slots\n", row->id, role, row->address, state_of(row),
+               row->slots);
+        if (row->state == VI_ROW_BROKEN)
+            printf("    %s\n", vi_broken_reason(row->reason));
+    }
+    vi_report_row(row, print_request, search);
+    if (search->json) {
+        tool_json_close(']');
+        tool_json_close('}');
+    }
+}
+
+static void print_table(struct search *search, const struct vi_gram_table *table)
+{
+    const uint64_t offset = (uintptr_t)table - (uintptr_t)vista_base(search->segment);
+
+    if (search->json) {
+        tool_json_open(NULL, '{');
+        tool_json_number("offset", offset);
+        tool_json_text("uuid", tool_uuid(table->uuid));
+        tool_json_number("slots", table->slots);
+        tool_json_number("peers_max", table->peers);
+        tool_json_number("message_max", table->message_max);
+        tool_json_open("peers", '[');
+    } else {
+        printf("endpoint at offset 0x%llx: %s, %u slots, %u peers, messages of %llu bytes\n",
+               (unsigned long long)offset, tool_uuid(table->uuid), table->slots, table->peers,
+               (unsigned long long)table->message_max);
+    }
+    for (uint32_t i = 0; i < table->peers; i++)
+        if (table->entry[i].row != NULL)
+            print_row(search, table->entry[i].row);
+    if (search->json) {
+        tool_json_close(']');
+        tool_json_close('}');
+    }
+}
+
+static enum tool_status run_grams(int argc, char **argv)
+{
+    struct search search = {.found = print_table};
+    const struct tool_option options[] = {{.name = "all", .given = &search.all, .letter = 'a'},
+                                          {.name = "json", .given = &search.json},
+                                          {0}};
+    enum tool_status status;
+    const char *path;
+
+    if (!tool_arguments(&tool_grams, argc, argv, options, &path, 1, &status))
+        return status;
+    if (search.json) {
+        tool_json_open(NULL, '{');
+        tool_json_open("endpoints", '[');
+    }
+    status = find(&search, path) == 0 ? TOOL_DONE : tool_failed(errno);
+    if (search.json) {
+        tool_json_close(']');
+        tool_json_close('}');
+    } else if (status == TOOL_DONE && search.count == 0) {
+        printf("%s: no endpoints\n", path);
+    }
+    return status;
+}
+
+const struct tool_command tool_grams = {
+    .name = "grams",
+    .summary = "endpoints of messages, their peers, what is unanswered",
+    .run = run_grams,
+    .help = "usage: vista grams [-a] [--json] FILE\n"
+            "\n"
+            "Lists the endpoints in a segment (vista_grams(3)), the peers of each, and the\n"
+            "requests that are stored: sent and cancelled ones are this end's and unanswered,\n"
+            "received ones are the peer's and to be answered.\n"
+            "\n"
+            "  -a, --all   also requests that are answered, whose responses are kept until\n"
+            "              the peer uses their slots again\n"
+            "      --json  one JSON object\n"
+            "\n"
+            "Exit status: 0 done; 1 damaged, or in need of recovery; 2 the command line makes\n"
+            "no sense; 3 the file cannot be opened, or is in use.\n",
+};

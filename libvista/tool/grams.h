@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Endpoints, as `vista grams` lists them and `vista check` judges them.
+ */
+#ifndef VI_TOOL_GRAMS_H
+#define VI_TOOL_GRAMS_H
+
+#include "tool/tool.h"
+#include "vista.h"
+
+/* Checks the tables of all endpoints of a clean segment, and reports.  -1: EBADMSG. */
+int tool_grams_check(const char *path, vista_report_fn report, void *arg);
+
+#endif

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Ends that were restored from an older copy, copied, or run twice: each is found at the first
+ * exchange that shows two histories, the session is broken at both ends for good, and a program
+ * may forget it and begin anew.
+ *
+ * What was stored at a point is kept by copying the file while the endpoint is closed, and
+ * restored by copying it back over the same file, which no inode tells.
+ */
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "grams.h"
+
+static struct gram_end client, server;
+static char text[64];
+
+static void setup(void)
+{
+    client = (struct gram_end){.path = strdup(test_path("client")), .address = gram_address("c")};
+    server = (struct gram_end){.path = strdup(test_path("server")), .address = gram_address("s")};
+    gram_open(&client, NULL);
+    gram_open(&server, NULL);
+    gram_connect(&client, &server);
+}
+
+static void teardown(void)
+{
+    gram_close(&client);
+    gram_close(&server);
+    test_sound(client.path);
+    test_sound(server.path);
+}
+
+/* The file's bytes are copied over those of another, which stays the file that it is. */
+static void overwrite(const char *from, const char *to)
+{
+    char command[512];
+
+    snprintf(command, sizeof command, "cp --sparse=never '%s' '%s'", from, to);
+    ck_assert(system(command) == 0);
+}
+
+static const char *keep(struct gram_end *end)
+{
+    const char *copy = strdup(test_path("kept"));
+
+    gram_close(end);
+    test_copy(end->path, copy);
+    gram_open(end, NULL);
+    return copy;
+}
+
+static void restore(struct gram_end *end, const char *copy)
+{
+    gram_close(end);
+    overwrite(copy, end->path);
+    gram_open(end, NULL);
+}
+
+static ssize_t later(ssize_t (*call)(void))
+{
+    ssize_t length = -1;
+
+    for (int i = 0; i < 1000 && length < 0; i++) {
+        gram_settle(&client, &server);
+        length = call();
+        if (length < 0)
+            test_sleep_us(500);
+    }
+    return length;
+}
+
+/* Not while a request is sent again several times. */
+static void never(ssize_t (*call)(void))
+{
+    for (int i = 0; i < 60; i++) {
+        gram_settle(&client, &server);
+        ck_assert_int_eq(call(), -1);
+        test_sleep_us(1000);
+    }
+}
+
+static vista_request asked;
+
+static ssize_t call_echo(void)
+{
+    return gram_echo(&server, text, sizeof text);
+}
+
+static ssize_t call_receive(void)
+{
+    return gram_receive(&client, &asked, text, sizeof text);
+}
+
+static void exchange(const char *what)
+{
+    asked = gram_send(&client, what, strlen(what) + 1, 0);
+    ck_assert_int_gt(later(call_echo), 0);
+    ck_assert_str_eq(text, what);
+    ck_assert_int_gt(later(call_receive), 0);
+}
+
+static uint32_t broken_peer(struct gram_end *end)
+{
+    struct vista_ready ready = {.endpoint = end->endpoint, .wanted = VISTA_BROKEN};
+
+    for (int i = 0; i < 150; i++) {
+        gram_settle(&client, &server);
+        ck_assert_int_ge(vista_select(&ready, 1, 0), 0);
+        if (ready.ready & VISTA_BROKEN)
+            return ready.broken;
+        test_sleep_us(500);
+    }
+    return 0;
+}
+
+/* The client finds its session broken, says why, and so does its endpoint opened again. */
+static void expect_broken(const char *why)
+{
+    vista_request request;
+    vista_tx *tx;
+
+    ck_assert_uint_eq(broken_peer(&client), client.root->peer);
+    for (int again = 0; again < 2; again++) {
+        tx = vista_begin_transaction(client.segment, 0);
+        FAILS(vista_send_request(tx, client.endpoint, client.root->peer, "", 1, 0, &request),
+              ESTALE, why);
+        OK(vista_abort_transaction(tx));
+        gram_close(&client);
+        gram_open(&client, NULL);
+    }
+}
+
+static void forget(struct gram_end *end, uint32_t peer)
+{
+    vista_tx *tx = vista_begin_transaction(end->segment, 0);
+
+    OK(vista_forget_peer(tx, end->endpoint, peer));
+    OK(vista_end_transaction(tx, 0));
+}
+
+/* After both have forgotten each other they talk as strangers do. */
+static void begin_anew(void)
+{
+    const uint32_t old = client.root->peer;
+    struct vista_endpoint_info info;
+    uint32_t peer = broken_peer(&server);
+
+    forget(&client, old);
+    gram_settle(&client, &server);
+    if (peer == 0) {
+        const struct vista_endpoint_info none = {0};
+
+        info = none;
+        OK(vista_endpoint_info(server.endpoint, &info));
+        if (info.peers == 1)
+            peer = 1024;
+    }
+    if (peer != 0)
+        forget(&server, peer);
+    gram_connect(&client, &server);
+    ck_assert_uint_ne(client.root->peer, old);
+    exchange("anew");
+    OK(vista_endpoint_info(client.endpoint, &info));
+    ck_assert_uint_eq(info.broken, 0);
+}
+
+/* A client that has forgotten answers of its own sends an old generation. */
+START_TEST(test_restored_client)
+{
+    const char *copy;
+
+    setup();
+    exchange("one");
+    copy = keep(&client);
+    exchange("two");
+    if (_i == 1)
+        exchange("three");
+    restore(&client, copy);
+    asked = gram_send(&client, "other", 6, 0);
+    never(call_echo);
+    expect_broken(_i == 1 ? "later requests" : "broken");
+    begin_anew();
+    teardown();
+}
+END_TEST
+
+/* A server that has forgotten what it has executed: before, and after the client has learnt. */
+START_TEST(test_restored_server)
+{
+    const char *copy;
+
+    setup();
+    if (_i > 0)
+        exchange("one");
+    copy = keep(&server);
+    exchange("two");
+    restore(&server, copy);
+    asked = gram_send(&client, "three", 6, 0);
+    never(call_echo);
+    expect_broken("broken");
+    begin_anew();
+    teardown();
+}
+END_TEST
+
+/* A server that executed a request whose answer no one has seen may do so again. */
+START_TEST(test_unseen)
+{
+    const char *copy;
+
+    setup();
+    exchange("one");
+    copy = keep(&server);
+    asked = gram_send(&client, "two", 4, 0);
+    gram_settle(&client, &server);
+    {
+        vista_tx *tx = vista_begin_transaction(server.segment, 0);
+        vista_request request;
+
+        ck_assert_int_eq(vista_receive_request(tx, server.endpoint, text, sizeof text, &request, 0),
+                         4);
+        OK(vista_end_transaction(tx, 0));
+    }
+    restore(&server, copy);
+    ck_assert_int_eq(later(call_echo), 4);
+    ck_assert_int_eq(later(call_receive), 4);
+    exchange("three");
+    teardown();
+}
+END_TEST
+
+/* The server is made anew: it knows nothing of the session. */
+START_TEST(test_made_anew)
+{
+    setup();
+    exchange("one");
+    gram_close(&server);
+    OK(unlink(server.path));
+    gram_open(&server, NULL);
+    asked = gram_send(&client, "two", 4, 0);
+    expect_broken("nothing of it");
+    begin_anew();
+    teardown();
+}
+END_TEST
+
+/* A client made anew under the same address is another one; restored to before it connected it
+ * is the same, and refused until the server forgets. */
+START_TEST(test_before_connect)
+{
+    struct vista_endpoint_info info;
+    const char *copy;
+    uint32_t peer;
+
+    client = (struct gram_end){.path = strdup(test_path("client")), .address = gram_address("c")};
+    server = (struct gram_end){.path = strdup(test_path("server")), .address = gram_address("s")};
+    gram_open(&client, NULL);
+    gram_open(&server, NULL);
+    copy = keep(&client);
+    gram_connect(&client, &server);
+    if (_i == 0) { /* an unused row is taken up again */
+        restore(&client, copy);
+        gram_connect(&client, &server);
+        OK(vista_endpoint_info(server.endpoint, &info));
+        ck_assert_uint_eq(info.peers, 1);
+        exchange("one");
+        teardown();
+        return;
+    }
+    exchange("one");
+    restore(&client, copy);
+    ck_assert_int_eq(gram_try_connect(&client, &server, &peer, 5000), ESTALE);
+    forget(&server, 1024);
+    gram_connect(&client, &server);
+    exchange("anew");
+    teardown();
+}
+END_TEST
+
+/* A copy is refused by its inode until it is said to be the only one. */
+START_TEST(test_copied)
+{
+    const char *copy = strdup(test_path("copy"));
+
+    setup();
+    exchange("one");
+    gram_close(&client);
+    test_copy(client.path, copy);
+    client.path = copy;
+    client.segment = vista_map(copy, 0, 0, NULL);
+    SOME(client.segment);
+    client.root = vista_root(client.segment, 0);
+    NULLS(vista_open_endpoint(client.segment, client.root->block, client.address, 0, NULL),
+          ECANCELED, "VISTA_ADOPT");
+    OK(vista_unmap(client.segment));
+    client.open_flags = VISTA_ADOPT;
+    gram_open(&client, NULL);
+    exchange("of the copy");
+    client.open_flags = 0;
+    gram_reopen(&client); /* which is the one that was used last, now */
+    teardown();
+}
+END_TEST
+
+/* Two clients of one history send different requests under one generation. */
+START_TEST(test_twice)
+{
+    const char *copy;
+
+    setup();
+    exchange("one");
+    copy = keep(&client);
+    asked = gram_send(&client, "two", 4, 0);
+    ck_assert_int_eq(later(call_echo), 4);
+    restore(&client, copy);
+    asked = gram_send(&client, "too", 4, 0);
+    never(call_echo);
+    expect_broken("");
+    begin_anew();
+    teardown();
+}
+END_TEST
+
+/* A server restored to before an answer answers otherwise: the next request shows it. */
+START_TEST(test_other_answer)
+{
+    const char *copy;
+    vista_tx *tx;
+    vista_request request;
+
+    setup();
+    exchange("one");
+    copy = keep(&server);
+    asked = gram_send(&client, "two", 4, 0);
+    for (int i = 0; i < 2; i++) {
+        tx = vista_begin_transaction(server.segment, 0);
+        for (int j = 0; j < 100; j++)
+            if (vista_receive_request(tx, server.endpoint, text, sizeof text, &request, 10) == 4)
+                break;
+            else
+                OK(vista_pump(client.endpoint));
+        OK(vista_send_response(tx, server.endpoint, &request, i == 0 ? "A" : "B", 2));
+        OK(vista_end_transaction(tx, 0));
+        if (i > 0)
+            break;
+        /* The answer is lost with what the server knew, and the request comes again; but a
+         * duplicate of that answer was held up in the network, and reaches the client first. */
+        OK(vista_pump(client.endpoint));
+        restore(&server, copy);
+        if (_i == 0) {
+            ck_assert_int_eq(later(call_receive), 2);
+            ck_assert_str_eq(text, "A");
+            asked = gram_send(&client, "two", 4, 0);
+            break;
+        }
+        gram_reopen(&client); /* has seen nothing */
+    }
+    if (_i == 0) {
+        expect_broken("broken");
+    } else {
+        ck_assert_int_eq(later(call_receive), 2);
+        ck_assert_str_eq(text, "B");
+        exchange("three");
+    }
+    teardown();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("grams_broken");
+    TCase *tcase = test_case(suite, "restored", 3);
+
+    tcase_add_loop_test(tcase, test_restored_client, 0, 2);
+    tcase_add_loop_test(tcase, test_restored_server, 0, 2);
+    tcase_add_test(tcase, test_unseen);
+    tcase_add_test(tcase, test_made_anew);
+    tcase_add_loop_test(tcase, test_before_connect, 0, 2);
+    tcase_add_test(tcase, test_copied);
+    tcase_add_test(tcase, test_twice);
+    tcase_add_loop_test(tcase, test_other_answer, 0, 2);
+    return test_run(suite);
+}

@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The calls beside the common way: refusals, several sends in one transaction, one-way requests,
+ * cancelling, forgetting, vista_select and its descriptor, vista_wake, threads, many peers, and
+ * what strangers send.
+ */
+#include <arpa/inet.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "grams.h"
+#include "grams/wire.h"
+
+static struct gram_end client, server;
+static char text[256];
+
+static void setup_with(const struct vista_endpoint_options *options)
+{
+    client = (struct gram_end){.path = strdup(test_path("client")), .address = gram_address("c")};
+    server = (struct gram_end){.path = strdup(test_path("server")), .address = gram_address("s")};
+    gram_open(&client, options);
+    gram_open(&server, options);
+    gram_connect(&client, &server);
+}
+
+static void setup(void)
+{
+    setup_with(NULL);
+}
+
+static void teardown(void)
+{
+    gram_close(&client);
+    gram_close(&server);
+    test_sound(client.path);
+    test_sound(server.path);
+}
+
+static struct vista_endpoint_info info_of(const struct gram_end *end)
+{
+    struct vista_endpoint_info info;
+
+    OK(vista_endpoint_info(end->endpoint, &info));
+    return info;
+}
+
+static vista_tx *begin(const struct gram_end *end)
+{
+    return vista_begin_transaction(end->segment, 0);
+}
+
+/* ---- Refusals ------------------------------------------------------------------ */
+
+START_TEST(test_refusals)
+{
+    static const struct vista_endpoint_options large = {.slots = 65};
+    const struct vista_open_options key = {.key = "0123456789abcdef0123456789abcdef"};
+    vista_request request = {0};
+    uint32_t peer;
+    vista_tx *tx;
+
+    setup();
+    tx = begin(&client);
+    NULLS(vista_create_endpoint(tx, &large), EINVAL, "65");
+    FAILS(vista_send_request(tx, NULL, 1, "", 1, 0, &request), EINVAL, "no endpoint");
+    FAILS(vista_send_request(NULL, client.endpoint, 1, "", 1, 0, &request), EINVAL, "");
+    FAILS(vista_send_request(tx, client.endpoint, 77, "", 1, 0, &request), EINVAL, "no peer 77");
+    FAILS(vista_send_request(tx, client.endpoint, client.root->peer, "", 1, 2, &request), EINVAL,
+          "");
+    FAILS(vista_send_request(tx, client.endpoint, client.root->peer, text, (1 << 20) + 1, 0,
+                             &request),
+          EMSGSIZE, "1048577");
+    FAILS((int)vista_receive_request(tx, client.endpoint, text, 9, &request, 0), EAGAIN, "");
+    FAILS((int)vista_receive_response(tx, client.endpoint, &request, text, 9, 5), ETIMEDOUT, "");
+    request = (vista_request){1, 1, 0, client.root->peer};
+    FAILS((int)vista_receive_response(tx, client.endpoint, &request, text, 9, 0), EINVAL, "");
+    FAILS(vista_send_response(tx, client.endpoint, &request, text, 9), EINVAL, "");
+    FAILS(vista_cancel_request(tx, client.endpoint, &request), EINVAL, "");
+    FAILS(vista_forget_peer(tx, client.endpoint, 5), EINVAL, "no peer 5");
+    OK(vista_abort_transaction(tx));
+    NULLS(vista_open_endpoint(client.segment, client.root->block, "unix:", 0, NULL), EBUSY, "open");
+    NULLS(vista_open_endpoint(client.segment, client.root, "unix:", 0, NULL), EBADMSG, "");
+    NULLS(vista_open_endpoint(client.segment, client.root->block, "tcp:1", 0, NULL), EINVAL,
+          "tcp:1");
+    NULLS(vista_open_endpoint(client.segment, client.root->block, "udp:0.0.0.0:0", 0, NULL), EACCES,
+          "key");
+    FAILS(vista_connect(client.endpoint, "udp:127.0.0.1:9", NULL, &peer, 0), EINVAL, "reached");
+    FAILS(vista_connect(client.endpoint, "unix:@nobody-is-there", NULL, &peer, 30), ETIMEDOUT, "");
+    FAILS(vista_unmap(client.segment), EBUSY, "");
+    gram_close(&client);
+    client.segment = vista_map(client.path, 0, VISTA_READ_ONLY, NULL);
+    SOME(client.segment);
+    NULLS(vista_open_endpoint(client.segment, client.root->block, "unix:", 0, &key), EROFS, "");
+    OK(vista_unmap(client.segment));
+    gram_open(&client, NULL);
+    teardown();
+}
+END_TEST
+
+static void in_child(void *arg)
+{
+    (void)arg;
+    REQUIRE(vista_pump(client.endpoint) == -1 && errno == EPERM);
+    REQUIRE(vista_close_endpoint(client.endpoint) == -1 && errno == EPERM);
+    REQUIRE(vista_open_endpoint(client.segment, client.root, "unix:", 0, NULL) == NULL);
+    REQUIRE(errno == EPERM);
+}
+
+START_TEST(test_forked)
+{
+    setup();
+    ck_assert_int_eq(test_in_child(in_child, NULL), 0);
+    teardown();
+}
+END_TEST
+
+/* ---- Transactions ---------------------------------------------------------------- */
+
+START_TEST(test_all_or_none)
+{
+    const struct vista_endpoint_options few = {.slots = 4};
+    vista_request requests[5];
+    struct vista_ready room = {.wanted = VISTA_ROOM};
+    vista_tx *tx, *other;
+
+    setup_with(&few);
+    room.endpoint = client.endpoint;
+    for (int round = 0; round < 2; round++) {
+        tx = begin(&client);
+        for (int i = 0; i < 4; i++)
+            OK(vista_send_request(tx, client.endpoint, client.root->peer, &i, sizeof i, 0,
+                                  &requests[i]));
+        other = begin(&client);
+        FAILS(vista_send_request(other, client.endpoint, client.root->peer, "", 1, 0, &requests[4]),
+              EAGAIN, "in use");
+        FAILS(vista_cancel_request(other, client.endpoint, &requests[0]), EBUSY, "another");
+        FAILS(vista_close_endpoint(client.endpoint), EBUSY, "1 transaction");
+        FAILS(vista_forget_peer(other, client.endpoint, client.root->peer), EBUSY, "");
+        OK(vista_abort_transaction(other));
+        ck_assert_int_eq(vista_select(&room, 1, 0), 0);
+        gram_settle(&client, &server);
+        ck_assert_int_eq(gram_echo(&server, text, sizeof text), -1);
+        OK(round == 0 ? vista_abort_transaction(tx) : vista_end_transaction(tx, 0));
+    }
+    gram_settle(&client, &server);
+    /* All are received, answered and taken in one transaction at each end. */
+    tx = begin(&server);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(
+            vista_receive_request(tx, server.endpoint, text, sizeof text, &requests[4], 0),
+            sizeof i);
+    OK(vista_abort_transaction(tx));
+    tx = begin(&server);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(
+            vista_receive_request(tx, server.endpoint, text, sizeof text, &requests[4], 0),
+            sizeof i);
+        OK(vista_send_response(tx, server.endpoint, &requests[4], text, sizeof i));
+        FAILS(vista_send_response(tx, server.endpoint, &requests[4], text, sizeof i), EINVAL, "");
+    }
+    OK(vista_end_transaction(tx, 0));
+    gram_settle(&client, &server);
+    tx = begin(&client);
+    for (int i = 3; i >= 0; i--) {
+        int got;
+
+        ck_assert_int_eq(
+            vista_receive_response(tx, client.endpoint, &requests[i], &got, sizeof got, 0),
+            sizeof got);
+        ck_assert_int_eq(got, i);
+    }
+    /* Their slots are free when this has committed, not before. */
+    FAILS(vista_send_request(tx, client.endpoint, client.root->peer, "", 1, 0, &requests[4]),
+          EAGAIN, "");
+    OK(vista_end_transaction(tx, 0));
+    ck_assert_int_eq(vista_select(&room, 1, 0), 1);
+    teardown();
+}
+END_TEST
+
+START_TEST(test_answer_later)
+{
+    vista_request request, got;
+    vista_tx *tx;
+
+    setup();
+    request = gram_send(&client, "q", 2, 0);
+    gram_settle(&client, &server);
+    tx = begin(&server);
+    ck_assert_int_eq(vista_receive_request(tx, server.endpoint, text, 9, &got, 0), 2);
+    OK(vista_end_transaction(tx, 0));
+    gram_reopen(&server);
+    ck_assert_uint_eq(info_of(&server).executing, 1);
+    tx = begin(&server);
+    OK(vista_send_response(tx, server.endpoint, &got, "a", 2));
+    OK(vista_end_transaction(tx, 0));
+    gram_settle(&client, &server);
+    ck_assert_int_eq(gram_receive(&client, &request, text, 9), 2);
+    ck_assert_str_eq(text, "a");
+    teardown();
+}
+END_TEST
+
+static int count_states(void *arg, const vista_request *request, unsigned state, size_t length)
+{
+    unsigned *counts = arg;
+
+    (void)request, (void)length;
+    counts[state]++;
+    return 0;
+}
+
+START_TEST(test_one_way_and_cancel)
+{
+    unsigned counts[5] = {0};
+    vista_request request;
+    vista_tx *tx;
+
+    setup();
+    gram_send(&client, "one-way", 8, VISTA_ONE_WAY);
+    request = gram_send(&client, "cancelled", 10, 0);
+    tx = begin(&client);
+    OK(vista_cancel_request(tx, client.endpoint, &request));
+    FAILS((int)vista_receive_response(tx, client.endpoint, &request, text, 9, 0), EINVAL, "");
+    OK(vista_end_transaction(tx, 0));
+    OK(vista_each_request(client.endpoint, count_states, counts));
+    ck_assert_uint_eq(counts[VISTA_REQUEST_CANCELLED], 2);
+    gram_settle(&client, &server);
+    tx = begin(&server);
+    ck_assert_int_eq(vista_receive_request(tx, server.endpoint, text, 99, &request, 0), 8);
+    FAILS(vista_send_response(tx, server.endpoint, &request, "", 1), EINVAL, "");
+    OK(vista_end_transaction(tx, 0));
+    ck_assert_int_eq(gram_echo(&server, text, 99), 10);
+    gram_settle(&client, &server);
+    ck_assert_uint_eq(info_of(&client).unanswered, 0);
+    /* Cancelled when its answer is there. */
+    request = gram_send(&client, "late", 5, 0);
+    gram_settle(&client, &server);
+    ck_assert_int_eq(gram_echo(&server, text, 99), 5);
+    gram_settle(&client, &server);
+    tx = begin(&client);
+    OK(vista_cancel_request(tx, client.endpoint, &request));
+    OK(vista_end_transaction(tx, 0));
+    gram_settle(&client, &server);
+    ck_assert_uint_eq(info_of(&client).unanswered, 0);
+    FAILS((int)gram_receive(&client, &request, text, 9), EINVAL, "");
+    teardown();
+}
+END_TEST
+
+START_TEST(test_leaving)
+{
+    const uint32_t old = 1024;
+    vista_request request;
+    vista_tx *tx;
+
+    setup();
+    ck_assert_uint_eq(client.root->peer, old);
+    request = gram_send(&client, "q", 2, 0);
+    gram_settle(&client, &server);
+    ck_assert_int_eq(gram_echo(&server, text, 99), 2);
+    gram_settle(&client, &server);
+    ck_assert_int_eq(gram_receive(&client, &request, text, 9), 2);
+    for (int i = 0; i < 2; i++) {
+        tx = begin(&client);
+        OK(vista_forget_peer(tx, client.endpoint, old));
+        OK(i == 0 ? vista_abort_transaction(tx) : vista_end_transaction(tx, 0));
+        ck_assert_uint_eq(info_of(&client).leaving, (unsigned)i);
+    }
+    for (int i = 0; i < 200 && info_of(&client).peers > 0; i++) {
+        gram_settle(&client, &server);
+        test_sleep_us(500);
+    }
+    ck_assert_uint_eq(info_of(&client).peers, 0);
+    ck_assert_uint_eq(info_of(&server).peers, 0);
+    gram_connect(&client, &server);
+    ck_assert_uint_eq(client.root->peer, 2 * old);
+    teardown();
+}
+END_TEST
+
+/* ---- Waiting ----------------------------------------------------------------------- */
+
+static void *echo_thread(void *arg)
+{
+    struct gram_end *end = arg;
+    unsigned char buffer[64];
+
+    for (;;) {
+        vista_tx *tx = begin(end);
+        vista_request request;
+        const ssize_t length = vista_receive_request(tx, end->endpoint, buffer, 64, &request, -1);
+
+        if (length < 0) {
+            ck_assert_int_eq(errno, ECANCELED);
+            OK(vista_abort_transaction(tx));
+            return NULL;
+        }
+        OK(vista_send_response(tx, end->endpoint, &request, buffer, (size_t)length));
+        OK(vista_end_transaction(tx, 0));
+    }
+}
+
+static void *ask_thread(void *arg)
+{
+    const uint64_t base = (uintptr_t)arg * 1000000;
+    const uint64_t times = test_times(300);
+
+    for (uint64_t i = 0; i < times; i++) {
+        uint64_t number = base + i, got = 0;
+        vista_request request;
+        vista_tx *tx = begin(&client);
+
+        while (vista_send_request(tx, client.endpoint, client.root->peer, &number, sizeof number, 0,
+                                  &request) != 0) {
+            struct vista_ready room = {.endpoint = client.endpoint, .wanted = VISTA_ROOM};
+
+            ck_assert_int_eq(errno, EAGAIN);
+            ck_assert_int_ge(vista_select(&room, 1, 100), 0);
+        }
+        OK(vista_end_transaction(tx, 0));
+        tx = begin(&client);
+        ck_assert_int_eq(vista_receive_response(tx, client.endpoint, &request, &got, 8, 10000), 8);
+        OK(vista_end_transaction(tx, 0));
+        ck_assert_uint_eq(got, number);
+    }
+    return NULL;
+}
+
+START_TEST(test_threads)
+{
+    const struct vista_endpoint_options few = {.slots = 3};
+    pthread_t servers[2], clients[4];
+
+    setup_with(&few);
+    for (int i = 0; i < 2; i++)
+        ck_assert(pthread_create(&servers[i], NULL, echo_thread, &server) == 0);
+    for (uintptr_t i = 0; i < 4; i++)
+        ck_assert(pthread_create(&clients[i], NULL, ask_thread, (void *)i) == 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(clients[i], NULL);
+    for (int i = 0; i < 2; i++) /* each may be about to wait, and not yet wait */
+        while (pthread_tryjoin_np(servers[i], NULL) != 0) {
+            OK(vista_wake(server.endpoint));
+            test_sleep_us(1000);
+        }
+    teardown();
+}
+END_TEST
+
+START_TEST(test_descriptor)
+{
+    struct vista_ready ready[2];
+    struct pollfd fd;
+
+    setup();
+    fd = (struct pollfd){.fd = vista_endpoint_fd(server.endpoint), .events = POLLIN};
+    ck_assert_int_ge(fd.fd, 0);
+    OK(vista_pump(server.endpoint));
+    ck_assert_int_eq(poll(&fd, 1, 0), 0);
+    gram_send(&client, "q", 2, 0);
+    ck_assert_int_eq(poll(&fd, 1, 1000), 1);
+    OK(vista_pump(server.endpoint));
+    ck_assert_int_eq(poll(&fd, 1, 0), 1); /* the request waits */
+    ready[0] =
+        (struct vista_ready){.endpoint = client.endpoint, .wanted = VISTA_RESPONSE | VISTA_BROKEN};
+    ready[1] = (struct vista_ready){.endpoint = server.endpoint, .wanted = VISTA_REQUEST};
+    ck_assert_int_eq(vista_select(ready, 2, -1), 1);
+    ck_assert_uint_eq(ready[1].ready, VISTA_REQUEST);
+    ck_assert_uint_eq(ready[1].request_length, 2);
+    ck_assert_int_eq(gram_echo(&server, text, 9), 2);
+    ck_assert_int_eq(poll(&fd, 1, 0), 0);
+    ck_assert_int_eq(vista_select(ready, 2, 1000), 1);
+    ck_assert_uint_eq(ready[0].ready, VISTA_RESPONSE);
+    ck_assert_int_eq(vista_select(ready + 1, 1, 20), 0);
+    /* The client's timer makes its descriptor readable. */
+    {
+        struct pollfd timer = {.fd = vista_endpoint_fd(client.endpoint), .events = POLLIN};
+        vista_request any = {0};
+
+        ck_assert_int_eq(gram_receive(&client, &any, text, 9), 2);
+        gram_close(&server);
+        gram_send(&client, "r", 2, 0);
+        OK(vista_pump(client.endpoint));
+        ck_assert_int_eq(poll(&timer, 1, 1000), 1);
+        gram_open(&server, NULL);
+    }
+    teardown();
+}
+END_TEST
+
+/* ---- Many ---------------------------------------------------------------------------- */
+
+#define MANY 12
+
+START_TEST(test_many_peers)
+{
+    const struct vista_endpoint_options options = {.slots = 2, .peers = MANY - 1};
+    struct gram_end ends[MANY];
+    char name[16];
+    uint32_t peer;
+
+    setup_with(&options);
+    for (int i = 0; i < MANY - 2; i++) {
+        snprintf(name, sizeof name, "many%d", i);
+        ends[i] = (struct gram_end){.path = strdup(test_path(name)), .address = gram_address(name)};
+        gram_open(&ends[i], &options);
+        gram_connect(&ends[i], &server);
+        gram_send(&ends[i], &i, sizeof i, 0);
+    }
+    { /* one more has no room, and no memory is taken for it */
+        struct gram_end last = {.path = strdup(test_path("last")), .address = gram_address("last")};
+
+        gram_open(&last, &options);
+        ck_assert_int_eq(gram_try_connect(&last, &server, &peer, 5000), EUSERS);
+        gram_close(&last);
+    }
+    for (int i = 0; i < MANY - 2; i++) {
+        int number;
+
+        for (int j = 0; j < 1000 && gram_echo(&server, &number, sizeof number) < 0; j++)
+            gram_settle(&server, &ends[i]);
+    }
+    for (int i = 0; i < MANY - 2; i++) {
+        vista_request any = {0};
+        int number = -1;
+
+        for (int j = 0; j < 1000 && gram_receive(&ends[i], &any, &number, sizeof number) < 0; j++)
+            gram_settle(&server, &ends[i]);
+        ck_assert_int_eq(number, i);
+        gram_close(&ends[i]);
+    }
+    teardown();
+}
+END_TEST
+
+/* ---- Strangers ------------------------------------------------------------------------- */
+
+static int stranger(void)
+{
+    const struct sockaddr_un name = {.sun_family = AF_UNIX};
+    const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    ck_assert(bind(fd, (const struct sockaddr *)&name, sizeof name.sun_family) == 0);
+    return fd;
+}
+
+/* Sends to the server and returns how many bytes come back. */
+static ssize_t provoke(int fd, const void *datagram, size_t length)
+{
+    struct vi_address to;
+    unsigned char answer[4096];
+
+    OK(vi_address_parse(&to, server.address));
+
+    ck_assert(sendto(fd, datagram, length, 0, &to.any, to.length) == (ssize_t)length);
+    OK(vista_pump(server.endpoint));
+    return recv(fd, answer, sizeof answer, MSG_DONTWAIT);
+}
+
+static size_t seal(unsigned char *datagram, struct vi_header header, size_t payload)
+{
+    struct vi_envelope envelope = {.header = header};
+    struct vi_packet packet;
+
+    vi_wire_seal(&packet, &envelope, datagram + 64, payload, NULL, NULL, NULL);
+    memcpy(datagram, &envelope.header, 64);
+    return 64 + payload;
+}
+
+START_TEST(test_strangers)
+{
+    const uint64_t times = test_times(20000);
+    struct test_random random = test_random_new(3);
+    struct vista_endpoint_info before, after;
+    unsigned char datagram[2048];
+    vista_request request;
+    int fd;
+
+    setup();
+    fd = stranger();
+    request = gram_send(&client, "q", 2, 0);
+    before = info_of(&server);
+    for (uint64_t i = 0; i < times; i++) {
+        size_t length = test_below(&random, sizeof datagram);
+        struct vi_header header;
+
+        for (size_t j = 0; j < length; j++)
+            datagram[j] = (unsigned char)test_next(&random);
+        if (i % 2 == 0) { /* sound ones of nonsense; now and then of the session itself */
+            length = length < 64 ? 64 : length;
+            memcpy(&header, datagram, sizeof header);
+            header.kind = (uint8_t)test_below(&random, VI_WIRE_KINDS + 1);
+            header.flags &= 0xfe;
+            header.slot = (uint16_t)test_below(&random, 20);
+            if (header.kind == VI_HELLO)
+                length = test_below(&random, 2) == 0 ? 256 : length;
+            length = seal(datagram, header, length - 64);
+        } else if (i % 3 == 0 && length > 4) {
+            memcpy(datagram, i % 9 == 0 ? "VGM2" : "VGM1", 4);
+        }
+        ck_assert_int_le(provoke(fd, datagram, length), (ssize_t)length);
+    }
+    close(fd);
+    after = info_of(&server);
+    ck_assert_uint_eq(after.peers, before.peers);
+    ck_assert_uint_eq(after.staged_bytes, 2);
+    ck_assert_uint_ge(after.dropped - before.dropped, times / 3);
+    ck_assert_uint_ge(after.forged - before.forged, times / 20);
+    ck_assert_int_eq(gram_echo(&server, text, 9), 2);
+    gram_settle(&client, &server);
+    ck_assert_int_eq(gram_receive(&client, &request, text, 9), 2);
+    teardown();
+}
+END_TEST
+
+/* Datagrams of the session itself, with every field wrong in turn: nothing is executed that was
+ * not sent, and nothing is written outside. */
+START_TEST(test_hostile_session)
+{
+    const uint64_t times = test_times(20000);
+    struct test_random random = test_random_new(4);
+    unsigned char datagram[2048] = {0};
+    vista_request request;
+    int fd;
+
+    setup();
+    fd = stranger();
+    request = gram_send(&client, "q", 2, 0);
+    gram_settle(&client, &server);
+    for (uint64_t i = 0; i < times; i++) {
+        struct vi_header header = {
+            .kind = (uint8_t)(VI_REQUEST + test_below(&random, VI_WIRE_KINDS - VI_REQUEST)),
+            .flags = (uint8_t)(test_below(&random, 8) << 1),
+            .slot = (uint16_t)test_below(&random, 18),
+            .session = request.session,
+            .generation = test_below(&random, 2),
+            .length = (uint32_t)test_below(&random, 3000000),
+            .offset = (uint32_t)(test_below(&random, 40) * 64)};
+        const size_t length = test_below(&random, 30) * 64;
+
+        if (header.kind == VI_BROKEN || header.kind == VI_BYE)
+            continue;
+        if (header.kind == VI_REQUEST && header.generation == 1 && header.slot == request.slot)
+            continue;
+        if (test_below(&random, 2) == 0)
+            header.length = header.offset + (uint32_t)length;
+        provoke(fd, datagram, seal(datagram, header, length));
+    }
+    close(fd);
+    ck_assert_uint_eq(info_of(&server).broken, 0);
+    ck_assert_uint_le(info_of(&server).staged_bytes, (size_t)8 << 20);
+    teardown();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("grams_calls");
+    TCase *tcase = test_case(suite, "calls", 3);
+
+    tcase_add_test(tcase, test_refusals);
+    tcase_add_test(tcase, test_forked);
+    tcase_add_test(tcase, test_all_or_none);
+    tcase_add_test(tcase, test_answer_later);
+    tcase_add_test(tcase, test_one_way_and_cancel);
+    tcase_add_test(tcase, test_leaving);
+    tcase_add_test(tcase, test_threads);
+    tcase_add_test(tcase, test_descriptor);
+    tcase_add_test(tcase, test_many_peers);
+    tcase_add_test(tcase, test_strangers);
+    tcase_add_test(tcase, test_hostile_session);
+    return test_run(suite);
+}
