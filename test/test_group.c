@@ -766,6 +766,59 @@ START_TEST(homes_in_a_circle)
 }
 END_TEST
 
+static struct vi_member member_entry(int fd, unsigned i)
+{
+    struct vi_member entry;
+
+    ck_assert_int_eq(pread(fd, &entry, VI_PAGE, VI_MEMBERS_OFFSET + (off_t)i * VI_PAGE), VI_PAGE);
+    return entry;
+}
+
+static void put_entry(int fd, unsigned i, struct vi_member entry)
+{
+    const struct vi_superblock s = test_superblock(path[0], test_superblock_current(path[0]));
+
+    entry.check =
+        vi_crc32c(vi_crc32c(vi_crc32c(0, s.uuid, 16), &entry, offsetof(struct vi_member, check)),
+                  entry.path, sizeof entry.path);
+    ck_assert_int_eq(pwrite(fd, &entry, VI_PAGE, VI_MEMBERS_OFFSET + (off_t)i * VI_PAGE), VI_PAGE);
+}
+
+/* An address in a record belongs to one member: were it looked at as one's and undone as
+ * another's, bytes outside either would be stored to. */
+START_TEST(members_overlap)
+{
+    struct vi_member entry[2], wrong;
+    unsigned low;
+    int fd;
+
+    left_open();
+    fd = open(path[0], O_RDWR | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    for (unsigned i = 0; i < 2; i++)
+        entry[i] = member_entry(fd, i);
+    low = entry[1].mapped < entry[0].mapped;
+    wrong = entry[low];
+    wrong.max_size = entry[!low].mapped + VI_PAGE - entry[low].mapped;
+    put_entry(fd, low, wrong);
+    for (int i = 0; i < SEGMENTS; i++)
+        NULLS(vista_map(path[i], 0, 0, NULL), EBADMSG, "same addresses");
+    NULLS(vista_map(path[0], 0, VISTA_ACCEPT_TORN, NULL), EBADMSG, "same addresses");
+    wrong = entry[low];
+    wrong.mapped += 16 * MIB; /* then an address is nobody's */
+    put_entry(fd, low, wrong);
+    NULLS(vista_map(path[0], 0, 0, NULL), EBADMSG, "cannot be");
+    wrong = entry[low];
+    wrong.max_size = MIB - VI_PAGE; /* and the member is larger */
+    put_entry(fd, low, wrong);
+    NULLS(vista_map(path[0], 0, 0, NULL), EBADMSG, "larger than");
+    put_entry(fd, low, entry[low]);
+    for (int i = 0; i < SEGMENTS; i++)
+        ck_assert_uint_eq(value_of(i), TOTAL / SEGMENTS);
+    close(fd);
+}
+END_TEST
+
 static void hold(void *argument)
 {
     int *ready = argument;
@@ -812,6 +865,7 @@ int main(void)
     tcase_add_loop_test(tests, missing_home, 0, 2);
     tcase_add_loop_test(tests, occupied_address, 0, 2);
     tcase_add_test(tests, homes_in_a_circle);
+    tcase_add_test(tests, members_overlap);
     tcase_add_test(tests, locked_member);
     tcase_add_loop_test(kills, place_of_another, 0, SEGMENTS);
     tcase_add_loop_test(kills, moved_side_by_side, 0, SEGMENTS);

@@ -23,6 +23,8 @@ static struct vi_segment *open_member(const struct vi_member *entry, unsigned fl
         return NULL;
     if (memcmp(segment->superblock.uuid, entry->uuid, sizeof entry->uuid) != 0)
         vi_fail(ENOENT, "%s: is another segment now", entry->path);
+    else if (vi_segment_size(segment) > entry->max_size)
+        vi_fail(EBADMSG, "%s: is larger than the group has room for", entry->path);
     else if (segment->own.engine->recover(segment, vi_attach_member) == 0)
         return segment;
     vi_close_segment(segment, false);

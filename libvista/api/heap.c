@@ -21,7 +21,7 @@ static inline struct vi_segment *has_heap(struct vi_segment *segment)
 /* The segment with the block that an open transaction is to change; NULL with errno. */
 static inline struct vi_segment *owner_of(const struct vi_tx *tx, const void *address)
 {
-    struct vi_segment *owner = vi_group_find(tx->segment, address);
+    struct vi_segment *owner = vi_group_find(tx->segment, (uintptr_t)address);
 
     return has_heap(owner != NULL ? owner : tx->segment);
 }

@@ -12,7 +12,8 @@
 int vista_open_pages(vista_tx *handle, void *address, size_t length)
 {
     struct vi_tx *tx = vi_tx_check(handle);
-    const struct vi_segment *owner = tx != NULL ? vi_group_find(tx->segment, address) : NULL;
+    const struct vi_segment *owner =
+        tx != NULL ? vi_group_find(tx->segment, (uintptr_t)address) : NULL;
     const uintptr_t at = (uintptr_t)address, first = at / VI_PAGE * VI_PAGE;
     struct iovec pages = {(void *)first, (at + length - first + VI_PAGE - 1) / VI_PAGE * VI_PAGE};
 

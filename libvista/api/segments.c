@@ -147,11 +147,8 @@ static int open_heap(struct vi_segment *segment, struct vi_heap *heap)
         return -1;
     segment->heap = heap;
     segment->release = release;
-    for (unsigned kind = VI_KIND_UNDO + 1; kind < VI_KINDS; kind++) {
-        segment->kinds[kind].handler = &vi_heap_handlers[kind];
-        segment->kinds[kind].context = heap;
-        segment->deferred |= (uint32_t)vi_heap_handlers[kind].deferred << kind;
-    }
+    for (unsigned kind = VI_KIND_UNDO + 1; kind < VI_KINDS; kind++)
+        segment->contexts[kind] = heap;
     return 0;
 }
 
@@ -204,9 +201,8 @@ struct vi_segment *vi_open_segment(const char *path, size_t size, unsigned flags
         return NULL;
     vi_engine_set(&segment->own, vi_engine_of(&segment->persist));
     segment->accept_torn = flags & VISTA_ACCEPT_TORN;
-    segment->kinds[VI_KIND_UNDO].handler = &vi_undo_handler;
-    segment->kinds[VI_KIND_UNDO].context = segment;
-    segment->effects = &vi_heap_effects;
+    segment->contexts[VI_KIND_UNDO] = segment;
+    vi_logs_use(&segment->logs, vi_heap_kinds);
     if (!(segment->flags & VISTA_NO_HEAP) &&
         open_heap(segment, make_heap(segment, segment->superblock.size)) != 0) {
         vi_close_segment(segment, false);

@@ -37,7 +37,7 @@ struct vi_check_visitor {
     void *arg;
     /* A record of a log that is not idle, in the order written.  `finishing`: it is of
      * a committed transaction.  `file_offset`: where it is stored. */
-    void (*record)(void *arg, uint64_t slot, bool finishing, const struct vi_record *record,
+    void (*record)(void *arg, uint64_t slot, bool finishing, const struct vi_item *item,
                    uint64_t file_offset);
     /* A sound span, in the order of addresses.  `block_size`: of its blocks; a large
      * one is one block. */

@@ -9,6 +9,8 @@
 #include "base/crc32c.h"
 #include "check/steps.h"
 #include "core/members.h"
+#include "core/walk.h"
+#include "heap/heap.h"
 
 static uint64_t slot_offset(uint64_t slot)
 {
@@ -159,72 +161,91 @@ static const char *const kind_names[VI_KINDS] = {
 /* The record names a block in both ways alike: by its place in the
  * data and, in `length`, by its distance in units from the span's first and its
  * number.  One that is to be freed at commit is allocated until then. */
-static bool block_record_good(const struct vi_check *check, const struct vi_record *record,
+static bool block_record_good(const struct vi_check *check, const struct vi_item *item,
                               bool finishing)
 {
-    const uint64_t unit = record->offset / VI_UNIT, block = record->length & 0xffffu;
+    const uint64_t unit = item->offset / VI_UNIT, block = item->length & 0xffffu;
     struct vi_check_span span;
 
-    if (!vi_check_span_of(check, unit, &span) || unit - span.unit != record->length >> 16 ||
-        block >= span.blocks || record->offset != span.unit * VI_UNIT + block * span.block_size)
+    if (!vi_check_span_of(check, unit, &span) || unit - span.unit != item->length >> 16 ||
+        block >= span.blocks || item->offset != span.unit * VI_UNIT + block * span.block_size)
         return false;
-    return record->kind != VI_KIND_FREE || finishing || vi_check_mark(check, &span, block);
+    return item->kind != VI_KIND_FREE || finishing || vi_check_mark(check, &span, block);
 }
 
 /* It names a large block, which had fewer units. */
-static bool extend_record_good(const struct vi_check *check, const struct vi_record *record)
+static bool extend_record_good(const struct vi_check *check, const struct vi_item *item)
 {
     struct vi_check_span span;
 
-    return record->offset % VI_UNIT == 0 &&
-           vi_check_span_of(check, record->offset / VI_UNIT, &span) &&
-           span.unit == record->offset / VI_UNIT && span.block_size == span.units * VI_UNIT &&
-           record->length <= span.units;
+    return item->offset % VI_UNIT == 0 && vi_check_span_of(check, item->offset / VI_UNIT, &span) &&
+           span.unit == item->offset / VI_UNIT && span.block_size == span.units * VI_UNIT &&
+           item->length <= span.units;
 }
 
 /* Both roots, of before and after, lie inside the data; whether the one that will count is
  * a block is looked at by a step of its own. */
-static bool root_record_good(const struct vi_record *record, uint64_t size)
+static bool root_record_good(const struct vi_item *item, uint64_t size)
 {
     struct vi_root both[2];
 
-    memcpy(both, record->payload, sizeof both);
+    memcpy(both, item->payload, sizeof both);
     return both[0].offset <= size && both[0].size <= size - both[0].offset &&
            both[1].offset <= size && both[1].size <= size - both[1].offset;
 }
 
 /* One of a member's is for home's recovery to look at. */
 static bool record_good(const struct vi_check *check, const struct vi_logs *logs,
-                        const struct vi_record *record, bool finishing)
+                        const struct vi_item *item, bool finishing)
 {
     const uint64_t size = check->superblock->size;
 
-    if (record->kind >= VI_KINDS)
+    if (item->kind >= VI_KINDS)
         return false;
-    if (record->offset >= size && vi_member_of(logs, record) != NULL)
+    if (item->offset >= size && vi_member_at(logs, logs->mapped + item->offset) != NULL)
         return true;
-    if (record->kind == VI_KIND_UNDO)
-        return record->offset <= size && record->length <= size - record->offset;
+    if (item->kind == VI_KIND_UNDO)
+        return item->offset <= size && item->length <= size - item->offset;
     if (check->superblock->heap_offset == 0)
         return false;
-    if (record->kind == VI_KIND_ROOT)
-        return root_record_good(record, size);
+    if (item->kind == VI_KIND_ROOT)
+        return root_record_good(item, size);
     if (!check->descriptors_good)
         return true;
-    return record->kind == VI_KIND_EXTEND ? extend_record_good(check, record)
-                                          : block_record_good(check, record, finishing);
+    return item->kind == VI_KIND_EXTEND ? extend_record_good(check, item)
+                                        : block_record_good(check, item, finishing);
 }
 
 /* A record of the root holds the old one and the new one; the oldest record of an
  * open transaction says what it will be after the rollback. */
-static void note_root(struct vi_check *check, const struct vi_record *record, bool finishing)
+static void note_root(struct vi_check *check, const struct vi_item *item, bool finishing)
 {
     if (check->root_pending && !finishing)
         return;
     memcpy(&check->totals->root,
-           (const unsigned char *)record->payload + (finishing ? sizeof(struct vi_root) : 0),
+           (const unsigned char *)item->payload + (finishing ? sizeof(struct vi_root) : 0),
            sizeof check->totals->root);
     check->root_pending = true;
+}
+
+static void check_item(struct vi_check *check, const struct vi_logs *logs, uint32_t slot,
+                       bool finishing, const struct vi_item *item)
+{
+    const unsigned kind = item->kind;
+    const uint64_t at =
+        (uintptr_t)item->payload - sizeof(uint64_t) - (uintptr_t)check->meta; /* in the file */
+
+    if (check->visitor->record != NULL)
+        check->visitor->record(check->visitor->arg, slot, finishing, item, at);
+    if (!record_good(check, logs, item, finishing))
+        vi_check_say(check, VI_CHECK_DAMAGE,
+                     "slot %u, file offset %llu: a record of kind %u (%s) for data offset %llu, "
+                     "length %u, makes no sense",
+                     slot, (unsigned long long)at, kind,
+                     kind < VI_KINDS ? kind_names[kind] : "unknown",
+                     (unsigned long long)item->offset, item->length);
+    else if (kind == VI_KIND_ROOT)
+        note_root(check, item, finishing);
 }
 
 static void check_log(struct vi_check *check, struct vi_logs *logs, uint32_t slot)
@@ -239,21 +260,13 @@ static void check_log(struct vi_check *check, struct vi_logs *logs, uint32_t slo
     vi_log_attach(logs, &log, slot);
     vi_walk_begin(&walk, &log);
     for (; (record = vi_walk_next(&walk)) != NULL && !check->stopped; count++) {
-        const unsigned kind = record->kind;
-        const uint64_t at = (uintptr_t)record->payload - sizeof(uint64_t) -
-                            (uintptr_t)check->meta; /* in the file */
+        const struct vi_item item = {
+            .offset = record->kind == VI_KINDS ? 0 : record->address - logs->mapped,
+            .length = record->length,
+            .kind = record->kind,
+            .payload = record->payload};
 
-        if (check->visitor->record != NULL)
-            check->visitor->record(check->visitor->arg, slot, finishing, record, at);
-        if (!record_good(check, logs, record, finishing))
-            vi_check_say(
-                check, VI_CHECK_DAMAGE,
-                "slot %u, file offset %llu: a record of kind %u (%s) for data offset %llu, "
-                "length %u, makes no sense",
-                slot, (unsigned long long)at, kind, kind < VI_KINDS ? kind_names[kind] : "unknown",
-                (unsigned long long)record->offset, record->length);
-        else if (kind == VI_KIND_ROOT)
-            note_root(check, record, finishing);
+        check_item(check, logs, slot, finishing, &item);
     }
     check->totals->finishing += finishing;
     check->totals->open += !finishing && count != 0;
@@ -280,6 +293,7 @@ void vi_check_records(struct vi_check *check)
         .units = check->superblock->chunks_size / VI_CHUNK_UNIT,
     };
 
+    vi_logs_use(&logs, vi_heap_kinds);
     if (!check->chains_good) {
         vi_check_say(check, VI_CHECK_NOTE, "not looked at: the slots are damaged");
         return;

@@ -4,6 +4,7 @@
  */
 #include "core/chunks.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "base/arena.h"
@@ -253,6 +254,18 @@ int vi_logs_open(struct vi_logs *logs, unsigned char *meta, const struct vi_supe
         if (!adopt_chain(logs, slot))
             return vi_fail(EBADMSG, "%s: damaged: log slot %u is not sound", file->path, slot);
     return 0;
+}
+
+void vi_logs_use(struct vi_logs *logs, vi_kinds kinds)
+{
+    logs->kinds = kinds;
+    logs->deferred = 0;
+    for (unsigned kind = 0; kind < VI_KINDS; kind++)
+        if (kinds[kind] != NULL && kinds[kind]->steps != NULL) {
+            assert(logs->steps == NULL || logs->steps == kinds[kind]->steps);
+            logs->steps = kinds[kind]->steps;
+            logs->deferred |= (uint32_t)kinds[kind]->deferred << kind;
+        }
 }
 
 void vi_logs_close(struct vi_logs *logs)

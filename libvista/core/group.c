@@ -4,28 +4,14 @@
  */
 #include "core/group.h"
 
-struct vi_segment *vi_group_search(struct vi_segment *home, const void *address)
+struct vi_segment *vi_group_search(struct vi_segment *home, uint64_t address)
 {
-    const uintptr_t at = (uintptr_t)address;
     struct vi_segment *segment;
 
     for (segment = __atomic_load_n(&home->own.members, __ATOMIC_ACQUIRE); segment != NULL;
          segment = segment->next_member)
-        if (at - (uintptr_t)segment->map.data < vi_segment_size(segment))
+        if (address - segment->logged < vi_segment_size(segment))
             return segment;
-    return NULL;
-}
-
-struct vi_segment *vi_group_member(struct vi_segment *home, struct vi_record *record)
-{
-    const uint64_t at = home->logs.mapped + record->offset;
-
-    for (struct vi_segment *segment = __atomic_load_n(&home->own.members, __ATOMIC_ACQUIRE);
-         segment != NULL; segment = segment->next_member)
-        if (at - segment->logged < vi_segment_size(segment)) {
-            record->offset = at - segment->logged;
-            return segment;
-        }
     return NULL;
 }
 
@@ -34,7 +20,6 @@ void vi_group_link(struct vi_segment *home, struct vi_segment *segment, uint64_t
     pthread_mutex_lock(&home->own.lock);
     segment->group = &home->own;
     segment->logged = logged;
-    home->deferred |= segment->deferred;
     segment->next_member = home->own.members;
     __atomic_store_n(&home->own.members, segment, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&home->own.lock);

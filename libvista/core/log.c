@@ -158,7 +158,7 @@ struct vi_mark vi_log_start(struct vi_log *log)
 static uint64_t *add_one(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
                          const void *payload)
 {
-    const size_t bytes = vi_payload_size(kind, length);
+    const size_t bytes = vi_kind_payload(log->logs->kinds[kind], length);
     uint64_t *const record = begin_record(log, sizeof *record + bytes), *item, *end;
 
     if (record == NULL)
@@ -251,14 +251,14 @@ int vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length, c
     return add_one(log, VI_KIND_UNDO, address, length, image) != NULL ? 0 : -1;
 }
 
-int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
-                  const void *payload)
+int vi_log_append(struct vi_log *log, struct vi_item item, uintptr_t address)
 {
-    const uint64_t *const item = add_one(log, kind, address, length, payload);
+    const uint64_t *const at = add_one(log, item.kind, address, item.length, item.payload);
 
-    if (item == NULL)
+    if (at == NULL)
         return -1;
-    vi_log_keep(log, kind, address, length, item + 1);
+    item.payload = at + 1;
+    vi_log_keep(log, item);
     return 0;
 }
 

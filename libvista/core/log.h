@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/kinds.h"
 #include "media/file.h"
 #include "media/format.h"
 #include "media/persist.h"
@@ -23,12 +24,15 @@ struct vi_logs {
     unsigned char *meta; /* the file's mapped beginning */
     const struct vi_file *file;
     const struct vi_persist *persist;
-    uint32_t seed;          /* CRC32C of the file's UUID */
-    uint64_t mapped;        /* address of the data in records */
-    bool checked;           /* records carry a CRC32C: the log's class flushes */
-    uint64_t chunks_offset; /* of the chunk area */
-    uint64_t units;         /* in it */
-    uint64_t kept;          /* bytes of chunks that a slot keeps between transactions */
+    uint32_t seed;            /* CRC32C of the file's UUID */
+    vi_kinds kinds;           /* what its records mean, see vi_logs_use */
+    vi_step_fn *const *steps; /* of all of these that have any */
+    uint32_t deferred;        /* bit k: kind k has work after the commit point */
+    uint64_t mapped;          /* address of the data in records */
+    bool checked;             /* records carry a CRC32C: the log's class flushes */
+    uint64_t chunks_offset;   /* of the chunk area */
+    uint64_t units;           /* in it */
+    uint64_t kept;            /* bytes of chunks that a slot keeps between transactions */
     pthread_mutex_t lock;
     uint64_t *used; /* a bit for each unit: in some slot's chain */
     uint64_t held;  /* units whose bit is set */
@@ -51,24 +55,6 @@ static inline uintptr_t vi_log_limit(uintptr_t end)
 {
     return end - VISTA_INLINE_RECORD;
 }
-
-/* An item of a record, as it is read. */
-struct vi_record {
-    uint64_t offset; /* of its address from where the log's own data was mapped */
-    uint32_t length;
-    uint16_t kind;       /* VI_KINDS: it makes no sense */
-    const void *payload; /* behind the item's address */
-};
-
-/* What records have brought about or are to: called with those of one owner, oldest first, in
- * the log of `slot`.  Says whether `settle` is to be called. */
-typedef bool vi_effects_fn(void *owner, uint32_t slot, const struct vi_record *records,
-                           uint32_t count);
-struct vi_effects {
-    vi_effects_fn *apply;  /* before the commit point, which then comes for sure */
-    vi_effects_fn *finish; /* after it, of kinds that are deferred; may be repeated by recovery */
-    vi_effects_fn *settle; /* volatile: when the slot is durably idle, after an abort, too */
-};
 
 #define VI_EFFECTS_KEPT 32
 #define VI_STAGE 4096u
@@ -94,32 +80,19 @@ struct vi_log {
     struct vi_stage *stage; /* NULL: records are built in place */
     /* The first items appended that are no undo images: what a commit has to apply, finish
      * and settle is found here, without a walk. */
-    struct vi_record effects[VI_EFFECTS_KEPT];
+    struct vi_item effects[VI_EFFECTS_KEPT];
     uint32_t effect_count; /* all, kept or not */
     bool ours;             /* this process has written it, and it is not being recovered */
     uint64_t *first;       /* record since vi_log_start */
-};
-
-/* What a kind of record means.  A NULL function: nothing to do. */
-struct vi_handler {
-    /* Recovery, before anything is changed: false if the record names what cannot
-     * be (a damaged file). */
-    bool (*valid)(void *context, const struct vi_record *record);
-    /* Takes back what `apply` (or, for UNDO, the program) stored; newest first; also
-     * when it was never called. */
-    void (*undo)(void *context, const struct vi_record *record);
-    /* The stored word that the effects change, for the flush. */
-    uint64_t *(*word)(void *context, const struct vi_record *record);
-    /* Data that must be durable before the commit point; false: none. */
-    bool (*extent)(void *context, const struct vi_record *record, uint64_t *offset,
-                   uint64_t *length);
-    bool deferred; /* `finish` has work, and no extent: the commit has a finishing state */
 };
 
 /* Opens the log area; damaged chains are EBADMSG. */
 int vi_logs_open(struct vi_logs *logs, unsigned char *meta, const struct vi_superblock *superblock,
                  const struct vi_file *file, const struct vi_persist *persist);
 void vi_logs_close(struct vi_logs *logs);
+
+/* Says what records mean, before any is read or written. */
+void vi_logs_use(struct vi_logs *logs, vi_kinds kinds);
 
 /* Bytes of slots and chunks now in use. */
 uint64_t vi_logs_bytes(struct vi_logs *logs);
@@ -144,41 +117,37 @@ static inline void vi_log_end_out_of_line(struct vi_log *log)
 }
 
 /* Keeps the item that a record now has. */
-static inline void vi_log_keep(struct vi_log *log, enum vi_kind kind, uintptr_t address,
-                               uint32_t length, const void *payload)
+static inline void vi_log_keep(struct vi_log *log, struct vi_item item)
 {
     if (log->effect_count < VI_EFFECTS_KEPT)
-        log->effects[log->effect_count] =
-            (struct vi_record){address - log->logs->mapped, length, (uint16_t)kind, payload};
+        log->effects[log->effect_count] = item;
     log->effect_count++;
-    log->kinds |= 1u << kind;
+    log->kinds |= 1u << item.kind;
     vi_log_end_out_of_line(log);
 }
 
 /*
- * Appends a record of one item, about what is at `address` in the data, which is durable after
- * vi_log_flush, and makes the commit go out of line.  -1 with ENOSPC: nothing was appended.
+ * Appends a record of one item, which names `address`, durable after vi_log_flush, and makes the
+ * commit go out of line; its payload is copied.  -1 with ENOSPC: nothing was appended.
  */
-int vi_log_append(struct vi_log *log, enum vi_kind kind, uintptr_t address, uint32_t length,
-                  const void *payload);
+int vi_log_append(struct vi_log *log, struct vi_item item, uintptr_t address);
 
 /* The quick way for kinds without a payload, in logs where the stamp alone says that a record
  * counts.  False: not there, or no room; nothing was appended. */
-static inline bool vi_log_try_append(struct vi_log *log, enum vi_kind kind, uintptr_t address,
-                                     uint32_t length)
+static inline bool vi_log_try_append(struct vi_log *log, struct vi_item item, uintptr_t address)
 {
     uint64_t *const record = (uint64_t *)log->cursor.next;
 
     if (VISTA_INLINE_UNLIKELY(log->logs->checked || (uintptr_t)(record + 4) > log->place.end))
         return false;
-    record[1] = (uint64_t)kind << VI_KIND_SHIFT | length;
+    record[1] = (uint64_t)item.kind << VI_KIND_SHIFT | item.length;
     record[2] = address;
     record[3] = 0;
     VISTA_INLINE_COMPILER_BARRIER();
     record[0] = log->cursor.stamp;
     VISTA_INLINE_COMPILER_BARRIER();
     log->cursor.next = (uintptr_t)(record + 3);
-    vi_log_keep(log, kind, address, length, NULL);
+    vi_log_keep(log, item);
     return true;
 }
 
@@ -260,22 +229,5 @@ static inline void vi_log_reset(struct vi_log *log)
     log->kinds = 0;
     log->effect_count = 0;
 }
-
-/* Walking a log from its oldest item: what has log->stamp and, unless it is ours, a sound
- * checksum. */
-struct vi_walk {
-    const struct vi_log *log;
-    struct vi_place place;   /* `at`: where the next record would be */
-    uint64_t shape;          /* of the record's items that are left; 0: none */
-    uintptr_t end;           /* of the record, at the latest */
-    struct vi_record record; /* the last one read */
-};
-void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log);
-/* The item, which is walk->record; NULL behind the last. */
-const struct vi_record *vi_walk_next(struct vi_walk *walk);
-
-/* Calls `visit` for every item, newest first. */
-void vi_walk_backward(const struct vi_log *log,
-                      void (*visit)(void *context, const struct vi_record *record), void *context);
 
 #endif

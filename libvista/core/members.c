@@ -31,15 +31,31 @@ static bool is_sound(const struct vi_logs *logs, const struct vi_member *entry)
            entry->check == check_of(logs->seed, entry);
 }
 
-const struct vi_member *vi_member_of(const struct vi_logs *logs, const struct vi_record *record)
+const struct vi_member *vi_member_at(const struct vi_logs *logs, uint64_t address)
 {
-    const struct vi_member *table = vi_members(logs), *nearest = NULL;
+    const struct vi_member *table = vi_members(logs);
 
     for (unsigned i = 0; i < VI_MEMBERS; i++)
-        if (logs->mapped + record->offset - table[i].mapped < table[i].max_size &&
-            (nearest == NULL || table[i].mapped > nearest->mapped) && is_sound(logs, &table[i]))
-            nearest = &table[i];
-    return nearest;
+        if (address - table[i].mapped < table[i].max_size && is_sound(logs, &table[i]))
+            return &table[i];
+    return NULL;
+}
+
+bool vi_members_apart(const struct vi_logs *logs)
+{
+    const struct vi_member *table = vi_members(logs), *sound[VI_MEMBERS];
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < VI_MEMBERS; i++) {
+        if (table[i].max_size == 0 || !is_sound(logs, &table[i]))
+            continue;
+        for (unsigned other = 0; other < count; other++)
+            if (table[i].mapped - sound[other]->mapped < sound[other]->max_size ||
+                sound[other]->mapped - table[i].mapped < table[i].max_size)
+                return false;
+        sound[count++] = &table[i];
+    }
+    return true;
 }
 
 bool vi_member_home(const struct vi_segment *segment, struct vi_member *home)
@@ -52,7 +68,7 @@ bool vi_member_home(const struct vi_segment *segment, struct vi_member *home)
 static int store(const struct vi_logs *logs, uint64_t offset, const struct vi_segment *of,
                  uint64_t mapped)
 {
-    struct vi_member entry = {.mapped = mapped, .max_size = of->superblock.max_size};
+    struct vi_member entry = {.mapped = mapped, .max_size = of->map.reserved};
     char *path = realpath(of->path, NULL);
     const size_t length = path != NULL ? strlen(path) : 0;
 
@@ -93,8 +109,7 @@ static void clear_place(const struct vi_logs *logs, struct vi_member *entry,
 {
     const uint64_t from = (uintptr_t)segment->map.data;
 
-    if (entry->mapped - from >= segment->superblock.max_size &&
-        from - entry->mapped >= entry->max_size)
+    if (entry->mapped - from >= segment->map.reserved && from - entry->mapped >= entry->max_size)
         return;
     entry->max_size = 0;
     vi_flush_fence(logs->persist, &entry->max_size, sizeof entry->max_size);

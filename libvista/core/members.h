@@ -11,8 +11,13 @@
 /* The VI_MEMBERS entries of the table, sound or not. */
 struct vi_member *vi_members(const struct vi_logs *logs);
 
-/* The sound one for the member at a record's address; NULL if there is none. */
-const struct vi_member *vi_member_of(const struct vi_logs *logs, const struct vi_record *record);
+/* A sound one of a member that may have this address; NULL if there is none. */
+const struct vi_member *vi_member_at(const struct vi_logs *logs, uint64_t address);
+
+/* Does no address belong to two sound ones?  So it is in every file that is not damaged: an
+ * entry has the address space that its member had reserved, and one that is not mapped goes
+ * when another comes to lie there. */
+bool vi_members_apart(const struct vi_logs *logs);
 
 /* The entry of a member for its home; false: there is none. */
 bool vi_member_home(const struct vi_segment *segment, struct vi_member *home);

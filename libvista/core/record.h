@@ -22,14 +22,6 @@ static inline uint64_t *vi_record_shape(const struct vi_log *log, const uint64_t
     return (uint64_t *)record + (log->logs->checked ? 2 : 1);
 }
 
-/* Of what an item has behind its address, with the padding. */
-static inline size_t vi_payload_size(unsigned kind, uint32_t length)
-{
-    if (kind == VI_KIND_UNDO)
-        return ((size_t)length + 7) & ~(size_t)7;
-    return kind == VI_KIND_ROOT ? 2 * sizeof(struct vi_root) : 0;
-}
-
 /* Of a record that is, or will be, at `at`. */
 static inline uint64_t vi_record_check(const struct vi_log *log, uintptr_t at,
                                        const uint64_t *record, uint64_t bytes)

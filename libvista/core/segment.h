@@ -4,7 +4,7 @@
  * back again.
  *
  * Opening takes three steps, between which the caller puts in what this layer does
- * not know: vi_segment_open; setting `kinds` (what the heap's records mean);
+ * not know: vi_segment_open; setting `contexts` and vi_logs_use (what records mean);
  * vi_recover; vi_segment_start.
  *
  * Lock order: a segment's root lock, its size lock, the list of segments, a segment's lock, the
@@ -70,13 +70,7 @@ struct vi_segment {
     struct vi_segment *next_member; /* in its group's list */
     uint64_t logged;                /* a member's address in records of its home's log */
 
-    /* What records mean, and to whom; `deferred`: bit k, kind k has work after the
-     * commit point. */
-    struct {
-        const struct vi_handler *handler;
-        void *context;
-    } kinds[VI_KINDS];
-    uint32_t deferred;
+    void *contexts[VI_KINDS]; /* of items by kind, see kinds.h; NULL: it has none of that kind */
     void *heap;
     struct vi_ranges *ranges;                   /* automatic ranges, else NULL */
     pthread_mutex_t root_lock;                  /* of the heap's root; before all other locks */
@@ -85,7 +79,6 @@ struct vi_segment {
     unsigned holds;                             /* vista_hold: it stays mapped; atomic */
     bool accept_torn;                           /* as vista_map was told */
     void (*release)(void *heap, uint32_t slot); /* give back what the slot keeps */
-    const struct vi_effects *effects;           /* of records of heaps, its own or a member's */
 
     pthread_mutex_t backing; /* sparse: of `backed`, a bit for each group that has blocks */
     uint64_t *backed;
@@ -150,12 +143,5 @@ bool vi_segment_unback(struct vi_segment *segment, uint64_t offset, uint64_t len
 
 /* 0 if no one has removed or truncated the file; ENOENT, EBADMSG. */
 int vi_segment_intact(const struct vi_segment *segment);
-
-/* Rolls back and finishes what the log says; EBADMSG when the log is damaged, and
- * then nothing was changed. */
-int vi_recover(struct vi_segment *segment, vi_attach_fn *attach);
-
-/* The handler for VI_KIND_UNDO; its context is the segment. */
-extern const struct vi_handler vi_undo_handler;
 
 #endif

@@ -68,10 +68,10 @@ static struct vi_segment *check_range(const struct vi_tx *tx, const struct iovec
     uint64_t size = vi_segment_size(owner);
 
     if (offset >= size && owner->own.members != NULL) { /* an empty range may be at the end */
-        struct vi_segment *member = vi_group_find(owner, range->iov_base);
+        struct vi_segment *member = vi_group_find(owner, (uintptr_t)range->iov_base);
 
         if (member == NULL && range->iov_len == 0)
-            member = vi_group_find(owner, (const char *)range->iov_base - 1);
+            member = vi_group_find(owner, (uintptr_t)range->iov_base - 1);
         if (member != NULL) {
             owner = member;
             offset = (uintptr_t)range->iov_base - (uintptr_t)owner->map.data;
@@ -156,7 +156,7 @@ void vista_inline_find_segment(vista_tx *handle, const void *address)
 
     if (!vi_tx_is_open(tx) || tx->segment->own.members == NULL)
         return;
-    owner = vi_group_find(tx->segment, address);
+    owner = vi_group_find(tx->segment, (uintptr_t)address);
     if (owner == NULL || vi_handle_is_gated(owner))
         return;
     vi_tx_face(tx, owner);
@@ -174,13 +174,14 @@ static bool is_empty(const struct vi_log *log)
 static __attribute__((noinline)) void flush_effects(struct vi_tx *tx)
 {
     const struct vi_persist *persist = &tx->segment->persist;
-    struct vi_flush_item flush = {persist, &tx->pages, ~tx->segment->deferred};
+    struct vi_items items;
 
     if (!vi_pages_flush_noted(&tx->pages, persist)) {
         vi_flush_effects(tx->segment, &tx->log, &tx->pages);
         return;
     }
-    vi_each_effect(tx->segment, &tx->log, vi_flush_item, &flush);
+    vi_items_begin_effects(&items, tx->segment, &tx->log);
+    vi_items_flush(&items, ~tx->log.logs->deferred, &tx->pages);
     vi_fence(persist);
 }
 
@@ -195,7 +196,7 @@ static bool roll_back(struct vi_tx *tx)
     vi_log_flush(log); /* nothing of this stamp is to reach the file later */
     vi_rollback(tx->segment, log, &tx->pages);
     if (log->kinds != 0)
-        vi_effects(tx->segment, log, tx->segment->effects->settle);
+        vi_items_step(tx->segment, log, VI_SETTLE);
     return true;
 }
 
@@ -235,12 +236,12 @@ static inline __attribute__((always_inline)) int commit(struct vi_tx *tx, unsign
         if (flushes)
             vi_log_flush(log);
         if (kinds != 0)
-            settle = vi_effects(segment, log, segment->effects->apply);
+            settle = vi_items_step(segment, log, VI_APPLY);
         if (flushes)
             flush_effects(tx);
-        if (kinds & segment->deferred) {
+        if (kinds & log->logs->deferred) {
             vi_log_store_word(log, log->stamp | VI_STAMP_FINISHING);
-            settle |= vi_effects(segment, log, segment->effects->finish);
+            settle |= vi_items_step(segment, log, VI_FINISH);
             if (flushes)
                 vi_flush_finished(segment, log, &tx->pages);
         }
@@ -253,7 +254,7 @@ static inline __attribute__((always_inline)) int commit(struct vi_tx *tx, unsign
         if (VISTA_INLINE_UNLIKELY(!on_its_way))
             vi_fence(&segment->persist);
         if (settle)
-            vi_effects(segment, log, segment->effects->settle); /* records outlive the discard */
+            vi_items_step(segment, log, VI_SETTLE); /* records outlive the discard */
     }
     reset_handle(tx);
     if (on_its_way)

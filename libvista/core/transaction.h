@@ -9,6 +9,7 @@
 #include "core/handles.h"
 #include "core/pages.h"
 #include "core/process.h"
+#include "core/recovery.h"
 #include "core/segment.h"
 
 /* In the handle that this thread has in its cache, or that it may keep there: then the next can
@@ -35,78 +36,5 @@ int vi_tx_commit_flushing(struct vi_tx *tx, unsigned mode);
 int vi_tx_commit_followed(struct vi_tx *tx, unsigned mode);
 void vi_tx_abort(struct vi_tx *tx);
 void vi_tx_abort_followed(struct vi_tx *tx);
-
-/* A record's item and whose it is. */
-struct vi_item {
-    const struct vi_record *record;
-    struct vi_segment *owner;         /* NULL: a member's that is not there */
-    const struct vi_handler *handler; /* NULL, too: an unknown kind */
-    void *context;
-};
-
-/* The owner of a record that is not home's own: a member, with the offset in that, in `copy`. */
-struct vi_segment *vi_member_record(struct vi_segment *home, const struct vi_record *record,
-                                    struct vi_record *copy);
-
-/* Says whose the record is, and what it means. */
-static inline struct vi_item vi_item_of(struct vi_segment *home, const struct vi_record *record,
-                                        struct vi_record *copy)
-{
-    struct vi_item item = {.record = record, .owner = home};
-
-    if (VISTA_INLINE_UNLIKELY(record->offset >= vi_segment_size(home))) {
-        item.owner = vi_member_record(home, record, copy);
-        item.record = copy;
-    }
-    if (item.owner != NULL && record->kind < VI_KINDS) {
-        item.handler = item.owner->kinds[record->kind].handler;
-        item.context = item.owner->kinds[record->kind].context;
-    }
-    return item;
-}
-
-static inline bool vi_next_item(struct vi_segment *home, struct vi_walk *walk, struct vi_item *item)
-{
-    if (vi_walk_next(walk) == NULL)
-        return false;
-    *item = vi_item_of(home, &walk->record, &walk->record);
-    return true;
-}
-
-/* Calls `visit` for every item, oldest first. */
-typedef void vi_visit_fn(void *arg, const struct vi_item *item);
-void vi_each_item(struct vi_segment *home, const struct vi_log *log, vi_visit_fn *visit, void *arg);
-
-/* The same for what is no undo image, and for the rest too if not all of that was kept. */
-void vi_each_effect(struct vi_segment *home, const struct vi_log *log, vi_visit_fn *visit,
-                    void *arg);
-
-/* Calls one of home->effects for all that the log has; the second for a log that is not being
- * recovered. */
-bool vi_effects_of_any(struct vi_segment *home, const struct vi_log *log, vi_effects_fn *effects);
-static inline bool vi_effects(struct vi_segment *home, const struct vi_log *log,
-                              vi_effects_fn *effects)
-{
-    if (VISTA_INLINE_LIKELY(log->effect_count <= VI_EFFECTS_KEPT &&
-                            __atomic_load_n(&home->own.members, __ATOMIC_RELAXED) == NULL))
-        return effects(home->heap, log->slot, log->effects, log->effect_count);
-    return vi_effects_of_any(home, log, effects);
-}
-
-/* Commit's and recovery's shared parts, on a log whose transaction has `stamp`. */
-
-/* A visitor that flushes the stored words that items of some kinds change, and their data. */
-struct vi_flush_item {
-    const struct vi_persist *persist;
-    struct vi_pages *pages;
-    uint32_t kinds;
-};
-void vi_flush_item(void *arg, const struct vi_item *item);
-/* Flushes what must be durable before the discard. */
-void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages);
-/* Undoes newest first, durably, then discards: abort and recovery alike. */
-void vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages);
-/* Flushes what was deferred, and has been done. */
-void vi_flush_finished(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages);
 
 #endif

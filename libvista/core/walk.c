@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Reading a log: item by item, from the oldest or from the newest.
+ * Reading a log: see walk.h.
  */
+#include "core/walk.h"
+
 #include "core/chunks.h"
 #include "core/record.h"
 
@@ -55,8 +57,9 @@ static bool enter_next_chunk(struct vi_walk *walk)
 const struct vi_record *vi_walk_next(struct vi_walk *walk)
 {
     struct vi_record *record = &walk->record;
+    const struct vi_record_kind *kind;
     const uint64_t *item;
-    size_t bytes;
+    size_t bytes, left;
 
     if (walk->shape == 0 && !enter_record_in_chunk(walk) &&
         !(enter_next_chunk(walk) && enter_record_in_chunk(walk)))
@@ -73,15 +76,16 @@ const struct vi_record *vi_walk_next(struct vi_walk *walk)
         record->kind = (uint16_t)(walk->shape >> VI_KIND_SHIFT);
         walk->shape = 0;
     }
-    bytes = vi_payload_size(record->kind, record->length);
-    if (walk->end - walk->place.at < sizeof *item ||
-        walk->end - walk->place.at - sizeof *item < bytes) {
+    kind = record->kind < VI_KINDS ? walk->log->logs->kinds[record->kind] : NULL;
+    bytes = kind != NULL ? vi_kind_payload(kind, record->length) : 0;
+    left = walk->end - walk->place.at;
+    if (left < sizeof *item || left - sizeof *item < bytes) {
         record->kind = VI_KINDS; /* and the walk goes no further */
         walk->shape = 0;
         walk->place.at = walk->place.end;
         return record;
     }
-    record->offset = *item - walk->log->logs->mapped;
+    record->address = *item;
     walk->place.at += sizeof *item + bytes;
     return record;
 }

@@ -170,18 +170,24 @@ size_t vi_heap_usable_size(struct vi_heap *heap, const struct vi_log *log, const
 }
 
 /* Appends a record about a block. */
-static inline bool try_append(const struct vi_heap *heap, struct vi_log *log, enum vi_kind kind,
-                              uint64_t offset, uint64_t block)
+static inline struct vi_item item_of(struct vi_heap *heap, enum vi_kind kind, uint64_t offset,
+                                     uint32_t length)
 {
-    return vi_log_try_append(log, kind, (uintptr_t)heap->place.base + offset,
-                             place_of(offset, block));
+    return (struct vi_item){offset, length, (uint16_t)kind, NULL, heap};
 }
 
-static bool append(const struct vi_heap *heap, struct vi_log *log, enum vi_kind kind,
-                   uint64_t offset, uint64_t block)
+static inline bool try_append(struct vi_heap *heap, struct vi_log *log, enum vi_kind kind,
+                              uint64_t offset, uint64_t block)
 {
-    return vi_log_append(log, kind, (uintptr_t)heap->place.base + offset, place_of(offset, block),
-                         NULL) == 0;
+    return vi_log_try_append(log, item_of(heap, kind, offset, place_of(offset, block)),
+                             (uintptr_t)heap->place.base + offset);
+}
+
+static bool append(struct vi_heap *heap, struct vi_log *log, enum vi_kind kind, uint64_t offset,
+                   uint64_t block)
+{
+    return vi_log_append(log, item_of(heap, kind, offset, place_of(offset, block)),
+                         (uintptr_t)heap->place.base + offset) == 0;
 }
 
 /* ---- Allocating -------------------------------------------------------- */
@@ -364,6 +370,15 @@ static uint64_t large_at(struct vi_heap *heap, const void *address)
     return entry != 0 && vi_map_class(entry) == VI_LARGE ? vi_block_at(offset, entry) : VI_NONE;
 }
 
+static bool append_extension(struct vi_heap *heap, struct vi_log *log, const void *block,
+                             uint64_t old)
+{
+    const uint64_t offset = (uintptr_t)block - (uintptr_t)heap->place.base;
+
+    return vi_log_append(log, item_of(heap, VI_KIND_EXTEND, offset, (uint32_t)old),
+                         (uintptr_t)block) == 0;
+}
+
 bool vi_heap_extend(struct vi_heap *heap, struct vi_log *log, const void *address, size_t size)
 {
     const uint64_t block = large_at(heap, address), units = size / VI_UNIT + (size % VI_UNIT != 0);
@@ -377,8 +392,7 @@ bool vi_heap_extend(struct vi_heap *heap, struct vi_log *log, const void *addres
     old = VI_SPAN_UNITS(vi_descriptor(heap, block >> 16));
     extended = vi_span_extend(heap, block >> 16, units);
     pthread_mutex_unlock(&heap->lock);
-    return extended &&
-           vi_log_append(log, VI_KIND_EXTEND, (uintptr_t)address, (uint32_t)old, NULL) == 0;
+    return extended && append_extension(heap, log, address, old);
 }
 
 bool vi_heap_is_last(struct vi_heap *heap, const void *address)
@@ -432,5 +446,8 @@ int vi_heap_set_root(struct vi_heap *heap, struct vi_log *log, struct vi_root ro
 {
     const struct vi_root both[2] = {vi_heap_root(heap), root};
 
-    return vi_log_append(log, VI_KIND_ROOT, (uintptr_t)heap->place.base + root.offset, 0, both);
+    struct vi_item item = item_of(heap, VI_KIND_ROOT, root.offset, 0);
+
+    item.payload = both;
+    return vi_log_append(log, item, (uintptr_t)heap->place.base + root.offset);
 }

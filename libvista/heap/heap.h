@@ -49,9 +49,8 @@ void vi_heap_grow(struct vi_heap *heap, uint64_t size);
  * nothing, durably.  EBUSY when there is a block, EBADMSG. */
 int vi_heap_cut(struct vi_heap *heap, uint64_t size);
 
-/* What the heap's records mean; the context is the heap. */
-extern const struct vi_handler vi_heap_handlers[VI_KINDS];
-extern const struct vi_effects vi_heap_effects;
+/* What records mean: the undo log's own and the heap's, whose context is the heap. */
+extern const struct vi_record_kind *const vi_heap_kinds[VI_KINDS];
 
 /* As vista_malloc and vista_free, in the transaction that has `log`. */
 void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size);

@@ -194,7 +194,7 @@ int vi_ranges_allow(struct vi_tx *tx, const void *address, size_t length, size_t
     sigset_t before;
     int result;
 
-    r = home != NULL && length != 0 ? vi_group_find(tx->segment, address)->ranges : NULL;
+    r = home != NULL && length != 0 ? vi_group_find(tx->segment, (uintptr_t)address)->ranges : NULL;
     if (r == NULL)
         return 0;
     if (r->check.allowed != NULL)
@@ -304,12 +304,20 @@ static void stop(struct vi_ranges *home)
 }
 
 /* Compares the pages that the log has with what they are now. */
-static void compare(void *unused, const struct vi_item *item)
+static void compare_pages(struct vi_tx *tx)
 {
-    (void)unused;
-    if (item->owner->ranges != NULL && item->record->kind == VI_KIND_UNDO &&
-        item->record->length == VI_PAGE && item->record->offset % VI_PAGE == 0)
-        vi_undeclared_compare(&item->owner->ranges->check, item->record, item->owner->map.data);
+    const struct vi_item *item;
+    struct vi_items items;
+
+    tx->log.stamp = tx->log.cursor.stamp;
+    vi_items_begin(&items, tx->segment, &tx->log);
+    while ((item = vi_items_next(&items)) != NULL)
+        if (item->kind == VI_KIND_UNDO && item->length == VI_PAGE && item->offset % VI_PAGE == 0) {
+            const struct vi_segment *owner = item->context;
+
+            if (owner->ranges != NULL)
+                vi_undeclared_compare(&owner->ranges->check, item, owner->map.data);
+        }
 }
 
 /* -1 with EFAULT: it is still open, for it has stored to what was not declared. */
@@ -319,10 +327,8 @@ static int commit(struct vi_tx *tx, unsigned mode)
     int result;
 
     stop(home);
-    if (home->check.allowed != NULL) {
-        tx->log.stamp = tx->log.cursor.stamp;
-        vi_each_item(tx->segment, &tx->log, compare, NULL);
-    }
+    if (home->check.allowed != NULL)
+        compare_pages(tx);
     if (vi_undeclared_found(&home->check, EFAULT, tx->segment)) {
         tx->no_restore = false; /* to abort is all that is left */
         home->state = VI_RANGES_OPEN;

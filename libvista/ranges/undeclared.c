@@ -60,7 +60,7 @@ void vi_undeclared_store(struct vi_undeclared *check, uint64_t offset, struct vi
 /* ---- At the end -------------------------------------------------------- */
 
 /* Bytes that differ, close together, are one store. */
-void vi_undeclared_compare(struct vi_undeclared *check, const struct vi_record *page,
+void vi_undeclared_compare(struct vi_undeclared *check, const struct vi_item *page,
                            const unsigned char *base)
 {
     const unsigned char *before = page->payload, *now = base + page->offset;
@@ -154,7 +154,7 @@ bool vi_undeclared_found(const struct vi_undeclared *check, int error, struct vi
 
     if (check->count == 0)
         return false;
-    segment = vi_group_find(home, (void *)first->address);
+    segment = vi_group_find(home, first->address);
     known = describe(first->code, code, sizeof code);
     called = known && describe(first->caller - 1, /* in the call */
                                caller, sizeof caller);

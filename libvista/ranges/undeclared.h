@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct vi_record;
+struct vi_item;
 struct vi_segment;
 
 /* A store that was not declared. */
@@ -41,7 +41,7 @@ void vi_undeclared_forget(struct vi_undeclared *check, size_t size);
 void vi_undeclared_store(struct vi_undeclared *check, uint64_t offset, struct vi_note store);
 
 /* Notes what differs between a page's image in the log and the data at `base`. */
-void vi_undeclared_compare(struct vi_undeclared *check, const struct vi_record *page,
+void vi_undeclared_compare(struct vi_undeclared *check, const struct vi_item *page,
                            const unsigned char *base);
 
 /* Was anything noted with home?  errno and the message then say what. */

@@ -51,15 +51,15 @@ static const char *kind_name(unsigned kind)
     return kind < VI_KINDS && names[kind] != NULL ? names[kind] : "unknown";
 }
 
-static void record_json(uint64_t slot, bool finishing, const struct vi_record *record,
+static void record_json(uint64_t slot, bool finishing, const struct vi_item *item,
                         uint64_t file_offset, bool of_member)
 {
     tool_json_open(NULL, '{');
     tool_json_number("slot", slot);
     tool_json_text("transaction", finishing ? "finishing" : "open");
-    tool_json_text("kind", kind_name(record->kind));
-    tool_json_number("offset", record->offset);
-    tool_json_number("length", record->length);
+    tool_json_text("kind", kind_name(item->kind));
+    tool_json_number("offset", item->offset);
+    tool_json_number("length", item->length);
     tool_json_number("file_offset", file_offset);
     tool_json_bool("of_member", of_member);
     tool_json_close('}');
@@ -72,29 +72,29 @@ static void print_bytes(const unsigned char *bytes, uint32_t length)
     puts(length > PREVIEW ? " ..." : "");
 }
 
-static void record(void *arg, uint64_t slot, bool finishing, const struct vi_record *record,
+static void record(void *arg, uint64_t slot, bool finishing, const struct vi_item *item,
                    uint64_t file_offset)
 {
     struct dump *dump = arg;
-    const bool of_member = record->offset >= dump->max_size;
+    const bool of_member = item->offset >= dump->max_size;
 
     if (!dump->log)
         return;
     if (dump->json) {
-        record_json(slot, finishing, record, file_offset, of_member);
+        record_json(slot, finishing, item, file_offset, of_member);
         return;
     }
     if (dump->slot != slot + 1)
         printf("slot %llu: %s\n", (unsigned long long)slot,
                finishing ? "committed, with frees to finish" : "open, to be rolled back");
     dump->slot = slot + 1;
-    printf("  %-10s offset %-10llu length %-8u file offset %llu", kind_name(record->kind),
-           (unsigned long long)record->offset, record->length, (unsigned long long)file_offset);
+    printf("  %-10s offset %-10llu length %-8u file offset %llu", kind_name(item->kind),
+           (unsigned long long)item->offset, item->length, (unsigned long long)file_offset);
     if (of_member)
         printf(" (of a member)");
-    if (record->kind == VI_KIND_UNDO) {
+    if (item->kind == VI_KIND_UNDO) {
         printf(" :");
-        print_bytes(record->payload, record->length);
+        print_bytes(item->payload, item->length);
     } else {
         putchar('\n');
     }
