@@ -244,10 +244,12 @@ int crash_fstatfs(int fd, struct statfs *fs)
 }
 
 /* Locks: who opens a file first has it. */
-int crash_fcntl(int fd, int command, struct flock *lock)
+int crash_fcntl(int fd, int command, uintptr_t argument)
 {
+    const struct flock *const lock = (const struct flock *)argument;
+
     if (is_real(fd))
-        return fcntl(fd, command, lock);
+        return fcntl(fd, command, argument);
     if (lock->l_type == F_UNLCK || state[memory.current].opens[fd - FIRST_FD] < 2)
         return 0;
     errno = EAGAIN;

@@ -35,7 +35,7 @@ ssize_t crash_pread(int fd, void *to, size_t length, off_t offset);
 int crash_fstat(int fd, struct stat *st);
 int crash_stat(const char *path, struct stat *st);
 int crash_fstatfs(int fd, struct statfs *fs);
-int crash_fcntl(int fd, int command, struct flock *lock);
+int crash_fcntl(int fd, int command, uintptr_t argument);
 int crash_ftruncate(int fd, off_t size);
 int crash_posix_fallocate(int fd, off_t offset, off_t length);
 int crash_fallocate(int fd, int mode, off_t offset, off_t length);

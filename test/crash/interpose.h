@@ -38,7 +38,7 @@
 #define fstat(fd, st) crash_fstat(fd, st)
 #define stat(path, st) crash_stat(path, st)
 #define fstatfs(fd, fs) crash_fstatfs(fd, fs)
-#define fcntl(fd, command, lock) crash_fcntl(fd, command, lock)
+#define fcntl(fd, command, lock) crash_fcntl(fd, command, (uintptr_t)(lock))
 #define ftruncate(fd, size) crash_ftruncate(fd, size)
 #define posix_fallocate(fd, offset, length) crash_posix_fallocate(fd, offset, length)
 #define fallocate(fd, mode, offset, length) crash_fallocate(fd, mode, offset, length)
