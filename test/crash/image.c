@@ -15,6 +15,7 @@
 #include "core/process.h"
 #include "core/transaction.h"
 #include "files.h"
+#include "heap/heap.h"
 #include "hooks.h"
 
 static enum vista_class recovery; /* class that it runs in */
@@ -121,8 +122,9 @@ bool image_recover_log(int w, struct trial *trial)
     if (good) {
         vi_logs_close(&segment->logs);
         good = vi_logs_open(&segment->logs, segment->map.meta, &segment->superblock, &segment->file,
-                            &segment->persist) == 0 &&
-               vi_recover(segment, NULL) == 0;
+                            &segment->persist) == 0;
+        vi_logs_use(&segment->logs, vi_heap_kinds);
+        good = good && vi_recover(segment, NULL) == 0;
         memory_complete();
         find_in(segment, &trial->found[0]);
     }
