@@ -241,7 +241,8 @@ int vista_info(const vista_segment *segment, struct vista_info *out);
 #define VISTA_NO_FLUSH 0x2u   /* end: durable by the next vista_flush at the latest */
 
 /*
- * Any number of transactions, up to 4096, may be open on a segment at once, on
+ * Any number of transactions, up to 4096, may be open on a segment at once (of one whose
+ * max_size is below 42 MiB, up to 1088 and 72 more for each MiB of max_size), on
  * one thread or several.  Keeping them from changing the same bytes is the
  * program's business (as in RVM, Satyanarayanan et al., TOCS 1994, section 3.1):
  * two open transactions must not declare overlapping ranges.  A thread's exit
@@ -251,7 +252,7 @@ int vista_info(const vista_segment *segment, struct vista_info *out);
 /*
  * Begins a transaction.  `mode` is 0, or VISTA_NO_RESTORE: the caller promises
  * not to abort it (after a crash it is rolled back all the same).
- * Errors: EINVAL; EAGAIN 4096 are open; EBUSY one is, with automatic ranges; EROFS
+ * Errors: EINVAL; EAGAIN so many are open; EBUSY one is, with automatic ranges; EROFS
  * the segment is mapped read-only; ENOSPC or ENOMEM no room for one more log, or, with
  * automatic ranges, for the pages that the segment has grown by.
  */
@@ -359,7 +360,7 @@ int vista_flush(vista_segment *segment);
  *   is.  The heap's calls open what they store to themselves.
  * - Log space for auto_pages pages, by default for all, is reserved by vista_map:
  *   ENOSPC comes there, and never from a store.  Segments that share a log add up what each
- *   has; home's log has room for an eighth more than its max_size, and 64 MiB, so that a
+ *   has; home's log has room for an eighth more than its max_size, and 16 MiB, so that a
  *   member larger than that needs an auto_pages.
  * - In a VISTA_NO_HEAP | VISTA_SPARSE segment the first store to each 2 MiB allocates their
  *   disk blocks; on a full disk it is refused as one past auto_pages is, see below.

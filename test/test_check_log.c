@@ -141,7 +141,7 @@ START_TEST(test_records_in_chunks)
     append(VI_KIND_UNDO, 0, 16000, payload, 16000);
     append(99, 0, 0, NULL, 0);
     make_unclean();
-    expect_damage("slot 1, file offset 68");
+    expect_damage("slot 1, file offset 21");
     *word_at(image.last) += VISTA_INLINE_STAMP_STEP;
     expect_sound("transactions to roll back: 1");
 }

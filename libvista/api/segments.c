@@ -121,11 +121,11 @@ static void release(void *heap, uint32_t slot)
 static struct vi_heap *make_heap(struct vi_segment *segment, uint64_t size)
 {
     const struct vi_superblock *s = &segment->superblock;
-    unsigned char *meta = segment->map.meta + s->heap_offset;
+    unsigned char *meta = segment->map.meta;
     const struct vi_heap_place place = {
-        .header = (struct vi_heap_header *)meta,
-        .descriptors = (uint64_t *)(meta + VI_PAGE),
-        .marks = meta + VI_PAGE + vi_superblock_units(s) * sizeof(uint64_t),
+        .header = (struct vi_heap_header *)(meta + s->heap_offset),
+        .descriptors = (uint64_t *)(meta + vi_superblock_descriptors(s)),
+        .marks = meta + vi_superblock_marks(s),
         .base = segment->map.data,
         .size = size,
         .max_size = s->max_size,

@@ -8,16 +8,6 @@
 
 #define WORD sizeof(uint64_t) /* marks are looked at so many at once */
 
-static uint64_t descriptors_offset(const struct vi_check *check)
-{
-    return check->superblock->heap_offset + VI_PAGE;
-}
-
-static uint64_t marks_offset(const struct vi_check *check)
-{
-    return descriptors_offset(check) + vi_superblock_units(check->superblock) * sizeof(uint64_t);
-}
-
 uint64_t vi_check_units(const struct vi_check *check)
 {
     return check->superblock->size / VI_UNIT;
@@ -25,7 +15,8 @@ uint64_t vi_check_units(const struct vi_check *check)
 
 uint64_t vi_check_descriptor(const struct vi_check *check, uint64_t unit)
 {
-    return vi_check_word(check, descriptors_offset(check) + unit * sizeof(uint64_t));
+    return vi_check_word(check,
+                         vi_superblock_descriptors(check->superblock) + unit * sizeof(uint64_t));
 }
 
 static uint64_t used_end(const struct vi_check *check)
@@ -82,7 +73,7 @@ bool vi_check_mark(const struct vi_check *check, const struct vi_check_span *spa
 {
     const uint64_t mark = span->unit * VI_MARKS_PER_UNIT + block;
 
-    return check->meta[marks_offset(check) + mark] != VI_MARK_FREE;
+    return check->meta[vi_superblock_marks(check->superblock) + mark] != VI_MARK_FREE;
 }
 
 /* ---- Descriptors ------------------------------------------------------- */
@@ -113,8 +104,8 @@ static uint64_t count_span(struct vi_check *check, uint64_t unit, uint64_t descr
 /* Every descriptor that is not zero begins a span, behind the end of the one before. */
 void vi_check_descriptors(struct vi_check *check)
 {
-    const uint64_t start = descriptors_offset(check);
-    struct vi_check_scan scan = vi_check_scan(check, start, marks_offset(check));
+    const uint64_t start = vi_superblock_descriptors(check->superblock);
+    struct vi_check_scan scan = vi_check_scan(check, start, vi_superblock_marks(check->superblock));
     uint64_t end = 0; /* of the span before */
     uint64_t at;
 
@@ -163,7 +154,7 @@ static bool look_at_mark(struct vi_check *check, const struct vi_check_span *spa
     if (why != NULL) {
         vi_check_say(check, VI_CHECK_DAMAGE, "unit %llu: the mark %u at file offset %llu %s",
                      (unsigned long long)(mark / VI_MARKS_PER_UNIT), value,
-                     (unsigned long long)(marks_offset(check) + mark), why);
+                     (unsigned long long)(vi_superblock_marks(check->superblock) + mark), why);
         return false;
     }
     vi_check_block_found(check, span->unit * VI_UNIT + block * span->block_size, span->block_size);
@@ -174,7 +165,7 @@ static bool look_at_mark(struct vi_check *check, const struct vi_check_span *spa
 
 void vi_check_marks(struct vi_check *check)
 {
-    const uint64_t start = marks_offset(check);
+    const uint64_t start = vi_superblock_marks(check->superblock);
     const uint64_t end = start + vi_superblock_units(check->superblock) * VI_MARKS_PER_UNIT;
     struct vi_check_scan scan = vi_check_scan(check, start, end);
     struct vi_check_span span = {0};

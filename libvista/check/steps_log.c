@@ -11,21 +11,16 @@
 #include "core/members.h"
 #include "core/walk.h"
 #include "heap/heap.h"
+#include "media/superblock.h"
 
-static uint64_t slot_offset(uint64_t slot)
+static uint64_t slot_offset(const struct vi_check *check, uint64_t slot)
 {
-    return VI_SLOTS_OFFSET + slot * VI_SLOT_SIZE;
+    const struct vi_superblock *const s = check->superblock;
+
+    return vi_superblock_slot(s->chunks_offset + s->chunks_size, slot);
 }
 
 /* ---- Slots and chains -------------------------------------------------- */
-
-static bool all_zero(const uint64_t *words, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (words[i] != 0)
-            return false;
-    return true;
-}
 
 /* Takes the chunk's units for this chain; false when another has one of them. */
 static bool take_units(uint64_t *map, uint64_t unit, uint64_t count)
@@ -48,7 +43,8 @@ static const char *why_not(const struct vi_check *check, uint64_t slot, uint64_t
                            uint64_t index, uint64_t *map)
 {
     const uint64_t at = offset - check->superblock->chunks_offset;
-    const uint64_t area = check->superblock->chunks_size;
+    const uint64_t slots = vi_check_word(check, VI_LOG_OFFSET);
+    const uint64_t area = check->superblock->chunks_size - vi_superblock_far_slots(slots);
     const struct vi_chunk_header *chunk;
 
     if (offset < check->superblock->chunks_offset || at >= area || at % VI_CHUNK_UNIT != 0)
@@ -63,8 +59,6 @@ static const char *why_not(const struct vi_check *check, uint64_t slot, uint64_t
         return "has an impossible size";
     if (!take_units(map, at / VI_CHUNK_UNIT, chunk->size / VI_CHUNK_UNIT))
         return "overlaps another chunk";
-    if (!all_zero(chunk->reserved, sizeof chunk->reserved / sizeof(uint64_t)))
-        return "has bytes set that are to be zero";
     return NULL;
 }
 
@@ -87,7 +81,7 @@ static void check_chain(struct vi_check *check, uint64_t slot, uint64_t link, ui
 
 static void check_slot(struct vi_check *check, uint64_t slot, uint64_t *map)
 {
-    const uint64_t offset = slot_offset(slot);
+    const uint64_t offset = slot_offset(check, slot);
     const struct vi_slot_header *header = (const void *)(check->meta + offset);
 
     if (header->word < VISTA_INLINE_STAMP_STEP ||
@@ -96,23 +90,19 @@ static void check_slot(struct vi_check *check, uint64_t slot, uint64_t *map)
                      "slot %llu, at file offset %llu, has the word 0x%llx, which cannot be its own",
                      (unsigned long long)slot, (unsigned long long)offset,
                      (unsigned long long)header->word);
-    if (!all_zero(header->reserved, sizeof header->reserved / sizeof(uint64_t)))
-        vi_check_say(check, VI_CHECK_DAMAGE,
-                     "slot %llu, at file offset %llu, has bytes set that are to be zero",
-                     (unsigned long long)slot, (unsigned long long)offset);
     check_chain(check, slot, header->next, map);
 }
 
 /* A slot is written before it is counted: the first uncounted one may have its
- * header, the rest must be as new. */
+ * header, the other near ones must be as new; where far ones will be, chunks may have been. */
 static void check_unused(struct vi_check *check, uint64_t used)
 {
-    const uint64_t from = slot_offset(used + 1);
-    struct vi_check_scan scan = vi_check_scan(check, from, VI_CHUNKS_OFFSET);
+    struct vi_check_scan scan;
     uint64_t found;
 
-    if (from >= VI_CHUNKS_OFFSET)
+    if (used + 1 >= VI_SLOTS_NEAR)
         return;
+    scan = vi_check_scan(check, slot_offset(check, used + 1), VI_CHUNKS_OFFSET);
     found = vi_check_next(&scan);
     if (found != scan.end)
         vi_check_say(check, VI_CHECK_DAMAGE,
@@ -126,12 +116,13 @@ void vi_check_slots(struct vi_check *check)
 {
     const uint64_t used = vi_check_word(check, VI_LOG_OFFSET);
     const uint64_t units = check->superblock->chunks_size / VI_CHUNK_UNIT;
+    const uint64_t slots = vi_superblock_slots(check->superblock);
     const size_t map_size = (units + 63) / 64 * sizeof(uint64_t);
     uint64_t *map;
 
-    if (used > VI_SLOTS) {
-        vi_check_say(check, VI_CHECK_DAMAGE, "said to be in use: %llu, there are %u",
-                     (unsigned long long)used, VI_SLOTS);
+    if (used > slots) {
+        vi_check_say(check, VI_CHECK_DAMAGE, "said to be in use: %llu, there are %llu",
+                     (unsigned long long)used, (unsigned long long)slots);
         return;
     }
     map = vi_reserve(map_size);
@@ -250,7 +241,7 @@ static void check_item(struct vi_check *check, const struct vi_logs *logs, uint3
 
 static void check_log(struct vi_check *check, struct vi_logs *logs, uint32_t slot)
 {
-    const uint64_t word = vi_check_word(check, slot_offset(slot));
+    const uint64_t word = vi_check_word(check, slot_offset(check, slot));
     const bool finishing = word & VI_STAMP_FINISHING;
     const struct vi_record *record;
     struct vi_log log = {0};

@@ -11,12 +11,12 @@
 
 static uint64_t descriptors_at(const struct vi_superblock *s, uint64_t unit)
 {
-    return s->heap_offset + VI_PAGE + unit * sizeof(uint64_t);
+    return vi_superblock_descriptors(s) + unit * sizeof(uint64_t);
 }
 
 static uint64_t marks_at(const struct vi_superblock *s, uint64_t unit)
 {
-    return descriptors_at(s, vi_superblock_units(s)) + unit * VI_MARKS_PER_UNIT;
+    return vi_superblock_marks(s) + unit * VI_MARKS_PER_UNIT;
 }
 
 int vi_segment_allocate(struct vi_segment *segment, uint64_t offset, uint64_t length)

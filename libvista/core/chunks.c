@@ -10,9 +10,13 @@
 #include "base/arena.h"
 #include "base/crc32c.h"
 #include "base/error.h"
+#include "media/superblock.h"
 
-/* A slot keeps chunks for a transaction of a few megabytes, unless the options say more;
- * beyond that the memory is better shared.  A chunk from PUNCHED bytes on also gives its disk blocks back. */
+/* A slot keeps chunks for a transaction of a few megabytes, and of a small log area no more
+ * than its KEPT_PART, so that idle slots do not have all of it, unless the options say more;
+ * beyond that the memory is better shared.  A chunk from PUNCHED bytes on also gives its disk
+ * blocks back. */
+#define KEPT_PART 16
 #ifndef VI_LOG_KEPT /* in small memory a test lets it keep less */
 #define VI_LOG_KEPT ((uint64_t)4 << 20)
 #endif
@@ -20,7 +24,8 @@
 
 static uintptr_t slot_address(const struct vi_logs *logs, uint32_t slot)
 {
-    return (uintptr_t)logs->meta + VI_SLOTS_OFFSET + (uintptr_t)slot * VI_SLOT_SIZE;
+    return (uintptr_t)logs->meta +
+           vi_superblock_slot(logs->chunks_offset + logs->units * VI_CHUNK_UNIT, slot);
 }
 
 /* Where slot and chunk headers both have their link. */
@@ -197,6 +202,12 @@ void vi_chunk_trim(struct vi_logs *logs, uint32_t slot, uintptr_t chunk)
 
 /* ---- Slots ------------------------------------------------------------- */
 
+/* The first of the units that slots are in, of those that were ever used. */
+static uint64_t far_unit(const struct vi_logs *logs, uint64_t slots_used)
+{
+    return logs->units - vi_superblock_far_slots(slots_used) / VI_CHUNK_UNIT;
+}
+
 static struct vi_log_header *log_header(const struct vi_logs *logs)
 {
     return (struct vi_log_header *)(logs->meta + VI_LOG_OFFSET);
@@ -240,16 +251,21 @@ int vi_logs_open(struct vi_logs *logs, unsigned char *meta, const struct vi_supe
         .checked = superblock->log_class != VISTA_CLASS_KILL,
         .chunks_offset = superblock->chunks_offset,
         .units = superblock->chunks_size / VI_CHUNK_UNIT,
-        .kept = VI_LOG_KEPT,
+        .most_slots = (uint32_t)vi_superblock_slots(superblock),
+        .kept = superblock->chunks_size / KEPT_PART,
     };
+    if (logs->kept > VI_LOG_KEPT)
+        logs->kept = VI_LOG_KEPT;
     pthread_mutex_init(&logs->lock, NULL);
     logs->used = vi_reserve((logs->units + 63) / 64 * sizeof(uint64_t));
     if (logs->used == NULL)
         return vi_fail(ENOMEM, "%s: no memory for the log's map of chunks", file->path);
     slots = log_header(logs)->slots_used;
-    if (slots > VI_SLOTS)
+    if (slots > logs->most_slots)
         return vi_fail(EBADMSG, "%s: damaged: %llu log slots in use, there are %u", file->path,
-                       (unsigned long long)slots, VI_SLOTS);
+                       (unsigned long long)slots, logs->most_slots);
+    for (uint64_t unit = far_unit(logs, slots); unit < logs->units; unit++)
+        logs->used[unit / 64] |= (uint64_t)1 << unit % 64;
     for (uint32_t slot = 0; slot < slots; slot++)
         if (!adopt_chain(logs, slot))
             return vi_fail(EBADMSG, "%s: damaged: log slot %u is not sound", file->path, slot);
@@ -289,9 +305,11 @@ uint64_t vi_logs_bytes(struct vi_logs *logs)
 
 void vi_logs_trim(struct vi_logs *logs)
 {
-    for (uint32_t slot = 0; slot < log_header(logs)->slots_used; slot++)
+    const uint64_t slots = log_header(logs)->slots_used;
+
+    for (uint32_t slot = 0; slot < slots; slot++)
         unlink_tail(logs, slot, slot_address(logs, slot));
-    vi_file_punch(logs->file, logs->chunks_offset, logs->units * VI_CHUNK_UNIT);
+    vi_file_punch(logs->file, logs->chunks_offset, far_unit(logs, slots) * VI_CHUNK_UNIT);
 }
 
 void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot)
@@ -313,10 +331,16 @@ void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot)
 static int make_slot(struct vi_logs *logs, uint32_t slot)
 {
     struct vi_slot_header *header = (struct vi_slot_header *)slot_address(logs, slot);
+    const uint64_t unit = far_unit(logs, (uint64_t)slot + 1);
+    const bool takes_unit = unit != far_unit(logs, slot);
 
-    if (vi_file_allocate(logs->file, VI_SLOTS_OFFSET + (uint64_t)slot * VI_SLOT_SIZE,
-                         VI_SLOT_SIZE) != 0)
+    if (takes_unit && is_used(logs, unit))
+        return vi_fail(ENOSPC, "%s: the log area of %llu bytes has no room for one more slot",
+                       logs->file->path, (unsigned long long)(logs->units * VI_CHUNK_UNIT));
+    if (vi_file_allocate(logs->file, (uintptr_t)header - (uintptr_t)logs->meta, VI_SLOT_SIZE) != 0)
         return -1;
+    if (takes_unit)
+        logs->used[unit / 64] |= (uint64_t)1 << unit % 64;
     *header = (struct vi_slot_header){.word = VISTA_INLINE_STAMP_STEP | (uint64_t)slot
                                                                             << VI_STAMP_SLOT_SHIFT};
     *(uint64_t *)(header + 1) = 0;
@@ -332,9 +356,9 @@ int vi_log_take(struct vi_logs *logs, struct vi_log *log)
     int result = 0;
 
     pthread_mutex_lock(&logs->lock);
-    if (logs->slots == VI_SLOTS)
+    if (logs->slots == logs->most_slots)
         result = vi_fail(EAGAIN, "%s: %u transactions are open, and no more can be",
-                         logs->file->path, VI_SLOTS);
+                         logs->file->path, logs->most_slots);
     else if (logs->slots >= log_header(logs)->slots_used)
         result = make_slot(logs, logs->slots);
     if (result == 0) {

@@ -37,6 +37,7 @@ struct vi_logs {
     uint64_t *used; /* a bit for each unit: in some slot's chain */
     uint64_t held;  /* units whose bit is set */
     uint32_t slots; /* handed out in this mapping */
+    uint32_t most_slots;
 };
 
 /* Where in its chain a log stands. */
@@ -213,7 +214,7 @@ static inline void vi_log_discard(struct vi_log *log)
     vi_fence(log->logs->persist);
 }
 
-/* Gives back what the chain has beyond VI_CHUNKS_KEPT bytes (chunks.c). */
+/* Gives back what the chain has beyond logs->kept bytes (chunks.c). */
 void vi_chunk_trim(struct vi_logs *logs, uint32_t slot, uintptr_t chunk);
 
 /* After the discard: begins again. */

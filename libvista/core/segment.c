@@ -295,6 +295,7 @@ int vi_segment_start(struct vi_segment *segment)
         s->inode = segment->file.inode;
         s->log_class = segment->persist.class;
         s->mapped = (uintptr_t)segment->map.data;
+        vi_superblock_new_opening(s);
         s->clean = 0;
         if (vi_is_member(segment))
             s->features_must |= VI_MUST_MEMBER;

@@ -17,19 +17,27 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "media/format.h"
 #include "vista.h"
 
 #define ZFS_MAGIC 0x2fc12fc1
 #define BCACHEFS_MAGIC 0xca451a4e
 
+/* The bytes behind it are those of shares (format.h). */
+static struct flock lock_of(int type)
+{
+    return (struct flock){
+        .l_type = (short)type, .l_whence = SEEK_SET, .l_len = (off_t)VI_LOCK_LENGTH};
+}
+
 static int lock(const struct vi_file *file, bool shared, unsigned wait_ms)
 {
-    struct flock whole = {.l_type = (short)(shared ? F_RDLCK : F_WRLCK), .l_whence = SEEK_SET};
+    struct flock range = lock_of(shared ? F_RDLCK : F_WRLCK);
     const struct timespec pause = {.tv_nsec = 1000000};
     struct timespec start, now;
 
     clock_gettime(CLOCK_MONOTONIC, &start);
-    while (fcntl(file->fd, F_OFD_SETLK, &whole) != 0) {
+    while (fcntl(file->fd, F_OFD_SETLK, &range) != 0) {
         if (errno != EAGAIN && errno != EACCES && errno != EINTR)
             return vi_fail_system(errno, "%s: cannot lock", file->path);
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -138,10 +146,10 @@ void vi_file_forget(struct vi_file *file)
 
 void vi_file_close(struct vi_file *file)
 {
-    struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    struct flock range = lock_of(F_UNLCK);
 
     if (file->fd >= 0) /* a child just forked may not have closed its duplicate yet */
-        (void)fcntl(file->fd, F_OFD_SETLK, &whole);
+        (void)fcntl(file->fd, F_OFD_SETLK, &range);
     vi_file_forget(file);
 }
 

@@ -5,7 +5,7 @@
  * beginning, offsets of data from the data's.
  *
  *        0 +--------------------+
- *          | superblock, copy 0 |  4 KiB; the sound copy with the higher sequence counts
+ *          | superblock, copy 0 |  a page; the sound copy with the higher sequence counts
  *     4096 +--------------------+
  *          | superblock, copy 1 |
  *     8192 +--------------------+
@@ -13,11 +13,15 @@
  *    12288 +--------------------+
  *          | home               |  of a member: the segment whose log it used last
  *    16384 +--------------------+
+ *          | shares             |  VI_SHARES of 64 bytes, for who uses the file beside its writer
+ *    32768 +--------------------+
  *          | members            |  VI_MEMBERS of 4 KiB: segments that used this log
  *          +--------------------+  VI_SLOTS_OFFSET
- *          | slots              |  VI_SLOTS of 16 KiB: slot header, then records
+ *          | near slots         |  VI_SLOTS_NEAR of 16 KiB: slot header, then records
  *          +--------------------+  chunks_offset
  *          | chunks             |  runs of 64 KiB: chunk header, then records
+ *          |         ...        |
+ *          | far slots          |  made when they are needed, from the area's end downwards
  *          +--------------------+  heap_offset (absent without a heap)
  *          | heap header        |  4 KiB: the root
  *          | descriptors        |  8 bytes a unit (4 KiB of data)
@@ -28,7 +32,15 @@
  *
  * All but the data is laid out for max_size and sparse; it is mapped apart from
  * the data.  The areas' offsets follow from max_size, the address and the
- * features; they are stored all the same, and must agree.
+ * features; they are stored all the same, and must agree.  Where in the file each
+ * thing is is computed in media/superblock.h, and nowhere else.
+ *
+ * Reserved words are written as zero when what they are part of is made, are kept as they
+ * are found, and nothing depends on them: whatever a later library needs that an earlier
+ * one may not ignore, it says by a feature bit.
+ *
+ * Who maps the file locks bytes [0, 2^62) of it, exclusively or, read-only, shared; byte
+ * 2^62 + n belongs to share n.
  */
 #ifndef VI_MEDIA_FORMAT_H
 #define VI_MEDIA_FORMAT_H
@@ -45,6 +57,7 @@
 #define VI_PAGE 4096u
 #define VI_HUGE_PAGE (2u << 20)
 #define VI_LINE 64u
+#define VI_LOCK_LENGTH ((uint64_t)1 << 62)
 
 /* ---- Superblock -------------------------------------------------------- */
 
@@ -56,13 +69,23 @@
 #define VI_MUST_HEAP 0x1u   /* there is a heap; else the data is flat */
 #define VI_MUST_SPARSE 0x2u /* data blocks are allocated with use */
 #define VI_MUST_MEMBER 0x4u /* in use with another's log: see struct vi_member */
+#define VI_MUST_REDO 0x8u   /* reserved: the chunk area holds a redo log */
 #define VI_MUST_KNOWN 0x7u
+#define VI_READ_ONLY_STANDBY 0x1u /* reserved: it follows another segment */
 #define VI_READ_ONLY_KNOWN 0x0u
+
+#define VI_LAYOUT_MAX 47u /* bytes of the program's name for what the data is */
+
+/* From which LSN on a file's redo records are of which incarnation. */
+struct vi_incarnation {
+    uint64_t incarnation; /* 0: none */
+    uint64_t first_lsn;   /* 8 */
+};
 
 struct vi_superblock {
     uint64_t magic;              /*   0 */
     uint32_t version;            /*   8 */
-    uint32_t reserved0;          /*  12: zero */
+    uint32_t reserved0;          /*  12 */
     uint64_t features_may;       /*  16 */
     uint64_t features_read_only; /*  24 */
     uint64_t features_must;      /*  32 */
@@ -77,29 +100,58 @@ struct vi_superblock {
     uint64_t data_offset;        /* 112 */
     uint64_t device;             /* 120: of the file when last mapped for writing */
     uint64_t inode;              /* 128 */
-    uint8_t boot_id[16];         /* 136: zero when it could not be read */
+    uint8_t boot_id[16];         /* 136: zero when it could not be told */
     uint32_t clean;              /* 152: 1 unmapped, 0 open or left open */
     uint32_t log_class;          /* 156: enum vista_class the log is written in */
     uint32_t real_class;         /* 160: the class that the file gave, forced or not */
-    uint32_t reserved1;          /* 164: zero */
+    uint32_t reserved1;          /* 164 */
     uint64_t mapped;             /* 168: address of the data when last mapped for writing */
-    uint64_t reserved2[9];       /* 176: zero */
-    uint32_t reserved3;          /* 248: zero */
-    uint32_t check;              /* 252: CRC32C of the 252 bytes before */
+    uint64_t birth;              /* 176: of the file, as inode: nanoseconds since 1970; 0 unknown */
+
+    /* Lasting: a library that does not use them keeps them as they are. */
+    uint64_t lsn;                     /* 184: where redo records end, for the file's life */
+    struct vi_incarnation history[8]; /* 192: newest first */
+    char layout[VI_LAYOUT_MAX + 1];   /* 320: options.layout at creation, ends with zeros */
+    uint64_t lasting[7];              /* 368: reserved */
+
+    /* The opening's: a library that does not use them makes them zero when it opens the
+     * file for writing. */
+    uint64_t shares;      /* 424: in use */
+    uint64_t incarnation; /* 432: of this opening */
+    uint64_t opening[6];  /* 440: reserved */
+
+    uint64_t reserved2[2]; /* 488 */
+    uint32_t reserved3;    /* 504 */
+    uint32_t check;        /* 508: CRC32C of the 508 bytes before */
 };
-_Static_assert(sizeof(struct vi_superblock) == 256, "superblock size");
+_Static_assert(sizeof(struct vi_superblock) == 512, "the superblock is a sector");
 _Static_assert(offsetof(struct vi_superblock, uuid) == 48, "superblock layout");
 _Static_assert(offsetof(struct vi_superblock, data_offset) == 112, "superblock layout");
 _Static_assert(offsetof(struct vi_superblock, clean) == 152, "superblock layout");
-_Static_assert(offsetof(struct vi_superblock, check) == 252, "superblock layout");
+_Static_assert(offsetof(struct vi_superblock, lsn) == 184, "superblock layout");
+_Static_assert(offsetof(struct vi_superblock, layout) == 320, "superblock layout");
+_Static_assert(offsetof(struct vi_superblock, shares) == 424, "superblock layout");
+_Static_assert(offsetof(struct vi_superblock, opening) == 440, "superblock layout");
+_Static_assert(offsetof(struct vi_superblock, check) == 508, "superblock layout");
 
 /* ---- Undo log ---------------------------------------------------------- */
 
 #define VI_LOG_OFFSET 8192u
 #define VI_HOME_OFFSET 12288u
-#define VI_MEMBERS_OFFSET 16384u
+#define VI_SHARES_OFFSET 16384u
+#define VI_SHARES 256u
+#define VI_MEMBERS_OFFSET (VI_SHARES_OFFSET + VI_SHARES * VI_LINE)
 #define VI_MEMBERS 255u
 #define VI_SLOTS_OFFSET (VI_MEMBERS_OFFSET + VI_MEMBERS * VI_PAGE)
+
+/* Reserved for readers of a segment in use.  Share 0 is the writer's; all are zero at first,
+ * mapped MAP_SHARED in every class and not recovered; nothing but an LSN is believed. */
+struct vi_share {
+    uint64_t reserved[8];
+};
+_Static_assert(sizeof(struct vi_share) == VI_LINE, "a share has a line");
+_Static_assert(VI_MEMBERS_OFFSET == 32768, "shares have four pages");
+
 /*
  * A segment may use another's log, its home's.  Home has an entry for each such member,
  * which is durable before a record names an address in it, and the member has one for
@@ -109,16 +161,30 @@ struct vi_member {
     uint8_t uuid[16];        /*  0 */
     uint64_t mapped;         /* 16: where its data was mapped; of home: 0 */
     uint64_t max_size;       /* 24: of its data */
-    uint32_t reserved;       /* 32: zero */
-    uint32_t check;          /* 36: CRC32C of all else, begun with that of this file's UUID */
-    char path[VI_PAGE - 40]; /* 40: absolute, when it was mapped; ends with zeros */
+    uint64_t reserved[3];    /* 32 */
+    uint32_t reserved1;      /* 56 */
+    uint32_t check;          /* 60: CRC32C of all else, begun with that of this file's UUID */
+    char path[VI_PAGE - 64]; /* 64: absolute, when it was mapped; ends with zeros */
 };
 _Static_assert(sizeof(struct vi_member) == VI_PAGE, "a member has a page");
 
-#define VI_SLOTS 4096u       /* transactions open at once */
+/*
+ * Few segments have more than VI_SLOTS_NEAR transactions open at once, and so the slots
+ * beyond those lie where else chunks would, the last in the area first: slot VI_SLOTS_NEAR
+ * ends where the area ends, the next one below it.  Chunks come from the area's beginning,
+ * and never from a unit that a used slot is in.  The area is large enough for all of the
+ * data to be declared at once, an eighth more for headers, and VI_CHUNKS_LEAST: 1,024 slots
+ * without a transaction that declares much, or the redo log of a small segment (two headers
+ * of 4 KiB, a ring of 1 MiB, 4 MiB of log) and some hundred slots.  A segment that may grow
+ * to 42 MiB can have VI_SLOTS.
+ */
+#define VI_SLOTS 4096u       /* transactions open at once, at most */
+#define VI_SLOTS_NEAR 64u    /* 1 MiB */
 #define VI_SLOT_SIZE 16384u  /* the first chunk: 130 ranges of order-entry's delivery fit */
 #define VI_CHUNK_UNIT 65536u /* further chunks are runs of this */
-#define VI_CHUNKS_OFFSET (VI_SLOTS_OFFSET + VI_SLOTS * VI_SLOT_SIZE)
+#define VI_CHUNK_SLOTS (VI_CHUNK_UNIT / VI_SLOT_SIZE)
+#define VI_CHUNKS_OFFSET (VI_SLOTS_OFFSET + VI_SLOTS_NEAR * VI_SLOT_SIZE)
+#define VI_CHUNKS_LEAST ((uint64_t)16 << 20)
 
 struct vi_log_header {
     uint64_t slots_used; /* 0: slots from this one on were never used */
@@ -146,7 +212,7 @@ struct vi_log_header {
 struct vi_slot_header {
     uint64_t word;        /*  0: the commit point; 0: never used */
     uint64_t next;        /*  8: offset of the second chunk, 0 if none */
-    uint64_t reserved[6]; /* 16: zero */
+    uint64_t reserved[6]; /* 16 */
 };
 _Static_assert(sizeof(struct vi_slot_header) == VI_LINE, "slot header is one line");
 
@@ -155,7 +221,7 @@ struct vi_chunk_header {
     uint64_t next;        /*  8: offset of the next chunk, 0 if none; as in the slot header */
     uint64_t index;       /* 16: place in its slot's chain, from 1: no cycle */
     uint64_t size;        /* 24: bytes, header included, a multiple of VI_CHUNK_UNIT */
-    uint64_t reserved[4]; /* 32: zero */
+    uint64_t reserved[4]; /* 32 */
 };
 _Static_assert(sizeof(struct vi_chunk_header) == VI_LINE, "chunk header is one line");
 _Static_assert(offsetof(struct vi_chunk_header, next) == offsetof(struct vi_slot_header, next),

@@ -24,8 +24,7 @@ uint64_t vi_superblock_meta_size(const struct vi_superblock *superblock)
 {
     if (superblock->heap_offset == 0)
         return superblock->chunks_offset + superblock->chunks_size;
-    return superblock->heap_offset + VI_PAGE +
-           vi_superblock_units(superblock) * (sizeof(uint64_t) + VI_MARKS_PER_UNIT);
+    return vi_superblock_marks(superblock) + vi_superblock_units(superblock) * VI_MARKS_PER_UNIT;
 }
 
 int vi_superblock_layout(struct vi_superblock *superblock)
@@ -35,8 +34,7 @@ int vi_superblock_layout(struct vi_superblock *superblock)
     if (max > (uint64_t)1 << 43)
         return vi_fail(EINVAL, "a segment can grow to 8 TiB at most");
     superblock->chunks_offset = VI_CHUNKS_OFFSET;
-    /* All of the data can be declared at once, and an eighth more for headers. */
-    superblock->chunks_size = align_up(max + max / 8 + (64u << 20), VI_CHUNK_UNIT);
+    superblock->chunks_size = align_up(max + max / 8 + VI_CHUNKS_LEAST, VI_CHUNK_UNIT);
     superblock->heap_offset = 0;
     if (superblock->features_must & VI_MUST_HEAP)
         superblock->heap_offset = superblock->chunks_offset + superblock->chunks_size;
@@ -60,8 +58,7 @@ static bool numbers_agree(const struct vi_superblock *s)
            s->size % VI_PAGE == 0 && s->size > 0 && s->size <= s->max_size &&
            s->max_size % VI_PAGE == 0 && s->clean <= 1 && s->log_class >= VISTA_CLASS_KILL &&
            s->log_class <= VISTA_CLASS_EADR && s->real_class >= VISTA_CLASS_KILL &&
-           s->real_class <= VISTA_CLASS_EADR && s->reserved0 == 0 && s->reserved1 == 0 &&
-           all_zero(s->reserved2, sizeof s->reserved2) && s->reserved3 == 0;
+           s->real_class <= VISTA_CLASS_EADR;
 }
 
 int vi_superblock_check(const struct vi_file *file, const struct vi_superblock *s, bool read_only)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The superblock: layout of the file, reading with every number suspect, writing
- * of both copies.
+ * The superblock: reading with every number suspect, writing of both copies; and where in
+ * the file everything is.
  */
 #ifndef VI_MEDIA_SUPERBLOCK_H
 #define VI_MEDIA_SUPERBLOCK_H
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "media/file.h"
 #include "media/format.h"
@@ -19,8 +20,42 @@ int vi_superblock_layout(struct vi_superblock *superblock);
 /* Where the metadata ends: all before it is mapped apart from the data. */
 uint64_t vi_superblock_meta_size(const struct vi_superblock *superblock);
 
-/* Bytes of descriptors and of marks for all of max_size. */
+/* Units of data for which there are descriptors and marks: those of max_size, and more. */
 uint64_t vi_superblock_units(const struct vi_superblock *superblock);
+
+/* Offsets in the file of the heap's descriptors and of its marks. */
+static inline uint64_t vi_superblock_descriptors(const struct vi_superblock *superblock)
+{
+    return superblock->heap_offset + VI_PAGE;
+}
+static inline uint64_t vi_superblock_marks(const struct vi_superblock *superblock)
+{
+    return vi_superblock_descriptors(superblock) +
+           vi_superblock_units(superblock) * sizeof(uint64_t);
+}
+
+/* How many slots the log area has room for. */
+static inline uint64_t vi_superblock_slots(const struct vi_superblock *superblock)
+{
+    const uint64_t slots = VI_SLOTS_NEAR + superblock->chunks_size / VI_SLOT_SIZE;
+
+    return slots < VI_SLOTS ? slots : VI_SLOTS;
+}
+
+/* Offset in the file of a slot, of a segment whose chunk area ends at `chunks_end`. */
+static inline uint64_t vi_superblock_slot(uint64_t chunks_end, uint64_t slot)
+{
+    return slot < VI_SLOTS_NEAR ? VI_SLOTS_OFFSET + slot * VI_SLOT_SIZE
+                                : chunks_end - (slot - VI_SLOTS_NEAR + 1) * VI_SLOT_SIZE;
+}
+
+/* Bytes at the end of the chunk area that are of slots, when so many were ever used. */
+static inline uint64_t vi_superblock_far_slots(uint64_t slots_used)
+{
+    const uint64_t far = slots_used > VI_SLOTS_NEAR ? slots_used - VI_SLOTS_NEAR : 0;
+
+    return (far + VI_CHUNK_SLOTS - 1) / VI_CHUNK_SLOTS * VI_CHUNK_UNIT;
+}
 
 /*
  * Reads the superblock that counts.  1: there is none, the file is new or its
@@ -39,6 +74,14 @@ int vi_superblock_check(const struct vi_file *file, const struct vi_superblock *
  * or it was copied meanwhile.
  */
 const char *vi_superblock_torn(const struct vi_superblock *superblock, const struct vi_file *file);
+
+/* What the last opening for writing left for others to read is void, whatever it was. */
+static inline void vi_superblock_new_opening(struct vi_superblock *superblock)
+{
+    const size_t from = offsetof(struct vi_superblock, shares);
+
+    memset((char *)superblock + from, 0, offsetof(struct vi_superblock, reserved2) - from);
+}
 
 /* Writes both copies, one after the other, each durable before the next: that the
  * segment is open is in both before anything else is stored, so that the loss of

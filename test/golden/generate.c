@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "core/segment.h"
 #include "faults.h"
 #include "golden.h"
 #include "media/format.h"
@@ -223,18 +224,26 @@ static void committed(vista_segment *segment, transaction *what, unsigned from, 
 /* Kept in the midst of a commit with frees, after its commit point. */
 static const char *finishing;
 
-struct vi_segment;
-struct vi_log;
-struct vi_pages;
-void __real_vi_finish(struct vi_segment *, struct vi_log *, struct vi_pages *, bool);
-void __wrap_vi_finish(struct vi_segment *, struct vi_log *, struct vi_pages *, bool);
-void __wrap_vi_finish(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages,
-                      bool verify)
+static vi_step_fn *steps[VI_STEPS], *real_finish;
+
+static bool keep_and_finish(void *context, uint32_t slot, const struct vi_item *items,
+                            uint32_t count)
 {
     if (finishing != NULL)
         keep(finishing);
     finishing = NULL;
-    __real_vi_finish(segment, log, pages, verify);
+    return real_finish(context, slot, items, count);
+}
+
+/* From now on, of this segment. */
+static void watch_finish(vista_segment *handle)
+{
+    struct vi_segment *segment = (struct vi_segment *)handle;
+
+    memcpy(steps, segment->logs.steps, sizeof steps);
+    real_finish = steps[VI_FINISH];
+    steps[VI_FINISH] = keep_and_finish;
+    segment->logs.steps = steps;
 }
 
 static const char *const errors[] = {
@@ -275,6 +284,23 @@ static void flats(unsigned class, const char *suffix, uintptr_t address, unsigne
     unlink(PATH); /* and leave it mapped: addresses differ */
 }
 
+/* More transactions open than there are near slots. */
+static void many(uintptr_t address)
+{
+    vista_segment *segment = make(GOLDEN_FLAT, VISTA_NO_HEAP, VISTA_CLASS_KILL, address);
+
+    committed(segment, flat_transaction, 1, DONE);
+    for (unsigned i = 0; i < VI_SLOTS_NEAR + 6; i++) {
+        unsigned char *at = (unsigned char *)vista_base(segment) + 64 * (size_t)i;
+
+        MUST(vista_set_range(begin(segment), at, 64) == 0);
+        memset(at, 0x77, 64);
+    }
+    keep("flat-open-many");
+    expected("flat-open-many", "flat", 0, EUCLEAN, ECANCELED, 0, DONE, VI_SLOTS_NEAR + 6, 0);
+    unlink(PATH);
+}
+
 static void heaps(unsigned class, const char *suffix, uintptr_t address, unsigned flags)
 {
     vista_segment *segment = make(1 << 20, flags, class, address);
@@ -294,13 +320,16 @@ static void heaps(unsigned class, const char *suffix, uintptr_t address, unsigne
     other = begin(segment); /* all that can be pending */
     block = vista_malloc(other, 300);
     MUST(block != NULL && vista_free(other, block) == 0);
-    MUST(vista_malloc(other, 70000) != NULL && vista_calloc(other, 10, 10) != NULL);
+    MUST(vista_malloc(other, 70000) != NULL);
+    block = vista_calloc(other, 10, 10);
+    MUST(block != NULL && vista_set_range(other, block, 10) == 0); /* and now it is in the file */
     tx = begin(segment);
     heap_transaction(segment, tx, 2 * DONE + 1);
     snprintf(name, sizeof name, "heap-open-%s", suffix);
     keep(name);
     expected(name, "heap", 0, EUCLEAN, ECANCELED, 0, 2 * DONE, 2, 0);
     snprintf(midst, sizeof midst, "heap-finishing-%s", suffix);
+    watch_finish(segment);
     finishing = midst;
     MUST(vista_end_transaction(tx, 0) == 0);
     MUST(finishing == NULL);
@@ -350,7 +379,9 @@ static void with_superblock(const char *name, const char *from, size_t field, ui
 #define SUPERBLOCK(name, field, value, check, read_only, map) \
     do { \
         with_superblock(name, clean, offsetof(struct vi_superblock, field), value, \
-                        sizeof((struct vi_superblock *)0)->field); \
+                        sizeof((struct vi_superblock *)0)->field < 8 \
+                            ? sizeof((struct vi_superblock *)0)->field \
+                            : 8); \
         expected(name, "heap", check, read_only, map, map, 2 * DONE, 0, 0); \
     } while (0)
 
@@ -384,6 +415,13 @@ static void breakage(uintptr_t address)
     SUPERBLOCK("size-over-maximum", size, s.max_size + 4096, EBADMSG, EBADMSG, EBADMSG);
     SUPERBLOCK("chunks-elsewhere", chunks_offset, s.chunks_offset + 65536, EBADMSG, EBADMSG,
                EBADMSG);
+    SUPERBLOCK("layout-named", layout, 0x31206b6e6162, 0, 0, 0); /* "bank 1" */
+    SUPERBLOCK("lasting-words", lasting[6], ~(uint64_t)0, 0, 0, 0);
+    SUPERBLOCK("opening-words", opening[5], ~(uint64_t)0, 0, 0, 0);
+    SUPERBLOCK("reserved-0", reserved0, UINT32_MAX, 0, 0, 0);
+    SUPERBLOCK("reserved-1", reserved1, UINT32_MAX, 0, 0, 0);
+    SUPERBLOCK("reserved-2", reserved2[1], ~(uint64_t)0, 0, 0, 0);
+    SUPERBLOCK("reserved-3", reserved3, UINT32_MAX, 0, 0, 0);
     SUPERBLOCK("class-unknown", log_class, 9, EBADMSG, EBADMSG, EBADMSG);
     SUPERBLOCK("clean-unknown", clean, 2, EBADMSG, EBADMSG, EBADMSG);
 
@@ -442,6 +480,7 @@ int main(int argc, char **argv)
     flats(VISTA_CLASS_KILL, "kill", 0x551000000000, 0);
     flats(VISTA_CLASS_LINE, "line", 0x551100000000, 0);
     flats(VISTA_CLASS_KILL, "sparse", 0x551200000000, VISTA_SPARSE);
+    many(0x551800000000);
     heaps(VISTA_CLASS_KILL, "kill", 0x551300000000, 0);
     heaps(VISTA_CLASS_LINE, "line", 0x551400000000, 0);
     heaps(VISTA_CLASS_EADR, "eadr", 0x551500000000, 0);
