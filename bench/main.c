@@ -86,7 +86,7 @@ static const struct {
     {"main", bench_main_table},     {"debit-credit", bench_one}, {"order-entry", bench_one},
     {"synthetic", bench_synthetic}, {"heap", bench_heap},        {"recovery", bench_recovery},
     {"threads", bench_threads},     {"sizes", bench_sizes},      {"disk", bench_disk},
-    {"segments", bench_segments},   {"all", bench_all},
+    {"segments", bench_segments},   {"all", bench_all},          {"grams", bench_grams},
 };
 
 int main(int argc, char **argv)

@@ -31,7 +31,9 @@ struct gram_end {
     const void *key;
 };
 
-/* A Unix address that no other process has. */
+/* A path as test_path has it, and a Unix address that no other process has: good for the next 63
+ * calls of either. */
+const char *gram_path(const char *name);
 const char *gram_address(const char *name);
 
 /* Maps the segment, made when it is not there, and opens its endpoint, likewise. */

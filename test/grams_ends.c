@@ -9,12 +9,27 @@
 
 #define SEGMENT_SIZE ((size_t)4 << 20)
 
+static const char *keep(const char *text)
+{
+    static char kept[64][160];
+    static unsigned next;
+    char *to = kept[next++ % 64];
+
+    ck_assert_uint_lt(strlen(text), sizeof kept[0]);
+    return strcpy(to, text);
+}
+
+const char *gram_path(const char *name)
+{
+    return keep(test_path(name));
+}
+
 const char *gram_address(const char *name)
 {
     char address[64];
 
     snprintf(address, sizeof address, "unix:@vista-%d-%s", getpid(), name);
-    return strdup(address);
+    return keep(address);
 }
 
 static void make(struct gram_end *end, const struct vista_endpoint_options *options)

@@ -18,8 +18,8 @@ static char text[64];
 
 static void setup(void)
 {
-    client = (struct gram_end){.path = strdup(test_path("client")), .address = gram_address("c")};
-    server = (struct gram_end){.path = strdup(test_path("server")), .address = gram_address("s")};
+    client = (struct gram_end){.path = gram_path("client"), .address = gram_address("c")};
+    server = (struct gram_end){.path = gram_path("server"), .address = gram_address("s")};
     gram_open(&client, NULL);
     gram_open(&server, NULL);
     gram_connect(&client, &server);
@@ -44,7 +44,7 @@ static void overwrite(const char *from, const char *to)
 
 static const char *keep(struct gram_end *end)
 {
-    const char *copy = strdup(test_path("kept"));
+    const char *copy = gram_path("kept");
 
     gram_close(end);
     test_copy(end->path, copy);
@@ -255,8 +255,8 @@ START_TEST(test_before_connect)
     const char *copy;
     uint32_t peer;
 
-    client = (struct gram_end){.path = strdup(test_path("client")), .address = gram_address("c")};
-    server = (struct gram_end){.path = strdup(test_path("server")), .address = gram_address("s")};
+    client = (struct gram_end){.path = gram_path("client"), .address = gram_address("c")};
+    server = (struct gram_end){.path = gram_path("server"), .address = gram_address("s")};
     gram_open(&client, NULL);
     gram_open(&server, NULL);
     copy = keep(&client);
@@ -283,7 +283,7 @@ END_TEST
 /* A copy is refused by its inode until it is said to be the only one. */
 START_TEST(test_copied)
 {
-    const char *copy = strdup(test_path("copy"));
+    const char *copy = gram_path("copy");
 
     setup();
     exchange("one");

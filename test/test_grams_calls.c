@@ -20,8 +20,8 @@ static char text[256];
 
 static void setup_with(const struct vista_endpoint_options *options)
 {
-    client = (struct gram_end){.path = strdup(test_path("client")), .address = gram_address("c")};
-    server = (struct gram_end){.path = strdup(test_path("server")), .address = gram_address("s")};
+    client = (struct gram_end){.path = gram_path("client"), .address = gram_address("c")};
+    server = (struct gram_end){.path = gram_path("server"), .address = gram_address("s")};
     gram_open(&client, options);
     gram_open(&server, options);
     gram_connect(&client, &server);
@@ -407,13 +407,13 @@ START_TEST(test_many_peers)
     setup_with(&options);
     for (int i = 0; i < MANY - 2; i++) {
         snprintf(name, sizeof name, "many%d", i);
-        ends[i] = (struct gram_end){.path = strdup(test_path(name)), .address = gram_address(name)};
+        ends[i] = (struct gram_end){.path = gram_path(name), .address = gram_address(name)};
         gram_open(&ends[i], &options);
         gram_connect(&ends[i], &server);
         gram_send(&ends[i], &i, sizeof i, 0);
     }
     { /* one more has no room, and no memory is taken for it */
-        struct gram_end last = {.path = strdup(test_path("last")), .address = gram_address("last")};
+        struct gram_end last = {.path = gram_path("last"), .address = gram_address("last")};
 
         gram_open(&last, &options);
         ck_assert_int_eq(gram_try_connect(&last, &server, &peer, 5000), EUSERS);

@@ -428,7 +428,7 @@ static void prepare(int parties, bool udp, bool keyed, size_t largest)
         char name[16];
 
         snprintf(name, sizeof name, "party%d", i);
-        shared->party[i].path = strdup(test_path(name));
+        shared->party[i].path = gram_path(name);
         if (udp)
             snprintf(shared->party[i].address, 64, "udp:127.0.0.1:%d", free_port());
         else

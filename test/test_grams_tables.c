@@ -18,8 +18,8 @@ static void setup(void)
     const struct vista_endpoint_options options = {.slots = 4, .peers = 8};
     struct vista_ready ready;
 
-    client = (struct gram_end){.path = strdup(test_path("client")), .address = gram_address("c")};
-    server = (struct gram_end){.path = strdup(test_path("server")), .address = gram_address("s")};
+    client = (struct gram_end){.path = gram_path("client"), .address = gram_address("c")};
+    server = (struct gram_end){.path = gram_path("server"), .address = gram_address("s")};
     gram_open(&client, &options);
     gram_open(&server, &options);
     gram_connect(&client, &server);
@@ -130,7 +130,7 @@ START_TEST(test_hostile)
     const unsigned times = test_times(400);
     struct test_random random = test_random_new(50 + (uint64_t)_i);
     struct gram_end *end = end_of(_i);
-    const char *kept = strdup(test_path("kept"));
+    const char *kept = gram_path("kept");
     struct vi_gram_table *table;
     unsigned refused = 0;
 

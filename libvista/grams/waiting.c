@@ -97,7 +97,7 @@ int vi_wait_once(vista_endpoint *e, struct vi_wait *wait, uint64_t until)
         return vi_fail(ETIMEDOUT, "%s: nothing has come in time", e->address);
     if (e->leader && limit != 0)
         follow(e, limit);
-    else if (!e->leader && take_in(e, wait->looked ? limit : 0) < 0 && errno == EINTR)
+    else if (!e->leader && take_in(e, limit) < 0 && errno == EINTR)
         return vi_fail(EINTR, "%s: interrupted by a signal", e->address);
     wait->looked = true;
     return 0;

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * vista-bench grams: a request and its response between two processes on one processor, in turns
+ * with what else is built for it: see grams/.
+ */
+#include <libgen.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define MOST 32
+
+static const struct {
+    const char *name, *program, *class;
+} peers[] = {
+    {"vista", "vista", "kill"},
+    {"vista", "vista", "line"},
+    {"same protocol, nothing stored", "volatile", NULL},
+    {"bare UDP", "udp", NULL},
+    {"Redis", "redis", NULL},
+    {"LMDB and nng", "nng", NULL},
+    {"SQLite and ZeroMQ", "zmq", NULL},
+};
+#define PEERS (sizeof peers / sizeof peers[0])
+
+struct row_of {
+    size_t bytes;
+    unsigned outstanding;
+    bool all; /* peers, not only vista and the protocol */
+};
+static const struct row_of rows[] = {
+    {64, 1, true},     {8, 1, false},  {1024, 1, false}, {4096, 1, false},
+    {65000, 1, false}, {64, 8, false}, {64, 32, false},
+};
+#define ROWS (sizeof rows / sizeof rows[0])
+
+struct found {
+    unsigned count;
+    double wall[MOST], cpu[MOST];
+};
+
+static int compare(const void *a, const void *b)
+{
+    const double left = *(const double *)a, right = *(const double *)b;
+
+    return (left > right) - (left < right);
+}
+
+static double median(double *values, unsigned count)
+{
+    qsort(values, count, sizeof *values, compare);
+    return count % 2 != 0 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+/* One run of a peer; nothing where it is not built. */
+static void run(const struct config *config, size_t peer, const struct row_of *row,
+                struct found *found)
+{
+    char path[PATH_MAX], command[PATH_MAX + 256];
+    const ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    double wall, cpu;
+    FILE *pipe;
+
+    if (length < 0)
+        bench_fail("cannot find this program");
+    path[length] = '\0';
+    dirname(path);
+    snprintf(command, sizeof command, "%s/bench_grams_%s", path, peers[peer].program);
+    if (access(command, X_OK) != 0)
+        return;
+    snprintf(command, sizeof command, "VISTA_CLASS=%s '%s/bench_grams_%s' %g %zu %u '%s'",
+             peers[peer].class != NULL ? peers[peer].class : "kill", path, peers[peer].program,
+             config->seconds, row->bytes, row->outstanding,
+             config->path != NULL ? config->path : "/dev/shm");
+    pipe = popen(command, "r");
+    if (pipe == NULL || fscanf(pipe, "%lf %lf", &wall, &cpu) != 2 || pclose(pipe) != 0)
+        bench_fail("%s failed", command);
+    found->wall[found->count] = wall;
+    found->cpu[found->count++] = cpu;
+}
+
+static bool is_wanted(size_t peer, const struct row_of *row)
+{
+    return row->all || strcmp(peers[peer].program, "vista") == 0 ||
+           strcmp(peers[peer].program, "volatile") == 0 || strcmp(peers[peer].program, "udp") == 0;
+}
+
+static void print(const struct row_of *row, struct found *found)
+{
+    const double base = found[0].count > 0 ? median(found[0].cpu, found[0].count) : 0;
+
+    for (size_t peer = 0; peer < PEERS; peer++) {
+        double ratio[MOST];
+
+        if (found[peer].count == 0)
+            continue;
+        for (unsigned i = 0; i < found[peer].count; i++)
+            ratio[i] = found[peer].cpu[i];
+        printf("%8zu %12u  %-30s %-5s %10.0f %10.0f %8.2f\n", row->bytes, row->outstanding,
+               peers[peer].name, peers[peer].class != NULL ? peers[peer].class : "-",
+               median(found[peer].wall, found[peer].count), median(ratio, found[peer].count),
+               median(ratio, found[peer].count) / base);
+    }
+}
+
+int bench_grams(struct config *config)
+{
+    config->seconds = config->seconds > 0 ? config->seconds : 0.3;
+    config->runs = config->runs > 0 ? config->runs : 5;
+    if (config->runs > MOST)
+        bench_usage_error("grams: at most %d runs", MOST);
+    printf("ns per request with its response, medians of %u runs in turns; both ends on one "
+           "processor\n%8s %12s  %-30s %-5s %10s %10s %8s\n",
+           config->runs, "bytes", "outstanding", "peer", "class", "wall", "CPU", ": vista");
+    for (size_t r = 0; r < ROWS; r++) {
+        struct found found[PEERS] = {0};
+
+        for (unsigned turn = 0; turn < config->runs; turn++)
+            for (size_t peer = 0; peer < PEERS; peer++)
+                if (is_wanted(peer, &rows[r]))
+                    run(config, peer, &rows[r], &found[peer]);
+        print(&rows[r], found);
+        fflush(stdout);
+    }
+    return 0;
+}
