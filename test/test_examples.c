@@ -141,6 +141,83 @@ START_TEST(test_tasks)
 }
 END_TEST
 
+/* On a disk and in memory, where pages are protected in different ways. */
+START_TEST(test_containers)
+{
+    const char *paths[] = {test_path("book"), test_disk_path("book")};
+    const char *number = "a number that is longer than what a string has room for in itself";
+    char program[PATH_MAX];
+
+    snprintf(program, sizeof program, "%s/examples/example_10_containers", build_directory());
+    if (access(program, X_OK) != 0) {
+        test_skip("std::map in a segment", "it was not built");
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        const char *path = paths[i];
+
+        EXPECT(2, "usage", "examples/example_10_containers %s", path);
+        EXPECT(0, "", "examples/example_10_containers %s put bob 56 ann 12 cy '%s'", path, number);
+        EXPECT(1, "nobody: not there", "examples/example_10_containers %s put dot 1 del bob nobody",
+               path);
+        EXPECT(KILLED, "", "examples/example_10_containers %s kill put ann 0 dot '%s' del cy", path,
+               number);
+        EXPECT(0, "12\n", "examples/example_10_containers %s get ann", path);
+        EXPECT(0, "", "examples/example_10_containers %s list", path);
+        ck_assert_ptr_eq(strstr(output, "ann\t12\nbob\t56\ncy\ta number that"), output);
+        ck_assert_ptr_eq(strstr(output, "dot"), NULL);
+        test_sound(path);
+        ck_assert_uint_eq(test_live_blocks(path), 5); /* the root, three nodes, one long string */
+        EXPECT(0, "", "examples/example_10_containers %s del cy put ann '%s'", path, number);
+        EXPECT(0, "", "examples/example_10_containers %s del ann bob", path);
+        EXPECT(0, "", "examples/example_10_containers %s list", path);
+        expect_output("");
+        ck_assert_uint_eq(test_live_blocks(path), 1);
+        for (unsigned long n = 0; n < 20; n++) {
+            EXPECT(0, "", "examples/example_10_containers %s put k%lu v", path, n);
+            EXPECT(KILLED, "", "examples/example_10_containers %s kill put x%lu v del k%lu", path,
+                   n, n / 2);
+        }
+        EXPECT(0, "", "examples/example_10_containers %s list", path);
+        ck_assert_ptr_eq(strstr(output, "k0\tv\nk1\tv\nk10\tv\n"), output);
+        test_sound(path);
+        ck_assert_uint_eq(test_live_blocks(path), 21);
+    }
+    EXPECT(1, "cannot open", "examples/example_10_containers /no/such/directory/file list");
+}
+END_TEST
+
+/* Through the shared library, as any language can. */
+START_TEST(test_ctypes)
+{
+    const char *path = test_path("visits");
+    char command[4 * PATH_MAX];
+
+    if (access("/usr/bin/python3", X_OK) != 0 || test_is_sanitized() || test_is_valgrind()) {
+        test_skip("the example in Python", "there is no Python, or it is not built for this");
+        return;
+    }
+#define PYTHON(words, status, says) \
+    snprintf(command, sizeof command, \
+             "exec 2>&1; LD_LIBRARY_PATH=%s exec /usr/bin/python3 %s/11_ctypes.py %s %s", \
+             build_directory(), VISTA_EXAMPLES, path, words); \
+    ck_assert_int_eq(run_shell(command), status); \
+    ck_assert_msg(strstr(output, says) != NULL, "%s", output);
+
+    PYTHON("ann", 0, "1\n")
+    PYTHON("ann", 0, "2\n")
+    PYTHON("ann kill", KILLED, "")
+    PYTHON("bob kill", KILLED, "")
+    EXPECT(1, "needs recovery: 1 to roll back", "vista info %s", path);
+    PYTHON("ann", 0, "3\n")
+    PYTHON("bob", 0, "1\n")
+    test_sound(path);
+    path = "/no/such/directory/file";
+    PYTHON("ann", 1, "cannot open")
+#undef PYTHON
+}
+END_TEST
+
 /* Input comes from a file: the programs here have none else. */
 START_TEST(test_auto_ranges)
 {
@@ -203,5 +280,7 @@ int main(void)
     tcase_add_test(examples, test_two_banks);
     tcase_add_test(examples, test_bank_threads);
     tcase_add_test(examples, test_tasks);
+    tcase_add_test(examples, test_containers);
+    tcase_add_test(examples, test_ctypes);
     return test_run(suite);
 }
