@@ -543,7 +543,7 @@ START_TEST(test_hostile_session)
             .offset = (uint32_t)(test_below(&random, 40) * 64)};
         const size_t length = test_below(&random, 30) * 64;
 
-        if (header.kind == VI_BROKEN || header.kind == VI_BYE)
+        if (header.kind == VI_BYE)
             continue;
         if (header.kind == VI_REQUEST && header.generation == 1 && header.slot == request.slot)
             continue;
@@ -554,6 +554,70 @@ START_TEST(test_hostile_session)
     close(fd);
     ck_assert_uint_eq(info_of(&server).broken, 0);
     ck_assert_uint_le(info_of(&server).staged_bytes, (size_t)8 << 20);
+    teardown();
+}
+END_TEST
+
+/* The same request many times at once is executed once, and answered again once a time-out. */
+START_TEST(test_repeats)
+{
+    struct vista_endpoint_info before, after;
+    unsigned char datagram[128] = {0};
+    vista_request request;
+    int fd;
+
+    setup();
+    fd = stranger();
+    request = gram_send(&client, "q", 2, 0);
+    gram_settle(&client, &server);
+    ck_assert_int_eq(gram_echo(&server, text, 9), 2);
+    before = info_of(&server);
+    memcpy(datagram + 64, "q", 2);
+    for (int i = 0; i < 200; i++) {
+        const struct vi_header header = {.kind = VI_REQUEST,
+                                         .slot = (uint16_t)request.slot,
+                                         .session = request.session,
+                                         .generation = request.generation,
+                                         .length = 2};
+
+        provoke(fd, datagram, seal(datagram, header, 2));
+    }
+    close(fd);
+    after = info_of(&server);
+    ck_assert_uint_eq(after.repeated - before.repeated, 200);
+    ck_assert_uint_le(after.datagrams_out - before.datagrams_out, 100);
+    ck_assert_int_eq(gram_echo(&server, text, 9), -1);
+    gram_settle(&client, &server);
+    ck_assert_int_eq(gram_receive(&client, &request, text, 9), 2);
+    teardown();
+}
+END_TEST
+
+/* To a server that is dead for 200 ms go a few datagrams, however many requests wait. */
+START_TEST(test_no_storm)
+{
+    vista_request any = {0};
+
+    setup();
+    gram_close(&server);
+    for (int i = 0; i < 16; i++)
+        gram_send(&client, &i, sizeof i, 0);
+    for (int i = 0; i < 200; i++) {
+        OK(vista_pump(client.endpoint));
+        test_sleep_us(1000);
+    }
+    ck_assert_uint_ge(info_of(&client).retransmitted, 1);
+    ck_assert_uint_le(info_of(&client).retransmitted, 16);
+    gram_open(&server, NULL);
+    for (int i = 0, got = 0; i < 5000 && got < 16;
+         i++) { /* and then all at the first sign of life */
+        gram_settle(&client, &server);
+        gram_echo(&server, text, 9);
+        any.session = 0;
+        got += gram_receive(&client, &any, text, 9) >= 0;
+        ck_assert_int_lt(i, 4999);
+        test_sleep_us(100);
+    }
     teardown();
 }
 END_TEST
@@ -574,5 +638,7 @@ int main(void)
     tcase_add_test(tcase, test_many_peers);
     tcase_add_test(tcase, test_strangers);
     tcase_add_test(tcase, test_hostile_session);
+    tcase_add_test(tcase, test_repeats);
+    tcase_add_test(tcase, test_no_storm);
     return test_run(suite);
 }
