@@ -264,8 +264,7 @@ const char *vi_broken_reason(uint32_t reason)
         "it is not",
         "the peer knows nothing of it: it was restored, made anew, or has forgotten this end",
         "the peer has seen later requests of this end, which seems to have been restored",
-        "the peer has sent later requests than this end has seen, which seems to have been "
-        "restored",
+        "the peer has sent later requests than this end, which seems restored, has seen",
         "the peer has sent two different requests as one, and seems to run twice",
         "the two ends remember different requests and answers",
         "the peer has found it broken",
