@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The engine: see guest_memory.h.
+ */
+#include "checkpoint/engine/guest_memory.h"
+
+#include "vista.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "checkpoint/engine/dirty.h"
+#include "checkpoint/engine/run_report.h"
+#include "checkpoint/files/zone.h"
+
+#define GIB ((uint64_t)1 << 30)
+#define LOG_KEPT ((size_t)64 << 20) /* a checkpoint of 16,000 pages relinks no chunk */
+
+static const struct {
+    uint64_t base, size;
+} areas[VI_AREAS] = {
+    [VI_AREA_FIXED] = {0x200000, GIB},
+    [VI_AREA_IMAGE] = {0x100000000000, GIB},
+    [VI_AREA_BREAK] = {0x110000000000, 8 * GIB},
+    [VI_AREA_MMAP] = {0x210000000000, 32 * GIB},
+    [VI_AREA_STACK] = {0x2fffe0000000, GIB / 16},
+};
+
+struct vi_engine vi_engine;
+static vista_segment *segment;
+static unsigned char *shared;
+static struct vi_dirty dirty;
+
+uint64_t vi_area_start(enum vi_area area)
+{
+    return areas[area].base + (area == VI_AREA_FIXED ? 0 : vi_engine.header->slide);
+}
+
+uint64_t vi_area_end(enum vi_area area)
+{
+    return vi_area_start(area) + areas[area].size;
+}
+
+enum vi_area vi_area_of(uint64_t address)
+{
+    enum vi_area area = 0;
+
+    while (area < VI_AREAS && (address < vi_area_start(area) || address >= vi_area_end(area)))
+        area++;
+    return area;
+}
+
+static uint64_t area_offset(enum vi_area area)
+{
+    uint64_t offset = VI_HEADER_SIZE + VI_CONTROL_SIZE;
+
+    for (enum vi_area before = 0; before < area; before++)
+        offset += areas[before].size;
+    return offset;
+}
+
+/* Where in the shared mapping a page of the guest or of the control state is stored. */
+static unsigned char *stored_at(uint64_t address)
+{
+    const enum vi_area area = vi_area_of(address);
+
+    if (area == VI_AREAS)
+        return shared + VI_HEADER_SIZE + (address - (uint64_t)vi_engine.control);
+    return shared + area_offset(area) + (address - vi_area_start(area));
+}
+
+/* ---- Opening ------------------------------------------------------------- */
+
+static void map_segment(const char *path)
+{
+    const uint64_t size = area_offset(VI_AREAS);
+    const struct vista_map_options options = {
+        .max_size = size, .log_kept = LOG_KEPT, .descriptor_floor = VI_DESCRIPTORS};
+    const unsigned flags =
+        VISTA_CREATE | VISTA_NO_HEAP | VISTA_SPARSE | VISTA_ANY_ADDRESS | VISTA_KILL_SAFE;
+
+    segment = vista_map(path, size, flags, &options);
+    if (segment == NULL)
+        vi_give_up("%s", vista_errormsg());
+    if (vista_size(segment) != size)
+        vi_give_up("%s: not a checkpoint file of this version", path);
+}
+
+/* A view of the file, private, all of it without access at first. */
+static void *map_view(uint64_t address, uint64_t size, uint64_t offset, int protection)
+{
+    struct vista_info info;
+    void *view;
+
+    if (vista_info(segment, &info) != 0)
+        vi_give_up("%s", vista_errormsg());
+    view = mmap((void *)address, size, protection,
+                MAP_PRIVATE | MAP_NORESERVE | (address != 0 ? MAP_FIXED_NOREPLACE : 0), info.fd,
+                (off_t)(info.data_offset + offset));
+    if (view == MAP_FAILED || (address != 0 && (uint64_t)view != address))
+        vi_give_up("the program's memory at %llx cannot be mapped: %s", (unsigned long long)address,
+                   strerror(errno));
+    (void)madvise(view, size, MADV_NOHUGEPAGE);
+    vi_dirty_watch(&dirty, view, size);
+    return view;
+}
+
+static void open_areas(void)
+{
+    const struct vi_control *control;
+
+    vi_engine.control = map_view(0, VI_CONTROL_SIZE, VI_HEADER_SIZE, PROT_READ | PROT_WRITE);
+    for (enum vi_area area = 0; area < VI_AREAS; area++)
+        map_view(vi_area_start(area), areas[area].size, area_offset(area), PROT_NONE);
+    control = vi_engine.control;
+    for (uint64_t i = 0; i < control->map_count; i++) {
+        const struct vi_map_entry *map = &control->maps[i];
+
+        if (mprotect((void *)map->start, map->end - map->start, (int)map->protection | PROT_READ) !=
+            0)
+            vi_give_up("memory at %llx: %s", (unsigned long long)map->start,
+                       errno == EACCES ? "the file lies on a file system mounted noexec"
+                                       : strerror(errno));
+    }
+}
+
+static void draw_slide(struct vi_header *header)
+{
+    uint64_t random = 0;
+
+    (void)!getrandom(&random, sizeof random, 0);
+    header->slide = random % (GIB / 4 / VI_GUEST_PAGE) * VI_GUEST_PAGE;
+}
+
+void vi_engine_open(const char *path)
+{
+    struct vi_header *header;
+
+    map_segment(path);
+    shared = vista_base(segment);
+    header = (struct vi_header *)shared;
+    vi_engine.header = header;
+    if (header->magic == 0) {
+        vista_tx *tx = vista_begin_transaction(segment, 0);
+
+        if (tx == NULL || vista_set_range(tx, header, sizeof *header) != 0)
+            vi_give_up("%s", vista_errormsg());
+        header->magic = VI_CHECKPOINT_MAGIC;
+        header->version = VI_CHECKPOINT_VERSION;
+        draw_slide(header);
+        vista_end_transaction(tx, 0);
+    }
+    if (header->magic != VI_CHECKPOINT_MAGIC || header->version != VI_CHECKPOINT_VERSION)
+        vi_give_up("%s: not a checkpoint file of this version", path);
+    vi_dirty_open(&dirty);
+    open_areas();
+}
+
+bool vi_engine_lacks(char *what, size_t size)
+{
+    return vi_dirty_lacks(what, size);
+}
+
+/* ---- Checkpoints ----------------------------------------------------------- */
+
+static void find_changes(void)
+{
+    struct vi_control *control = vi_engine.control;
+    uint64_t start = 0, end = 0;
+
+    for (uint64_t i = 0; i < control->map_count; i++) {
+        struct vi_map_entry *map = &control->maps[i];
+
+        if (!(map->protection & PROT_WRITE) && !map->unsaved)
+            continue;
+        if (map->unsaved)
+            map->unsaved = 0;
+        if (map->start != end) {
+            vi_dirty_scan(&dirty, start, end);
+            start = map->start;
+        }
+        end = map->end;
+    }
+    vi_dirty_scan(&dirty, start, end);
+    vi_dirty_scan(&dirty, (uint64_t)control, (uint64_t)control + sizeof *control);
+}
+
+/* What of the header a checkpoint changes: its numbers, the processor's state, the zones. */
+static int header_ranges(struct iovec *ranges, const struct vi_frame *frame)
+{
+    struct vi_header *header = vi_engine.header;
+
+    ranges[0] = (struct iovec){header, offsetof(struct vi_header, program)};
+    ranges[1] =
+        (struct iovec){&header->frame, offsetof(struct vi_frame, xsave) + frame->xsave_size};
+    return 2 + vi_zone_ranges(ranges + 2);
+}
+
+static void store_header(const struct vi_frame *frame)
+{
+    struct vi_header *header = vi_engine.header;
+
+    memcpy(&header->frame, frame, offsetof(struct vi_frame, xsave) + frame->xsave_size);
+    vi_zone_settle();
+    header->commits++;
+    header->started = 1;
+    header->pages += dirty.pages;
+}
+
+static bool try_commit(const struct vi_frame *frame)
+{
+    struct iovec *ranges = vi_dirty_ranges(&dirty, 2 + VI_ZONES);
+    vista_tx *tx = vista_begin_transaction(segment, VISTA_NO_RESTORE);
+    const size_t count = dirty.count;
+    int extra;
+
+    if (tx == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        ranges[i] = (struct iovec){stored_at(dirty.regions[i].start),
+                                   dirty.regions[i].end - dirty.regions[i].start};
+    extra = header_ranges(ranges + count, frame);
+    if (vista_set_ranges(tx, ranges, (int)count + extra) != 0) {
+        vista_end_transaction(tx, 0);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        memcpy(ranges[i].iov_base, (const void *)dirty.regions[i].start, ranges[i].iov_len);
+    store_header(frame);
+    return vista_end_transaction(tx, 0) == 0;
+}
+
+void vi_engine_commit(const struct vi_frame *frame)
+{
+    find_changes();
+    /* The scan has protected its pages again.  Until a commit succeeds they stay in the list. */
+    if (!try_commit(frame)) {
+        vi_report->stopped = 1;
+        vi_give_up("no checkpoint can be made, the run stops: %s; the same command goes on",
+                   vista_errormsg());
+    }
+    dirty.count = 0;
+    dirty.pages = 0;
+    vi_report->commits++;
+}

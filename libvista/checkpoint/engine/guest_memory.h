@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The engine: the guest's memory in private views of a segment, and checkpoints of it.
+ *
+ * A page that the guest has not written to since it was last stored shows the segment's page
+ * or equals it.  A checkpoint finds the others by PAGEMAP_SCAN, which protects them again in
+ * the same step, and stores them in one transaction with the processor's state and the control
+ * state.
+ */
+#ifndef VI_CHECKPOINT_GUEST_MEMORY_H
+#define VI_CHECKPOINT_GUEST_MEMORY_H
+
+#include "checkpoint/engine/layout.h"
+
+struct vi_engine {
+    struct vi_header *header;   /* shared: what is stored there is in the file at once */
+    struct vi_control *control; /* private: what is stored there counts from the next checkpoint */
+};
+
+extern struct vi_engine vi_engine;
+
+/* Opens or makes the checkpoint file and lays out the guest's memory, empty in a new file and
+ * as it was committed in another.  Does not return when it cannot: it says why. */
+void vi_engine_open(const char *path);
+
+/* Says by name what this kernel lacks; false: nothing. */
+bool vi_engine_lacks(char *what, size_t size);
+
+/* Commits the guest's memory, `frame` and the control state. */
+void vi_engine_commit(const struct vi_frame *frame);
+
+/* The bounds of an area; where the area of `address` is, or VI_AREAS. */
+uint64_t vi_area_start(enum vi_area area);
+uint64_t vi_area_end(enum vi_area area);
+enum vi_area vi_area_of(uint64_t address);
+
+#endif

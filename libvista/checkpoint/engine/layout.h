@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What a checkpoint file holds, and where the guest's memory lies.
+ *
+ * The segment's data begin with `struct vi_header`, which the runtime reads and writes through
+ * the shared mapping; then comes `struct vi_control`, which it has in a private view, as the guest
+ * has its memory, so that the same scan finds what of it has changed; then the guest's areas.
+ */
+#ifndef VI_CHECKPOINT_LAYOUT_H
+#define VI_CHECKPOINT_LAYOUT_H
+
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/time.h>
+#include <termios.h>
+
+#define VI_GUEST_PAGE 4096u
+#define VI_CHECKPOINT_MAGIC 0x746e696f706b6863u /* "chkpoint" */
+#define VI_CHECKPOINT_VERSION 1u
+
+/* Descriptors from here on are the runtime's, and do not exist for the guest. */
+#define VI_DESCRIPTORS 960
+
+/* Addresses of the guest's areas; all but the first are moved by the slide of the file. */
+enum vi_area {
+    VI_AREA_FIXED, /* programs that are not position-independent */
+    VI_AREA_IMAGE, /* those that are */
+    VI_AREA_BREAK,
+    VI_AREA_MMAP,
+    VI_AREA_STACK,
+    VI_AREAS
+};
+
+#define VI_HEADER_SIZE ((uint64_t)1 << 20)
+#define VI_CONTROL_SIZE ((uint64_t)1 << 20)
+
+#define VI_XSAVE_MAX 12288u
+#define VI_ZONES 16
+#define VI_ZONE_SIZE 8192u
+
+/* The processor's state of the guest; `xsave` as in the kernel's signal frames. */
+struct vi_frame {
+    uint64_t registers[23]; /* as in a ucontext */
+    uint64_t fs;
+    uint64_t mask; /* of signals */
+    uint64_t xsave_size;
+    unsigned char xsave[VI_XSAVE_MAX];
+};
+
+/* A landing zone.  Input is read into it before the guest has it.  The bytes that hold nothing
+ * are 0xFF, which no UTF-8 text contains; so what a read had stored when it was killed is found. */
+struct vi_zone {
+    uint32_t group; /* the open description; 0: unused */
+    uint32_t ended; /* an end of file is about to be taken, or was */
+    uint64_t count; /* bytes that have landed */
+    unsigned char bytes[VI_ZONE_SIZE];
+};
+
+#define VI_COMMAND_SIZE 65536u
+
+struct vi_header {
+    uint64_t magic;
+    uint64_t version;
+    uint64_t started; /* 0: the program has not made its first checkpoint */
+    uint64_t commits; /* its number is what binds the undo log to a checkpoint */
+    uint64_t slide;
+    uint64_t cpu[4];       /* feature words that were there at the start */
+    uint64_t vpid;         /* the process as the guest knows it */
+    uint64_t command_size; /* of the arguments, each ended by a zero byte */
+    uint64_t pages;        /* pages that checkpoints have stored, all together */
+    /* The visible event behind checkpoint `done_commit` was made, with this result. */
+    uint64_t done_commit;
+    int64_t done_result;
+    char program[PATH_MAX];
+    char command[VI_COMMAND_SIZE];
+    struct vi_frame frame;
+    struct vi_zone zones[VI_ZONES];
+};
+_Static_assert(sizeof(struct vi_header) <= VI_HEADER_SIZE, "the header fits its place");
+
+/* A mapping of the guest. */
+struct vi_map_entry {
+    uint64_t start, end;
+    uint32_t protection; /* the guest's own */
+    uint32_t unsaved;    /* not writable, but written to since the last checkpoint */
+};
+#define VI_MAPS 4096
+
+enum vi_file_kind {
+    VI_FILE_NONE,
+    VI_FILE_INHERITED, /* from whoever started the run */
+    VI_FILE_REGULAR,
+    VI_FILE_DIRECTORY,
+    VI_FILE_DEVICE, /* terminals too; opened again by path */
+    VI_FILE_KEPT    /* held by the supervisor */
+};
+
+#define VI_PATH_SIZE 400u
+
+/* An open description of the guest. */
+struct vi_open_file {
+    uint32_t kind; /* NONE: free */
+    uint32_t flags;
+    uint32_t references;
+    uint32_t inherited; /* its number then */
+    uint32_t mode;      /* the file type bits */
+    uint32_t terminal;
+    uint64_t device, inode;
+    int64_t offset;
+    uint32_t locks; /* as flock(2) */
+    uint32_t unused;
+    char path[VI_PATH_SIZE];
+};
+
+struct vi_descriptor {
+    uint16_t group; /* index of the open description plus 1; 0: closed */
+    uint16_t close_on_exec;
+};
+
+/* As the kernel has it. */
+struct vi_action {
+    uint64_t handler;
+    uint64_t flags;
+    uint64_t restorer;
+    uint64_t mask;
+};
+
+struct vi_control {
+    uint64_t high[VI_AREAS]; /* memory from here on was never used */
+    uint64_t break_start, break_end;
+    uint64_t map_count;
+    uint64_t ppid;
+    uint64_t umask;
+    uint64_t pending; /* signals taken from the kernel and not yet delivered */
+    uint64_t alt_base, alt_size, alt_flags;
+    struct itimerval timer;
+    uint64_t terminal; /* 1: there is one, with these settings */
+    struct termios termios;
+    struct winsize_copy {
+        uint16_t rows, columns, x, y;
+    } window;
+    char directory[PATH_MAX];
+    char name[16];
+    struct vi_action actions[65];
+    siginfo_t info[65];
+    struct vi_descriptor descriptors[VI_DESCRIPTORS];
+    struct vi_map_entry maps[VI_MAPS];
+    struct vi_open_file files[VI_DESCRIPTORS];
+};
+_Static_assert(sizeof(struct vi_control) <= VI_CONTROL_SIZE, "the control state fits its place");
+
+#endif

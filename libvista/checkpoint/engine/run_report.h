@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What the runtime tells its supervisor: a page that both have mapped, and that outlives the
+ * runtime's process.  And how the runtime speaks to the user.
+ */
+#ifndef VI_CHECKPOINT_RUN_REPORT_H
+#define VI_CHECKPOINT_RUN_REPORT_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vi_report {
+    uint64_t ended;           /* the guest is about to exit: its status plus 1, and the file goes */
+    uint64_t stopped;         /* the run ends, and the file stays */
+    uint64_t refused;         /* the runtime could not go on: nor could another */
+    uint64_t commits;         /* since the process was started */
+    uint64_t calls;           /* of the guest, without those that a kill took back */
+    uint64_t committed_calls; /* of them, before the last checkpoint */
+    uint64_t kills;           /* that a test has made */
+};
+
+extern struct vi_report *vi_report;
+
+/* Writes a line to the standard error of the run, whatever the guest did to its own. */
+void vi_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same, once for each `subject`, which must be a string constant. */
+void vi_refuse(const char *subject, const char *why);
+/* The same, and the run ends with what was committed. */
+_Noreturn void vi_give_up(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Keeps the standard error, at a number that the guest does not see. */
+void vi_report_keep_stderr(void);
+
+#endif

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The guest's descriptors: see descriptors.h.
+ */
+#include "checkpoint/files/descriptors.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "checkpoint/engine/guest_memory.h"
+#include "checkpoint/engine/run_report.h"
+#include "checkpoint/files/keeper.h"
+#include "checkpoint/files/zone.h"
+
+#define REOPENED (~(O_CREAT | O_EXCL | O_TRUNC))
+
+static bool touched[VI_DESCRIPTORS];
+/* Of descriptions that were closed, what the supervisor need not keep from the next checkpoint on. */
+static uint32_t dropped[VI_DESCRIPTORS];
+static uint32_t dropped_count;
+
+struct vi_open_file *vi_files_of(uint64_t fd)
+{
+    const uint32_t group = vi_files_group(fd);
+
+    return group != 0 ? &vi_engine.control->files[group - 1] : NULL;
+}
+
+uint32_t vi_files_group(uint64_t fd)
+{
+    return fd < VI_DESCRIPTORS ? vi_engine.control->descriptors[fd].group : 0;
+}
+
+static bool is_dropped(uint32_t group)
+{
+    for (uint32_t i = 0; i < dropped_count; i++)
+        if (dropped[i] == group)
+            return true;
+    return false;
+}
+
+static uint32_t free_group(void)
+{
+    const struct vi_control *c = vi_engine.control;
+
+    for (uint32_t i = 0; i < VI_DESCRIPTORS; i++)
+        if (c->files[i].kind == VI_FILE_NONE && !vi_zone_is_closing(i + 1) && !is_dropped(i + 1))
+            return i + 1;
+    return 0;
+}
+
+static long refuse(int fd, long error)
+{
+    close(fd);
+    return error;
+}
+
+/* A file that has no name any more cannot be opened again. */
+static bool has_path(const struct vi_open_file *file)
+{
+    struct stat st;
+
+    return file->path[0] == '/' && stat(file->path, &st) == 0 && st.st_dev == file->device &&
+           st.st_ino == file->inode;
+}
+
+static void describe(struct vi_open_file *file, int fd, enum vi_file_kind kind)
+{
+    struct stat st = {0};
+
+    (void)fstat(fd, &st);
+    file->mode = st.st_mode & S_IFMT;
+    file->device = st.st_dev;
+    file->inode = st.st_ino;
+    file->terminal = S_ISCHR(st.st_mode) && isatty(fd);
+    file->kind = kind;
+    if (kind != VI_FILE_REGULAR)
+        return;
+    if (!has_path(file) || S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
+        file->kind = VI_FILE_KEPT;
+    else if (S_ISDIR(st.st_mode))
+        file->kind = VI_FILE_DIRECTORY;
+    else if (!S_ISREG(st.st_mode))
+        file->kind = VI_FILE_DEVICE;
+}
+
+long vi_files_add(int fd, enum vi_file_kind kind, int flags, const char *path)
+{
+    struct vi_control *c = vi_engine.control;
+    const uint32_t group = free_group();
+    struct vi_open_file *file;
+
+    if (fd >= VI_DESCRIPTORS || group == 0)
+        return refuse(fd, -EMFILE);
+    if (path != NULL && strlen(path) >= VI_PATH_SIZE)
+        return refuse(fd, -ENAMETOOLONG);
+    file = &c->files[group - 1];
+    memset(file, 0, offsetof(struct vi_open_file, path));
+    strcpy(file->path, path != NULL ? path : "");
+    describe(file, fd, kind);
+    file->flags = (uint32_t)flags;
+    file->inherited = (uint32_t)fd;
+    file->references = 1;
+    if (file->kind == VI_FILE_KEPT && !vi_keeper_give(group, fd)) {
+        file->kind = VI_FILE_NONE;
+        return refuse(fd, -ENFILE);
+    }
+    c->descriptors[fd] = (struct vi_descriptor){(uint16_t)group, (flags & O_CLOEXEC) != 0};
+    touched[group - 1] = true;
+    return fd;
+}
+
+long vi_files_dup(int from, int to, bool close_on_exec)
+{
+    struct vi_control *c = vi_engine.control;
+    const uint32_t group = vi_files_group((uint64_t)from);
+
+    if (to >= VI_DESCRIPTORS)
+        return refuse(to, -EMFILE);
+    c->descriptors[to] = (struct vi_descriptor){(uint16_t)group, close_on_exec};
+    c->files[group - 1].references++;
+    return to;
+}
+
+void vi_files_forget(int fd)
+{
+    struct vi_control *c = vi_engine.control;
+    const uint32_t group = vi_files_group((uint64_t)fd);
+    struct vi_open_file *file;
+
+    if (group == 0)
+        return;
+    file = &c->files[group - 1];
+    c->descriptors[fd] = (struct vi_descriptor){0};
+    if (--file->references != 0)
+        return;
+    if (file->kind == VI_FILE_KEPT && dropped_count < VI_DESCRIPTORS)
+        dropped[dropped_count++] = group;
+    file->kind = VI_FILE_NONE;
+    vi_zone_close(group);
+}
+
+void vi_files_touch(uint64_t fd)
+{
+    const uint32_t group = vi_files_group(fd);
+
+    if (group != 0)
+        touched[group - 1] = true;
+}
+
+static void gather_offset(int fd, struct vi_open_file *file)
+{
+    const off_t at = lseek(fd, 0, SEEK_CUR);
+
+    if (at >= 0 && at != file->offset)
+        file->offset = at;
+}
+
+void vi_files_gather(void)
+{
+    struct vi_control *c = vi_engine.control;
+
+    for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
+        const uint32_t group = c->descriptors[fd].group;
+        struct vi_open_file *file = group != 0 ? &c->files[group - 1] : NULL;
+
+        if (file == NULL || !touched[group - 1])
+            continue;
+        if (file->mode == S_IFREG || file->mode == S_IFDIR)
+            gather_offset(fd, file);
+        touched[group - 1] = false;
+    }
+}
+
+void vi_files_settle(void)
+{
+    while (dropped_count != 0)
+        vi_keeper_drop(dropped[--dropped_count]);
+}
+
+bool vi_files_is_visible(uint64_t fd)
+{
+    const struct vi_open_file *file = vi_files_of(fd);
+
+    return file != NULL && (file->mode != S_IFREG || file->kind == VI_FILE_INHERITED);
+}
+
+bool vi_files_is_stream(uint64_t fd)
+{
+    const struct vi_open_file *file = vi_files_of(fd);
+
+    return file != NULL && (file->terminal || file->mode == S_IFIFO || file->mode == S_IFSOCK);
+}
+
+static bool is_open_as(const struct vi_open_file *file, const struct stat *st)
+{
+    return file->kind == VI_FILE_REGULAR && file->device == st->st_dev && file->inode == st->st_ino;
+}
+
+static int descriptor_of(uint32_t group);
+
+void vi_files_unnamed(const char *path)
+{
+    struct stat st;
+
+    if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode))
+        return;
+    for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++) {
+        struct vi_open_file *file = &vi_engine.control->files[group - 1];
+
+        if (is_open_as(file, &st) && vi_keeper_give(group, descriptor_of(group)))
+            file->kind = VI_FILE_KEPT;
+    }
+}
+
+void vi_files_renamed(const char *path)
+{
+    struct stat st;
+
+    if (strlen(path) >= VI_PATH_SIZE || lstat(path, &st) != 0)
+        return;
+    for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++)
+        if (is_open_as(&vi_engine.control->files[group - 1], &st))
+            strcpy(vi_engine.control->files[group - 1].path, path);
+}
+
+/* ---- Start and recovery ------------------------------------------------------ */
+
+void vi_files_start(void)
+{
+    for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
+        const int flags = fcntl(fd, F_GETFL);
+
+        if (flags >= 0)
+            vi_files_add(fd, VI_FILE_INHERITED, flags, NULL);
+    }
+}
+
+/* A descriptor of an open description of this process, or -1. */
+static int descriptor_of(uint32_t group)
+{
+    for (int fd = 0; fd < VI_DESCRIPTORS; fd++)
+        if (vi_engine.control->descriptors[fd].group == group)
+            return fd;
+    return -1;
+}
+
+static int open_again(const struct vi_open_file *file)
+{
+    const int flags = (int)(file->flags & (uint32_t)REOPENED) | O_CLOEXEC | O_NOCTTY;
+    const int fd = open(file->path, flags);
+    struct stat st;
+
+    if (fd < 0)
+        vi_give_up("%s, which the program had open: %s", file->path, strerror(errno));
+    if (file->kind != VI_FILE_DEVICE && (fstat(fd, &st) != 0 || st.st_ino != file->inode))
+        vi_give_up("%s, which the program had open, is another file now", file->path);
+    return fd;
+}
+
+/* A descriptor of the description, at any number, its offset as it was. */
+static int get_again(uint32_t group, const int *started)
+{
+    const struct vi_open_file *file = &vi_engine.control->files[group - 1];
+    const bool output = (file->flags & O_ACCMODE) != O_RDONLY;
+    int fd;
+
+    if (file->kind == VI_FILE_INHERITED)
+        fd = file->inherited < VI_DESCRIPTORS && started[file->inherited] >= 0
+                 ? fcntl(started[file->inherited], F_DUPFD_CLOEXEC, VI_DESCRIPTORS)
+                 : open("/dev/null", O_RDWR | O_CLOEXEC);
+    else if (file->kind == VI_FILE_KEPT)
+        fd = fcntl(vi_keeper_find(group), F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
+    else
+        fd = open_again(file);
+    if (fd < 0)
+        vi_give_up("descriptor %d of the program is lost with its supervisor",
+                   descriptor_of(group));
+    if (file->kind == VI_FILE_INHERITED || file->kind == VI_FILE_KEPT)
+        (void)fcntl(fd, F_SETFL, (int)file->flags & (O_NONBLOCK | O_APPEND));
+    /* Output that was inherited is never undone: it goes on at its end. */
+    if ((file->mode == S_IFREG || file->mode == S_IFDIR) &&
+        (file->kind != VI_FILE_INHERITED || !output))
+        (void)lseek(fd, file->offset, SEEK_SET);
+    if (file->locks != 0 && flock(fd, (int)file->locks | LOCK_NB) != 0)
+        vi_give_up("%s: the lock that the program had is another's", file->path);
+    return fd;
+}
+
+/* Moves what the process has at the guest's numbers out of the way. */
+static void move_started(int *started)
+{
+    for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
+        started[fd] = fcntl(fd, F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
+        if (started[fd] >= 0)
+            close(fd);
+    }
+}
+
+static void put_at(int fd, uint32_t group)
+{
+    const struct vi_control *c = vi_engine.control;
+    int to;
+
+    for (to = 0; to < VI_DESCRIPTORS; to++)
+        if (c->descriptors[to].group == group &&
+            dup3(fd, to, c->descriptors[to].close_on_exec ? O_CLOEXEC : 0) < 0)
+            vi_give_up("descriptor %d: %s", to, strerror(errno));
+    if (fd >= VI_DESCRIPTORS)
+        close(fd);
+}
+
+/* What the supervisor was given behind the checkpoint is not ours; it would still hold locks. */
+static void drop_stale(void)
+{
+    for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++)
+        if (vi_engine.control->files[group - 1].kind != VI_FILE_KEPT &&
+            vi_keeper_find(group) >= 0) {
+            (void)flock(vi_keeper_find(group), LOCK_UN);
+            vi_keeper_drop(group);
+        }
+}
+
+void vi_files_recover(void)
+{
+    int started[VI_DESCRIPTORS], raised;
+
+    drop_stale();
+    move_started(started);
+    for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++) {
+        if (vi_engine.control->files[group - 1].kind == VI_FILE_NONE)
+            continue;
+        raised = get_again(group, started);
+        if (raised < VI_DESCRIPTORS) { /* its number may be meant for another */
+            const int fd = raised;
+
+            raised = fcntl(fd, F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
+            close(fd);
+        }
+        put_at(raised, group);
+    }
+    for (int fd = 0; fd < VI_DESCRIPTORS; fd++)
+        if (started[fd] >= 0)
+            close(started[fd]);
+    vi_zone_recover(descriptor_of);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The guest's descriptors.  Each has the number that it has in the kernel; the control state
+ * tells how the open description behind it is had again: opened by path, taken from whoever
+ * started the run, or from the supervisor, which holds what no path leads to.
+ */
+#ifndef VI_CHECKPOINT_DESCRIPTORS_H
+#define VI_CHECKPOINT_DESCRIPTORS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "checkpoint/engine/layout.h"
+
+/* The open description of a descriptor, or NULL; its number, 0 if there is none. */
+struct vi_open_file *vi_files_of(uint64_t fd);
+uint32_t vi_files_group(uint64_t fd);
+
+/* Enters what the kernel has just opened as `fd`: 0, or minus an errno, and it is closed. */
+long vi_files_add(int fd, enum vi_file_kind kind, int flags, const char *path);
+long vi_files_dup(int from, int to, bool close_on_exec);
+void vi_files_forget(int fd);
+
+/* Its offset may change: it is noted at the next checkpoint. */
+void vi_files_touch(uint64_t fd);
+void vi_files_gather(void);
+/* A checkpoint is made: the supervisor need not keep what was closed before it. */
+void vi_files_settle(void);
+
+/* Is a write to it seen by others, at once and for good?  Else it is a file, which is undone. */
+bool vi_files_is_visible(uint64_t fd);
+/* Can its input be read only once? */
+bool vi_files_is_stream(uint64_t fd);
+
+/* The file of this path is about to lose its name, or has another from now on. */
+void vi_files_unnamed(const char *path);
+void vi_files_renamed(const char *path);
+
+/* Enters what the run was started with; opens again what there was. */
+void vi_files_start(void);
+void vi_files_recover(void);
+
+#endif

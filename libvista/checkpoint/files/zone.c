@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Landing zones: see zone.h.
+ */
+#include "checkpoint/files/zone.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "checkpoint/engine/guest_memory.h"
+
+#define EMPTY 0xff
+
+/* Of each zone: bytes that the guest has had since the last checkpoint, and whether it is to be
+ * given up then. */
+static size_t served[VI_ZONES];
+static bool closing[VI_ZONES];
+
+static struct vi_zone *find(uint32_t group)
+{
+    struct vi_zone *zones = vi_engine.header->zones;
+
+    for (int i = 0; i < VI_ZONES; i++)
+        if (zones[i].group == group && !closing[i])
+            return &zones[i];
+    return NULL;
+}
+
+static size_t *served_of(const struct vi_zone *zone)
+{
+    return &served[zone - vi_engine.header->zones];
+}
+
+/* A free zone; its preset bytes are there before it is anyone's. */
+static struct vi_zone *take(uint32_t group)
+{
+    struct vi_zone *zone = find(group);
+
+    if (zone != NULL || (zone = find(0)) == NULL)
+        return zone;
+    memset(zone->bytes, EMPTY, sizeof zone->bytes);
+    zone->count = 0;
+    zone->ended = 0;
+    *served_of(zone) = 0;
+    __asm__ volatile("" ::: "memory");
+    zone->group = group;
+    return zone;
+}
+
+size_t vi_zone_left(uint32_t group)
+{
+    const struct vi_zone *zone = find(group);
+
+    if (zone == NULL)
+        return 0;
+    return zone->count - *served_of(zone) + (zone->ended == 2);
+}
+
+static long serve(struct vi_zone *zone, unsigned char *to, size_t size)
+{
+    const size_t left = zone->count - *served_of(zone);
+
+    if (left == 0) { /* the end of file that was taken before a kill */
+        zone->ended = 1;
+        return 0;
+    }
+    if (size > left)
+        size = left;
+    memcpy(to, zone->bytes + *served_of(zone), size);
+    *served_of(zone) += size;
+    return (long)size;
+}
+
+long vi_zone_read(uint32_t group, int fd, unsigned char *to, size_t size)
+{
+    struct vi_zone *zone = take(group);
+    int waiting = 1;
+    ssize_t got;
+
+    if (zone == NULL)
+        return VI_ZONE_FULL;
+    if (vi_zone_left(group) != 0)
+        return serve(zone, to, size);
+    if (zone->count >= sizeof zone->bytes / 2)
+        return VI_ZONE_FULL;
+    if (size > sizeof zone->bytes - zone->count)
+        size = sizeof zone->bytes - zone->count;
+    if (ioctl(fd, FIONREAD, &waiting) == 0 && waiting == 0)
+        zone->ended = 1;
+    __asm__ volatile("" ::: "memory");
+    got = read(fd, zone->bytes + zone->count, size);
+    if (got <= 0)
+        return got < 0 ? -errno : 0;
+    zone->count += (uint64_t)got;
+    zone->ended = 0;
+    return serve(zone, to, size);
+}
+
+void vi_zone_close(uint32_t group)
+{
+    const struct vi_zone *zone = group != 0 ? find(group) : NULL;
+
+    if (zone != NULL)
+        closing[zone - vi_engine.header->zones] = true;
+}
+
+bool vi_zone_is_closing(uint32_t group)
+{
+    for (int i = 0; i < VI_ZONES; i++)
+        if (closing[i] && vi_engine.header->zones[i].group == group)
+            return true;
+    return false;
+}
+
+static bool end_is_waiting(int fd)
+{
+    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+    int waiting = 0;
+
+    return fd < 0 ||
+           (poll(&pollfd, 1, 0) == 1 && ioctl(fd, FIONREAD, &waiting) == 0 && waiting == 0);
+}
+
+/* A read that was killed has stored up to the last byte that differs from what was preset. */
+static uint64_t landed(const struct vi_zone *zone)
+{
+    uint64_t count = sizeof zone->bytes;
+
+    while (count > zone->count && zone->bytes[count - 1] == EMPTY)
+        count--;
+    return count;
+}
+
+void vi_zone_recover(int (*fd_of)(uint32_t group))
+{
+    for (int i = 0; i < VI_ZONES; i++) {
+        struct vi_zone *zone = &vi_engine.header->zones[i];
+
+        if (zone->group == 0)
+            continue;
+        if (fd_of(zone->group) < 0) { /* not yet open at the checkpoint */
+            zone->group = 0;
+            continue;
+        }
+        zone->count = landed(zone);
+        if (zone->ended != 0)
+            zone->ended = end_is_waiting(fd_of(zone->group)) ? 0 : 2;
+    }
+}
+
+int vi_zone_ranges(struct iovec *ranges)
+{
+    int count = 0;
+
+    for (int i = 0; i < VI_ZONES; i++) {
+        struct vi_zone *zone = &vi_engine.header->zones[i];
+
+        if (zone->group != 0 && (served[i] != 0 || zone->ended == 1 || closing[i]))
+            ranges[count++] = (struct iovec){zone, offsetof(struct vi_zone, bytes) + zone->count};
+    }
+    return count;
+}
+
+void vi_zone_settle(void)
+{
+    for (int i = 0; i < VI_ZONES; i++) {
+        struct vi_zone *zone = &vi_engine.header->zones[i];
+
+        if (zone->group == 0 || (served[i] == 0 && zone->ended != 1 && !closing[i]))
+            continue;
+        memmove(zone->bytes, zone->bytes + served[i], zone->count - served[i]);
+        memset(zone->bytes + zone->count - served[i], EMPTY, served[i]);
+        zone->count -= served[i];
+        if (zone->ended == 1)
+            zone->ended = 0;
+        if (closing[i])
+            zone->group = 0;
+        served[i] = 0;
+        closing[i] = false;
+    }
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The process: see guest_process.h.
+ */
+#include "checkpoint/kernel/guest_process.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "checkpoint/engine/guest_memory.h"
+#include "checkpoint/engine/run_report.h"
+#include "checkpoint/kernel/memory.h"
+#include "checkpoint/protocol/protocol.h"
+#include "checkpoint/trap/signals.h"
+
+#define SET_FS 0x1002
+#define GET_FS 0x1003
+
+void vi_process_start(void)
+{
+    struct vi_control *c = vi_engine.control;
+
+    c->ppid = (uint64_t)getppid();
+    c->umask = umask(0);
+    umask((mode_t)c->umask);
+    if (getcwd(c->directory, sizeof c->directory) == NULL)
+        c->directory[0] = '\0';
+}
+
+void vi_process_recover(void)
+{
+    const struct vi_control *c = vi_engine.control;
+
+    umask((mode_t)c->umask);
+    if (c->directory[0] == '/' && chdir(c->directory) != 0)
+        vi_give_up("%s, where the program was: %s", c->directory, strerror(errno));
+    if (c->name[0] != '\0')
+        prctl(PR_SET_NAME, c->name);
+    if (c->timer.it_value.tv_sec != 0 || c->timer.it_value.tv_usec != 0)
+        setitimer(ITIMER_REAL, &c->timer, NULL);
+}
+
+void vi_process_gather(void)
+{
+    struct itimerval *timer = &vi_engine.control->timer;
+
+    if (timer->it_value.tv_sec != 0 || timer->it_value.tv_usec != 0)
+        getitimer(ITIMER_REAL, timer);
+}
+
+/* The last commit is before the end, so that a kill in it finds the program about to end. */
+long vi_call_exit(struct vi_call *call)
+{
+    long result;
+
+    if (vi_protocol_visible(call, &result))
+        vi_protocol_done(call, (long)call->arguments[0], NULL);
+    vi_report->ended = 1 + (call->arguments[0] & 0xff);
+    _exit((int)call->arguments[0]);
+}
+
+long vi_call_getpid(struct vi_call *call)
+{
+    (void)call;
+    return (long)vi_engine.header->vpid;
+}
+
+long vi_call_getppid(struct vi_call *call)
+{
+    (void)call;
+    return (long)vi_engine.control->ppid;
+}
+
+static uint64_t real_of(uint64_t pid)
+{
+    return pid == vi_engine.header->vpid ? (uint64_t)getpid() : pid;
+}
+
+long vi_call_kill(struct vi_call *call)
+{
+    const bool to_itself = call->arguments[0] == vi_engine.header->vpid;
+    struct vi_call real = *call;
+    long result;
+
+    real.arguments[0] = real_of(call->arguments[0]);
+    if (call->number == SYS_tgkill)
+        real.arguments[1] = real_of(call->arguments[1]);
+    if (to_itself)
+        return vi_pass(&real);
+    if (!vi_protocol_visible(call, &result))
+        return result;
+    result = vi_pass(&real);
+    vi_protocol_done(call, result, NULL);
+    return result;
+}
+
+long vi_call_arch_prctl(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+
+    if (a[0] == SET_FS) {
+        vi_guest_fs = a[1];
+        return 0;
+    }
+    if (a[0] != GET_FS)
+        return -EINVAL;
+    if (!vi_memory_writable(a[1], sizeof vi_guest_fs))
+        return -EFAULT;
+    *(uint64_t *)a[1] = vi_guest_fs;
+    return 0;
+}
+
+long vi_call_set_tid_address(struct vi_call *call)
+{
+    return vi_call_getpid(call);
+}
+
+long vi_call_prctl(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+
+    switch (a[0]) {
+    case PR_SET_NAME:
+        if (!vi_memory_string(a[1], 4096))
+            return -EFAULT;
+        strncpy(vi_engine.control->name, (const char *)a[1], sizeof vi_engine.control->name - 1);
+        return vi_pass(call);
+    case PR_GET_NAME:
+    case PR_GET_DUMPABLE:
+    case PR_GET_KEEPCAPS:
+    case PR_GET_NO_NEW_PRIVS:
+    case PR_CAPBSET_READ:
+        return vi_pass(call);
+    default:
+        vi_refuse("prctl of this kind", "EINVAL");
+        return -EINVAL;
+    }
+}
+
+long vi_call_umask(struct vi_call *call)
+{
+    vi_engine.control->umask = call->arguments[0] & 0777;
+    return vi_pass(call);
+}
+
+/* Of descriptors the guest has those below the runtime's; a stack's size is given. */
+static void show_limit(uint64_t resource, struct rlimit *limit)
+{
+    if (resource == RLIMIT_NOFILE)
+        *limit = (struct rlimit){VI_DESCRIPTORS, VI_DESCRIPTORS};
+}
+
+long vi_call_limit(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+    const bool both = call->number == SYS_prlimit64;
+    const uint64_t resource = both ? a[1] : a[0];
+    const uint64_t get = both ? a[3] : call->number == SYS_getrlimit ? a[1] : 0;
+    const uint64_t set = both ? a[2] : call->number == SYS_setrlimit ? a[1] : 0;
+    long result;
+
+    if (both && a[0] != 0 && a[0] != vi_engine.header->vpid)
+        return -EPERM;
+    if (set != 0) /* the runtime lives under the same limits */
+        return resource == RLIMIT_CORE || resource == RLIMIT_NOFILE ? 0 : -EPERM;
+    if (!vi_memory_writable(get, sizeof(struct rlimit)))
+        return -EFAULT;
+    result = vi_system(SYS_getrlimit, resource, get, 0, 0, 0, 0);
+    if (result == 0)
+        show_limit(resource, (struct rlimit *)get);
+    return result;
+}
+
+long vi_call_setitimer(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+    const long result = vi_pass(call);
+
+    if (a[0] != ITIMER_REAL) {
+        vi_refuse("a timer of processor time", "it starts anew after a kill");
+        return result;
+    }
+    if (result == 0)
+        getitimer(ITIMER_REAL, &vi_engine.control->timer);
+    return result;
+}
+
+long vi_call_alarm(struct vi_call *call)
+{
+    const long result = vi_pass(call);
+
+    getitimer(ITIMER_REAL, &vi_engine.control->timer);
+    return result;
+}
+
+long vi_call_fork(struct vi_call *call)
+{
+    const bool thread = call->number == SYS_clone && call->arguments[0] & CLONE_THREAD;
+
+    vi_refuse(thread ? "a thread" : "a child process", "EAGAIN, the run is of one process");
+    return -EAGAIN;
+}
+
+long vi_call_wait(struct vi_call *call)
+{
+    (void)call;
+    return -ECHILD;
+}

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Reading and writing: see io.h.
+ */
+#include "checkpoint/kernel/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "checkpoint/engine/guest_memory.h"
+#include "checkpoint/files/descriptors.h"
+#include "checkpoint/files/undo.h"
+#include "checkpoint/files/zone.h"
+#include "checkpoint/kernel/memory.h"
+#include "checkpoint/protocol/protocol.h"
+#include "checkpoint/trap/signals.h"
+
+#define DECISECOND 100000000
+#define MOST_AT_ONCE 4096u /* what poll says a pipe has room for: PIPE_BUF */
+
+static bool is_blocking(const struct vi_open_file *file)
+{
+    return !(file->flags & O_NONBLOCK);
+}
+
+/* ---- Reading ----------------------------------------------------------------- */
+
+/* A terminal that is not read by lines may be set to wait for less than ever. */
+static int64_t terminal_wait(const struct vi_open_file *file)
+{
+    const struct termios *t = &vi_engine.control->termios;
+
+    if (!file->terminal || !vi_engine.control->terminal || t->c_lflag & ICANON ||
+        t->c_cc[VMIN] != 0)
+        return -1;
+    return t->c_cc[VTIME] * (int64_t)DECISECOND;
+}
+
+static long read_stream(struct vi_call *call, int fd, void *to, size_t size)
+{
+    const struct vi_open_file *file = vi_files_of((uint64_t)fd);
+    const uint32_t group = vi_files_group((uint64_t)fd);
+    const int64_t limit = terminal_wait(file);
+    long result;
+
+    if (size == 0 || (file->flags & O_ACCMODE) == O_WRONLY)
+        return vi_system(SYS_read, (uint64_t)fd, (uint64_t)to, size, 0, 0, 0);
+    if (vi_zone_left(group) == 0 && is_blocking(file)) {
+        result = vi_signals_wait(call, fd, POLLIN, limit, NULL);
+        if (result <= 0)
+            return result;
+    }
+    result = vi_zone_read(group, fd, to, size);
+    if (result != VI_ZONE_FULL)
+        return result;
+    vi_trap_commit(call);
+    result = vi_zone_read(group, fd, to, size);
+    return result != VI_ZONE_FULL ? result
+                                  : vi_system(SYS_read, (uint64_t)fd, (uint64_t)to, size, 0, 0, 0);
+}
+
+long vi_call_file_read(struct vi_call *call)
+{
+    vi_files_touch(call->arguments[0]);
+    return vi_pass(call);
+}
+
+long vi_call_read(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+
+    if (!vi_files_is_stream(a[0]))
+        return vi_call_file_read(call);
+    if (!vi_memory_writable(a[1], a[2]))
+        return -EFAULT;
+    return read_stream(call, (int)a[0], (void *)a[1], a[2]);
+}
+
+static bool good_vector(const struct iovec *vector, uint64_t count, bool write)
+{
+    if (count > IOV_MAX || !vi_memory_readable((uint64_t)vector, count * sizeof *vector))
+        return false;
+    for (uint64_t i = 0; i < count; i++)
+        if (write ? !vi_memory_writable((uint64_t)vector[i].iov_base, vector[i].iov_len)
+                  : !vi_memory_readable((uint64_t)vector[i].iov_base, vector[i].iov_len))
+            return false;
+    return true;
+}
+
+/* A stream may give less than was asked for: it fills one part. */
+long vi_call_readv(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+    const struct iovec *vector = (const void *)a[1];
+
+    if (!vi_files_is_stream(a[0]))
+        return vi_call_file_read(call);
+    if (!good_vector(vector, a[2], true))
+        return -EFAULT;
+    for (uint64_t i = 0; i < a[2]; i++)
+        if (vector[i].iov_len != 0)
+            return read_stream(call, (int)a[0], vector[i].iov_base, vector[i].iov_len);
+    return 0;
+}
+
+long vi_call_recv(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+    const struct vi_open_file *file = vi_files_of(a[0]);
+    int type = 0;
+    socklen_t size = sizeof type;
+
+    if (file == NULL)
+        return -EBADF;
+    if (getsockopt((int)a[0], SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
+        (a[3] & ~(uint64_t)MSG_NOSIGNAL) == 0 && a[4] == 0 && vi_memory_writable(a[1], a[2]))
+        return read_stream(call, (int)a[0], (void *)a[1], a[2]);
+    if (is_blocking(file) && !(a[3] & MSG_DONTWAIT)) {
+        const long result = vi_signals_wait(call, (int)a[0], POLLIN, -1, NULL);
+
+        if (result < 0)
+            return result;
+    }
+    return vi_pass(call);
+}
+
+long vi_call_recvmsg(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+    const struct vi_open_file *file = vi_files_of(a[0]);
+    const struct msghdr *header = (const void *)a[1];
+    long result;
+
+    if (file == NULL)
+        return -EBADF;
+    if (is_blocking(file) && !(a[2] & MSG_DONTWAIT)) {
+        result = vi_signals_wait(call, (int)a[0], POLLIN, -1, NULL);
+        if (result < 0)
+            return result;
+    }
+    result = vi_pass(call);
+    if (result >= 0 && header->msg_controllen != 0 && header->msg_control != NULL) {
+        const struct cmsghdr *c = CMSG_FIRSTHDR(header);
+
+        if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+            for (size_t i = 0; i < (c->cmsg_len - sizeof *c) / sizeof(int); i++)
+                vi_files_add(((const int *)CMSG_DATA(c))[i], VI_FILE_KEPT, O_RDWR, NULL);
+    }
+    return result;
+}
+
+/* ---- Writing ----------------------------------------------------------------- */
+
+/* Writes to what may block, open to signals while it waits. */
+static long write_stream(struct vi_call *call, int fd, const unsigned char *from, size_t size)
+{
+    const struct vi_open_file *file = vi_files_of((uint64_t)fd);
+    const bool piecewise = file->mode == S_IFIFO;
+    size_t done = 0;
+    long result;
+
+    do {
+        size_t part = size - done;
+
+        if (piecewise && part > MOST_AT_ONCE)
+            part = MOST_AT_ONCE;
+        if (is_blocking(file)) {
+            result = vi_signals_wait(call, fd, POLLOUT, -1, NULL);
+            if (result < 0)
+                return done != 0 ? (long)done : result;
+        }
+        result = vi_system(SYS_write, (uint64_t)fd, (uint64_t)(from + done), part, 0, 0, 0);
+        if (result < 0)
+            return done != 0 ? (long)done : result;
+        done += (size_t)result;
+    } while (done < size && is_blocking(file));
+    return (long)done;
+}
+
+static bool is_stream_out(uint64_t fd)
+{
+    return vi_files_is_stream(fd);
+}
+
+static long write_visible(struct vi_call *call, const void *bytes, size_t size)
+{
+    const uint64_t fd = call->arguments[0];
+    long result;
+
+    if (!vi_protocol_visible(call, &result))
+        return result;
+    result = is_stream_out(fd) ? write_stream(call, (int)fd, bytes, size)
+                               : vi_system(SYS_write, fd, (uint64_t)bytes, size, 0, 0, 0);
+    if (result != VI_INTERRUPTED)
+        vi_protocol_done(call, result, bytes);
+    return result;
+}
+
+/* Of a file of its own: what is overwritten is kept first. */
+static long write_file(struct vi_call *call, int64_t offset, uint64_t length)
+{
+    const struct vi_open_file *file = vi_files_of(call->arguments[0]);
+    const int fd = (int)call->arguments[0];
+    long result;
+
+    if (file == NULL)
+        return -EBADF;
+    if ((file->flags & O_ACCMODE) != O_RDONLY && length != 0) {
+        if (file->flags & O_APPEND)
+            offset = -1;
+        else if (offset < 0)
+            offset = lseek(fd, 0, SEEK_CUR);
+        result = vi_undo_bytes(fd, offset, length);
+        if (result != 0)
+            return result;
+    }
+    vi_files_touch(call->arguments[0]);
+    return vi_pass(call);
+}
+
+long vi_call_write(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+
+    if (!vi_memory_readable(a[1], a[2]))
+        return -EFAULT;
+    if (!vi_files_is_visible(a[0]))
+        return write_file(call, -1, a[2]);
+    return write_visible(call, (const void *)a[1], a[2]);
+}
+
+static size_t total_of(const struct iovec *vector, uint64_t count)
+{
+    size_t total = 0;
+
+    for (uint64_t i = 0; i < count; i++)
+        total += vector[i].iov_len;
+    return total;
+}
+
+long vi_call_writev(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+    const struct iovec *vector = (const void *)a[1];
+    unsigned char *all;
+    size_t total, at = 0;
+    long result;
+
+    if (!good_vector(vector, a[2], false))
+        return -EFAULT;
+    total = total_of(vector, a[2]);
+    if (!vi_files_is_visible(a[0]))
+        return write_file(call, -1, total);
+    all = malloc(total + 1);
+    if (all == NULL)
+        return -ENOMEM;
+    for (uint64_t i = 0; i < a[2]; at += vector[i++].iov_len)
+        memcpy(all + at, vector[i].iov_base, vector[i].iov_len);
+    result = write_visible(call, all, total);
+    free(all);
+    return result;
+}
+
+long vi_call_pwrite(struct vi_call *call)
+{
+    if (vi_files_is_visible(call->arguments[0]))
+        return vi_call_visible(call);
+    return write_file(call, (int64_t)call->arguments[3], call->arguments[2]);
+}
+
+long vi_call_pwritev(struct vi_call *call)
+{
+    const struct iovec *vector = (const void *)call->arguments[1];
+
+    if (!good_vector(vector, call->arguments[2], false))
+        return -EFAULT;
+    if (vi_files_is_visible(call->arguments[0]))
+        return vi_call_visible(call);
+    return write_file(call, (int64_t)call->arguments[3], total_of(vector, call->arguments[2]));
+}
+
+long vi_call_visible(struct vi_call *call)
+{
+    long result;
+
+    if (!vi_protocol_visible(call, &result))
+        return result;
+    result = vi_pass(call);
+    vi_protocol_done(call, result, NULL);
+    return result;
+}
+
+long vi_call_send(struct vi_call *call)
+{
+    const struct vi_open_file *file = vi_files_of(call->arguments[0]);
+    long result;
+
+    if (file == NULL)
+        return -EBADF;
+    if (!vi_protocol_visible(call, &result))
+        return result;
+    if (is_blocking(file) && call->number != SYS_shutdown) {
+        result = vi_signals_wait(call, (int)call->arguments[0], POLLOUT, -1, NULL);
+        if (result < 0)
+            return result;
+    }
+    result = vi_pass(call);
+    vi_protocol_done(call, result,
+                     call->number == SYS_sendto ? (const void *)call->arguments[1] : NULL);
+    return result;
+}
+
+/* ---- Between files ----------------------------------------------------------- */
+
+static int64_t offset_from(uint64_t pointer, int fd)
+{
+    if (pointer != 0 && vi_memory_readable(pointer, sizeof(int64_t)))
+        return *(const int64_t *)pointer;
+    return lseek(fd, 0, SEEK_CUR);
+}
+
+static long into_file(struct vi_call *call, int fd, uint64_t pointer, uint64_t length)
+{
+    const long result = vi_undo_bytes(fd, offset_from(pointer, fd), length);
+
+    return result != 0 ? result : vi_pass(call);
+}
+
+long vi_call_sendfile(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+
+    if (vi_files_of(a[0]) == NULL || vi_files_of(a[1]) == NULL)
+        return -EBADF;
+    vi_files_touch(a[0]);
+    vi_files_touch(a[1]);
+    if (vi_files_is_visible(a[0]))
+        return vi_call_visible(call);
+    return into_file(call, (int)a[0], 0, a[3]);
+}
+
+long vi_call_copy_file_range(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+
+    if (vi_files_of(a[0]) == NULL || vi_files_of(a[2]) == NULL)
+        return -EBADF;
+    vi_files_touch(a[0]);
+    vi_files_touch(a[2]);
+    if (vi_files_is_visible(a[2]))
+        return vi_call_visible(call);
+    return into_file(call, (int)a[2], a[3], a[4]);
+}
+
+long vi_call_ftruncate(struct vi_call *call)
+{
+    long result;
+
+    if (vi_files_of(call->arguments[0]) == NULL)
+        return -EBADF;
+    if (vi_files_is_visible(call->arguments[0]))
+        return vi_call_visible(call);
+    result = vi_undo_truncate((int)call->arguments[0], call->arguments[1]);
+    return result != 0 ? result : vi_pass(call);
+}
+
+/* Whatever the mode does, it does it from the offset on. */
+long vi_call_fallocate(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+    struct stat st;
+    long result;
+
+    if (vi_files_of(a[0]) == NULL)
+        return -EBADF;
+    if (vi_files_is_visible(a[0]))
+        return vi_call_visible(call);
+    if (fstat((int)a[0], &st) != 0)
+        return -errno;
+    result = vi_undo_bytes((int)a[0], (int64_t)a[2],
+                           (uint64_t)st.st_size > a[2] ? (uint64_t)st.st_size - a[2] : a[3]);
+    return result != 0 ? result : vi_pass(call);
+}

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Opening, closing, names: see names.h.
+ */
+#include "checkpoint/kernel/names.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "checkpoint/engine/guest_memory.h"
+#include "checkpoint/engine/run_report.h"
+#include "checkpoint/files/descriptors.h"
+#include "checkpoint/files/undo.h"
+#include "checkpoint/kernel/memory.h"
+#include "checkpoint/trap/signals.h"
+
+/* ---- Opening ----------------------------------------------------------------- */
+
+/* Where the arguments of a call that takes a path are. */
+struct path_arguments {
+    int directory;
+    uint64_t path;
+};
+
+static struct path_arguments arguments_of(const struct vi_call *call, bool at, int first)
+{
+    const uint64_t *a = call->arguments + first;
+
+    if (at)
+        return (struct path_arguments){(int)a[0], a[1]};
+    return (struct path_arguments){AT_FDCWD, a[0]};
+}
+
+static long absolute_of(struct path_arguments p, char *absolute)
+{
+    if (!vi_memory_string(p.path, PATH_MAX))
+        return -EFAULT;
+    return vi_undo_path(p.directory, (const char *)p.path, absolute, PATH_MAX) ? 0 : -ENAMETOOLONG;
+}
+
+/* What opening is about to change. */
+static long prepare_open(const char *path, int flags)
+{
+    struct stat st;
+
+    if ((flags & O_TMPFILE) == O_TMPFILE)
+        return 0;
+    if (flags & O_CREAT && stat(path, &st) != 0)
+        return errno == ENOENT ? vi_undo_create(path) : 0;
+    if (flags & O_TRUNC && (flags & O_ACCMODE) != O_RDONLY && !(flags & O_EXCL))
+        return vi_undo_truncate_path(path, 0);
+    return 0;
+}
+
+static long enter_opened(int fd, int flags)
+{
+    char link[64], path[PATH_MAX];
+    ssize_t length;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    length = readlink(link, path, sizeof path - 1);
+    path[length > 0 ? length : 0] = '\0';
+    if (strcmp(path, "/dev/ptmx") == 0 || strcmp(path, "/dev/pts/ptmx") == 0)
+        return vi_files_add(fd, VI_FILE_KEPT, flags, path);
+    return vi_files_add(fd, VI_FILE_REGULAR, flags, path);
+}
+
+long vi_call_open(struct vi_call *call)
+{
+    const bool at = call->number == SYS_openat;
+    const uint64_t *a = call->arguments;
+    const int flags = call->number == SYS_creat ? O_CREAT | O_WRONLY | O_TRUNC : (int)a[1 + at];
+    char path[PATH_MAX];
+    long result = absolute_of(arguments_of(call, at, 0), path);
+
+    if (result == 0)
+        result = prepare_open(path, flags);
+    if (result == 0)
+        result = vi_pass(call);
+    return result < 0 ? result : enter_opened((int)result, flags);
+}
+
+long vi_call_close(struct vi_call *call)
+{
+    if (call->arguments[0] >= VI_DESCRIPTORS)
+        return -EBADF;
+    vi_files_forget((int)call->arguments[0]);
+    return vi_pass(call);
+}
+
+long vi_call_close_range(struct vi_call *call)
+{
+    const uint64_t last = call->arguments[1];
+
+    if (call->arguments[0] > last || call->arguments[2] != 0)
+        return -EINVAL;
+    for (uint64_t fd = call->arguments[0]; fd <= last && fd < VI_DESCRIPTORS; fd++)
+        if (vi_files_of(fd) != NULL) {
+            vi_files_forget((int)fd);
+            close((int)fd);
+        }
+    return 0;
+}
+
+long vi_call_dup(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+    const bool to_given = call->number != SYS_dup;
+    long result;
+
+    if (vi_files_of(a[0]) == NULL || (to_given && a[1] >= VI_DESCRIPTORS))
+        return -EBADF;
+    if (call->number == SYS_dup2 && a[0] == a[1])
+        return (long)a[1];
+    result = vi_pass(call);
+    if (result < 0)
+        return result;
+    vi_files_forget((int)result);
+    return vi_files_dup((int)a[0], (int)result, call->number == SYS_dup3 && a[2] & O_CLOEXEC);
+}
+
+static long set_lock(struct vi_call *call)
+{
+    if (call->arguments[1] == F_SETLKW) {
+        long result;
+
+        call->arguments[1] = F_SETLK;
+        while ((result = vi_pass(call)) == -EAGAIN) {
+            result = vi_signals_wait(call, -1, 0, 10000000, NULL);
+            if (result < 0)
+                break;
+        }
+        call->arguments[1] = F_SETLKW;
+        return result;
+    }
+    return vi_pass(call);
+}
+
+long vi_call_fcntl(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+    struct vi_open_file *file = vi_files_of(a[0]);
+    long result;
+
+    if (file == NULL)
+        return -EBADF;
+    if (a[1] == F_SETLK || a[1] == F_SETLKW)
+        return set_lock(call);
+    result = vi_pass(call);
+    if (result < 0)
+        return result;
+    if (a[1] == F_DUPFD || a[1] == F_DUPFD_CLOEXEC)
+        return vi_files_dup((int)a[0], (int)result, a[1] == F_DUPFD_CLOEXEC);
+    if (a[1] == F_SETFD)
+        vi_engine.control->descriptors[a[0]].close_on_exec = a[2] & FD_CLOEXEC;
+    if (a[1] == F_SETFL)
+        file->flags = (file->flags & ~(uint32_t)(O_NONBLOCK | O_APPEND)) |
+                      ((uint32_t)a[2] & (O_NONBLOCK | O_APPEND));
+    return result;
+}
+
+long vi_call_flock(struct vi_call *call)
+{
+    struct vi_open_file *file = vi_files_of(call->arguments[0]);
+    const uint64_t how = call->arguments[1];
+    long result;
+
+    if (file == NULL)
+        return -EBADF;
+    call->arguments[1] |= LOCK_NB;
+    while ((result = vi_pass(call)) == -EWOULDBLOCK && !(how & LOCK_NB)) {
+        const long woken = vi_signals_wait(call, -1, 0, 10000000, NULL);
+
+        if (woken < 0)
+            return woken;
+    }
+    if (result == 0)
+        file->locks = how & LOCK_UN ? 0 : (uint32_t)how & (LOCK_SH | LOCK_EX);
+    return result;
+}
+
+static long enter_pair(const int *fds, int flags)
+{
+    long result = vi_files_add(fds[0], VI_FILE_KEPT, flags | O_RDWR, NULL);
+
+    if (result < 0) {
+        close(fds[1]);
+        return result;
+    }
+    result = vi_files_add(fds[1], VI_FILE_KEPT, flags | O_RDWR, NULL);
+    return result < 0 ? result : 0;
+}
+
+long vi_call_pipe(struct vi_call *call)
+{
+    const long result = vi_pass(call);
+
+    if (result < 0)
+        return result;
+    return enter_pair((const int *)call->arguments[0],
+                      call->number == SYS_pipe2 ? (int)call->arguments[1] : 0);
+}
+
+long vi_call_socketpair(struct vi_call *call)
+{
+    const long result = vi_pass(call);
+
+    if (result < 0)
+        return result;
+    return enter_pair((const int *)call->arguments[3],
+                      (int)call->arguments[1] & (O_NONBLOCK | O_CLOEXEC));
+}
+
+/* socket, eventfd, epoll_create, timerfd_create, signalfd, inotify_init, memfd_create. */
+static int flags_of(const struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+
+    switch (call->number) {
+    case SYS_socket:
+    case SYS_eventfd2:
+    case SYS_timerfd_create:
+        return (int)a[1] & (O_NONBLOCK | O_CLOEXEC);
+    case SYS_signalfd4:
+        return (int)a[3] & (O_NONBLOCK | O_CLOEXEC);
+    case SYS_epoll_create1:
+    case SYS_inotify_init1:
+        return (int)a[0] & (O_NONBLOCK | O_CLOEXEC);
+    default:
+        return 0;
+    }
+}
+
+long vi_call_make(struct vi_call *call)
+{
+    const long result = vi_pass(call);
+
+    if (result < 0 || vi_files_of((uint64_t)result) != NULL) /* signalfd may change an old one */
+        return result;
+    return vi_files_add((int)result, VI_FILE_KEPT, flags_of(call) | O_RDWR, NULL);
+}
+
+long vi_call_accept(struct vi_call *call)
+{
+    const struct vi_open_file *file = vi_files_of(call->arguments[0]);
+    const int flags = call->number == SYS_accept4 ? (int)call->arguments[3] : 0;
+    long result;
+
+    if (file == NULL)
+        return -EBADF;
+    if (!(file->flags & O_NONBLOCK)) {
+        result = vi_signals_wait(call, (int)call->arguments[0], POLLIN, -1, NULL);
+        if (result < 0)
+            return result;
+    }
+    result = vi_pass(call);
+    return result < 0 ? result : vi_files_add((int)result, VI_FILE_KEPT, flags | O_RDWR, NULL);
+}
+
+/* ---- Names ------------------------------------------------------------------- */
+
+/* The argument that is the name made: of links the second path. */
+static struct path_arguments created_name(const struct vi_call *call)
+{
+    switch (call->number) {
+    case SYS_mkdirat:
+    case SYS_mknodat:
+        return arguments_of(call, true, 0);
+    case SYS_link:
+    case SYS_symlink:
+        return arguments_of(call, false, 1);
+    case SYS_linkat:
+        return arguments_of(call, true, 2);
+    case SYS_symlinkat:
+        return arguments_of(call, true, 1);
+    default: /* mkdir, mknod */
+        return arguments_of(call, false, 0);
+    }
+}
+
+long vi_call_name_create(struct vi_call *call)
+{
+    char path[PATH_MAX];
+    long result = absolute_of(created_name(call), path);
+
+    if (result == 0)
+        result = vi_undo_create(path);
+    return result == 0 ? vi_pass(call) : result;
+}
+
+long vi_call_name_remove(struct vi_call *call)
+{
+    char path[PATH_MAX];
+    long result = absolute_of(arguments_of(call, call->number == SYS_unlinkat, 0), path);
+
+    if (result == 0)
+        result = vi_undo_remove_name(path);
+    if (result == 0)
+        vi_files_unnamed(path);
+    return result == 0 ? vi_pass(call) : result;
+}
+
+long vi_call_rename(struct vi_call *call)
+{
+    const bool at = call->number != SYS_rename;
+    char from[PATH_MAX], to[PATH_MAX];
+    long result = absolute_of(arguments_of(call, at, 0), from);
+
+    if (call->number == SYS_renameat2 && call->arguments[4] & ~(uint64_t)1) {
+        vi_refuse("renameat2 with RENAME_EXCHANGE", "EINVAL, it could not be undone");
+        return -EINVAL;
+    }
+    if (result == 0)
+        result = absolute_of(arguments_of(call, at, at ? 2 : 1), to);
+    if (result == 0)
+        result = vi_undo_rename(from, to);
+    if (result != 0)
+        return result;
+    vi_files_unnamed(to);
+    result = vi_pass(call);
+    if (result == 0)
+        vi_files_renamed(to);
+    return result;
+}
+
+/* chmod, chown, utime and their like. */
+long vi_call_attributes(struct vi_call *call)
+{
+    struct path_arguments p;
+    char path[PATH_MAX];
+    long result;
+
+    switch (call->number) {
+    case SYS_fchmod:
+    case SYS_fchown:
+        p = (struct path_arguments){(int)call->arguments[0], 0};
+        break;
+    case SYS_fchmodat:
+    case SYS_fchownat:
+    case SYS_utimensat:
+    case SYS_futimesat:
+        p = arguments_of(call, true, 0);
+        break;
+    default:
+        p = arguments_of(call, false, 0);
+    }
+    if (p.path == 0 || *(const char *)p.path == '\0') { /* the descriptor itself */
+        char link[64];
+        ssize_t length;
+
+        snprintf(link, sizeof link, "/proc/self/fd/%d", p.directory);
+        length = readlink(link, path, sizeof path - 1);
+        path[length > 0 ? length : 0] = '\0';
+        result = length > 0 ? 0 : -EBADF;
+    } else {
+        result = absolute_of(p, path);
+    }
+    if (result == 0)
+        result = vi_undo_attributes(path);
+    return result == 0 ? vi_pass(call) : result;
+}
+
+long vi_call_truncate(struct vi_call *call)
+{
+    char path[PATH_MAX];
+    long result = absolute_of(arguments_of(call, false, 0), path);
+
+    if (result == 0)
+        result = vi_undo_truncate_path(path, call->arguments[1]);
+    return result == 0 ? vi_pass(call) : result;
+}
+
+long vi_call_chdir(struct vi_call *call)
+{
+    struct vi_control *c = vi_engine.control;
+    const long result = vi_pass(call);
+    ssize_t length;
+
+    if (result < 0)
+        return result;
+    length = readlink("/proc/self/cwd", c->directory, sizeof c->directory - 1);
+    c->directory[length > 0 ? length : 0] = '\0';
+    return result;
+}
+
+/* The runtime is not what the guest takes itself for. */
+long vi_call_readlink(struct vi_call *call)
+{
+    const bool at = call->number == SYS_readlinkat;
+    const struct path_arguments p = arguments_of(call, at, 0);
+    const char *program = vi_engine.header->program;
+    const uint64_t to = call->arguments[1 + at];
+    size_t size = call->arguments[2 + at];
+
+    if (!vi_memory_string(p.path, PATH_MAX))
+        return -EFAULT;
+    if (strcmp((const char *)p.path, "/proc/self/exe") != 0)
+        return vi_pass(call);
+    if (size > strlen(program))
+        size = strlen(program);
+    if (!vi_memory_writable(to, size))
+        return -EFAULT;
+    memcpy((void *)to, program, size);
+    return (long)size;
+}

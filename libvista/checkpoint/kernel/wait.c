@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Waiting: see wait.h.  The kernel waits with the guest's signals open; what has landed and was
+ * not served counts as ready.
+ */
+#include "checkpoint/kernel/wait.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/select.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "checkpoint/engine/guest_memory.h"
+#include "checkpoint/files/descriptors.h"
+#include "checkpoint/files/zone.h"
+#include "checkpoint/kernel/memory.h"
+#include "checkpoint/trap/signals.h"
+
+#define KERNEL_SET sizeof(uint64_t)
+
+static uint64_t mask_of(const struct vi_call *call)
+{
+    uint64_t mask;
+
+    memcpy(&mask, &call->context->uc_sigmask, sizeof mask);
+    return mask;
+}
+
+static bool has_landed(int fd)
+{
+    const uint32_t group = fd >= 0 ? vi_files_group((uint64_t)fd) : 0;
+
+    return group != 0 && vi_zone_left(group) != 0;
+}
+
+static long poll_with(struct vi_call *call, struct pollfd *fds, uint64_t count,
+                      struct timespec *limit, const uint64_t *mask)
+{
+    const uint64_t open = vi_signals_open(mask != NULL ? *mask : mask_of(call));
+    struct timespec none = {0};
+    long landed = 0, result;
+
+    if (vi_signals_kept(open))
+        return vi_signals_interrupt(call, mask);
+    for (uint64_t i = 0; i < count; i++)
+        landed += fds[i].events & POLLIN && has_landed(fds[i].fd);
+    result = vi_system(SYS_ppoll, (uint64_t)fds, count, (uint64_t)(landed != 0 ? &none : limit),
+                       (uint64_t)&open, KERNEL_SET, 0);
+    if (result < 0)
+        return result == -EINTR ? vi_signals_interrupt(call, mask) : result;
+    for (uint64_t i = 0; i < count && landed != 0; i++)
+        if (fds[i].events & POLLIN && has_landed(fds[i].fd)) {
+            result += fds[i].revents == 0;
+            fds[i].revents |= POLLIN;
+        }
+    return result;
+}
+
+long vi_call_poll(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+    struct pollfd *fds = (void *)a[0];
+    struct timespec limit = {0};
+    const uint64_t *mask = NULL;
+    const int milliseconds = (int)a[2];
+    bool limited = milliseconds >= 0;
+
+    if (a[1] > VI_DESCRIPTORS)
+        return -EINVAL;
+    if (!vi_memory_writable(a[0], a[1] * sizeof *fds))
+        return -EFAULT;
+    if (call->number == SYS_poll) {
+        limit = (struct timespec){milliseconds / 1000, milliseconds % 1000 * 1000000L};
+    } else {
+        limited = a[2] != 0;
+        mask = (const void *)a[3];
+        if ((limited && !vi_memory_readable(a[2], sizeof limit)) ||
+            (mask != NULL && !vi_memory_readable(a[3], KERNEL_SET)))
+            return -EFAULT;
+        if (limited)
+            limit = *(const struct timespec *)a[2];
+    }
+    return poll_with(call, fds, a[1], limited ? &limit : NULL, mask);
+}
+
+/* ---- select ------------------------------------------------------------------ */
+
+static bool take_limit(const struct vi_call *call, struct timespec *limit)
+{
+    const struct timeval *v = (const void *)call->arguments[4];
+
+    if (call->number == SYS_pselect6)
+        *limit = *(const struct timespec *)call->arguments[4];
+    else
+        *limit = (struct timespec){v->tv_sec, v->tv_usec * 1000};
+    return true;
+}
+
+static void put_limit(const struct vi_call *call, const struct timespec *left)
+{
+    if (call->number == SYS_pselect6)
+        *(struct timespec *)call->arguments[4] = *left;
+    else
+        *(struct timeval *)call->arguments[4] =
+            (struct timeval){left->tv_sec, left->tv_nsec / 1000};
+}
+
+/* The descriptors of the set that have input which has landed; how many. */
+static long landed_of(const fd_set *set, int count, fd_set *landed)
+{
+    long found = 0;
+
+    FD_ZERO(landed);
+    for (int fd = 0; set != NULL && fd < count; fd++)
+        if (FD_ISSET(fd, set) && has_landed(fd)) {
+            FD_SET(fd, landed);
+            found++;
+        }
+    return found;
+}
+
+struct select_mask {
+    const uint64_t *mask;
+    uint64_t size;
+};
+
+static long select_with(struct vi_call *call, int count, struct timespec *limit,
+                        const uint64_t *mask)
+{
+    const uint64_t *a = call->arguments;
+    const uint64_t open = vi_signals_open(mask != NULL ? *mask : mask_of(call));
+    const struct select_mask argument = {&open, KERNEL_SET};
+    struct timespec none = {0};
+    fd_set landed, *reading = (void *)a[1];
+    const long found = landed_of(reading, count, &landed);
+    long result;
+
+    if (vi_signals_kept(open))
+        return vi_signals_interrupt(call, mask);
+    result = vi_system(SYS_pselect6, (uint64_t)count, a[1], a[2], a[3],
+                       (uint64_t)(found != 0 ? &none : limit), (uint64_t)&argument);
+    if (result < 0)
+        return result == -EINTR ? vi_signals_interrupt(call, mask) : result;
+    for (int fd = 0; found != 0 && fd < count; fd++)
+        if (FD_ISSET(fd, &landed) && !FD_ISSET(fd, reading)) {
+            FD_SET(fd, reading);
+            result++;
+        }
+    return result;
+}
+
+long vi_call_select(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+    const int count = (int)a[0];
+    const struct select_mask *given = call->number == SYS_pselect6 ? (const void *)a[5] : NULL;
+    const size_t set_size = ((size_t)(count > 0 ? count : 0) + 63) / 64 * 8;
+    struct timespec limit;
+    long result;
+
+    if (count < 0 || count > VI_DESCRIPTORS)
+        return -EINVAL;
+    for (int i = 1; i <= 3; i++)
+        if (a[i] != 0 && !vi_memory_writable(a[i], set_size))
+            return -EFAULT;
+    if ((a[4] != 0 && !vi_memory_readable(a[4], sizeof limit)) ||
+        (given != NULL && !vi_memory_readable(a[5], sizeof *given)))
+        return -EFAULT;
+    if (a[4] != 0)
+        take_limit(call, &limit);
+    result =
+        select_with(call, count, a[4] != 0 ? &limit : NULL, given != NULL ? given->mask : NULL);
+    if (a[4] != 0 && vi_memory_writable(a[4], sizeof limit))
+        put_limit(call, &limit);
+    return result;
+}
+
+/* ---- Others ------------------------------------------------------------------ */
+
+long vi_call_epoll_wait(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+    const uint64_t *mask = call->number == SYS_epoll_pwait ? (const void *)a[4] : NULL;
+    uint64_t open;
+    long result;
+
+    if (mask != NULL && !vi_memory_readable(a[4], KERNEL_SET))
+        return -EFAULT;
+    open = vi_signals_open(mask != NULL ? *mask : mask_of(call));
+    result = vi_system(SYS_epoll_pwait, a[0], a[1], a[2], a[3], (uint64_t)&open, KERNEL_SET);
+    return result == -EINTR ? vi_signals_interrupt(call, mask) : result;
+}
+
+static int64_t until(clockid_t clock, const struct timespec *when)
+{
+    struct timespec now;
+
+    vi_system(SYS_clock_gettime, (uint64_t)clock, (uint64_t)&now, 0, 0, 0, 0);
+    return (when->tv_sec - now.tv_sec) * 1000000000 + when->tv_nsec - now.tv_nsec;
+}
+
+static int64_t now_of(clockid_t clock)
+{
+    const struct timespec zero = {0};
+
+    return -until(clock, &zero);
+}
+
+long vi_call_sleep(struct vi_call *call)
+{
+    const bool clocked = call->number == SYS_clock_nanosleep;
+    const uint64_t *a = call->arguments + (clocked ? 2 : 0);
+    const clockid_t clock = clocked ? (clockid_t)call->arguments[0] : CLOCK_MONOTONIC;
+    const bool absolute = clocked && call->arguments[1] & TIMER_ABSTIME;
+    const struct timespec *wanted = (const void *)a[0];
+    int64_t left, end;
+    long result;
+
+    if (!vi_memory_readable(a[0], sizeof *wanted))
+        return -EFAULT;
+    if (wanted->tv_nsec < 0 || wanted->tv_nsec >= 1000000000 || wanted->tv_sec < 0)
+        return -EINVAL;
+    left = absolute ? until(clock, wanted) : wanted->tv_sec * 1000000000 + wanted->tv_nsec;
+    if (left <= 0)
+        return 0;
+    end = now_of(clock) + left;
+    result = vi_signals_wait(call, -1, 0, left, NULL);
+    if (result != VI_INTERRUPTED)
+        return result;
+    left = end - now_of(clock);
+    if (!absolute && a[1] != 0 && vi_memory_writable(a[1], sizeof *wanted))
+        *(struct timespec *)a[1] =
+            (struct timespec){left > 0 ? left / 1000000000 : 0, left > 0 ? left % 1000000000 : 0};
+    return vi_signals_interrupt(call, NULL);
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The loader: see loader.h.
+ */
+#include "checkpoint/loader/loader.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "checkpoint/engine/guest_memory.h"
+#include "checkpoint/engine/run_report.h"
+#include "checkpoint/kernel/memory.h"
+
+#define MOST_HEADERS 64
+#define STACK_SIZE ((uint64_t)16 << 20)
+#define STACK_TOP_GAP ((uint64_t)VI_GUEST_PAGE)
+#define MOST_STRINGS 16384
+
+struct image {
+    Elf64_Ehdr header;
+    Elf64_Phdr segments[MOST_HEADERS];
+    int fd;
+    const char *path;
+    uint64_t base; /* what is added to its addresses */
+};
+
+static uint64_t page_down(uint64_t value)
+{
+    return value & ~(uint64_t)(VI_GUEST_PAGE - 1);
+}
+
+static uint64_t page_up(uint64_t value)
+{
+    return page_down(value + VI_GUEST_PAGE - 1);
+}
+
+static void open_image(struct image *image, const char *path)
+{
+    const Elf64_Ehdr *h = &image->header;
+    const size_t size = sizeof image->segments[0];
+
+    image->path = path;
+    image->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (image->fd < 0)
+        vi_give_up("%s: %s", path, strerror(errno));
+    if (pread(image->fd, &image->header, sizeof *h, 0) != sizeof *h ||
+        memcmp(h->e_ident, ELFMAG, SELFMAG) != 0 || h->e_machine != EM_X86_64 ||
+        (h->e_type != ET_EXEC && h->e_type != ET_DYN) || h->e_phnum > MOST_HEADERS ||
+        h->e_phentsize != size ||
+        pread(image->fd, image->segments, h->e_phnum * size, (off_t)h->e_phoff) !=
+            (ssize_t)(h->e_phnum * size))
+        vi_give_up("%s: not an ELF program for x86-64", path);
+}
+
+static void check(const struct image *image, long result)
+{
+    if (result < 0)
+        vi_give_up("%s: cannot be loaded: %s", image->path, strerror((int)-result));
+}
+
+/* Where its segments end, relative to its base; they begin at `*start`. */
+static uint64_t extent_of(const struct image *image, uint64_t *start)
+{
+    uint64_t end = 0;
+
+    *start = UINT64_MAX;
+    for (int i = 0; i < image->header.e_phnum; i++) {
+        const Elf64_Phdr *p = &image->segments[i];
+
+        if (p->p_type != PT_LOAD)
+            continue;
+        if (page_down(p->p_vaddr) < *start)
+            *start = page_down(p->p_vaddr);
+        if (page_up(p->p_vaddr + p->p_memsz) > end)
+            end = page_up(p->p_vaddr + p->p_memsz);
+    }
+    return end;
+}
+
+static int protection_of(const Elf64_Phdr *p)
+{
+    return (p->p_flags & PF_R ? PROT_READ : 0) | (p->p_flags & PF_W ? PROT_WRITE : 0) |
+           (p->p_flags & PF_X ? PROT_EXEC : 0);
+}
+
+static void map_segment(const struct image *image, const Elf64_Phdr *p)
+{
+    const uint64_t start = image->base + page_down(p->p_vaddr);
+    const uint64_t file_end = image->base + p->p_vaddr + p->p_filesz;
+    const uint64_t end = image->base + page_up(p->p_vaddr + p->p_memsz);
+
+    if (p->p_filesz != 0)
+        check(image, vi_memory_map(start, page_up(file_end) - start, protection_of(p),
+                                   MAP_PRIVATE | MAP_FIXED, image->fd, page_down(p->p_offset)));
+    if (p->p_memsz > p->p_filesz && p->p_flags & PF_W && page_up(file_end) != file_end)
+        memset((void *)file_end, 0, page_up(file_end) - file_end);
+    if (end > page_up(file_end))
+        check(image, vi_memory_map(page_up(file_end), end - page_up(file_end), protection_of(p),
+                                   MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0));
+}
+
+/* Maps an image at `at`, or, if that is 0, wherever there is room; what is not position-independent
+ * has its own addresses. */
+static void map_image(struct image *image, uint64_t at)
+{
+    uint64_t start;
+    const uint64_t end = extent_of(image, &start);
+
+    if (end == 0)
+        vi_give_up("%s: has nothing to load", image->path);
+    if (image->header.e_type == ET_DYN && at == 0) {
+        const long found =
+            vi_memory_map(0, end - start, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        check(image, found);
+        at = (uint64_t)found;
+    }
+    image->base = image->header.e_type == ET_DYN ? at - start : 0;
+    for (int i = 0; i < image->header.e_phnum; i++)
+        if (image->segments[i].p_type == PT_LOAD)
+            map_segment(image, &image->segments[i]);
+    close(image->fd);
+}
+
+static const Elf64_Phdr *find_segment(const struct image *image, uint32_t type)
+{
+    for (int i = 0; i < image->header.e_phnum; i++)
+        if (image->segments[i].p_type == type)
+            return &image->segments[i];
+    return NULL;
+}
+
+static bool open_interpreter(const struct image *program, struct image *interpreter)
+{
+    static char path[PATH_MAX];
+    const Elf64_Phdr *p = find_segment(program, PT_INTERP);
+
+    if (p == NULL)
+        return false;
+    if (p->p_filesz >= sizeof path ||
+        pread(program->fd, path, p->p_filesz, (off_t)p->p_offset) != (ssize_t)p->p_filesz)
+        vi_give_up("%s: its interpreter's name cannot be read", program->path);
+    path[p->p_filesz] = '\0';
+    open_image(interpreter, path);
+    return true;
+}
+
+/* ---- The stack --------------------------------------------------------------- */
+
+static uint64_t push(uint64_t *at, const void *bytes, size_t size)
+{
+    *at -= size;
+    memcpy((void *)*at, bytes, size);
+    return *at;
+}
+
+static size_t push_strings(uint64_t *at, char **strings, uint64_t *addresses)
+{
+    size_t count = 0;
+
+    for (; strings[count] != NULL; count++) {
+        if (count == MOST_STRINGS - 1)
+            vi_give_up("too many arguments");
+        addresses[count] = push(at, strings[count], strlen(strings[count]) + 1);
+    }
+    addresses[count] = 0;
+    return count;
+}
+
+/* Where in memory the program's headers are. */
+static uint64_t headers_at(const struct image *program)
+{
+    for (int i = 0; i < program->header.e_phnum; i++) {
+        const Elf64_Phdr *p = &program->segments[i];
+
+        if (p->p_type == PT_LOAD && p->p_offset <= program->header.e_phoff &&
+            program->header.e_phoff < p->p_offset + p->p_filesz)
+            return program->base + p->p_vaddr + program->header.e_phoff - p->p_offset;
+    }
+    return 0;
+}
+
+/* As the kernel's, but without the vDSO, whose calls the runtime would not see. */
+static size_t fill_auxiliary(uint64_t *aux, const struct image *program, uint64_t base,
+                             uint64_t *at, const char *path)
+{
+    unsigned char random[16];
+    const uint64_t pairs[][2] = {
+        {AT_PHDR, headers_at(program)},
+        {AT_PHENT, sizeof(Elf64_Phdr)},
+        {AT_PHNUM, program->header.e_phnum},
+        {AT_PAGESZ, VI_GUEST_PAGE},
+        {AT_BASE, base},
+        {AT_FLAGS, 0},
+        {AT_ENTRY, program->base + program->header.e_entry},
+        {AT_UID, getuid()},
+        {AT_EUID, geteuid()},
+        {AT_GID, getgid()},
+        {AT_EGID, getegid()},
+        {AT_SECURE, 0},
+        {AT_CLKTCK, 100},
+        {AT_HWCAP, getauxval(AT_HWCAP)},
+        {AT_HWCAP2, getauxval(AT_HWCAP2)},
+        {AT_MINSIGSTKSZ, getauxval(AT_MINSIGSTKSZ)},
+        {AT_EXECFN, push(at, path, strlen(path) + 1)},
+        {AT_PLATFORM, push(at, "x86_64", 7)},
+        {AT_RANDOM, getrandom(random, sizeof random, 0) == 16 ? push(at, random, 16) : 0},
+        {AT_NULL, 0},
+    };
+
+    memcpy(aux, pairs, sizeof pairs);
+    return sizeof pairs / sizeof(uint64_t);
+}
+
+static uint64_t build_stack(const struct image *program, uint64_t base, char **arguments,
+                            char **environment)
+{
+    static uint64_t argv[MOST_STRINGS], envp[MOST_STRINGS], aux[64];
+    const uint64_t end = vi_area_end(VI_AREA_STACK), size = STACK_SIZE;
+    uint64_t at = end - STACK_TOP_GAP;
+    size_t argc, envc, auxc, words;
+
+    check(program, vi_memory_map(end - size, size, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+    argc = push_strings(&at, arguments, argv);
+    envc = push_strings(&at, environment, envp);
+    auxc = fill_auxiliary(aux, program, base, &at, program->path);
+    words = 1 + argc + 1 + envc + 1 + auxc;
+    at = (at - words * sizeof(uint64_t)) & ~(uint64_t)15;
+    at += words * sizeof(uint64_t);
+    push(&at, aux, auxc * sizeof *aux);
+    push(&at, envp, (envc + 1) * sizeof *envp);
+    push(&at, argv, (argc + 1) * sizeof *argv);
+    return push(&at, &(uint64_t){argc}, sizeof(uint64_t));
+}
+
+void vi_loader_load(const char *path, char **arguments, char **environment, uint64_t *entry,
+                    uint64_t *stack)
+{
+    static struct image program, interpreter;
+    bool dynamic;
+
+    open_image(&program, path);
+    dynamic = open_interpreter(&program, &interpreter);
+    map_image(&program, vi_area_start(VI_AREA_IMAGE));
+    if (dynamic)
+        map_image(&interpreter, 0);
+    vi_memory_start_break();
+    *entry = dynamic ? interpreter.base + interpreter.header.e_entry
+                     : program.base + program.header.e_entry;
+    *stack = build_stack(&program, dynamic ? interpreter.base : 0, arguments, environment);
+}

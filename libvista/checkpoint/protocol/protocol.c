@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * When to commit: see protocol.h.
+ */
+#include "checkpoint/protocol/protocol.h"
+
+#include "checkpoint/engine/guest_memory.h"
+#include "checkpoint/engine/run_report.h"
+#include "checkpoint/files/descriptors.h"
+#include "checkpoint/files/undo.h"
+#include "checkpoint/kernel/guest_process.h"
+#include "checkpoint/protocol/trace.h"
+
+bool vi_protocol_visible(const struct vi_call *call, long *result)
+{
+    const struct vi_header *header = vi_engine.header;
+
+    if (vi_trap_is_first() && header->done_commit == header->commits) {
+        *result = header->done_result;
+        return false;
+    }
+    vi_trap_commit(call);
+    return true;
+}
+
+void vi_protocol_done(const struct vi_call *call, long result, const void *bytes)
+{
+    struct vi_header *header = vi_engine.header;
+
+    vi_trace_visible(call, result, bytes); /* first, since an event that is noted is not repeated */
+    header->done_result = result;
+    __asm__ volatile("" ::: "memory");
+    header->done_commit = header->commits;
+}
+
+void vi_protocol_commit(const struct vi_frame *frame)
+{
+    vi_files_gather();
+    vi_process_gather();
+    vi_engine_commit(frame);
+    vi_undo_committed();
+    vi_files_settle();
+    vi_trace_commit();
+}
+
+void vi_protocol_resumed(void)
+{
+    vi_trace_resumed();
+}

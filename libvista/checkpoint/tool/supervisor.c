@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The supervisor: see supervisor.h.
+ */
+#include "checkpoint/tool/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "checkpoint/engine/layout.h"
+#include "checkpoint/engine/run_report.h"
+#include "checkpoint/files/keeper.h"
+#include "checkpoint/files/undo.h"
+#include "checkpoint/tool/runtime.h"
+
+#define TICK 64
+#define DESCRIPTORS_WANTED 4096
+
+static sigset_t old_mask;
+static int signals = -1;
+static int lock = -1;
+
+/* These end a program by an error of its own, or of the machine: it is resumed.  The others
+ * end it as it would have ended without us. */
+static bool is_crash(int number)
+{
+    return number == SIGKILL || number == SIGSEGV || number == SIGBUS || number == SIGILL ||
+           number == SIGFPE || number == SIGABRT || number == SIGSYS;
+}
+
+/* The lock on a byte of the undo log tells who supervises. */
+static bool take_lock(const char *file)
+{
+    struct flock byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    char name[PATH_MAX + 8];
+
+    snprintf(name, sizeof name, "%s.undo", file);
+    lock = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock < 0 || (lock = fcntl(lock, F_DUPFD_CLOEXEC, VI_DESCRIPTORS)) < 0) {
+        vi_say("%s: %s", name, strerror(errno));
+        return false;
+    }
+    if (fcntl(lock, F_SETLK, &byte) == 0)
+        return true;
+    vi_say("%s: another vista-run has it", file);
+    return false;
+}
+
+static void raise_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS_WANTED)
+        return;
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : DESCRIPTORS_WANTED;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static bool prepare(void)
+{
+    sigset_t set;
+
+    raise_limit();
+    vi_report =
+        mmap(NULL, sizeof *vi_report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (vi_report == MAP_FAILED || !vi_keeper_open())
+        return false;
+    sigemptyset(&set);
+    for (const int *s = (const int[]){SIGCHLD, SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP, SIGTTIN,
+                                      SIGTTOU, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE, 0};
+         *s != 0; s++)
+        sigaddset(&set, *s);
+    sigprocmask(SIG_BLOCK, &set, &old_mask);
+    signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    signals = signals >= 0 ? fcntl(signals, F_DUPFD_CLOEXEC, VI_DESCRIPTORS) : -1;
+    return signals >= 0;
+}
+
+static pid_t start(const struct vi_options *options)
+{
+    const pid_t child = fork();
+
+    if (child != 0)
+        return child;
+    sigprocmask(SIG_SETMASK, &old_mask, NULL);
+    close(signals);
+    vi_runtime_run(options);
+}
+
+static bool is_terminal_gone(void)
+{
+    struct termios settings;
+
+    return tcgetattr(0, &settings) != 0 && errno == EIO;
+}
+
+static void stop(pid_t child)
+{
+    vi_report->stopped = 1;
+    kill(child, TICK);
+}
+
+/* What the terminal sends it sends to the child, too; what a user sends to us is the child's. */
+static void pass_on(pid_t child, const struct signalfd_siginfo *info)
+{
+    const int number = (int)info->ssi_signo;
+
+    if (number == SIGHUP && (info->ssi_code <= 0 || is_terminal_gone()))
+        stop(child);
+    else if (info->ssi_code <= 0 && number != SIGCHLD && number != SIGPIPE)
+        kill(child, number);
+}
+
+/* Waits until the child is gone; descriptors come meanwhile. */
+static int wait_for(pid_t child)
+{
+    struct pollfd fds[2] = {{.fd = signals, .events = POLLIN},
+                            {.fd = vi_keeper_channel(), .events = POLLIN}};
+    struct signalfd_siginfo info;
+    int status;
+
+    for (;;) {
+        poll(fds, 2, -1);
+        vi_keeper_receive();
+        while (read(signals, &info, sizeof info) == sizeof info)
+            pass_on(child, &info);
+        if (waitpid(child, &status, WNOHANG | WUNTRACED) != child)
+            continue;
+        if (!WIFSTOPPED(status))
+            break;
+        raise(SIGSTOP); /* as the shell expects of its job */
+        kill(child, SIGCONT);
+    }
+    vi_keeper_receive();
+    return status;
+}
+
+static void remove_files(const char *file)
+{
+    vi_undo_remove(file);
+    (void)unlink(file);
+}
+
+static int end_by_signal(const char *file, int number)
+{
+    sigset_t set;
+
+    remove_files(file);
+    signal(number, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    kill(getpid(), number);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    return 128 + number;
+}
+
+static bool may_resume(int number, int *tries, int retries)
+{
+    *tries = number == SIGKILL && vi_report->commits != 0 ? 0 : *tries + 1;
+    if (*tries <= retries)
+        return true;
+    vi_say("%s, %d times from one checkpoint: given up; the same command tries again",
+           strsignal(number), *tries);
+    return false;
+}
+
+int vi_supervisor_run(const struct vi_options *options)
+{
+    int tries = 0;
+
+    if (options->fresh)
+        remove_files(options->file);
+    if (!take_lock(options->file) || !prepare())
+        return 1;
+    for (;;) {
+        const pid_t child = start(options);
+        const int status = child > 0 ? wait_for(child) : 0;
+
+        if (child < 0) {
+            vi_say("no process: %s", strerror(errno));
+            return 1;
+        }
+        if (vi_report->ended) {
+            remove_files(options->file);
+            return (int)(vi_report->ended - 1) & 0xff;
+        }
+        if (vi_report->refused)
+            return 1;
+        if (vi_report->stopped)
+            return 0;
+        if (!WIFSIGNALED(status))
+            return 1;
+        if (is_terminal_gone())
+            return 0;
+        if (!is_crash(WTERMSIG(status)))
+            return end_by_signal(options->file, WTERMSIG(status));
+        if (!may_resume(WTERMSIG(status), &tries, options->retries))
+            return 128 + WTERMSIG(status);
+        vi_report->commits = 0;
+        vi_report->calls = vi_report->committed_calls;
+    }
+}
+
+int vi_supervisor_stop(const char *file)
+{
+    struct flock byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    const struct timespec pause = {.tv_nsec = 10000000};
+    char name[PATH_MAX + 8];
+    pid_t pid;
+    int fd;
+
+    snprintf(name, sizeof name, "%s.undo", file);
+    fd = open(name, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || fcntl(fd, F_GETLK, &byte) != 0 || byte.l_type == F_UNLCK) {
+        vi_say("%s: no vista-run has it", file);
+        return 1;
+    }
+    pid = byte.l_pid;
+    if (kill(pid, SIGHUP) != 0) {
+        vi_say("%s: %s", file, strerror(errno));
+        return 1;
+    }
+    while (kill(pid, 0) == 0)
+        nanosleep(&pause, NULL);
+    close(fd);
+    return 0;
+}

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Signals of the guest: see signals.h.
+ */
+#include "checkpoint/trap/signals.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "checkpoint/engine/guest_memory.h"
+#include "checkpoint/engine/run_report.h"
+#include "checkpoint/kernel/memory.h"
+#include "checkpoint/kernel/terminal.h"
+
+#define TICK 64 /* the runtime's own signal, the last there is */
+#define KERNEL_SET sizeof(uint64_t)
+#define RED_ZONE 128
+#define FP_SOFTWARE 464
+#define RESTORER 0x04000000u /* SA_RESTORER */
+
+/* As the kernel lays it on a stack, up to the floating-point state. */
+struct guest_frame {
+    uint64_t restorer;
+    unsigned char context[8 + 8 + 24 + 256 + 8]; /* of a ucontext, the mask last */
+    siginfo_t info;
+};
+
+void vi_trap_entry(int number, siginfo_t *info, void *context);
+static bool due; /* a checkpoint of the interval */
+static unsigned every;
+
+static uint64_t bit_of(int number)
+{
+    return (uint64_t)1 << (number - 1);
+}
+
+static uint64_t *mask_of(ucontext_t *context)
+{
+    return (uint64_t *)&context->uc_sigmask;
+}
+
+/* The guest can block neither these nor what the runtime lives on. */
+static uint64_t allowed(uint64_t mask)
+{
+    return mask & ~(bit_of(SIGKILL) | bit_of(SIGSTOP) | bit_of(SIGSYS) | bit_of(TICK));
+}
+
+/* ---- The kernel's handlers ------------------------------------------------- */
+
+void vi_restore_signals(void);
+__asm__(".text\n"
+        ".globl vi_restore_signals\n"
+        "vi_restore_signals:\n"
+        "    mov $15, %eax\n"
+        "    syscall\n");
+
+static void install(int number, bool handled, uint64_t plain)
+{
+    struct vi_action action = {
+        .handler = handled ? (uint64_t)vi_trap_entry : plain,
+        .flags = SA_SIGINFO | SA_ONSTACK | RESTORER,
+        .restorer = (uint64_t)vi_restore_signals,
+        .mask = ~(uint64_t)0,
+    };
+
+    vi_system(SYS_rt_sigaction, (uint64_t)number, (uint64_t)&action, 0, KERNEL_SET, 0, 0);
+}
+
+static bool is_handled(int number)
+{
+    return vi_engine.control->actions[number].handler > 1;
+}
+
+static void install_for_guest(int number)
+{
+    if (number == SIGKILL || number == SIGSTOP || number == SIGSYS || number == TICK)
+        return;
+    install(number,
+            is_handled(number) || number == SIGSEGV || number == SIGBUS ||
+                (number == SIGHUP && vi_engine.control->actions[number].handler == 0),
+            vi_engine.control->actions[number].handler);
+}
+
+void vi_signals_start(void)
+{
+    install(SIGSYS, true, 0);
+    install(TICK, true, 0);
+    for (int number = 1; number < TICK; number++)
+        install_for_guest(number);
+}
+
+void vi_signals_every(unsigned milliseconds)
+{
+    every = milliseconds;
+}
+
+static void start_ticking(void)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = TICK};
+    const struct timespec pause = {every / 1000, every % 1000 * 1000000L};
+    const struct itimerspec value = {pause, pause};
+    int timer = 0; /* the kernel's type */
+
+    if (every != 0 && vi_system(SYS_timer_create, CLOCK_MONOTONIC, (uint64_t)&event,
+                                (uint64_t)&timer, 0, 0, 0) == 0)
+        vi_system(SYS_timer_settime, (uint64_t)timer, 0, (uint64_t)&value, 0, 0, 0);
+}
+
+static void commit_now(const struct vi_call *call, const ucontext_t *context)
+{
+    due = false;
+    if (call != NULL)
+        vi_trap_commit(call);
+    else
+        vi_trap_commit_here(context);
+    if (vi_report->stopped)
+        _exit(0);
+}
+
+void vi_signals_tick(struct vi_call *call)
+{
+    if (due)
+        commit_now(call, NULL);
+}
+
+/* ---- Frames of the guest --------------------------------------------------- */
+
+static uint64_t fp_size(const unsigned char *fp)
+{
+    uint32_t words[2];
+
+    memcpy(words, fp + FP_SOFTWARE, sizeof words);
+    return words[0] == 0x46505853u ? words[1] : 512;
+}
+
+static bool on_alternate(uint64_t sp)
+{
+    const struct vi_control *c = vi_engine.control;
+
+    return c->alt_size != 0 && sp - c->alt_base < c->alt_size;
+}
+
+static uint64_t stack_for(const struct vi_action *action, uint64_t sp)
+{
+    const struct vi_control *c = vi_engine.control;
+
+    if (action->flags & SA_ONSTACK && c->alt_size != 0 && !on_alternate(sp))
+        return c->alt_base + c->alt_size;
+    return sp - RED_ZONE;
+}
+
+/* Makes the guest go on in its handler. */
+static void build(int number, const siginfo_t *info, ucontext_t *context)
+{
+    struct vi_control *c = vi_engine.control;
+    const struct vi_action action = c->actions[number];
+    greg_t *r = context->uc_mcontext.gregs;
+    const unsigned char *fp = (const unsigned char *)context->uc_mcontext.fpregs;
+    uint64_t at = (stack_for(&action, (uint64_t)r[REG_RSP]) - fp_size(fp)) & ~(uint64_t)63;
+    const uint64_t stored_fp = at;
+    struct guest_frame *frame;
+    ucontext_t *stored;
+
+    memcpy((void *)at, fp, fp_size(fp));
+    at = ((at - sizeof *frame) & ~(uint64_t)15) - 8;
+    frame = (struct guest_frame *)at;
+    frame->restorer = action.restorer;
+    memcpy(frame->context, context, sizeof frame->context);
+    stored = (ucontext_t *)frame->context;
+    stored->uc_mcontext.fpregs = (fpregset_t)stored_fp;
+    stored->uc_link = NULL;
+    stored->uc_stack = (stack_t){.ss_sp = (void *)c->alt_base,
+                                 .ss_size = c->alt_size,
+                                 .ss_flags = c->alt_size == 0 ? SS_DISABLE : 0};
+    frame->info = *info;
+    r[REG_RSP] = (greg_t)at;
+    r[REG_RIP] = (greg_t)action.handler;
+    r[REG_RDI] = number;
+    r[REG_RSI] = (greg_t)&frame->info;
+    r[REG_RDX] = (greg_t)frame->context;
+    r[REG_RAX] = 0;
+    r[REG_EFL] &= ~(greg_t)0x500; /* direction and trap */
+    *mask_of(context) |= allowed(action.mask | (action.flags & SA_NODEFER ? 0 : bit_of(number)));
+    if (action.flags & SA_RESETHAND) {
+        c->actions[number].handler = 0;
+        install_for_guest(number);
+    }
+}
+
+long vi_call_rt_sigreturn(struct vi_call *call)
+{
+    ucontext_t *context = call->context;
+    const ucontext_t *stored = (const ucontext_t *)context->uc_mcontext.gregs[REG_RSP];
+    const greg_t selectors = context->uc_mcontext.gregs[REG_CSGSFS];
+    const unsigned char *fp = (const unsigned char *)stored->uc_mcontext.fpregs;
+    unsigned char *own = (unsigned char *)context->uc_mcontext.fpregs;
+
+    memcpy(context->uc_mcontext.gregs, stored->uc_mcontext.gregs,
+           sizeof context->uc_mcontext.gregs);
+    context->uc_mcontext.gregs[REG_CSGSFS] = selectors;
+    *mask_of(context) = allowed(*(const uint64_t *)&stored->uc_sigmask);
+    if (fp != NULL && fp_size(fp) == fp_size(own))
+        memcpy(own, fp, fp_size(own));
+    return VI_NO_RESULT;
+}
+
+/* ---- Coming ---------------------------------------------------------------- */
+
+static bool is_fault(int number, const siginfo_t *info)
+{
+    return info->si_code > 0 && (number == SIGSEGV || number == SIGBUS || number == SIGFPE ||
+                                 number == SIGILL || number == SIGTRAP);
+}
+
+static void die_of(int number, ucontext_t *context)
+{
+    install(number, false, 0);
+    *mask_of(context) &= ~bit_of(number);
+    vi_system(SYS_kill, (uint64_t)getpid(), (uint64_t)number, 0, 0, 0, 0);
+}
+
+static void keep(int number, const siginfo_t *info)
+{
+    vi_engine.control->pending |= bit_of(number);
+    vi_engine.control->info[number] = *info;
+}
+
+uint64_t vi_signals_arrive(int number, siginfo_t *info, ucontext_t *context, uint64_t fs)
+{
+    const bool inside = vi_trap_in_runtime(context);
+
+    if (!inside)
+        vi_guest_fs = fs;
+    if (number == SIGHUP && vi_terminal_is_gone())
+        vi_report->stopped = 1; /* there is no one to go on for */
+    if (number == TICK || (number == SIGHUP && vi_report->stopped)) {
+        if (inside)
+            due = true;
+        else
+            commit_now(NULL, context);
+        return fs;
+    }
+    if (is_fault(number, info) &&
+        (inside || !is_handled(number) || *mask_of(context) & bit_of(number))) {
+        if (inside)
+            vi_say("a fault of the runtime's own at %p, for address %p",
+                   (void *)context->uc_mcontext.gregs[REG_RIP], info->si_addr);
+        die_of(number, context);
+    } else if (inside) {
+        keep(number, info);
+    } else if (is_handled(number)) {
+        build(number, info, context);
+    } else {
+        die_of(number, context);
+    }
+    return fs;
+}
+
+void vi_signals_raise(int number)
+{
+    siginfo_t info = {.si_signo = number, .si_code = SI_KERNEL};
+
+    if (is_handled(number))
+        keep(number, &info);
+}
+
+static uint64_t deliverable(const struct vi_call *call)
+{
+    return vi_engine.control->pending & ~*mask_of(call->context);
+}
+
+static void deliver_one(struct vi_call *call, long result)
+{
+    struct vi_control *c = vi_engine.control;
+    const int number = __builtin_ctzll(deliverable(call)) + 1;
+    const siginfo_t info = c->info[number];
+    greg_t *r = call->context->uc_mcontext.gregs;
+
+    c->pending &= ~bit_of(number);
+    if (!is_handled(number))
+        return;
+    if (result == VI_INTERRUPTED && c->actions[number].flags & SA_RESTART) {
+        r[REG_RIP] -= 2;
+        r[REG_RAX] = call->number;
+    }
+    build(number, &info, call->context);
+}
+
+void vi_signals_deliver(struct vi_call *call, long result)
+{
+    if (result != VI_NO_RESULT)
+        call->context->uc_mcontext.gregs[REG_RAX] = result == VI_INTERRUPTED ? -EINTR : result;
+    if (result == VI_INTERRUPTED && !deliverable(call) != 0) { /* nothing that the guest sees */
+        call->context->uc_mcontext.gregs[REG_RIP] -= 2;
+        call->context->uc_mcontext.gregs[REG_RAX] = call->number;
+    }
+    if (deliverable(call) != 0)
+        deliver_one(call, result);
+}
+
+void vi_signals_entered(ucontext_t *context)
+{
+    struct vi_call call = {.context = context};
+
+    start_ticking();
+    if (deliverable(&call) != 0)
+        deliver_one(&call, 0);
+}
+
+/* ---- Waiting --------------------------------------------------------------- */
+
+uint64_t vi_signals_open(uint64_t mask)
+{
+    return allowed(mask);
+}
+
+long vi_signals_wait(struct vi_call *call, int fd, short events, int64_t nanoseconds,
+                     const uint64_t *mask)
+{
+    const uint64_t guest = *mask_of(call->context), open = mask != NULL ? allowed(*mask) : guest;
+    struct pollfd pollfd = {.fd = fd, .events = events};
+    struct timespec left = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+    long result;
+
+    do {
+        if (vi_engine.control->pending & ~open)
+            return VI_INTERRUPTED;
+        result = vi_system(SYS_ppoll, (uint64_t)&pollfd, fd >= 0,
+                           nanoseconds < 0 ? 0 : (uint64_t)&left, (uint64_t)&open, KERNEL_SET, 0);
+        if (result == -EINTR)
+            vi_signals_tick(call);
+    } while (result == -EINTR && !(vi_engine.control->pending & ~open));
+    return result == -EINTR ? VI_INTERRUPTED : result;
+}
+
+bool vi_signals_kept(uint64_t mask)
+{
+    return vi_engine.control->pending & ~mask;
+}
+
+long vi_signals_interrupt(struct vi_call *call, const uint64_t *mask)
+{
+    const uint64_t old = *mask_of(call->context);
+    unsigned char *stored;
+
+    if (mask == NULL)
+        return deliverable(call) != 0 ? -EINTR : VI_INTERRUPTED;
+    *mask_of(call->context) = allowed(*mask); /* which of them is to be delivered */
+    if (deliverable(call) == 0) {
+        *mask_of(call->context) = old;
+        return VI_INTERRUPTED;
+    }
+    call->context->uc_mcontext.gregs[REG_RAX] = -EINTR;
+    deliver_one(call, -EINTR);
+    /* The handler runs under the mask of the call; behind it the old one is good again. */
+    stored = (unsigned char *)call->context->uc_mcontext.gregs[REG_RDX];
+    memcpy(stored + offsetof(ucontext_t, uc_sigmask), &old, sizeof old);
+    return VI_NO_RESULT;
+}
+
+long vi_call_pause(struct vi_call *call)
+{
+    const long result = vi_signals_wait(call, -1, 0, -1, NULL);
+
+    return result == VI_INTERRUPTED ? vi_signals_interrupt(call, NULL) : result;
+}
+
+long vi_call_rt_sigsuspend(struct vi_call *call)
+{
+    const uint64_t *given = (const uint64_t *)call->arguments[0];
+    uint64_t mask;
+    long result;
+
+    if (!vi_memory_readable(call->arguments[0], sizeof mask))
+        return -EFAULT;
+    mask = *given;
+    result = vi_signals_wait(call, -1, 0, -1, &mask);
+    return result == VI_INTERRUPTED ? vi_signals_interrupt(call, &mask) : result;
+}
+
+/* ---- Calls ----------------------------------------------------------------- */
+
+long vi_call_rt_sigaction(struct vi_call *call)
+{
+    const uint64_t number = call->arguments[0];
+    const struct vi_action *set = (const void *)call->arguments[1];
+    struct vi_action *old = (void *)call->arguments[2], before;
+    struct vi_control *c = vi_engine.control;
+
+    if (number == 0 || number > 64 || call->arguments[3] != KERNEL_SET ||
+        (set != NULL && (number == SIGKILL || number == SIGSTOP)))
+        return -EINVAL;
+    if ((set != NULL && !vi_memory_readable((uint64_t)set, sizeof *set)) ||
+        (old != NULL && !vi_memory_writable((uint64_t)old, sizeof *old)))
+        return -EFAULT;
+    before = c->actions[number];
+    if (set != NULL) {
+        c->actions[number] = *set;
+        if (set->handler <= 1)
+            c->pending &= ~bit_of((int)number);
+        install_for_guest((int)number);
+    }
+    if (old != NULL)
+        *old = before;
+    return 0;
+}
+
+long vi_call_rt_sigprocmask(struct vi_call *call)
+{
+    uint64_t *mask = mask_of(call->context);
+    const uint64_t *set = (const void *)call->arguments[1], before = *mask;
+    uint64_t *old = (void *)call->arguments[2];
+
+    if (call->arguments[3] != KERNEL_SET)
+        return -EINVAL;
+    if ((set != NULL && !vi_memory_readable((uint64_t)set, KERNEL_SET)) ||
+        (old != NULL && !vi_memory_writable((uint64_t)old, KERNEL_SET)))
+        return -EFAULT;
+    if (set != NULL) {
+        if (call->arguments[0] == SIG_BLOCK)
+            *mask |= *set;
+        else if (call->arguments[0] == SIG_UNBLOCK)
+            *mask &= ~*set;
+        else if (call->arguments[0] == SIG_SETMASK)
+            *mask = *set;
+        else
+            return -EINVAL;
+        *mask = allowed(*mask);
+    }
+    if (old != NULL)
+        *old = before;
+    return 0;
+}
+
+long vi_call_rt_sigpending(struct vi_call *call)
+{
+    uint64_t *set = (void *)call->arguments[0];
+    const long result = vi_pass(call);
+
+    if (result == 0) /* the runtime blocks what the guest does not */
+        *set = (*set & *mask_of(call->context)) | vi_engine.control->pending;
+    return result;
+}
+
+long vi_call_sigaltstack(struct vi_call *call)
+{
+    const stack_t *set = (const void *)call->arguments[0];
+    stack_t *old = (void *)call->arguments[1];
+    struct vi_control *c = vi_engine.control;
+    const bool on = on_alternate((uint64_t)call->context->uc_mcontext.gregs[REG_RSP]);
+    stack_t before = {.ss_sp = (void *)c->alt_base,
+                      .ss_size = c->alt_size,
+                      .ss_flags = c->alt_size == 0 ? SS_DISABLE
+                                  : on             ? SS_ONSTACK
+                                                   : 0};
+
+    if ((set != NULL && !vi_memory_readable((uint64_t)set, sizeof *set)) ||
+        (old != NULL && !vi_memory_writable((uint64_t)old, sizeof *old)))
+        return -EFAULT;
+    if (set != NULL && on)
+        return -EPERM;
+    if (set != NULL) {
+        const bool disable = set->ss_flags & SS_DISABLE;
+
+        if (!disable && set->ss_size < 2048)
+            return -ENOMEM;
+        c->alt_base = disable ? 0 : (uint64_t)set->ss_sp;
+        c->alt_size = disable ? 0 : set->ss_size;
+    }
+    if (old != NULL)
+        *old = before;
+    return 0;
+}

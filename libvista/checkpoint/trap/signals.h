@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Signals of the guest.  The kernel's handlers are the runtime's; it builds the guest's frames and
+ * takes them down.  A signal that comes while the runtime waits for the guest is kept until the
+ * call is over.
+ */
+#ifndef VI_CHECKPOINT_SIGNALS_H
+#define VI_CHECKPOINT_SIGNALS_H
+
+#include "checkpoint/trap/trap.h"
+
+/* Installs the handlers that the control state asks for, and the runtime's own. */
+void vi_signals_start(void);
+/* Just before the guest goes on for the first time. */
+void vi_signals_entered(ucontext_t *context);
+/* A signal has come; returns the FS to go on with. */
+uint64_t vi_signals_arrive(int number, siginfo_t *info, ucontext_t *context, uint64_t fs);
+/* Ends a call: its result, and the frame of a signal that is pending. */
+void vi_signals_deliver(struct vi_call *call, long result);
+/* Makes the interval's checkpoint if one is due. */
+void vi_signals_tick(struct vi_call *call);
+void vi_signals_every(unsigned milliseconds);
+
+/* Waits until `fd` (-1: none) has one of `events`, for at most `nanoseconds` (-1: for ever), with the
+ * guest's signals open, or `mask` if it is not NULL.  1; 0 time is up; VI_INTERRUPTED a signal is to
+ * be delivered; or minus an errno. */
+long vi_signals_wait(struct vi_call *call, int fd, short events, int64_t nanoseconds,
+                     const uint64_t *mask);
+/* Ends a call that a signal has interrupted and that is never made again by itself; `mask` is
+ * what it waited with, or NULL. */
+long vi_signals_interrupt(struct vi_call *call, const uint64_t *mask);
+/* Is one kept that this mask lets through? */
+bool vi_signals_kept(uint64_t mask);
+/* The mask that the kernel is to wait with, of which the runtime needs its own signals open. */
+uint64_t vi_signals_open(uint64_t mask);
+/* A signal that the runtime itself gives the guest. */
+void vi_signals_raise(int number);
+
+long vi_call_rt_sigaction(struct vi_call *call);
+long vi_call_rt_sigprocmask(struct vi_call *call);
+long vi_call_rt_sigreturn(struct vi_call *call);
+long vi_call_rt_sigpending(struct vi_call *call);
+long vi_call_rt_sigsuspend(struct vi_call *call);
+long vi_call_sigaltstack(struct vi_call *call);
+long vi_call_pause(struct vi_call *call);
+
+#endif
