@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Kills at given system calls: VISTA_KILLS is a list "12b 57a ..." in ascending order, of the
+ * program's system call 12, before it is made, and 57, after.  VISTA_CALLS names a file of 8
+ * bytes that tells how many there were.
+ */
+#include "checkpoint/trap/kills.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "checkpoint/engine/run_report.h"
+
+static uint64_t *open_count(void)
+{
+    const char *name = getenv("VISTA_CALLS");
+    const int fd = name != NULL ? open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    void *map = MAP_FAILED;
+
+    if (fd >= 0 && ftruncate(fd, sizeof(uint64_t)) == 0)
+        map = mmap(NULL, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fd >= 0)
+        close(fd);
+    return map != MAP_FAILED ? map : NULL;
+}
+
+/* Entry `index` of the list: the call's number, 0 if there is none. */
+static uint64_t entry(const char *list, uint64_t index, bool *after)
+{
+    char *end = (char *)list;
+    uint64_t number = 0;
+
+    for (uint64_t i = 0; i <= index; i++) {
+        number = strtoull(end, &end, 10);
+        if (number == 0)
+            return 0;
+        *after = *end++ == 'a';
+    }
+    return number;
+}
+
+void vi_kill_point(bool after)
+{
+    static uint64_t *count;
+    static bool opened;
+    const char *list = getenv("VISTA_KILLS");
+    bool side = false;
+    uint64_t number;
+
+    if (!opened)
+        count = open_count();
+    opened = true;
+    if (count != NULL)
+        *count = vi_report->calls;
+    if (list == NULL)
+        return;
+    while ((number = entry(list, vi_report->kills, &side)) != 0) {
+        if (number > vi_report->calls || (number == vi_report->calls && side && !after))
+            return;
+        vi_report->kills++; /* one that was passed in the dark is not made */
+        if (number == vi_report->calls && side == after) {
+            kill(getpid(), SIGKILL);
+            for (;;)
+                pause();
+        }
+    }
+}
