@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <ucontext.h>
 
+#include "core/handles.h"
 #include "hooks.h"
 #include "memory.h"
 #include "program.h"
