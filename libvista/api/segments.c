@@ -6,12 +6,18 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "api/segments.h"
+#include "api/mapping.h"
+#include "api/opening.h"
 #include "base/error.h"
 #include "base/watch.h"
 #include "check/check.h"
+#include "core/backing.h"
+#include "core/resize.h"
 #include "core/transaction.h"
+#include "heap/cache.h"
 #include "heap/heap.h"
+#include "heap/records.h"
+#include "heap/visit.h"
 #include "ranges/ranges.h"
 
 #define ALL_FLAGS \
@@ -35,8 +41,6 @@ static const struct {
     {VISTA_POWER_SAFE | VISTA_KILL_SAFE, "VISTA_POWER_SAFE and VISTA_KILL_SAFE exclude each other"},
     {VISTA_EXCLUSIVE | VISTA_ACCEPT_TORN, "what VISTA_EXCLUSIVE creates cannot be torn"},
 };
-
-const struct vista_map_options vi_default_options;
 
 static int check_flags(const char *path, size_t size, unsigned flags)
 {
@@ -98,119 +102,6 @@ static int check_environment(unsigned *flags, vista_segment *log)
     return 0;
 }
 
-static int back(void *context, uint64_t offset, uint64_t length)
-{
-    return vi_segment_back(context, offset, length);
-}
-
-static bool unback(void *context, uint64_t offset, uint64_t length)
-{
-    return vi_segment_unback(context, offset, length);
-}
-
-static void reclaim(void *context)
-{
-    vi_tx_each_idle(context);
-}
-
-static void release(void *heap, uint32_t slot)
-{
-    vi_heap_release(heap, slot);
-}
-
-static struct vi_heap *make_heap(struct vi_segment *segment, uint64_t size)
-{
-    const struct vi_superblock *s = &segment->superblock;
-    unsigned char *meta = segment->map.meta;
-    const struct vi_heap_place place = {
-        .header = (struct vi_heap_header *)(meta + s->heap_offset),
-        .descriptors = (uint64_t *)(meta + vi_superblock_descriptors(s)),
-        .marks = meta + vi_superblock_marks(s),
-        .base = segment->map.data,
-        .size = size,
-        .max_size = s->max_size,
-        .persist = &segment->persist,
-        .path = segment->path,
-        .left_open = !s->clean,
-        .back = segment->flags & VISTA_SPARSE ? back : NULL,
-        .unback = segment->flags & VISTA_SPARSE ? unback : NULL,
-        .reclaim = reclaim,
-        .context = segment,
-    };
-
-    return vi_heap_open(&place);
-}
-
-static int open_heap(struct vi_segment *segment, struct vi_heap *heap)
-{
-    if (heap == NULL)
-        return -1;
-    segment->heap = heap;
-    segment->release = release;
-    for (unsigned kind = VI_KIND_UNDO + 1; kind < VI_KINDS; kind++)
-        segment->contexts[kind] = heap;
-    return 0;
-}
-
-/* What was torn may be damaged anywhere: the log was, now all is looked at. */
-static int check_torn(const struct vi_segment *segment)
-{
-    if (vi_check_mapped(&segment->file, &segment->superblock, segment->map.meta, NULL, NULL) == 0)
-        return 0;
-    return vi_fail(EBADMSG, "torn: after its rollback, %s", vi_error_message());
-}
-
-/* What finds ranges by itself copies whole pages: there nobody is told. */
-static void watch(const struct vi_segment *segment, bool on)
-{
-    if (vi_watched && segment->heap != NULL && segment->ranges == NULL)
-        vi_heap_watch(segment->heap, on);
-}
-
-/* errno stays, unless this fails: of several, or after a failure, it is the first's. */
-int vi_close_segment(struct vi_segment *segment, bool clean)
-{
-    const int error = errno;
-    int result;
-
-    watch(segment, false);
-    vi_ranges_close(segment); /* which are its group's, too */
-    if (clean && segment->heap != NULL && !(segment->flags & VISTA_READ_ONLY))
-        vi_heap_trim(segment->heap, vi_home(segment)->logs.slots);
-    if (vi_is_member(segment)) {
-        struct vi_segment *home = vi_home(segment);
-
-        vi_group_leave(segment);
-        vi_tx_face_all(home);
-    }
-    if (segment->heap != NULL)
-        vi_heap_close(segment->heap);
-    result = (segment->own.engine->close)(segment, clean);
-    if (result == 0)
-        errno = error;
-    return result;
-}
-
-/* Opened, with what its records mean, and not yet recovered. */
-struct vi_segment *vi_open_segment(const char *path, size_t size, unsigned flags,
-                                   const struct vista_map_options *options)
-{
-    struct vi_segment *segment = vi_segment_open(path, size, flags, options);
-
-    if (segment == NULL)
-        return NULL;
-    vi_engine_set(&segment->own, vi_engine_of(&segment->persist));
-    segment->accept_torn = flags & VISTA_ACCEPT_TORN;
-    segment->contexts[VI_KIND_UNDO] = segment;
-    vi_logs_use(&segment->logs, vi_heap_kinds);
-    if (!(segment->flags & VISTA_NO_HEAP) &&
-        open_heap(segment, make_heap(segment, segment->superblock.size)) != 0) {
-        vi_close_segment(segment, false);
-        return NULL;
-    }
-    return segment;
-}
-
 vista_segment *vista_map(const char *path, size_t size, unsigned flags,
                          const struct vista_map_options *options)
 {
@@ -228,46 +119,10 @@ vista_segment *vista_map(const char *path, size_t size, unsigned flags,
     return segment != NULL ? &segment->handle : NULL;
 }
 
-/* With arguments that make sense.  NOLINTNEXTLINE(misc-no-recursion) */
-struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
-                                  const struct vista_map_options *options, int deep)
-{
-    struct vi_segment *segment = vi_open_segment(path, size, flags, options);
-    bool fresh;
-
-    if (segment != NULL)
-        segment = vi_after_home(segment, size, flags, options, deep);
-    if (segment == NULL)
-        return NULL;
-    fresh = segment->fresh;
-    if ((!(flags & VISTA_READ_ONLY) &&
-         segment->own.engine->recover(segment, vi_attach_member) != 0) ||
-        (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) ||
-        vi_release_members(segment, true) != 0 || vi_join(segment, flags, options->log) != 0 ||
-        vi_segment_start(segment) != 0) {
-        vi_release_members(segment, false);
-        vi_close_segment(segment, false);
-        return NULL;
-    }
-    if (flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES) &&
-        vi_ranges_open(segment, options->auto_pages, flags & VISTA_CHECK_RANGES) != 0) {
-        const int error = errno;
-
-        segment->fresh = fresh;            /* and then it is not left behind */
-        vi_close_segment(segment, !fresh); /* which may have something to say, too */
-        errno = error;
-        return NULL;
-    }
-    segment->grows = flags & VISTA_GROW;
-    watch(segment, true);
-    return segment;
-}
-
 int vista_unmap(vista_segment *handle)
 {
     struct vi_segment *segment = vi_segment_check(handle), *home;
     uint64_t open;
-    int result;
 
     if (segment == NULL)
         return -1;
@@ -280,16 +135,7 @@ int vista_unmap(vista_segment *handle)
                        (unsigned long long)open);
     if (__atomic_load_n(&segment->holds, __ATOMIC_ACQUIRE) != 0)
         return vi_fail(EBUSY, "%s: is held (vista_hold), %u times", segment->path, segment->holds);
-    if (segment->own.members != NULL) { /* their log stays */
-        segment->grows = false;
-        vi_process_detach(segment);
-        return 0;
-    }
-    result = vi_close_segment(segment, true);
-    if (home->state == VI_SEGMENT_DETACHED && home->own.members == NULL &&
-        vi_close_segment(home, true) != 0)
-        result = -1;
-    return result;
+    return vi_unmap_segment(segment);
 }
 
 int vista_hold(vista_segment *handle)
@@ -332,54 +178,6 @@ size_t vista_size(const vista_segment *handle)
     return segment != NULL ? vi_segment_size(segment) : 0;
 }
 
-/* No transaction is open, and the part above holds no block. */
-static int shrink(struct vi_segment *segment, uint64_t size)
-{
-    struct vi_heap *heap = NULL, *old = segment->heap;
-    int result, error;
-
-    if (old != NULL) {
-        heap = make_heap(segment, size);
-        if (heap == NULL)
-            return -1;
-    }
-    if (old != NULL && vi_heap_cut(old, size) != 0) {
-        error = errno;
-        vi_heap_close(heap);
-        errno = error;
-        return -1;
-    }
-    watch(segment, false);
-    result = vi_segment_shrink(segment, size);
-    error = errno;
-    if (heap != NULL) { /* what the old one knows of is gone */
-        if (result != 0)
-            vi_heap_grow(heap, vi_segment_size(segment));
-        open_heap(segment, heap);
-        vi_heap_close(old);
-    }
-    watch(segment, true);
-    errno = error;
-    return result;
-}
-
-/* With size_lock. */
-static int resize(struct vi_segment *segment, uint64_t size)
-{
-    const uint64_t old = segment->map.data_size, open = vi_tx_count_open(vi_home(segment));
-    const bool watched = segment->heap == NULL && segment->ranges != NULL;
-
-    if (open != 0 && (size < old || (size > old && watched)))
-        return vi_fail(EBUSY, "%s: cannot %s while transactions are open: %llu", segment->path,
-                       size < old ? "shrink" : "grow", (unsigned long long)open);
-    if ((size < old ? shrink(segment, size) : size > old ? vi_segment_grow(segment, size) : 0) != 0)
-        return -1;
-    vi_ranges_resize(segment);
-    if (segment->heap != NULL)
-        vi_heap_grow(segment->heap, size);
-    return 0;
-}
-
 int vista_resize(vista_segment *handle, size_t size)
 {
     struct vi_segment *segment = vi_segment_check(handle);
@@ -393,7 +191,7 @@ int vista_resize(vista_segment *handle, size_t size)
         return vi_fail(EINVAL, "%s: %zu bytes: its size can be up to %llu", segment->path, size,
                        (unsigned long long)segment->superblock.max_size);
     pthread_mutex_lock(&segment->size_lock);
-    result = resize(segment, vi_segment_round(size, segment->flags));
+    result = vi_resize_segment(segment, vi_segment_round(size, segment->flags));
     pthread_mutex_unlock(&segment->size_lock);
     return result;
 }

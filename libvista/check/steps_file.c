@@ -3,10 +3,11 @@
  * Steps: in what state the segment was left, and the file as the file system has
  * it.
  */
+#include "check/steps_file.h"
+
 #include <errno.h>
 #include <sys/stat.h>
 
-#include "check/steps.h"
 #include "media/superblock.h"
 
 void vi_check_state(struct vi_check *check)

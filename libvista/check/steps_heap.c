@@ -2,7 +2,8 @@
  *
  * Steps: the heap's descriptors, its marks, its root.
  */
-#include "check/steps.h"
+#include "check/steps_heap.h"
+
 #include "heap/spans.h"
 #include "media/superblock.h"
 

@@ -5,12 +5,15 @@
  * them by, once the chains have been found good; so what is checked is what would
  * be rolled back.
  */
+#include "check/steps_log.h"
+
 #include "base/arena.h"
 #include "base/crc32c.h"
-#include "check/steps.h"
+#include "check/steps_heap.h"
 #include "core/members.h"
 #include "core/walk.h"
 #include "heap/heap.h"
+#include "heap/records.h"
 #include "media/superblock.h"
 
 static uint64_t slot_offset(const struct vi_check *check, uint64_t slot)

@@ -3,7 +3,7 @@
  * Which parts of a segment have disk blocks: of a sparse one those that were used since it was
  * mapped, by groups (see group_size), each with the heap's metadata for it.
  */
-#include "core/segment.h"
+#include "core/backing.h"
 
 #include <errno.h>
 

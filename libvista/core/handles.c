@@ -33,7 +33,7 @@ static uintptr_t thread_pointer(void)
     return pointer;
 }
 
-uintptr_t vi_handle_entry(uint64_t number)
+static uintptr_t entry_offset(uint64_t number)
 {
     return (uintptr_t)&vi_thread_cache.handle[number % VI_THREAD_HANDLES] - thread_pointer();
 }
@@ -224,7 +224,16 @@ struct vi_tx *vi_handle_take(struct vi_segment *home, bool keep)
     return tx;
 }
 
-void vi_tx_thread_exit(void *cache_of_thread)
+static void forget_all(struct vi_segment *segment)
+{
+    for (struct vi_tx *tx = segment->own.all; tx != NULL; tx = tx->next_all) {
+        __atomic_store_n(&tx->log.cursor.idle, (uintptr_t)VISTA_INLINE_CLOSED, __ATOMIC_RELAXED);
+        __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_INLINE_CLOSED, __ATOMIC_RELAXED);
+    }
+}
+
+/* Gives the exiting thread's cached handles back. */
+static void at_thread_exit(void *cache_of_thread)
 {
     struct vi_thread_cache *cache = cache_of_thread;
     struct vi_process *process = vi_process();
@@ -234,6 +243,26 @@ void vi_tx_thread_exit(void *cache_of_thread)
         if (cache->handle[i] != &no_handle)
             give_back(process, of_handle(cache->handle[i]));
     *cache = vi_thread_cache_empty;
+    pthread_mutex_unlock(&process->lock);
+}
+
+/* Touches nothing that another thread may have held. */
+static void after_fork(struct vi_segment *mapped)
+{
+    for (; mapped != NULL; mapped = mapped->next)
+        forget_all(mapped);
+    vi_thread_cache = vi_thread_cache_empty;
+}
+
+void vi_handle_serve(struct vi_segment *segment)
+{
+    struct vi_process *process = vi_process();
+
+    pthread_mutex_lock(&process->lock);
+    process->at_thread_exit = at_thread_exit;
+    process->after_fork = after_fork;
+    segment->handle.entry = entry_offset(segment->group->number);
+    segment->handle.idle = vi_handle_idle(segment->group->number);
     pthread_mutex_unlock(&process->lock);
 }
 
@@ -270,21 +299,13 @@ uint64_t vi_tx_count_open(struct vi_segment *segment)
     return count;
 }
 
-void vi_tx_forget_all(struct vi_segment *segment)
-{
-    for (struct vi_tx *tx = segment->own.all; tx != NULL; tx = tx->next_all) {
-        __atomic_store_n(&tx->log.cursor.idle, (uintptr_t)VISTA_INLINE_CLOSED, __ATOMIC_RELAXED);
-        __atomic_store_n(&tx->log.cursor.limit1, (uintptr_t)VISTA_INLINE_CLOSED, __ATOMIC_RELAXED);
-    }
-}
-
 void vi_tx_retire_all(struct vi_segment *segment)
 {
     struct vi_process *process = vi_process();
     struct vi_tx *next;
 
     pthread_mutex_lock(&process->lock);
-    vi_tx_forget_all(segment);
+    forget_all(segment);
     for (struct vi_tx *tx = segment->own.all; tx != NULL; tx = next) {
         next = tx->next_all;
         vi_pages_release(&tx->pages);
@@ -299,12 +320,12 @@ void vi_tx_retire_all(struct vi_segment *segment)
     segment->own.strays = 0;
 }
 
-void vi_tx_each_idle(struct vi_segment *segment)
+void vi_tx_each_idle(void *segment, void (*visit)(void *arg, uint32_t slot), void *arg)
 {
     struct vi_segment *home = vi_home(segment);
 
     pthread_mutex_lock(&home->own.lock);
     for (struct vi_tx *tx = home->own.idle; tx != NULL; tx = tx->next_idle)
-        segment->release(segment->heap, tx->log.slot);
+        visit(arg, tx->log.slot);
     pthread_mutex_unlock(&home->own.lock);
 }

@@ -41,8 +41,10 @@ struct vi_thread_cache {
 extern __thread struct vi_thread_cache vi_thread_cache __attribute__((tls_model("initial-exec")));
 extern const struct vi_thread_cache vi_thread_cache_empty;
 
-/* The prefix's `entry` and `idle` of segments with one log, which is the `number`-th. */
-uintptr_t vi_handle_entry(uint64_t number);
+/* Fills in the prefix of a segment that is mapped now, so that transactions can begin. */
+void vi_handle_serve(struct vi_segment *segment);
+
+/* The prefix's `idle` of segments with one log, which is the `number`-th. */
 static inline uintptr_t vi_handle_idle(uint64_t number)
 {
     return number * 4 + 1;
@@ -78,13 +80,7 @@ uint64_t vi_tx_count_open(struct vi_segment *segment);
 /* The segment is going: its handles end, and serve other segments. */
 void vi_tx_retire_all(struct vi_segment *segment);
 
-/* In a forked child: the same, touching nothing that another thread may hold. */
-void vi_tx_forget_all(struct vi_segment *segment);
-
-/* Gives the exiting thread's cached handles back: the destructor of exit_key. */
-void vi_tx_thread_exit(void *cache);
-
-/* Calls `release` for each slot that no thread holds. */
-void vi_tx_each_idle(struct vi_segment *segment);
+/* Visits each slot of the segment's group that no thread holds. */
+void vi_tx_each_idle(void *segment, void (*visit)(void *arg, uint32_t slot), void *arg);
 
 #endif

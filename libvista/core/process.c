@@ -33,19 +33,24 @@ static void after_fork_in_child(void)
          segment = segment->next) {
         segment->state = VI_SEGMENT_FORKED;
         segment->handle.idle = 0;
-        vi_tx_forget_all(segment);
         vi_file_forget(&segment->file);
     }
+    if (the_process->after_fork != NULL)
+        the_process->after_fork(the_process->mapped);
     the_process->mapped = NULL;
-    vi_thread_cache = vi_thread_cache_empty;
     pthread_mutex_unlock(&the_process->lock);
+}
+
+static void at_thread_exit(void *value)
+{
+    the_process->at_thread_exit(value);
 }
 
 static struct vi_process *make_process(void)
 {
     struct vi_process *process = vi_arena_alloc(sizeof *process);
 
-    if (process == NULL || pthread_key_create(&process->exit_key, vi_tx_thread_exit) != 0)
+    if (process == NULL || pthread_key_create(&process->exit_key, at_thread_exit) != 0)
         return NULL;
     if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
         pthread_key_delete(process->exit_key);
@@ -117,20 +122,17 @@ static uint64_t next_number(const struct vi_process *process)
     return best;
 }
 
-int vi_process_add(struct vi_segment *segment)
+void vi_process_add(struct vi_segment *segment)
 {
     struct vi_process *process = vi_process();
 
     pthread_mutex_lock(&process->lock);
     if (segment->group == &segment->own)
         segment->own.number = process->last_number = next_number(process);
-    segment->handle.entry = vi_handle_entry(segment->group->number);
-    segment->handle.idle = vi_handle_idle(segment->group->number);
     segment->state = VI_SEGMENT_MAPPED;
     segment->next = process->mapped;
     process->mapped = segment;
     pthread_mutex_unlock(&process->lock);
-    return 0;
 }
 
 void vi_process_detach(struct vi_segment *segment)

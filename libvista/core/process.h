@@ -25,7 +25,10 @@ struct vi_process {
     struct vi_tx *spare;          /* handles of no segment */
     enum vista_class force_class; /* of vista_init */
     bool host_faults;             /* of vista_init: the program has the signals */
-    pthread_key_t exit_key;       /* its destructor gives back a thread's cache */
+    pthread_key_t exit_key;       /* its destructor calls at_thread_exit */
+    /* Of handles.c, which sets them when it first has a segment to serve; under `lock`: */
+    void (*at_thread_exit)(void *value);
+    void (*after_fork)(struct vi_segment *mapped); /* in the child */
 };
 
 /* NULL with ENOMEM. */
@@ -35,7 +38,7 @@ struct vi_process *vi_process(void);
 struct vi_segment *vi_process_new_segment(void);
 
 /* Gives it its number: transactions can begin. */
-int vi_process_add(struct vi_segment *segment);
+void vi_process_add(struct vi_segment *segment);
 
 /* Its handle ends; the segment stays for its members. */
 void vi_process_detach(struct vi_segment *segment);

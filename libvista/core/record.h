@@ -5,7 +5,6 @@
 #ifndef VI_CORE_RECORD_H
 #define VI_CORE_RECORD_H
 
-#include "base/crc32c.h"
 #include "core/log.h"
 
 #define VI_RECORD_HEADER (3 * sizeof(uint64_t))
@@ -22,14 +21,8 @@ static inline uint64_t *vi_record_shape(const struct vi_log *log, const uint64_t
     return (uint64_t *)record + (log->logs->checked ? 2 : 1);
 }
 
-/* Of a record that is, or will be, at `at`. */
-static inline uint64_t vi_record_check(const struct vi_log *log, uintptr_t at,
-                                       const uint64_t *record, uint64_t bytes)
-{
-    const uint64_t place[4] = {log->slot, at - (uintptr_t)log->logs->meta, record[0], bytes};
-
-    return bytes << 32 |
-           vi_crc32c(vi_crc32c(log->logs->seed, place, sizeof place), record + 2, bytes);
-}
+/* The checksum's word of a record that is, or will be, at `at`. */
+uint64_t vi_record_check(const struct vi_log *log, uintptr_t at, const uint64_t *record,
+                         uint64_t bytes);
 
 #endif

@@ -4,10 +4,13 @@
  * blocks are there, durably, before it says so; when it shrinks, they are given back after.
  * So a crash leaves the old size or the new one, and at most some blocks behind it.
  */
+#include "core/resize.h"
+
 #include <errno.h>
 
 #include "base/error.h"
-#include "core/transaction.h"
+#include "core/backing.h"
+#include "core/handles.h"
 
 static int store_size(struct vi_segment *segment, uint64_t size)
 {

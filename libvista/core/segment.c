@@ -11,8 +11,9 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "core/backing.h"
+#include "core/handles.h"
 #include "core/process.h"
-#include "core/transaction.h"
 
 /* A flat sparse segment is often touched page by page, far apart: its disk blocks are
  * allocated by 64 KiB, which costs a call for each 16 pages and wastes little. */
@@ -308,7 +309,9 @@ int vi_segment_start(struct vi_segment *segment)
         segment->logs.mapped = s->mapped;
     }
     segment->fresh = false;
-    return vi_process_add(segment);
+    vi_process_add(segment);
+    vi_handle_serve(segment);
+    return 0;
 }
 
 int vi_segment_intact(const struct vi_segment *segment)

@@ -72,13 +72,12 @@ struct vi_segment {
 
     void *contexts[VI_KINDS]; /* of items by kind, see kinds.h; NULL: it has none of that kind */
     void *heap;
-    struct vi_ranges *ranges;                   /* automatic ranges, else NULL */
-    pthread_mutex_t root_lock;                  /* of the heap's root; before all other locks */
-    pthread_mutex_t size_lock;                  /* of the size; before all but that */
-    bool grows;                                 /* when the heap is full */
-    unsigned holds;                             /* vista_hold: it stays mapped; atomic */
-    bool accept_torn;                           /* as vista_map was told */
-    void (*release)(void *heap, uint32_t slot); /* give back what the slot keeps */
+    struct vi_ranges *ranges;  /* automatic ranges, else NULL */
+    pthread_mutex_t root_lock; /* of the heap's root; before all other locks */
+    pthread_mutex_t size_lock; /* of the size; before all but that */
+    bool grows;                /* when the heap is full */
+    unsigned holds;            /* vista_hold: it stays mapped; atomic */
+    bool accept_torn;          /* as vista_map was told */
 
     pthread_mutex_t backing; /* sparse: of `backed`, a bit for each group that has blocks */
     uint64_t *backed;
@@ -119,27 +118,6 @@ int vi_segment_start(struct vi_segment *segment);
 /* Undoes vi_segment_open and start; the file is marked clean if `clean`.  The handle
  * is gone, also on failure. */
 int vi_segment_close(struct vi_segment *segment, bool clean);
-
-/*
- * Makes the data larger, or smaller: what is above goes.  The caller keeps two from doing
- * so at once, and transactions from being open while it shrinks.  On failure nothing has
- * changed.
- */
-int vi_segment_grow(struct vi_segment *segment, uint64_t size);
-int vi_segment_shrink(struct vi_segment *segment, uint64_t size);
-
-/* Allocates the disk blocks of a part of the data and of the heap's metadata for it. */
-int vi_segment_allocate(struct vi_segment *segment, uint64_t offset, uint64_t length);
-
-/* Gives back those behind `size`, up to `old`, where the heap's metadata is zero. */
-void vi_segment_cut(struct vi_segment *segment, uint64_t size, uint64_t old);
-
-/* The same where the segment is sparse, by 2 MiB and only once. */
-int vi_segment_back(struct vi_segment *segment, uint64_t offset, uint64_t length);
-
-/* Gives the disk blocks of whole groups back, whose bytes are of no use and whose heap's metadata
- * is zero.  False: pages are watched, and it was not done. */
-bool vi_segment_unback(struct vi_segment *segment, uint64_t offset, uint64_t length);
 
 /* 0 if no one has removed or truncated the file; ENOENT, EBADMSG. */
 int vi_segment_intact(const struct vi_segment *segment);

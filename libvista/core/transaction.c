@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "core/backing.h"
 #include "core/redo.h"
 
 static struct vi_tx *of_handle(vista_tx *handle)

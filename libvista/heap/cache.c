@@ -8,6 +8,8 @@
  * lie in its slot's magazine, for that transaction alone; so nothing leaves a magazine
  * while `named` is set, which settling clears.
  */
+#include "heap/cache.h"
+
 #include <string.h>
 
 #include "heap/spans.h"
@@ -57,8 +59,9 @@ void vi_cache_put_back(struct vi_heap *heap, uint32_t slot, unsigned class, uint
         vi_block_become(heap, block, VI_BLOCK_DROPPED(slot));
 }
 
-void vi_heap_release(struct vi_heap *heap, uint32_t slot)
+void vi_cache_release(void *heap_of_slot, uint32_t slot)
 {
+    struct vi_heap *heap = heap_of_slot;
     struct vi_cache *cache = &heap->cache[slot];
 
     if (cache->held == 0 || cache->named)

@@ -2,14 +2,17 @@
  *
  * Allocating and freeing.
  */
-#include "heap/spans.h"
-
 #include <errno.h>
 #include <sys/mman.h>
 
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/watch.h"
+#include "heap/cache.h"
+#include "heap/descriptor.h"
+#include "heap/idle.h"
+#include "heap/runs.h"
+#include "heap/spans.h"
 
 #define KEPT_BYTES 32768u /* in a magazine, at most; and a 1024th of the heap */
 
@@ -117,7 +120,7 @@ void vi_heap_trim(struct vi_heap *heap, uint32_t slots)
     if (heap->idle == NULL)
         return;
     for (uint32_t slot = 0; slot < slots; slot++)
-        vi_heap_release(heap, slot);
+        vi_cache_release(heap, slot);
     pthread_mutex_lock(&heap->lock);
     if (heap->overlooked || heap->place.left_open)
         vi_runs_find(heap);
@@ -248,8 +251,8 @@ static uint64_t allocate_large(struct vi_heap *heap, struct vi_log *log, uint64_
 /* Brings together what is free but kept by someone, or not yet known to be free. */
 static void gather(struct vi_heap *heap, const struct vi_log *log)
 {
-    vi_heap_release(heap, log->slot);
-    heap->place.reclaim(heap->place.context);
+    vi_cache_release(heap, log->slot);
+    heap->place.each_idle(heap->place.context, vi_cache_release, heap);
     pthread_mutex_lock(&heap->lock);
     while (vi_spans_look(heap, log->slot % VI_SHARDS))
         ;

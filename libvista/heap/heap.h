@@ -30,8 +30,8 @@ struct vi_heap_place {
     int (*back)(void *context, uint64_t offset, uint64_t length);
     /* The same: gives them back; what was there reads as zero.  False: not now. */
     bool (*unback)(void *context, uint64_t offset, uint64_t length);
-    /* Memory is short: calls vi_heap_release for slots that no thread holds. */
-    void (*reclaim)(void *context);
+    /* Visits the slots that no thread holds. */
+    void (*each_idle)(void *context, void (*visit)(void *arg, uint32_t slot), void *arg);
     void *context;
 };
 
@@ -48,9 +48,6 @@ void vi_heap_grow(struct vi_heap *heap, uint64_t size);
 /* The data is to be cut to `size`; no transaction is open: ends spans above that hold
  * nothing, durably.  EBUSY when there is a block, EBADMSG. */
 int vi_heap_cut(struct vi_heap *heap, uint64_t size);
-
-/* What records mean: the undo log's own and the heap's, whose context is the heap. */
-extern const struct vi_record_kind *const vi_heap_kinds[VI_KINDS];
 
 /* As vista_malloc and vista_free, in the transaction that has `log`. */
 void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size);
@@ -75,20 +72,5 @@ size_t vi_heap_usable_size(struct vi_heap *heap, const struct vi_log *log, const
 struct vi_root vi_heap_root(const struct vi_heap *heap);
 bool vi_heap_is_root(const struct vi_heap *heap, const void *address);
 int vi_heap_set_root(struct vi_heap *heap, struct vi_log *log, struct vi_root root);
-
-/* As vista_heap_walk. */
-int vi_heap_walk(struct vi_heap *heap, vista_walk_fn visit, void *arg);
-
-/* Sets the heap's fields, which are zero. */
-void vi_heap_count(struct vi_heap *heap, struct vista_info *info);
-
-/* From now on tools that look on are told which memory is a block's, or are not any
- * more.  Then, how much of a block may be used, and if it has contents. */
-void vi_heap_watch(struct vi_heap *heap, bool on);
-void vi_heap_show(const struct vi_heap *heap, const void *block, size_t size, bool contents);
-
-/* Gives back the free blocks that a slot keeps; its transaction, if one is open, is the
- * caller's. */
-void vi_heap_release(struct vi_heap *heap, uint32_t slot);
 
 #endif

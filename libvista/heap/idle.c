@@ -7,6 +7,8 @@
  * idle (rule 6 of the log) and its span's descriptor is durably zero.  So a crash finds a hole
  * only where no log names anything, and blocks where they were not given back yet.
  */
+#include "heap/idle.h"
+
 #include "heap/spans.h"
 
 /* So many are kept for the next who allocates there: below that, to give blocks back and to

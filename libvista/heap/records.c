@@ -3,6 +3,10 @@
  * What the heap's records mean: the stored and the volatile effect of each.  How a
  * record names its block is told in heap.c.
  */
+#include "heap/records.h"
+
+#include "heap/cache.h"
+#include "heap/descriptor.h"
 #include "heap/spans.h"
 
 static inline uint64_t block_of(const struct vi_item *item)

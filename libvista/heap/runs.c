@@ -5,9 +5,13 @@
  * first and last unit of a run carry its length, so that runs that touch are joined
  * when one is put back.
  */
-#include "heap/spans.h"
+#include "heap/runs.h"
 
 #include <errno.h>
+
+#include "heap/descriptor.h"
+#include "heap/idle.h"
+#include "heap/spans.h"
 
 #define PARTS 64 /* of the heap that are looked at, in passing */
 #define EXACT 32 /* bins whose runs are all of one length, 1 unit, 2, ...; then one to a doubling */

@@ -7,6 +7,10 @@
 
 #include <errno.h>
 
+#include "base/watch.h"
+#include "heap/descriptor.h"
+#include "heap/runs.h"
+
 #define LOOKS 16 /* at spans, or stretches of units without one, in one go */
 
 /* ---- Size classes ------------------------------------------------------ */
@@ -27,30 +31,6 @@ const struct vi_class vi_classes[VI_LARGE + 1] = {
     EIGHT(1024, 128, 16), EIGHT(2048, 256, 16), EIGHT(4096, 512, 16)};
 
 /* ---- Descriptors ------------------------------------------------------- */
-
-bool vi_descriptor_valid(const struct vi_heap *heap, uint64_t unit, uint64_t d)
-{
-    const unsigned class = VI_SPAN_CLASS(d);
-    const uint64_t units = VI_SPAN_UNITS(d);
-
-    if (units == 0 || unit >= heap->units || units > heap->units - unit ||
-        d != VI_SPAN(VI_SPAN_KIND(d), units, class))
-        return false;
-    if (VI_SPAN_KIND(d) == VI_SPAN_SMALL)
-        return class < VI_CLASSES && units <= vi_classes[class].units &&
-               units * VI_UNIT >= vi_classes[class].size;
-    return VI_SPAN_KIND(d) == VI_SPAN_LARGE && class == 0;
-}
-
-bool vi_span_sound(const struct vi_heap *heap, uint64_t head, uint64_t descriptor)
-{
-    if (!vi_descriptor_valid(heap, head, descriptor))
-        return false;
-    for (uint64_t unit = head + 1; unit < head + VI_SPAN_UNITS(descriptor); unit++)
-        if (vi_descriptor(heap, unit) != 0)
-            return false;
-    return true;
-}
 
 /* Durable at once: a span outlives the transaction that it was made for. */
 static void describe(struct vi_heap *heap, uint64_t head, uint64_t descriptor)
@@ -261,4 +241,12 @@ void vi_span_put(struct vi_heap *heap, uint64_t block)
         vi_list_add(heap, list_of(heap, head), head);
     if (u->free == u->blocks)
         end(heap, head);
+}
+
+void vi_block_hide(const struct vi_heap *heap, uint64_t block)
+{
+    const uint64_t d = vi_descriptor(heap, block >> 16);
+
+    vi_watch_hide(heap->place.base + vi_block_offset(block, vi_span_class(d)),
+                  vi_span_block_size(d));
 }

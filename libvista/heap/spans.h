@@ -201,12 +201,6 @@ static inline uint32_t vi_span_blocks(uint64_t descriptor)
            vi_classes[VI_SPAN_CLASS(descriptor)].size;
 }
 
-/* Does the descriptor make sense for a span that begins at `unit`? */
-bool vi_descriptor_valid(const struct vi_heap *heap, uint64_t unit, uint64_t descriptor);
-
-/* Is it valid, and are those behind it zero, so that it overlaps no other? */
-bool vi_span_sound(const struct vi_heap *heap, uint64_t head, uint64_t descriptor);
-
 /* The first block of a span from number `from` on that is marked as allocated, or how
  * many blocks it has. */
 uint32_t vi_span_allocated(const struct vi_heap *heap, uint64_t head, uint64_t descriptor,
@@ -234,64 +228,5 @@ void vi_block_hide(const struct vi_heap *heap, uint64_t block);
 void vi_span_put(struct vi_heap *heap, uint64_t block);
 /* Loads a bounded number of spans, ends those that are empty.  False: none was left. */
 bool vi_spans_look(struct vi_heap *heap, unsigned shard);
-
-/* ---- Free runs, called with the lock ------------------------------------ */
-
-/* Lists of runs or spans, that begin at `first`. */
-void vi_list_add(struct vi_heap *heap, uint32_t *first, uint64_t unit);
-void vi_list_remove(struct vi_heap *heap, uint32_t *first, uint64_t unit);
-
-/* Returns how long the run has become. */
-uint64_t vi_runs_put(struct vi_heap *heap, uint64_t unit, uint64_t units);
-/* Is the unit behind what was looked through for free runs? */
-static inline bool vi_runs_unknown(const struct vi_heap *heap, uint64_t unit)
-{
-    return unit >= heap->frontier && unit < heap->limit;
-}
-
-/* Looks through the rest of the heap. */
-void vi_runs_find(struct vi_heap *heap);
-
-/* Looks further through the heap, far if it must, and allocates the disk blocks.  VI_NONE
- * with errno 0: no room; else with errno. */
-uint64_t vi_runs_take(struct vi_heap *heap, uint64_t units);
-
-/* The same of the units from `unit` on, which a span lies before.  False with errno 0: they are
- * not all free; else with errno. */
-bool vi_runs_take_at(struct vi_heap *heap, uint64_t unit, uint64_t units);
-
-/* ---- Free groups of a sparse heap, called with the lock (idle.c) ---------- */
-
-/* Some units of the free run have just become free. */
-void vi_idle_add(struct vi_heap *heap, uint64_t unit, uint64_t units, uint64_t run,
-                 uint64_t length);
-/* These are used from now on. */
-void vi_idle_remove(struct vi_heap *heap, uint64_t unit, uint64_t units);
-/* Gives the disk blocks of all of them back. */
-void vi_idle_give(struct vi_heap *heap);
-
-/* ---- What slots keep: no lock but on the way from or to a span ---------- */
-
-/* Fills the slot's empty magazine; false as vi_span_find. */
-bool vi_cache_fill(struct vi_heap *heap, uint32_t slot, unsigned class);
-/* The slot keeps a block of its transaction; false: it has enough of these. */
-static inline bool vi_cache_keep(struct vi_heap *heap, uint32_t slot, unsigned class,
-                                 uint64_t block)
-{
-    struct vi_cache *cache = &heap->cache[slot];
-    struct vi_magazine *magazine = &cache->magazine[class];
-
-    if (magazine->count >= heap->keep[class])
-        return false;
-    cache->held |= (uint64_t)1 << class;
-    magazine->block[magazine->count++] = block;
-    vi_block_become(heap, block, VI_BLOCK_KEPT);
-    return true;
-}
-
-/* A block is free that the slot's transaction had, which has ended. */
-void vi_cache_put(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t block);
-/* The same for one that it allocated and freed, while it is open. */
-void vi_cache_put_back(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t block);
 
 #endif

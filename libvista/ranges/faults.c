@@ -18,6 +18,7 @@
 struct faults {
     pthread_mutex_t lock; /* of changes to all of this */
     _Atomic(struct vi_ranges *) first;
+    vi_mend_fn *mend;
     bool installed;
     struct sigaction before[2]; /* who had SIGSEGV and SIGBUS before us */
 };
@@ -46,7 +47,7 @@ static void make_faults(void)
     the_faults = faults;
 }
 
-struct vi_ranges *vi_faults_take(struct vi_segment *segment)
+struct vi_ranges *vi_faults_take(struct vi_segment *segment, vi_mend_fn *mend)
 {
     struct vi_ranges *r = NULL;
 
@@ -61,6 +62,7 @@ struct vi_ranges *vi_faults_take(struct vi_segment *segment)
             r->next = the_faults->first;
             the_faults->first = r;
         }
+        the_faults->mend = mend;
         if (r != NULL)
             r->segment = segment;
         pthread_mutex_unlock(&the_faults->lock);
@@ -94,7 +96,7 @@ bool vi_faults_mend(const siginfo_t *info, const void *ucontext)
         return false;
     for (struct vi_ranges *r = the_faults->first; r != NULL; r = r->next)
         if (address - r->base < r->size && info->si_signo == (r->protect.fd < 0 ? SIGSEGV : SIGBUS))
-            return vi_ranges_fault(
+            return the_faults->mend(
                 r, (struct vi_note){address, (uintptr_t)context->uc_mcontext.gregs[REG_RIP],
                                     top_of(context)});
     return false;

@@ -10,9 +10,12 @@
 
 #include "ranges/ranges.h"
 
-/* What a segment needs whose faults are to be found; one that is given back is used
- * again, never freed.  NULL with ENOMEM. */
-struct vi_ranges *vi_faults_take(struct vi_segment *segment);
+/* What mends a store to a protected page: all signals are blocked.  False: it is not to be. */
+typedef bool vi_mend_fn(struct vi_ranges *ranges, struct vi_note store);
+
+/* What a segment needs whose faults are to be found, and mended by `mend`, which is always the
+ * same; one that is given back is used again, never freed.  NULL with ENOMEM. */
+struct vi_ranges *vi_faults_take(struct vi_segment *segment, vi_mend_fn *mend);
 void vi_faults_give(struct vi_ranges *ranges);
 
 /* Installs the handlers of SIGSEGV and SIGBUS, which stay.  -1 with errno. */

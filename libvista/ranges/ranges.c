@@ -432,7 +432,7 @@ static void let_go(struct vi_ranges *r)
 
 int vi_ranges_open(struct vi_segment *segment, uint64_t auto_pages, bool check)
 {
-    struct vi_ranges *r = vi_faults_take(segment), *home;
+    struct vi_ranges *r = vi_faults_take(segment, vi_ranges_fault), *home;
     struct vi_tx *tx = NULL;
 
     if (r == NULL)

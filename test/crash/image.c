@@ -2,8 +2,6 @@
  *
  * Recovering images: see image.h.
  */
-#include "image.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,12 +9,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/segments.h"
+#include "api/mapping.h"
+#include "api/opening.h"
 #include "core/process.h"
 #include "core/transaction.h"
 #include "files.h"
 #include "heap/heap.h"
+#include "heap/records.h"
 #include "hooks.h"
+#include "image.h"
 
 static enum vista_class recovery; /* class that it runs in */
 static struct vi_segment *images[WORLDS];

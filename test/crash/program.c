@@ -2,8 +2,6 @@
  *
  * The words of scenarios: see program.h.
  */
-#include "program.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,13 +9,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/segments.h"
+#include "api/mapping.h"
+#include "api/opening.h"
 #include "files.h"
 #include "hooks.h"
 #include "image.h"
 #include "inlined.h"
 #include "memory.h"
 #include "model.h"
+#include "program.h"
 #include "ranges/ranges.h"
 #include "states.h"
 #include "threads.h"

@@ -17,6 +17,7 @@
 #include "check/check.h"
 #include "core/transaction.h"
 #include "heap/heap.h"
+#include "heap/visit.h"
 #include "ranges/ranges.h"
 
 uint64_t take(struct input *input, unsigned bytes)

@@ -5,10 +5,13 @@
  * do.  A part is looked at under the lock, which keeps it what it is.  A block that is
  * allocated all the while is found once, since the span that holds it does not move.
  */
+#include "heap/visit.h"
+
 #include <errno.h>
 
 #include "base/error.h"
 #include "base/watch.h"
+#include "heap/descriptor.h"
 #include "heap/spans.h"
 
 /* A span, or free units. */
@@ -113,14 +116,6 @@ void vi_heap_show(const struct vi_heap *heap, const void *block, size_t size, bo
 {
     if (heap->watched)
         vi_watch_show(block, size, contents);
-}
-
-void vi_block_hide(const struct vi_heap *heap, uint64_t block)
-{
-    const uint64_t d = vi_descriptor(heap, block >> 16);
-
-    vi_watch_hide(heap->place.base + vi_block_offset(block, vi_span_class(d)),
-                  vi_span_block_size(d));
 }
 
 static int pass(void *unused, void *block, size_t size)

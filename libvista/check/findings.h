@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the steps of a check share.  A step looks at one part of the file, says
+ * A check as its steps share it: what it has found, and looking through the file.  A step looks at one part of the file, says
  * what it finds, and leaves to later steps only what it found good.
  */
-#ifndef VI_CHECK_STEPS_H
-#define VI_CHECK_STEPS_H
+#ifndef VI_CHECK_FINDINGS_H
+#define VI_CHECK_FINDINGS_H
 
 #include "check/check.h"
 
@@ -32,6 +32,9 @@ struct vi_check {
 /* One line of the report.  A step that finds the same thing everywhere is cut short. */
 void vi_check_say(struct vi_check *check, enum vi_check_severity severity, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* At a step's end: says how much of it was cut short. */
+void vi_check_cut(struct vi_check *check);
 
 /* Looks through 8-byte words of the file for those that are not zero. */
 struct vi_check_scan {
@@ -63,29 +66,5 @@ static inline uint64_t vi_check_word(const struct vi_check *check, uint64_t offs
 {
     return __atomic_load_n((const uint64_t *)(check->meta + offset), __ATOMIC_RELAXED);
 }
-
-/* A span; blocks are numbered from its first unit on. */
-struct vi_check_span {
-    uint64_t unit;
-    uint64_t units;
-    uint64_t block_size;
-    uint64_t blocks;
-};
-
-uint64_t vi_check_units(const struct vi_check *check); /* of the data as large as it is now */
-uint64_t vi_check_descriptor(const struct vi_check *check, uint64_t unit);
-/* The span that a unit lies in, of a large one but the first units; false: none that
- * makes sense. */
-bool vi_check_span_of(const struct vi_check *check, uint64_t unit, struct vi_check_span *span);
-bool vi_check_mark(const struct vi_check *check, const struct vi_check_span *span, uint64_t block);
-
-/* The steps, in order. */
-void vi_check_state(struct vi_check *check);
-void vi_check_size(struct vi_check *check);
-void vi_check_slots(struct vi_check *check);
-void vi_check_records(struct vi_check *check);
-void vi_check_descriptors(struct vi_check *check);
-void vi_check_marks(struct vi_check *check);
-void vi_check_root(struct vi_check *check);
 
 #endif

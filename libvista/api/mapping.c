@@ -1,16 +1,31 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Mapping segments that share a log: members that a log names are opened for its
- * recovery, and a member that was left open has its home recovered first.
+ * Mapping a segment: see mapping.h.  The steps of vi_map_segment:
+ *
+ *  1. The file is opened and locked, its memory mapped.
+ *  2. Was it left open as a member of a group?  Then its home is mapped and unmapped, which
+ *     recovers all of the group, and the file is opened again.
+ *  3. Recovery: each slot of its log that is not idle is looked through.  Members that records
+ *     name are opened, and recovered by their own logs first.  Only then is anything undone.
+ *  4. The members are closed, clean; a segment that may have been torn is checked as a whole.
+ *  5. It joins the group whose log it is to use.
+ *  6. It is marked as open, durably, and transactions may begin; automatic ranges protect it.
  */
+#include "api/mapping.h"
+
 #include <errno.h>
 #include <limits.h>
 
-#include "api/segments.h"
+#include "api/opening.h"
 #include "base/error.h"
+#include "check/check.h"
 #include "core/members.h"
 #include "core/transaction.h"
 #include "ranges/ranges.h"
+
+const struct vista_map_options vi_default_options;
+
+static vi_attach_fn attach_member;
 
 /* The member of an entry, recovered by its own log; NULL with errno.  To be recovered, a
  * segment need not lie where it belongs. */
@@ -25,13 +40,13 @@ static struct vi_segment *open_member(const struct vi_member *entry, unsigned fl
         vi_fail(ENOENT, "%s: is another segment now", entry->path);
     else if (vi_segment_size(segment) > entry->max_size)
         vi_fail(EBADMSG, "%s: is larger than the group has room for", entry->path);
-    else if (segment->own.engine->recover(segment, vi_attach_member) == 0)
+    else if (segment->own.engine->recover(segment, attach_member) == 0)
         return segment;
     vi_close_segment(segment, false);
     return NULL;
 }
 
-int vi_attach_member(struct vi_segment *home, const struct vi_member *entry)
+static int attach_member(struct vi_segment *home, const struct vi_member *entry)
 {
     struct vi_segment *segment = open_member(entry, home->accept_torn ? VISTA_ACCEPT_TORN : 0);
 
@@ -43,7 +58,8 @@ int vi_attach_member(struct vi_segment *home, const struct vi_member *entry)
     return 0;
 }
 
-int vi_release_members(struct vi_segment *home, bool clean)
+/* What recovery has attached is given back. */
+static int release_members(struct vi_segment *home, bool clean)
 {
     int result = 0;
 
@@ -66,29 +82,29 @@ static bool is_mapped_here(const uint8_t uuid[16])
 }
 
 /* A home may have been a member itself since; longer chains only a damaged file has. */
-#define HOMES_DEEP 8
+#define DEPTH_MAX 8
 
 /* Mapping it rolls its members back, too, and counts them.
  * NOLINTNEXTLINE(misc-no-recursion) */
-static int recover_home(const char *path, const struct vi_member *home, int deep,
+static int recover_home(const char *path, const struct vi_member *home, int depth,
                         struct vista_info *info)
 {
     struct vi_segment *segment;
     uint8_t uuid[16];
 
-    if (deep == HOMES_DEEP)
+    if (depth == DEPTH_MAX)
         return vi_fail(EBADMSG,
                        "%s: damaged: it was open with the log of a segment that was, and "
                        "so on",
                        path);
-    segment = vi_map_segment(home->path, 0, VISTA_ANY_ADDRESS, &vi_default_options, deep + 1);
+    segment = vi_map_segment(home->path, 0, VISTA_ANY_ADDRESS, &vi_default_options, depth + 1);
     if (segment == NULL)
         return vi_fail(errno, "%s: was open with the log of another segment: %s", path,
                        vi_error_message());
     memcpy(uuid, segment->superblock.uuid, sizeof uuid);
     info->rolled_back = segment->rolled_back;
     info->finished = segment->finished;
-    if (vista_unmap(&segment->handle) != 0)
+    if (vi_unmap_segment(segment) != 0)
         return -1;
     if (memcmp(uuid, home->uuid, sizeof uuid) == 0)
         return 0;
@@ -96,10 +112,10 @@ static int recover_home(const char *path, const struct vi_member *home, int deep
                    home->path);
 }
 
-/* A member that was left open is its home's to recover: NULL with errno if that fails.
- * NOLINTNEXTLINE(misc-no-recursion) */
-struct vi_segment *vi_after_home(struct vi_segment *segment, size_t size, unsigned flags,
-                                 const struct vista_map_options *options, int deep)
+/* A member that was left open is its home's to recover: the segment, opened again then; NULL with
+ * errno if that fails.  NOLINTNEXTLINE(misc-no-recursion) */
+static struct vi_segment *after_home(struct vi_segment *segment, size_t size, unsigned flags,
+                                     const struct vista_map_options *options, int depth)
 {
     const struct vi_superblock *s = &segment->superblock;
     struct vista_info info = {0};
@@ -116,7 +132,7 @@ struct vi_segment *vi_after_home(struct vi_segment *segment, size_t size, unsign
     vi_close_segment(segment, false); /* so that home can open it */
     if (!known)
         vi_fail(EBADMSG, "%s: damaged: it does not say whose log it used", path);
-    if ((!known || recover_home(path, &home, deep, &info) != 0) && !(flags & VISTA_ACCEPT_TORN))
+    if ((!known || recover_home(path, &home, depth, &info) != 0) && !(flags & VISTA_ACCEPT_TORN))
         return NULL;
     segment = vi_open_segment(path, size, flags, options);
     if (segment != NULL) { /* it was part of what was rolled back there */
@@ -126,7 +142,8 @@ struct vi_segment *vi_after_home(struct vi_segment *segment, size_t size, unsign
     return segment;
 }
 
-int vi_join(struct vi_segment *segment, unsigned flags, vista_segment *log)
+/* The segment, mapped with these flags, is to use the log of `log`, unless that is NULL. */
+static int join(struct vi_segment *segment, unsigned flags, vista_segment *log)
 {
     struct vi_segment *home = log != NULL ? vi_segment_check(log) : NULL;
     const unsigned mode = flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES);
@@ -147,4 +164,63 @@ int vi_join(struct vi_segment *segment, unsigned flags, vista_segment *log)
         return vi_fail(ENOTSUP, "%s: its class is %d, that of %s, whose log it is to use, %d",
                        segment->path, segment->persist.class, home->path, home->persist.class);
     return vi_group_join(home, segment);
+}
+
+/* What was torn may be damaged anywhere: the log was, now all is looked at. */
+static int check_torn(const struct vi_segment *segment)
+{
+    if (vi_check_mapped(&segment->file, &segment->superblock, segment->map.meta, NULL, NULL) == 0)
+        return 0;
+    return vi_fail(EBADMSG, "torn: after its rollback, %s", vi_error_message());
+}
+
+/* With arguments that make sense.  NOLINTNEXTLINE(misc-no-recursion) */
+struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
+                                  const struct vista_map_options *options, int depth)
+{
+    struct vi_segment *segment = vi_open_segment(path, size, flags, options);
+    bool fresh;
+
+    if (segment != NULL)
+        segment = after_home(segment, size, flags, options, depth);
+    if (segment == NULL)
+        return NULL;
+    fresh = segment->fresh;
+    if ((!(flags & VISTA_READ_ONLY) && segment->own.engine->recover(segment, attach_member) != 0) ||
+        (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) ||
+        release_members(segment, true) != 0 || join(segment, flags, options->log) != 0 ||
+        vi_segment_start(segment) != 0) {
+        release_members(segment, false);
+        vi_close_segment(segment, false);
+        return NULL;
+    }
+    if (flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES) &&
+        vi_ranges_open(segment, options->auto_pages, flags & VISTA_CHECK_RANGES) != 0) {
+        const int error = errno;
+
+        segment->fresh = fresh;            /* and then it is not left behind */
+        vi_close_segment(segment, !fresh); /* which may have something to say, too */
+        errno = error;
+        return NULL;
+    }
+    segment->grows = flags & VISTA_GROW;
+    vi_watch_segment(segment, true);
+    return segment;
+}
+
+int vi_unmap_segment(struct vi_segment *segment)
+{
+    struct vi_segment *home = vi_home(segment);
+    int result;
+
+    if (segment->own.members != NULL) { /* their log stays */
+        segment->grows = false;
+        vi_process_detach(segment);
+        return 0;
+    }
+    result = vi_close_segment(segment, true);
+    if (home->state == VI_SEGMENT_DETACHED && home->own.members == NULL &&
+        vi_close_segment(home, true) != 0)
+        result = -1;
+    return result;
 }

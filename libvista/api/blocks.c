@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/watch.h"
 #include "core/transaction.h"
+#include "heap/visit.h"
 #include "ranges/ranges.h"
 
 static inline struct vi_segment *has_heap(struct vi_segment *segment)
