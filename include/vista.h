@@ -74,6 +74,9 @@ typedef struct vista_tx vista_tx;
 #define VISTA_SPARSE 0x0200u       /* at creation: disk blocks are allocated with use */
 #define VISTA_CHECK_RANGES 0x0400u /* to find ranges that were forgotten: see below */
 #define VISTA_GROW 0x0800u         /* the heap grows when it is full, up to max_size */
+#define VISTA_SHARE 0x1000u        /* these three are for copies and readers of a live segment, */
+#define VISTA_VIEW 0x2000u         /* which a later release makes: ENOTSUP */
+#define VISTA_STANDBY 0x4000u
 
 /* A heap that is VISTA_SPARSE gives the disk blocks of 2 MiB back that are wholly free: of more
  * than 16 MiB at once, of all when it is unmapped. */
@@ -131,7 +134,7 @@ struct vista_map_options {
  * EEXIST the file exists (VISTA_EXCLUSIVE); ENOENT, EACCES, EISDIR, EMFILE, ...
  * as from open(2); ENODEV not a regular file; EBUSY locked by another user, or to share a
  * log, with automatic ranges, while a transaction is open;
- * EBADMSG not a segment, or damaged; ENOTSUP another version, byte order or
+ * EBADMSG not a segment, or damaged; EMEDIUMTYPE its layout is another; ENOTSUP another version, byte order or
  * feature, or a class that this file cannot give; ECANCELED the segment may be
  * torn: it was open when the machine restarted, or is a copy made while it was
  * open (VISTA_ACCEPT_TORN takes it all the same if its log and a full check hold
@@ -239,6 +242,7 @@ int vista_info(const vista_segment *segment, struct vista_info *out);
 
 #define VISTA_NO_RESTORE 0x1u /* begin: the transaction will not be aborted */
 #define VISTA_NO_FLUSH 0x2u   /* end: durable by the next vista_flush at the latest */
+                              /* 0x4 of begin is reserved: to wait for a transaction to end */
 
 /*
  * Any number of transactions, up to 4096, may be open on a segment at once (of one whose

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include "media/guard.h"
 #include "media/superblock.h"
 #include "support.h"
 
@@ -135,7 +136,7 @@ static inline void make_image(void)
 static inline void make_unclean(void)
 {
     image.superblock.clean = 0;
-    vi_boot_id(image.superblock.boot_id);
+    (void)vi_guard_boot_id(image.superblock.boot_id);
     put_superblocks();
     test_adopt(image.path);
 }

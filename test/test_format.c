@@ -177,6 +177,93 @@ START_TEST(reserved_words_are_not_judged)
 }
 END_TEST
 
+/* ---- Layouts ------------------------------------------------------------ */
+
+static void map_another_layout(const char *name, int error)
+{
+    const struct vista_map_options options = {.layout = name};
+    const uint64_t digest = test_digest(path);
+    vista_segment *segment;
+
+    NULLS(vista_map(path, 0, 0, &options), error, path);
+    NULLS(vista_map(path, MIB, VISTA_CREATE, &options), error, path);
+    NULLS(vista_map(path, 0, VISTA_READ_ONLY, &options), error, path);
+    segment = vista_map(path, 0, VISTA_ACCEPT_TORN, &options);
+    ck_assert(segment == NULL && errno == error);
+    ck_assert_uint_eq(test_digest(path), digest);
+}
+
+static void expect_layout(const char *asked, const char *expected)
+{
+    const struct vista_map_options options = {.layout = asked};
+    vista_segment *segment = vista_map(path, 0, 0, &options);
+    struct vista_info info;
+
+    SOME(segment);
+    OK(vista_info(segment, &info));
+    ck_assert_str_eq(info.layout, expected);
+    OK(vista_unmap(segment));
+}
+
+/* Another one is refused before anything is recovered. */
+START_TEST(layouts)
+{
+    static const char most[] = "12345678901234567890123456789012345678901234567";
+    const struct vista_map_options options = {.layout = "bank 1"}, longest = {.layout = most};
+    const struct vista_map_options longer = {
+        .layout = "123456789012345678901234567890123456789012345678"};
+    vista_segment *segment;
+
+    path = test_path("layout");
+    NULLS(vista_map(path, MIB, VISTA_CREATE, &longer), EINVAL, "48");
+    segment = vista_map(path, MIB, VISTA_CREATE, &options);
+    SOME(segment);
+    SOME(vista_root(segment, 4096));
+    OK(vista_unmap(segment));
+    expect_layout(NULL, "bank 1");
+    expect_layout("bank 1", "bank 1");
+    map_another_layout("bank 2", EMEDIUMTYPE);
+    map_another_layout("", EMEDIUMTYPE);
+    ck_assert_int_eq(test_in_child(die_open, (void *)3), 0);
+    map_another_layout("bank 11", EMEDIUMTYPE);
+    expect_layout("bank 1", "bank 1");
+    unlink(path);
+    segment = vista_map(path, MIB, VISTA_CREATE, &longest);
+    SOME(segment);
+    OK(vista_unmap(segment));
+    expect_layout(most, most);
+    make(MIB, 0);
+    expect_layout("", "");
+    map_another_layout("bank 1", EMEDIUMTYPE);
+}
+END_TEST
+
+/* Bytes that end nowhere are read no further. */
+START_TEST(a_layout_without_an_end)
+{
+    make(MIB, 0);
+    for (int copy = 0; copy < VI_SUPERBLOCKS; copy++) {
+        struct vi_superblock s = test_superblock(path, copy);
+
+        memset(s.layout, 'x', sizeof s.layout);
+        test_superblock_put(path, copy, s, true);
+    }
+    expect_layout(NULL, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+    ck_assert_int_eq(test_superblock(path, 0).layout[VI_LAYOUT_MAX], 'x');
+}
+END_TEST
+
+START_TEST(flags_of_a_later_release)
+{
+    const unsigned flags[] = {VISTA_SHARE, VISTA_VIEW, VISTA_STANDBY};
+
+    path = test_path("later");
+    for (size_t i = 0; i < COUNT(flags); i++)
+        NULLS(vista_map(path, MIB, VISTA_CREATE | flags[i], NULL), ENOTSUP, path);
+    ck_assert_int_ne(access(path, F_OK), 0);
+}
+END_TEST
+
 /* ---- Locks -------------------------------------------------------------- */
 
 static int lock_byte(int fd, short type, uint64_t at)
@@ -344,6 +431,9 @@ static Suite *suite(void)
 
     tcase_add_test(reserved, reserved_words_are_kept);
     tcase_add_test(reserved, reserved_words_are_not_judged);
+    tcase_add_test(reserved, layouts);
+    tcase_add_test(reserved, a_layout_without_an_end);
+    tcase_add_test(reserved, flags_of_a_later_release);
     tcase_add_test(reserved, locks_by_bytes);
     tcase_add_test(layout, a_small_segment_is_short);
     tcase_add_test(layout, areas_do_not_meet);

@@ -620,7 +620,7 @@ static void another_boot(const char *path)
 
 START_TEST(torn_after_restart)
 {
-    const char *path = test_path("torn");
+    const char *path = test_disk_path("torn");
     vista_segment *segment;
 
     make_file(path, 21);
@@ -646,7 +646,7 @@ END_TEST
 
 START_TEST(no_boot_id_counts_as_changed)
 {
-    const char *path = test_path("no-boot");
+    const char *path = test_disk_path("no-boot");
 
     make_file(path, 22);
     ck_assert_int_eq(test_in_child(leave_open, (void *)path), 0);
@@ -688,7 +688,7 @@ END_TEST
 
 START_TEST(guard_follows_the_real_class)
 {
-    const char *path = test_path("forced-torn");
+    const char *path = test_disk_path("forced-torn");
 
     make_file(path, 24);
     setenv("VISTA_CLASS", "line", 1);
@@ -706,7 +706,7 @@ END_TEST
 /* What ACCEPT_TORN takes must hold up. */
 START_TEST(accepted_torn_is_checked)
 {
-    const char *path = test_path("torn-bad");
+    const char *path = test_disk_path("torn-bad");
     const uint64_t nonsense = 0xffffffffffffffffu;
 
     make_file(path, 25);

@@ -18,6 +18,7 @@
 #include "heap/heap.h"
 #include "heap/records.h"
 #include "heap/visit.h"
+#include "media/guard.h"
 #include "ranges/ranges.h"
 
 #define ALL_FLAGS \
@@ -44,6 +45,8 @@ static const struct {
 
 static int check_flags(const char *path, size_t size, unsigned flags)
 {
+    if (flags & (VISTA_SHARE | VISTA_VIEW | VISTA_STANDBY))
+        return vi_fail(ENOTSUP, "%s: this library makes no copies of a live segment", path);
     if (flags & ~ALL_FLAGS)
         return vi_fail(EINVAL, "vista_map: unknown flags 0x%x", flags & ~ALL_FLAGS);
     for (size_t i = 0; i < sizeof bad_flags / sizeof bad_flags[0]; i++)
@@ -66,6 +69,9 @@ static int check_options(const char *path, size_t size, unsigned flags,
         return vi_fail(EINVAL, "%s: reserved options must be zero", path);
     if (options->flush_ms != 0 || options->log_size != 0)
         return vi_fail(ENOTSUP, "%s: flush_ms and log_size are for the disk class", path);
+    if (options->layout != NULL && strlen(options->layout) > VI_LAYOUT_MAX)
+        return vi_fail(EINVAL, "%s: the layout's name has %zu bytes, more than %u", path,
+                       strlen(options->layout), VI_LAYOUT_MAX);
     if (options->stream != NULL || options->stream_size != 0 || options->view_wait_ms != 0)
         return vi_fail(ENOTSUP, "%s: this library makes no copies of a live segment", path);
     if (options->log != NULL && flags & VISTA_READ_ONLY)
@@ -217,6 +223,8 @@ int vista_info(const vista_segment *handle, struct vista_info *out)
         out->durability = VISTA_POWER_SAFE;
     out->forced = segment->forced;
     out->copy_on_write = segment->file.copy_on_write;
+    out->torn_guard = vi_guard_needed(&segment->file, segment->superblock.real_class);
+    out->layout = segment->layout;
     out->format_version = segment->superblock.version;
     out->fd = segment->file.fd;
     out->data_offset = segment->superblock.data_offset;

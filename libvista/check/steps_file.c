@@ -8,12 +8,13 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "media/guard.h"
 #include "media/superblock.h"
 
 void vi_check_state(struct vi_check *check)
 {
     const struct vi_superblock *superblock = check->superblock;
-    const char *torn = vi_superblock_torn(superblock, check->file);
+    const char *torn = vi_guard_torn(superblock, check->file);
 
     check->totals->may_be_torn = torn != NULL;
     if (superblock->clean) {

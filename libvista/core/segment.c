@@ -49,6 +49,8 @@ static int new_superblock(struct vi_segment *segment, size_t size, unsigned flag
         (flags & VISTA_NO_HEAP ? 0 : VI_MUST_HEAP) | (flags & VISTA_SPARSE ? VI_MUST_SPARSE : 0);
     if (getrandom(s->uuid, sizeof s->uuid, 0) != sizeof s->uuid)
         return vi_fail_system(errno, "%s: no random numbers for its UUID", segment->path);
+    if (options->layout != NULL)
+        memcpy(s->layout, options->layout, strlen(options->layout)); /* checked */
     s->size = vi_segment_round(size, flags);
     s->max_size = round_up(options->max_size, VI_PAGE);
     if (s->max_size < s->size)
@@ -111,11 +113,39 @@ static int create(struct vi_segment *segment, size_t size, unsigned flags,
 
 static int check_torn(const struct vi_segment *segment, unsigned flags)
 {
-    const char *why = vi_superblock_torn(&segment->superblock, &segment->file);
+    const char *why = vi_guard_torn(&segment->superblock, &segment->file);
 
     if (why == NULL || flags & VISTA_ACCEPT_TORN)
         return 0;
-    return vi_fail(ECANCELED, "%s: may be torn: %s", segment->path, why);
+    return vi_fail(ECANCELED,
+                   "%s: may be torn: %s; VISTA_ACCEPT_TORN, or `vista recover --accept-torn`, "
+                   "takes it if its log and a full check hold up",
+                   segment->path, why);
+}
+
+/* What could not be recovered after a kill is not opened. */
+static int check_guard(const struct vi_segment *segment, unsigned flags)
+{
+    uint8_t boot[16];
+
+    if (!segment->map.writable || flags & VISTA_ACCEPT_TORN ||
+        !vi_guard_needed(&segment->file, segment->superblock.real_class) || vi_guard_boot_id(boot))
+        return 0;
+    return vi_fail(errno == EMFILE || errno == ENFILE || errno == ENOMEM ? errno : ENOTSUP,
+                   "%s: after a kill it could not be told whether the machine restarted, and so "
+                   "not be recovered: %s; VISTA_ACCEPT_TORN maps it all the same, and a file on "
+                   "tmpfs needs no boot id",
+                   segment->path, vi_error_message());
+}
+
+/* Before anything is recovered or written; `layout` NULL: any will do. */
+static int check_layout(struct vi_segment *segment, const char *layout)
+{
+    memcpy(segment->layout, segment->superblock.layout, VI_LAYOUT_MAX);
+    if (layout == NULL || strcmp(layout, segment->layout) == 0)
+        return 0;
+    return vi_fail(EMEDIUMTYPE, "%s: what it holds is not laid out as \"%s\"", segment->path,
+                   layout);
 }
 
 static int check_flags(const struct vi_segment *segment, unsigned flags)
@@ -245,9 +275,11 @@ static int open_file(struct vi_segment *segment, size_t size, unsigned flags,
     segment->fresh = found == 1;
     if (segment->fresh && create(segment, size, flags, options) != 0)
         return -1;
+    if (check_layout(segment, options->layout) != 0)
+        return -1;
     if (!segment->fresh && open_existing(segment, flags) != 0)
         return -1;
-    if (choose_class(segment, flags) != 0)
+    if (choose_class(segment, flags) != 0 || check_guard(segment, flags) != 0)
         return -1;
     if (segment->fresh)
         segment->superblock.log_class = segment->persist.class;
@@ -268,11 +300,13 @@ struct vi_segment *vi_segment_open(const char *path, size_t size, unsigned flags
                                    const struct vista_map_options *options)
 {
     struct vi_segment *segment = vi_process_new_segment();
+    uint8_t boot[16];
     int error;
 
     if (segment == NULL)
         return NULL;
     memcpy(segment->path, path, strlen(path) + 1); /* shorter than PATH_MAX: checked */
+    (void)vi_guard_boot_id(boot);                  /* while there is a descriptor for it */
     if (open_file(segment, size, flags, options) == 0)
         return segment;
     error = errno;
@@ -291,9 +325,7 @@ int vi_segment_start(struct vi_segment *segment)
         /* What recovery stored, or an earlier class left unflushed. */
         if (segment->persist.ops.sync(segment->file.fd) != 0)
             return vi_fail_system(errno, "%s: cannot sync", segment->path);
-        vi_boot_id(s->boot_id);
-        s->device = segment->file.device;
-        s->inode = segment->file.inode;
+        vi_guard_stamp(s, &segment->file);
         s->log_class = segment->persist.class;
         s->mapped = (uintptr_t)segment->map.data;
         vi_superblock_new_opening(s);

@@ -18,6 +18,7 @@
 
 #include "core/engine.h"
 #include "core/log.h"
+#include "media/guard.h"
 #include "media/map.h"
 #include "media/superblock.h"
 
@@ -83,7 +84,8 @@ struct vi_segment {
     uint64_t *backed;
     uint64_t group_size; /* bytes whose blocks are allocated together */
 
-    struct vi_segment *next; /* in the list of segments, or of closed ones */
+    struct vi_segment *next;        /* in the list of segments, or of closed ones */
+    char layout[VI_LAYOUT_MAX + 1]; /* as stored, and ended */
     char path[PATH_MAX];
 };
 

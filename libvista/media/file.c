@@ -66,6 +66,7 @@ static int check_type(const char *path, const struct stat *st)
 static int identify(struct vi_file *file)
 {
     struct statfs fs;
+    struct statx more;
     struct stat st;
 
     if (fstat(file->fd, &st) != 0 || fstatfs(file->fd, &fs) != 0)
@@ -75,6 +76,11 @@ static int identify(struct vi_file *file)
     file->device = st.st_dev;
     file->inode = st.st_ino;
     file->named = st.st_nlink != 0;
+    if (statx(file->fd, "", AT_EMPTY_PATH, STATX_BTIME, &more) == 0 && more.stx_mask & STATX_BTIME)
+        file->birth = (uint64_t)more.stx_btime.tv_sec * 1000000000 + more.stx_btime.tv_nsec;
+    file->in_memory =
+        (unsigned long)fs.f_type == TMPFS_MAGIC || (unsigned long)fs.f_type == RAMFS_MAGIC;
+    file->overlay = (unsigned long)fs.f_type == OVERLAYFS_SUPER_MAGIC;
     file->copy_on_write = (unsigned long)fs.f_type == BTRFS_SUPER_MAGIC ||
                           (unsigned long)fs.f_type == ZFS_MAGIC ||
                           (unsigned long)fs.f_type == BCACHEFS_MAGIC;
@@ -267,19 +273,4 @@ int vi_file_sync_name(const struct vi_file *file)
     error = fsync(fd) == 0 || errno == EINVAL ? 0 : errno;
     close(fd);
     return error == 0 ? 0 : vi_fail_system(error, "%s: cannot sync", directory);
-}
-
-void vi_boot_id(uint8_t id[16])
-{
-    const int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    char text[64] = "";
-    const char *at = text;
-
-    memset(id, 0, 16);
-    if (fd < 0)
-        return;
-    if (read(fd, text, sizeof text - 1) >= 36) /* as of a UUID */
-        for (int i = 0; i < 16 && sscanf(at, "%2hhx", &id[i]) == 1; i++)
-            at += at[2] == '-' ? 3 : 2;
-    close(fd);
 }

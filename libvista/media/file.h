@@ -16,6 +16,9 @@ struct vi_file {
     bool made;        /* it was not there before */
     bool named;       /* it had a name when it was opened */
     bool copy_on_write;
+    bool in_memory;  /* on tmpfs or ramfs: gone when the machine is */
+    bool overlay;    /* on overlayfs */
+    uint64_t birth;  /* when it was made, in nanoseconds since 1970; 0: unknown */
     uint64_t size;   /* when it was opened */
     uint64_t blocks; /* bytes allocated, when it was opened */
     uint64_t device;
@@ -61,8 +64,5 @@ void vi_file_punch(const struct vi_file *file, uint64_t offset, uint64_t length)
 
 /* Makes the file's name durable. */
 int vi_file_sync_name(const struct vi_file *file);
-
-/* This boot of the machine: 16 bytes, zero when it cannot be told. */
-void vi_boot_id(uint8_t id[16]);
 
 #endif

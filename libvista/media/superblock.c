@@ -121,23 +121,6 @@ int vi_superblock_read(const struct vi_file *file, bool read_only, struct vi_sup
     return out->magic != 0 ? 0 : -1;
 }
 
-const char *vi_superblock_torn(const struct vi_superblock *s, const struct vi_file *file)
-{
-    uint8_t boot[sizeof s->boot_id];
-    bool restarted;
-
-    vi_boot_id(boot);
-    restarted = memcmp(boot, s->boot_id, sizeof boot) != 0 || all_zero(boot, sizeof boot);
-    if (s->clean)
-        return NULL;
-    /* Device numbers may change with a restart. */
-    if (s->inode != file->inode || (!restarted && s->device != file->device))
-        return "it is a copy, made while the segment was open";
-    return restarted && s->real_class == VISTA_CLASS_KILL
-               ? "the machine restarted while the segment was open"
-               : NULL;
-}
-
 int vi_superblock_write(const struct vi_file *file, const struct vi_persist *persist,
                         unsigned char *copies, struct vi_superblock *superblock)
 {

@@ -68,13 +68,6 @@ int vi_superblock_read(const struct vi_file *file, bool read_only, struct vi_sup
 int vi_superblock_check(const struct vi_file *file, const struct vi_superblock *superblock,
                         bool read_only);
 
-/*
- * NULL, or why a segment that was left open may be torn: the machine went down
- * meanwhile, since the kernel writes pages in any order where nothing flushes them,
- * or it was copied meanwhile.
- */
-const char *vi_superblock_torn(const struct vi_superblock *superblock, const struct vi_file *file);
-
 /* What the last opening for writing left for others to read is void, whatever it was. */
 static inline void vi_superblock_new_opening(struct vi_superblock *superblock)
 {

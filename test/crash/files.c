@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -240,6 +241,8 @@ int crash_stat(const char *path, struct stat *st)
 int crash_fstatfs(int fd, struct statfs *fs)
 {
     memset(fs, 0, sizeof *fs);
+    if (fd == BOOT_FD)
+        fs->f_type = PROC_SUPER_MAGIC;
     return is_real(fd) ? fstatfs(fd, fs) : 0;
 }
 

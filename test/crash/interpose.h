@@ -38,6 +38,7 @@
 #define fstat(fd, st) crash_fstat(fd, st)
 #define stat(path, st) crash_stat(path, st)
 #define fstatfs(fd, fs) crash_fstatfs(fd, fs)
+#define statx(fd, path, flags, mask, out) ((void)(out), -1)
 #define fcntl(fd, command, lock) crash_fcntl(fd, command, (uintptr_t)(lock))
 #define ftruncate(fd, size) crash_ftruncate(fd, size)
 #define posix_fallocate(fd, offset, length) crash_posix_fallocate(fd, offset, length)
