@@ -7,7 +7,9 @@
 
 #include "check/check.h"
 #include "tool/grams.h"
-#include "tool/tool.h"
+#include "tool/leaks.h"
+#include "tool/main.h"
+#include "tool/output.h"
 #include "vista.h"
 
 struct request {

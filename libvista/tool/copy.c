@@ -19,7 +19,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "tool/tool.h"
+#include "tool/main.h"
+#include "tool/output.h"
 #include "vista.h"
 
 #define STEP (8u << 20) /* bytes copied by one call */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "tool/tool.h"
+#include "tool/main.h"
 #include "vista.h"
 
 #define DEFAULT_SIZE "64M"

@@ -12,7 +12,8 @@
 
 #include "base/error.h"
 #include "check/check.h"
-#include "tool/tool.h"
+#include "tool/main.h"
+#include "tool/output.h"
 #include "vista.h"
 
 #define PREVIEW 16 /* bytes of a before-image, in text */

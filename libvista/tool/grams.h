@@ -5,7 +5,7 @@
 #ifndef VI_TOOL_GRAMS_H
 #define VI_TOOL_GRAMS_H
 
-#include "tool/tool.h"
+#include "tool/main.h"
 #include "vista.h"
 
 /* Checks the tables of all endpoints of a clean segment, and reports.  -1: EBADMSG. */

@@ -11,7 +11,8 @@
 
 #include "base/crc32c.h"
 #include "check/check.h"
-#include "tool/tool.h"
+#include "tool/main.h"
+#include "tool/output.h"
 
 static void line(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -4,6 +4,8 @@
  * happens to look like a pointer hides a leak, and a reference that is no native
  * pointer (an offset, a compressed one) is not seen; the manual says so.
  */
+#include "tool/leaks.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +14,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "tool/tool.h"
+#include "tool/main.h"
+#include "tool/output.h"
 
 #define LISTED 20u /* leaks, in text: a screenful */
 

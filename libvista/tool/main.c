@@ -2,6 +2,8 @@
  *
  * vista: makes segments, looks at them, checks, recovers, resizes and copies them.
  */
+#include "tool/main.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,7 +11,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "tool/tool.h"
+#include "tool/output.h"
 #include "vista.h"
 
 #ifndef VISTA_VERSION

@@ -2,12 +2,14 @@
  *
  * What the commands write: JSON, the progress line, and names of things.
  */
+#include "tool/output.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "tool/tool.h"
+#include "tool/main.h"
 #include "vista.h"
 
 /* ---- Names ------------------------------------------------------------- */

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "tool/tool.h"
+#include "tool/main.h"
 #include "vista.h"
 
 /* Anywhere will do: recovery knows offsets, no addresses. */

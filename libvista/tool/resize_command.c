@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
-#include "tool/tool.h"
+#include "tool/main.h"
 #include "vista.h"
 
 /* Anywhere will do: a size knows no addresses. */
