@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "grams/report.h"
 #include "grams/tables.h"
+#include "tool/output.h"
 
 /* A walk over the endpoints of a segment. */
 struct search {
