@@ -181,6 +181,54 @@ START_TEST(test_restarts)
 }
 END_TEST
 
+/* With automatic ranges, where the library's own transactions wait for the program's, and in the
+ * classes that flush. */
+START_TEST(test_classes)
+{
+    const struct vista_options options = {.force_class = _i == 1   ? VISTA_CLASS_LINE
+                                                         : _i == 2 ? VISTA_CLASS_EADR
+                                                                   : VISTA_CLASS_PROBE};
+    vista_request request;
+    char text[16];
+    vista_tx *tx;
+
+    OK(vista_init(&options));
+    client = (struct gram_end){.path = gram_path("client"), .address = gram_address("client")};
+    server = (struct gram_end){.path = gram_path("server"), .address = gram_address("server")};
+    client.flags = server.flags = _i == 0 ? VISTA_AUTO_RANGE : 0;
+    gram_open(&client, NULL);
+    gram_open(&server, NULL);
+    gram_connect(&client, &server);
+    for (size_t length = 0; length < 5000; length += 499)
+        round_trip(length);
+    /* A one-way request's answer is dropped by a transaction of the library's: not while one of
+     * the program's is open that no other may be beside. */
+    request = gram_send(&client, "one-way", 8, VISTA_ONE_WAY);
+    gram_settle(&client, &server);
+    tx = vista_begin_transaction(client.segment, 0);
+    ck_assert_int_eq(gram_echo(&server, text, 0) == -1 && errno == EMSGSIZE, 1);
+    {
+        vista_tx *receiving = vista_begin_transaction(server.segment, 0);
+
+        ck_assert_int_eq(vista_receive_request(receiving, server.endpoint, text, 16, &request, 0),
+                         8);
+        OK(vista_end_transaction(receiving, 0));
+    }
+    gram_settle(&client, &server);
+    {
+        struct vista_endpoint_info info;
+
+        OK(vista_endpoint_info(client.endpoint, &info));
+        ck_assert_uint_eq(info.unanswered, _i == 0);
+        OK(vista_abort_transaction(tx));
+        gram_settle(&client, &server);
+        OK(vista_endpoint_info(client.endpoint, &info));
+        ck_assert_uint_eq(info.unanswered, 0);
+    }
+    teardown();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("grams");
@@ -189,5 +237,6 @@ int main(void)
     tcase_add_loop_test(tcase, test_sizes, 0, 6);
     tcase_add_test(tcase, test_abort_and_again);
     tcase_add_test(tcase, test_restarts);
+    tcase_add_loop_test(tcase, test_classes, 0, 3);
     return test_run(suite);
 }

@@ -275,6 +275,9 @@ static void send_hostile(struct input *input)
     size_t length = take(input, 2) % sizeof payload;
 
     header->kind = (uint8_t)take(input, 1);
+    if (header->kind ==
+        VI_BYE) /* it would free the row, and what is stored could not be put back */
+        header->kind = VI_PULL;
     header->flags = (uint8_t)take(input, 1) & 0xfe;
     header->slot = (uint16_t)(take(input, 1) % 6);
     header->session = flags & 1 ? 0x1234567890abcdef : take(input, 2);
