@@ -8,10 +8,13 @@
  * restored by copying it back over the same file, which no inode tells.
  */
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "grams.h"
+#include "grams/tables.h"
+#include "grams/wire.h"
 
 static struct gram_end client, server;
 static char text[64];
@@ -324,6 +327,31 @@ START_TEST(test_twice)
 }
 END_TEST
 
+/* A datagram of the client's newest request, from whoever. */
+static void arrive_late(const char *body, size_t length)
+{
+    const struct vi_gram_table *table = server.root->block;
+    const struct vi_gram_row *row = NULL;
+    struct vi_envelope envelope = {{.kind = VI_REQUEST, .session = asked.session}, {0}};
+    unsigned char datagram[128];
+    struct vi_packet packet;
+    struct vi_address to;
+    const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    for (uint32_t i = 0; i < table->peers && row == NULL; i++)
+        row = table->entry[i].row;
+    envelope.header.slot = (uint16_t)asked.slot;
+    envelope.header.generation = asked.generation;
+    envelope.header.history = row->slot[asked.slot].history;
+    envelope.header.length = (uint32_t)length;
+    vi_wire_seal(&packet, &envelope, body, length, NULL, NULL, NULL);
+    memcpy(datagram, &envelope.header, 64);
+    memcpy(datagram + 64, body, length);
+    OK(vi_address_parse(&to, server.address));
+    ck_assert(sendto(fd, datagram, 64 + length, 0, &to.any, to.length) == (ssize_t)(64 + length));
+    close(fd);
+}
+
 /* A server restored to before an answer answers otherwise: the next request shows it. */
 START_TEST(test_other_answer)
 {
@@ -350,15 +378,21 @@ START_TEST(test_other_answer)
          * duplicate of that answer was held up in the network, and reaches the client first. */
         OK(vista_pump(client.endpoint));
         restore(&server, copy);
-        if (_i == 0) {
+        if (_i != 1) {
             ck_assert_int_eq(later(call_receive), 2);
             ck_assert_str_eq(text, "A");
+            if (_i == 2) { /* and so does one of the request, which is executed again */
+                arrive_late("two", 4);
+                continue;
+            }
             asked = gram_send(&client, "two", 4, 0);
             break;
         }
         gram_reopen(&client); /* has seen nothing */
     }
-    if (_i == 0) {
+    if (_i == 2)
+        asked = gram_send(&client, "three", 6, 0);
+    if (_i != 1) {
         expect_broken("broken");
     } else {
         ck_assert_int_eq(later(call_receive), 2);
@@ -381,6 +415,6 @@ int main(void)
     tcase_add_loop_test(tcase, test_before_connect, 0, 2);
     tcase_add_test(tcase, test_copied);
     tcase_add_test(tcase, test_twice);
-    tcase_add_loop_test(tcase, test_other_answer, 0, 2);
+    tcase_add_loop_test(tcase, test_other_answer, 0, 3);
     return test_run(suite);
 }
