@@ -81,6 +81,16 @@ START_TEST(test_sizes)
 }
 END_TEST
 
+START_TEST(test_largest)
+{
+    const struct vista_endpoint_options options = {.message_max = VISTA_MESSAGE_MAX};
+
+    setup_at(pairs[_i][0], pairs[_i][1], NULL, &options);
+    round_trip(VISTA_MESSAGE_MAX);
+    teardown();
+}
+END_TEST
+
 START_TEST(test_abort_and_again)
 {
     vista_request request, got;
@@ -235,6 +245,7 @@ int main(void)
     TCase *tcase = test_case(suite, "way", 2);
 
     tcase_add_loop_test(tcase, test_sizes, 0, 6);
+    tcase_add_loop_test(tcase, test_largest, 0, 2);
     tcase_add_test(tcase, test_abort_and_again);
     tcase_add_test(tcase, test_restarts);
     tcase_add_loop_test(tcase, test_classes, 0, 3);

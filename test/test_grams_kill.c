@@ -513,7 +513,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("grams_kill");
-    TCase *tcase = test_case(suite, "kill", 6 * test_scale());
+    TCase *tcase = test_case(suite, "kill", 10 + 6 * test_scale());
 
     tcase_add_loop_test(tcase, test_kills, 0, RUNS);
     return test_run(suite);
