@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <signal.h>
 
-#include "session.h"
+#include "multi.h"
 
 /* ---- Writing --------------------------------------------------------------- */
 

@@ -89,12 +89,12 @@ typedef void command_function(struct call *call);
 command_function get_run, set_run, setnx_run, setex_run, psetex_run, getset_run, getdel_run,
     mget_run, mset_run, msetnx_run, incr_run, decr_run, incrby_run, decrby_run, append_run,
     strlen_run, getrange_run;
-/* keys.c */
+/* key_commands.c */
 command_function del_run, exists_run, type_run, expire_run, pexpire_run, expireat_run,
     pexpireat_run, ttl_run, pttl_run, persist_run, dbsize_run, flush_run;
 /* scan.c */
 command_function scan_run, keys_run;
-/* session.c */
+/* multi.c */
 command_function multi_run, exec_run, discard_run, watch_run, unwatch_run;
 /* lock.c */
 command_function evalsha_run, script_run, eval_run;

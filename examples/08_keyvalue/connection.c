@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "commands.h"
-#include "session.h"
+#include "multi.h"
 
 void ping_run(struct call *call)
 {

@@ -63,7 +63,7 @@ static void reacquire(struct call *call, struct slice key)
         set_time(call, key, store_time());
 }
 
-/* As redis-py 2.10 to 6 have them. */
+/* As redis-py 4.3 has them; another version's, if they differ, are refused. */
 static const struct script {
     const char *sha1;
     size_t arguments; /* behind the key */

@@ -26,8 +26,8 @@
  * time, a pipeline, system calls cost little.
  *
  * Files: text (buffers, numbers, replies), request (the protocol), store (the persistent
- * table), session (MULTI, WATCH), commands (what there is, and how it commits); strings, keys,
- * scan, lock and connection have the commands.
+ * table), multi (MULTI, WATCH), commands (what there is, and how it commits); strings,
+ * key_commands, scan, lock and connection have the commands.
  */
 #define _GNU_SOURCE /* accept4 */
 #include <arpa/inet.h>
@@ -45,7 +45,7 @@
 #include <unistd.h>
 
 #include "commands.h"
-#include "session.h"
+#include "multi.h"
 
 #define READ_SIZE ((size_t)16 << 10) /* at least so much room for each read */
 /* A client that does not take its replies is not read from, nor its requests run, while

@@ -5,7 +5,7 @@
  * What EXEC runs is one transaction of the library: a kill leaves all of it or nothing.  And if a
  * write finds no room, nothing of it is done, which Redis does not promise.
  */
-#include "session.h"
+#include "multi.h"
 
 #include <stdlib.h>
 #include <string.h>

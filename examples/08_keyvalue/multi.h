@@ -3,8 +3,8 @@
  * What the server remembers of a client between its commands: its name, what it has queued
  * since MULTI, and the keys that it watches.
  */
-#ifndef KEYVALUE_SESSION_H
-#define KEYVALUE_SESSION_H
+#ifndef KEYVALUE_MULTI_H
+#define KEYVALUE_MULTI_H
 
 #include "commands.h"
 
