@@ -136,7 +136,9 @@ struct vi_control {
     uint64_t pending; /* signals taken from the kernel and not yet delivered */
     uint64_t alt_base, alt_size, alt_flags;
     struct itimerval timer;
-    uint64_t terminal; /* 1: there is one, with these settings */
+    uint64_t recovery_signal; /* by which the program is told of a kill; 0: it is not */
+    uint64_t interval;        /* of checkpoints for time's sake, as the program wants it */
+    uint64_t terminal;        /* 1: there is one, with these settings */
     struct termios termios;
     struct winsize_copy {
         uint16_t rows, columns, x, y;

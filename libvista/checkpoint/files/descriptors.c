@@ -282,8 +282,12 @@ static int get_again(uint32_t group, const int *started)
     if (fd < 0)
         vi_give_up("descriptor %d of the program is lost with its supervisor",
                    descriptor_of(group));
-    if (file->kind == VI_FILE_INHERITED || file->kind == VI_FILE_KEPT)
-        (void)fcntl(fd, F_SETFL, (int)file->flags & (O_NONBLOCK | O_APPEND));
+    if (file->kind == VI_FILE_INHERITED || file->kind == VI_FILE_KEPT) {
+        /* Whether it is appended to is for whoever started this run to say. */
+        const int appended = file->kind == VI_FILE_KEPT ? (int)file->flags : fcntl(fd, F_GETFL);
+
+        (void)fcntl(fd, F_SETFL, (appended & O_APPEND) | ((int)file->flags & O_NONBLOCK));
+    }
     /* Output that was inherited is never undone: it goes on at its end. */
     if ((file->mode == S_IFREG || file->mode == S_IFDIR) &&
         (file->kind != VI_FILE_INHERITED || !output))

@@ -11,12 +11,14 @@
 
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/descriptors.h"
+#include "checkpoint/kernel/dc_call.h"
 #include "checkpoint/kernel/guest_process.h"
 #include "checkpoint/kernel/io.h"
 #include "checkpoint/kernel/memory.h"
 #include "checkpoint/kernel/names.h"
 #include "checkpoint/kernel/terminal.h"
 #include "checkpoint/kernel/wait.h"
+#include "checkpoint/libdc/dc_protocol.h"
 #include "checkpoint/protocol/trace.h"
 #include "checkpoint/trap/signals.h"
 
@@ -395,6 +397,8 @@ long vi_table_call(struct vi_call *call)
     const struct vi_row *row = vi_table_row(call->number);
     long result;
 
+    if (call->number == VI_DC_CALL)
+        return vi_call_dc(call);
     if (row == NULL)
         return refuse_unknown(call->number);
     if (row->handler == NULL) {

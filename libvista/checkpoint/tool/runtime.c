@@ -20,6 +20,7 @@
 #include "checkpoint/files/descriptors.h"
 #include "checkpoint/files/keeper.h"
 #include "checkpoint/files/undo.h"
+#include "checkpoint/kernel/dc_call.h"
 #include "checkpoint/kernel/guest_process.h"
 #include "checkpoint/kernel/terminal.h"
 #include "checkpoint/loader/loader.h"
@@ -141,6 +142,7 @@ _Noreturn static void resume(const struct vi_options *o)
     vi_process_recover();
     vi_files_recover();
     vi_terminal_recover();
+    vi_dc_resumed();
     vi_protocol_resumed();
     vi_trap_enter(&vi_engine.header->frame);
 }

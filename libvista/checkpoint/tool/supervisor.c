@@ -30,6 +30,7 @@
 static sigset_t old_mask;
 static int signals = -1;
 static int lock = -1;
+static bool had_terminal;
 
 /* These end a program by an error of its own, or of the machine: it is resumed.  The others
  * end it as it would have ended without us. */
@@ -72,6 +73,7 @@ static bool prepare(void)
     sigset_t set;
 
     raise_limit();
+    had_terminal = isatty(0);
     vi_report =
         mmap(NULL, sizeof *vi_report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (vi_report == MAP_FAILED || !vi_keeper_open())
@@ -102,7 +104,7 @@ static bool is_terminal_gone(void)
 {
     struct termios settings;
 
-    return tcgetattr(0, &settings) != 0 && errno == EIO;
+    return had_terminal && tcgetattr(0, &settings) != 0 && errno == EIO;
 }
 
 static void stop(pid_t child)

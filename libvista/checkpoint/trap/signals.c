@@ -101,14 +101,24 @@ void vi_signals_every(unsigned milliseconds)
 
 static void start_ticking(void)
 {
+    static int timer = -1; /* the kernel's type */
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = TICK};
     const struct timespec pause = {every / 1000, every % 1000 * 1000000L};
     const struct itimerspec value = {pause, pause};
-    int timer = 0; /* the kernel's type */
 
-    if (every != 0 && vi_system(SYS_timer_create, CLOCK_MONOTONIC, (uint64_t)&event,
-                                (uint64_t)&timer, 0, 0, 0) == 0)
-        vi_system(SYS_timer_settime, (uint64_t)timer, 0, (uint64_t)&value, 0, 0, 0);
+    if (every == 0)
+        return;
+    if (timer < 0 && vi_system(SYS_timer_create, CLOCK_MONOTONIC, (uint64_t)&event,
+                               (uint64_t)&timer, 0, 0, 0) != 0)
+        vi_give_up("no timer for checkpoints");
+    vi_system(SYS_timer_settime, (uint64_t)timer, 0, (uint64_t)&value, 0, 0, 0);
+}
+
+void vi_signals_restart(uint64_t milliseconds)
+{
+    vi_engine.control->interval = milliseconds;
+    every = (unsigned)milliseconds;
+    start_ticking();
 }
 
 static void commit_now(const struct vi_call *call, const ucontext_t *context)
@@ -307,6 +317,8 @@ void vi_signals_entered(ucontext_t *context)
 {
     struct vi_call call = {.context = context};
 
+    if (vi_engine.control->interval != 0)
+        every = (unsigned)vi_engine.control->interval;
     start_ticking();
     if (deliverable(&call) != 0)
         deliver_one(&call, 0);

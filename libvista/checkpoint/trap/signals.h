@@ -20,6 +20,8 @@ void vi_signals_deliver(struct vi_call *call, long result);
 /* Makes the interval's checkpoint if one is due. */
 void vi_signals_tick(struct vi_call *call);
 void vi_signals_every(unsigned milliseconds);
+/* The program wants another interval, from now on and after each kill. */
+void vi_signals_restart(uint64_t milliseconds);
 
 /* Waits until `fd` (-1: none) has one of `events`, for at most `nanoseconds` (-1: for ever), with the
  * guest's signals open, or `mask` if it is not NULL.  1; 0 time is up; VI_INTERRUPTED a signal is to
