@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Programs for test_checkpoint, which runs them under vista-run; the first argument says which.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+static void say(const char *what, long value)
+{
+    printf("%s %ld\n", what, value);
+    fflush(stdout);
+}
+
+static void *thread(void *argument)
+{
+    return argument;
+}
+
+/* Each of these is refused, with the error that says so. */
+static int refusals(void)
+{
+    pthread_t id;
+    const int fd = open("mapped", O_RDWR | O_CREAT, 0600);
+
+    say("thread", pthread_create(&id, NULL, thread, NULL));
+    say("fork", fork() < 0 ? errno : 0);
+    say("io_uring", syscall(SYS_io_uring_setup, 1, NULL) < 0 ? errno : 0);
+    if (ftruncate(fd, 4096) != 0)
+        return 1;
+    say("shared",
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED ? errno : 0);
+    say("unknown", syscall(1000) < 0 ? errno : 0);
+    say("theirs", close(965) < 0 ? errno : 0);
+    return 0;
+}
+
+static int count(int most)
+{
+    for (int i = 1; i <= most; i++) {
+        say("number", i);
+        usleep(3000);
+    }
+    return 7;
+}
+
+/* Every way to change files that is undone; each step depends on what the one before left. */
+static int files(void)
+{
+    const struct timespec times[2] = {{1000, 0}, {2000, 0}};
+    struct stat st;
+    char bytes[16] = "";
+    int fd = open("a", O_RDWR | O_CREAT | O_EXCL, 0644);
+
+    say("create", fd);
+    say("write", write(fd, "hello world", 11));
+    say("overwrite", pwrite(fd, "HE", 2, 0));
+    say("seek", lseek(fd, 0, SEEK_END));
+    say("append", write(fd, "!\n", 2));
+    say("shorten", ftruncate(fd, 5));
+    say("lengthen", ftruncate(fd, 9));
+    say("link", link("a", "b"));
+    say("again", link("a", "b") < 0 ? errno : 0);
+    say("rename", rename("a", "c"));
+    say("symlink", symlink("c", "d"));
+    say("mkdir", mkdir("e", 0755));
+    say("exists", mkdir("e", 0755) < 0 ? errno : 0);
+    say("into", rename("b", "e/b"));
+    say("full", rmdir("e") < 0 ? errno : 0);
+    say("mode", chmod("c", 0600));
+    say("times", utimensat(AT_FDCWD, "c", times, 0));
+    close(open("f", O_WRONLY | O_CREAT, 0644));
+    say("over", rename("c", "f"));
+    say("unlink", unlink("e/b"));
+    say("remove", rmdir("e"));
+    say("read", pread(fd, bytes, sizeof bytes, 0));
+    say(bytes, fstat(fd, &st) == 0 ? st.st_size : -1);
+    say("gone", unlink("f"));
+    say("still", pwrite(fd, "x", 1, 3));
+    say("there", pread(fd, bytes, sizeof bytes, 0));
+    close(fd);
+    fd = open("g", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0644);
+    for (int i = 0; i < 5; i++)
+        say("line", dprintf(fd, "line %d\n", i));
+    close(fd);
+    return unlink("d");
+}
+
+static volatile sig_atomic_t alarms, users, depth; /* 1: the handler has gone on */
+
+static void on_alarm(int number)
+{
+    (void)number;
+    alarms++;
+}
+
+static void on_user(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    if (number == SIGUSR1 && info->si_signo == SIGUSR1) {
+        users++;
+        raise(SIGUSR2); /* held until this handler is over */
+        depth = users == 1;
+    } else {
+        users += 10 + depth;
+    }
+}
+
+static int signals(void)
+{
+    static char stack[65536];
+    const stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
+    struct sigaction action = {.sa_sigaction = on_user, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    const struct itimerval soon = {{0, 0}, {0, 20000}};
+    volatile double sum = 1.5;
+    sigset_t set, old;
+
+    sigaltstack(&alternate, NULL);
+    sigaddset(&action.sa_mask, SIGUSR2);
+    sigaction(SIGUSR1, &action, NULL);
+    sigaction(SIGUSR2, &action, NULL);
+    signal(SIGALRM, on_alarm);
+    raise(SIGUSR1);
+    say("nested", users); /* 1, then 10 + 1 */
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGALRM);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    raise(SIGUSR1);
+    say("blocked", users);
+    setitimer(ITIMER_REAL, &soon, NULL);
+    sigdelset(&old, SIGALRM);
+    sigaddset(&old, SIGUSR1);
+    while (alarms == 0)
+        sigsuspend(&old);
+    say("alarm", alarms);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    say("unblocked", users);
+    for (int i = 0; i < 10; i++) {
+        sum = sum * 1.25 + i;
+        say("sum", (long)(sum * 1000));
+    }
+    return 0;
+}
+
+/* Memory that comes, moves and goes. */
+static int memory(void)
+{
+    const size_t size = 64 * 4096;
+    unsigned char *a = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned long sum = 0;
+
+    memset(a, 7, size);
+    say("mapped", a[size - 1]);
+    say("closed", mprotect(a, 4096, PROT_READ));
+    a = mremap(a, size, 4 * size, MREMAP_MAYMOVE);
+    say("moved", a[size - 1] + a[4 * size - 1]);
+    say("dropped", madvise(a + size / 2, size / 2, MADV_DONTNEED));
+    say("zero", a[size - 1] + a[size / 2 - 1]);
+    say("unmapped", munmap(a + size, size));
+    a = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (size_t i = 0; i < size; i++)
+        sum += a[i];
+    say("fresh", (long)sum);
+    for (int i = 0; i < 20; i++) {
+        unsigned char *block = malloc(100000 + 5000 * (size_t)i);
+
+        memset(block, i, 1000);
+        say("block", block[999]);
+        if (i % 3 != 0)
+            free(block);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *which = argc > 1 ? argv[1] : "";
+
+    if (strcmp(which, "refusals") == 0)
+        return refusals();
+    if (strcmp(which, "count") == 0)
+        return count(argc > 2 ? atoi(argv[2]) : 10);
+    if (strcmp(which, "files") == 0)
+        return files();
+    if (strcmp(which, "signals") == 0)
+        return signals();
+    if (strcmp(which, "memory") == 0)
+        return memory();
+    if (strcmp(which, "raise") == 0)
+        raise(atoi(argv[2]));
+    return 0;
+}

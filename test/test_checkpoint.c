@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * vista-run: what is refused, how runs end, stop and go on, what is undone, signals and memory
+ * across kills that are drawn, and libdc.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "support.h"
+
+#define TEXT 65536
+
+/* Runs a command of the shell, R and K for vista-run without and with kills, G for the guest;
+ * its status as waitpid tells. */
+__attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
+{
+    char command[8192];
+    va_list arguments;
+    int length = snprintf(command, sizeof command, "R=%s; K=%s; G=%s; D=%s; ", VISTA_RUN,
+                          VISTA_RUN_KILLED, VISTA_GUEST, VISTA_ROD);
+
+    va_start(arguments, format);
+    vsnprintf(command + length, sizeof command - (size_t)length, format, arguments);
+    va_end(arguments);
+    return system(command);
+}
+
+/* Each test has a folder of its own. */
+static void enter(void)
+{
+    char folder[] = "case-XXXXXX";
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    OK(chdir(folder));
+}
+
+static int status_of(int status)
+{
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static const char *contents(const char *name)
+{
+    static char text[TEXT];
+    FILE *file = fopen(name, "re");
+    size_t size = 0;
+
+    if (file != NULL) {
+        size = fread(text, 1, sizeof text - 1, file);
+        fclose(file);
+    }
+    text[size] = '\0';
+    return text;
+}
+
+static void holds(const char *name, const char *text)
+{
+    ck_assert_msg(strstr(contents(name), text) != NULL, "%s does not hold \"%s\" but:\n%s", name,
+                  text, contents(name));
+}
+
+static bool exists(const char *name)
+{
+    return access(name, F_OK) == 0;
+}
+
+START_TEST(what_is_not_handled_is_refused_by_name)
+{
+    ck_assert_int_eq(status_of(shell("$R -f run.dc $G refusals >out 2>err")), 0);
+    ck_assert_str_eq(contents("out"), "thread 11\nfork 11\nio_uring 38\nshared 19\nunknown 38\n"
+                                      "theirs 9\n");
+    holds("err", "a child process is refused");
+    holds("err", "io_uring_setup is refused: ENOSYS");
+    holds("err", "a shared writable mapping of a file is refused: ENODEV");
+    holds("err", "system call 1000 is refused");
+}
+END_TEST
+
+START_TEST(run_ends_as_its_program_does)
+{
+    ck_assert_int_eq(status_of(shell("$R -f run.dc $G count 3 >out 2>err")), 7);
+    ck_assert_str_eq(contents("out"), "number 1\nnumber 2\nnumber 3\n");
+    ck_assert_str_eq(contents("err"), "");
+    ck_assert(!exists("run.dc"));
+    ck_assert(!exists("run.dc.undo"));
+    /* A shell tells of the signal by 128 and its number. */
+    ck_assert_int_eq(status_of(shell("($R -f run.dc $G raise 15; exit $?) >out 2>err")), 128 + 15);
+    ck_assert(!exists("run.dc"));
+    ck_assert_int_eq(status_of(shell("$R no-such-program 2>err")), 127);
+    ck_assert_int_eq(status_of(shell("$R -p other $G 2>err")), 2);
+}
+END_TEST
+
+/* A bug that is met again after each resumption is given up, and the file stays. */
+START_TEST(crash_is_retried_and_given_up)
+{
+    ck_assert_int_eq(status_of(shell("$R -f run.dc --retries 2 $G raise 11 >out 2>err")), 128 + 11);
+    holds("err", "3 times from one checkpoint: given up");
+    ck_assert(exists("run.dc"));
+}
+END_TEST
+
+/* The numbers 1 to `most` in their order; one may come again. */
+static void counted(const char *name, int most)
+{
+    const char *at = contents(name);
+    int last = 0, number;
+
+    for (; sscanf(at, "number %d", &number) == 1; at = strchr(at, '\n') + 1) {
+        ck_assert_msg(number == last || number == last + 1, "%d behind %d", number, last);
+        last = number;
+        if (strchr(at, '\n') == NULL)
+            break;
+    }
+    ck_assert_int_eq(last, most);
+}
+
+/* The kill may come when the run is over. */
+static bool ended(const char *output, const char *last, const char *file)
+{
+    return strstr(contents(output), last) != NULL && !exists(file);
+}
+
+/* Runs the counting guest; its supervisor dies, too, by chance, until the run is over. */
+START_TEST(same_command_goes_on_when_the_supervisor_died)
+{
+    struct test_random random = test_random_new(1);
+    unsigned kills = 0;
+    int status;
+
+    do {
+        status = status_of(shell("timeout -s KILL 0.%03u $R -f run.dc $G count 300 >>out 2>>err",
+                                 200 + (unsigned)test_below(&random, 400)));
+        ck_assert_uint_lt(kills++, 2000);
+        ck_assert(status == 7 || status == 137);
+    } while (!ended("out", "number 300\n", "run.dc"));
+    counted("out", 300);
+    ck_assert_uint_gt(kills, 1);
+}
+END_TEST
+
+START_TEST(file_is_of_one_command_and_one_run)
+{
+    ck_assert_int_eq(
+        status_of(
+            shell("$R -f run.dc $G count 4000 >out 2>err & until [ -s out ]; do sleep 0.01; done; "
+                  "$R -f run.dc $G count 4000 2>err2; s=$?; kill $!; wait;"
+                  "exit $s")),
+        1);
+    holds("err2", "another vista-run has it");
+    ck_assert(!exists("run.dc")); /* SIGTERM ended it */
+    (void)shell("timeout -s KILL 2 $R -f run.dc $G count 4000 >out 2>err");
+    ck_assert_int_eq(status_of(shell("$R -f run.dc $G count 4001 2>err")), 1);
+    holds("err", "is of another command");
+    ck_assert_int_eq(status_of(shell("$R --info run.dc >out")), 0);
+    holds("out", "protocol     cpvs");
+    holds("out", "count 4000");
+    ck_assert_int_eq(status_of(shell("$R --fresh -f run.dc $G count 2 >out 2>err")), 7);
+    counted("out", 2);
+}
+END_TEST
+
+START_TEST(stopped_run_goes_on)
+{
+    ck_assert_int_eq(
+        status_of(
+            shell("$R -f run.dc $G count 200 >out 2>err & until [ -s out ]; do sleep 0.01; done; "
+                  "$R --stop run.dc || exit 9; wait $!")),
+        0);
+    ck_assert(exists("run.dc"));
+    ck_assert_int_eq(status_of(shell("$R -f run.dc $G count 200 >>out 2>err")), 7);
+    counted("out", 200);
+}
+END_TEST
+
+START_TEST(changed_file_is_refused)
+{
+    (void)shell("echo text >in; timeout -s KILL 2 $R -f run.dc /usr/bin/tail -f in >out 2>err");
+    if (!exists("run.dc"))
+        return;
+    ck_assert_int_eq(
+        status_of(shell("cp in new; mv new in; $R -f run.dc /usr/bin/tail -f in 2>err")), 1);
+    holds("err", "is another file now");
+}
+END_TEST
+
+/* The tree but for the run's own files, with contents, modes and times that a program set. */
+static int tree(const char *to)
+{
+    return shell("find . -path './[a-g]*' -printf '%%p %%y %%m %%n %%l\\n' | sort >%s; cat g >>%s "
+                 "2>/dev/null || true",
+                 to, to);
+}
+
+static void kill_list(struct test_random *random, unsigned calls, char *list, size_t size)
+{
+    *list = '\0';
+    for (unsigned at = 1 + (unsigned)test_below(random, 8); at < calls && strlen(list) + 16 < size;
+         at += 1 + (unsigned)test_below(random, 16))
+        snprintf(list + strlen(list), 16, "%u%c ", at, test_below(random, 2) ? 'a' : 'b');
+}
+
+/* `which` of the guest with kills that are drawn: output, status and files as without. */
+static void killed_guest(const char *which, uint64_t stream)
+{
+    struct test_random random = test_random_new(stream);
+    char kills[4096], expected[TEXT], files[TEXT];
+    uint64_t calls = 0;
+    FILE *file;
+
+    OK(mkdir("plain", 0700));
+    OK(chdir("plain"));
+    ck_assert_int_eq(
+        status_of(shell("VISTA_CALLS=../calls $K -f ../p.dc $G %s >../out 2>../err", which)), 0);
+    OK(tree("../tree"));
+    OK(chdir(".."));
+    strcpy(expected, contents("out"));
+    strcpy(files, contents("tree"));
+    file = fopen("calls", "re");
+    ck_assert(file != NULL && fread(&calls, sizeof calls, 1, file) == 1);
+    fclose(file);
+    for (unsigned i = 0; i < test_times(12); i++) {
+        kill_list(&random, (unsigned)calls, kills, sizeof kills);
+        OK(shell("rm -rf killed out2; mkdir killed"));
+        OK(chdir("killed"));
+        ck_assert_msg(status_of(shell("VISTA_KILLS='%s' $K --retries 10000 -f ../k.dc "
+                                      "--output ../out2 $G %s 2>../err2",
+                                      kills, which)) == 0,
+                      "%s, killed at %s: %s", which, kills, contents("../err2"));
+        OK(tree("../tree2"));
+        OK(chdir(".."));
+        ck_assert_msg(strcmp(contents("out2"), expected) == 0, "%s, killed at %s:\n%s\nnot:\n%s",
+                      which, kills, contents("out2"), expected);
+        ck_assert_msg(strcmp(contents("tree2"), files) == 0, "%s, killed at %s:\n%s\nnot:\n%s",
+                      which, kills, contents("tree2"), files);
+    }
+}
+
+START_TEST(files_are_undone)
+{
+    killed_guest("files", 2);
+}
+END_TEST
+
+START_TEST(signals_and_timers_go_on)
+{
+    killed_guest("signals", 3);
+}
+END_TEST
+
+START_TEST(memory_goes_on)
+{
+    killed_guest("memory", 4);
+}
+END_TEST
+
+/* The example, killed with its supervisor again and again, draws what it draws by itself. */
+START_TEST(two_lines_make_a_program_recoverable)
+{
+    struct test_random random = test_random_new(5);
+    char expected[TEXT];
+    const char *at, *next;
+    unsigned kills = 0;
+    int status, last = 0, number;
+
+    ck_assert_int_eq(status_of(shell("VISTA_RUN=$R $D 60 >out 2>err")), 0);
+    strcpy(expected, contents("out"));
+    do {
+        status = status_of(shell("VISTA_RUN=$R timeout -s KILL 0.%03u $D 60 >>out2 2>>err2",
+                                 200 + (unsigned)test_below(&random, 400)));
+        ck_assert_uint_lt(kills++, 2000);
+        ck_assert(status == 0 || status == 137);
+    } while (!ended("out2", "    60 |", "rod.dc"));
+    for (at = contents("out2"); sscanf(at, "%d", &number) == 1; at = next + 1) {
+        char line[128] = "";
+
+        next = strchr(at, '\n');
+        ck_assert(next != NULL && next - at < (int)sizeof line);
+        memcpy(line, at, (size_t)(next - at) + 1);
+        ck_assert_msg(number == last || number == last + 1, "%d behind %d", number, last);
+        ck_assert_msg(strstr(expected, line) != NULL, "not drawn by itself: %s", line);
+        last = number;
+    }
+    ck_assert_int_eq(last, 60);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("checkpoint");
+    TCase *tests = test_case(suite, "checkpoint", 20);
+
+    if (system("d=$(mktemp -d) && " VISTA_RUN
+               " -f $d/probe.dc /bin/true 2>/dev/null; s=$?; rm -r $d; exit $s") != 0) {
+        test_skip("vista-run", "this kernel lacks what it needs");
+        return 77;
+    }
+    tcase_add_checked_fixture(tests, enter, NULL);
+    tcase_add_test(tests, what_is_not_handled_is_refused_by_name);
+    tcase_add_test(tests, run_ends_as_its_program_does);
+    tcase_add_test(tests, crash_is_retried_and_given_up);
+    tcase_add_test(tests, same_command_goes_on_when_the_supervisor_died);
+    tcase_add_test(tests, file_is_of_one_command_and_one_run);
+    tcase_add_test(tests, stopped_run_goes_on);
+    tcase_add_test(tests, changed_file_is_refused);
+    tcase_add_test(tests, files_are_undone);
+    tcase_add_test(tests, signals_and_timers_go_on);
+    tcase_add_test(tests, memory_goes_on);
+    tcase_add_test(tests, two_lines_make_a_program_recoverable);
+    return test_run(suite);
+}
