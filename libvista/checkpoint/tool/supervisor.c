@@ -25,6 +25,7 @@
 #include "checkpoint/tool/runtime.h"
 
 #define TICK 64
+#define LOCK_TRIES 200 /* 2 seconds */
 #define DESCRIPTORS_WANTED 4096
 
 static sigset_t old_mask;
@@ -44,6 +45,7 @@ static bool is_crash(int number)
 static bool take_lock(const char *file)
 {
     struct flock byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    const struct timespec pause = {.tv_nsec = 10000000};
     char name[PATH_MAX + 8];
 
     snprintf(name, sizeof name, "%s.undo", file);
@@ -52,8 +54,11 @@ static bool take_lock(const char *file)
         vi_say("%s: %s", name, strerror(errno));
         return false;
     }
-    if (fcntl(lock, F_SETLK, &byte) == 0)
-        return true;
+    for (int tries = 0; tries < LOCK_TRIES; tries++) { /* it may just have been killed */
+        if (fcntl(lock, F_SETLK, &byte) == 0)
+            return true;
+        nanosleep(&pause, NULL);
+    }
     vi_say("%s: another vista-run has it", file);
     return false;
 }
