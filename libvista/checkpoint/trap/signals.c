@@ -305,7 +305,7 @@ void vi_signals_deliver(struct vi_call *call, long result)
 {
     if (result != VI_NO_RESULT)
         call->context->uc_mcontext.gregs[REG_RAX] = result == VI_INTERRUPTED ? -EINTR : result;
-    if (result == VI_INTERRUPTED && !deliverable(call) != 0) { /* nothing that the guest sees */
+    if (result == VI_INTERRUPTED && deliverable(call) == 0) { /* nothing that the guest sees */
         call->context->uc_mcontext.gregs[REG_RIP] -= 2;
         call->context->uc_mcontext.gregs[REG_RAX] = call->number;
     }
