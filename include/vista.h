@@ -353,7 +353,9 @@ int vista_flush(vista_segment *segment);
  * first store to each page (4096 bytes) of the data faults, and the library's signal
  * handler logs the whole page, opens it to stores and lets the store go on.  The
  * end of the transaction protects the touched pages again.  That costs a fault and a
- * copied page for each page touched, however few bytes are stored to it.  (Page
+ * copied page for each page touched, however few bytes are stored to it.  Up to 64 pages
+ * that one transaction after another stores to stay open, and are copied as the next
+ * begins: so a store to one of these outside any transaction is not found.  (Page
  * protection for logging is older than Vista: Appel and Li, "Virtual Memory
  * Primitives for User Programs", ASPLOS 1991.)
  *

@@ -86,7 +86,7 @@ void vi_aside_begin(struct vi_aside *aside, const struct vi_log *log)
     move_to(&aside->log, behind_head(log, next_place(log, place)));
 }
 
-void vi_aside_append(struct vi_aside *aside, const void *address)
+const void *vi_aside_append(struct vi_aside *aside, const void *address)
 {
     struct vi_log *log = &aside->log;
 
@@ -94,5 +94,5 @@ void vi_aside_append(struct vi_aside *aside, const void *address)
         vi_log_flush(log);
         move_to(log, behind_head(log, next_place(log, log->place)));
     }
-    vi_log_append_undo(log, (uintptr_t)address, aside->length, address);
+    return vi_log_append_undo(log, (uintptr_t)address, aside->length, address);
 }

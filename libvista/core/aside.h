@@ -34,7 +34,7 @@ int vi_aside_reserve(struct vi_aside *aside, struct vi_log *log, uint32_t length
 void vi_aside_begin(struct vi_aside *aside, const struct vi_log *log);
 
 /* Appends the `length` bytes of data at `address`; at most `count` times.  Durable after
- * vi_log_flush of aside's log. */
-void vi_aside_append(struct vi_aside *aside, const void *address);
+ * vi_log_flush of aside's log.  Says where they are. */
+const void *vi_aside_append(struct vi_aside *aside, const void *address);
 
 #endif

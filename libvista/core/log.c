@@ -246,9 +246,12 @@ void vi_log_rewind(struct vi_log *log, const struct vi_mark *mark)
     log->place = mark->place;
 }
 
-int vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length, const void *image)
+const void *vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length,
+                               const void *image)
 {
-    return add_one(log, VI_KIND_UNDO, address, length, image) != NULL ? 0 : -1;
+    const uint64_t *const item = add_one(log, VI_KIND_UNDO, address, length, image);
+
+    return item != NULL ? item + 1 : NULL;
 }
 
 int vi_log_append(struct vi_log *log, struct vi_item item, uintptr_t address)

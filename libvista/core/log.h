@@ -152,8 +152,9 @@ static inline bool vi_log_try_append(struct vi_log *log, struct vi_item item, ui
     return true;
 }
 
-/* Of VI_KIND_UNDO, whose commit stays inlined while it can. */
-int vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length, const void *image);
+/* Of VI_KIND_UNDO, whose commit stays inlined while it can: where the image is, or NULL. */
+const void *vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length,
+                               const void *image);
 
 /*
  * Ranges that count all or not at all: after vi_log_start, vi_log_add appends one or more of

@@ -101,7 +101,7 @@ void vi_protect_widen(const struct vi_protect *protect, uint64_t pages, uint64_t
 }
 
 /* Pages close to each other by one call, others run by run. */
-int vi_protect_again(struct vi_protect *protect)
+int vi_protect_again(struct vi_protect *protect, bool others)
 {
     uint64_t low = UINT64_MAX, high = 0;
     bool at_once;
@@ -113,7 +113,7 @@ int vi_protect_again(struct vi_protect *protect)
         low = page < low ? page : low;
         high = page >= high ? page + 1 : high;
     }
-    at_once = protect->count != 0 && high - low <= ONE_CALL;
+    at_once = protect->count != 0 && high - low <= (others ? protect->count : ONE_CALL);
     if (at_once)
         result = vi_protect_set(protect, low, high - low, false);
     for (uint64_t i = 0; i < protect->count && !at_once; i++) {

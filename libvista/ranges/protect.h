@@ -45,7 +45,8 @@ void vi_protect_mark(struct vi_protect *protect, uint64_t page, uint64_t end);
 void vi_protect_widen(const struct vi_protect *protect, uint64_t pages, uint64_t *page,
                       uint64_t *end);
 
-/* Protects again what was opened.  -1: not all of it; it counts as closed all the same. */
-int vi_protect_again(struct vi_protect *protect);
+/* Protects again what was touched.  -1: not all of it; it counts as closed all the same.
+ * `others`: there are open pages beside it, whose bits are not set, and which are left open. */
+int vi_protect_again(struct vi_protect *protect, bool others);
 
 #endif

@@ -139,7 +139,10 @@ static void protect_group(struct vi_ranges *home)
 
     lock(home, &before);
     for (struct vi_ranges *r = home; r != NULL; r = next_of(r)) {
-        home->stuck |= vi_protect_again(&r->protect) != 0;
+        if (r->check.allowed == NULL)
+            vi_hot_choose(&r->hot, &r->protect);
+        home->stuck |= vi_protect_again(&r->protect, r->hot.count != 0) != 0;
+        vi_hot_end(&r->hot, &r->protect);
         vi_undeclared_forget(&r->check, r->segment->superblock.max_size);
         r->fresh = pages_of(r);
     }
@@ -184,6 +187,12 @@ void vi_ranges_count(struct vi_ranges *r, uint64_t *touched, uint64_t *left)
     lock(r, &before);
     *touched = r->protect.count;
     *left = r->home->state == VI_RANGES_OPEN ? r->home->left : r->home->budget;
+    if (r->home->state == VI_RANGES_OPEN) {
+        const uint32_t changed = vi_hot_count_changed(&r->hot, &r->protect);
+
+        *touched += changed;
+        *left -= changed < *left ? changed : *left;
+    }
     unlock(r, &before);
 }
 
@@ -245,6 +254,18 @@ static bool hold(struct vi_ranges *home)
     return true;
 }
 
+/* Pages that may be logged: the hot ones, too, which cost the transaction nothing of its budget. */
+static uint64_t count_records(const struct vi_ranges *home)
+{
+    uint64_t pages = 0, extra = 0;
+
+    for (const struct vi_ranges *r = home; r != NULL; r = next_of(r)) {
+        pages += pages_of(r);
+        extra += VI_HOT_PAGES;
+    }
+    return home->budget + extra < pages ? home->budget + extra : pages;
+}
+
 /* In the handle that is the only one, with log space for all that may be touched. */
 static struct vi_tx *begin(struct vi_ranges *home, unsigned mode)
 {
@@ -258,8 +279,8 @@ static struct vi_tx *begin(struct vi_ranges *home, unsigned mode)
     home->left = home->budget;
     result = home->stuck
                  ? vi_fail_system(errno, "%s: its pages cannot be protected", home->segment->path)
-             : home->left > home->aside.count
-                 ? vi_aside_reserve(&home->aside, &tx->log, VI_PAGE, home->left)
+             : count_records(home) > home->aside.count
+                 ? vi_aside_reserve(&home->aside, &tx->log, VI_PAGE, count_records(home))
                  : 0;
     if (result == 0)
         return tx;
@@ -277,6 +298,9 @@ static struct vi_tx *begin_engine(struct vi_segment *segment, unsigned mode)
     tx = begin(home, mode);
     if (tx != NULL) {
         vi_aside_begin(&home->aside, &tx->log);
+        for (struct vi_ranges *r = home; r != NULL; r = next_of(r))
+            vi_hot_begin(&r->hot, &r->protect, &home->aside);
+        vi_log_flush(&home->aside.log);
         vi_pages_lose(&tx->pages); /* what to flush is read from the log */
     }
     home->state = tx != NULL ? VI_RANGES_OPEN : VI_RANGES_IDLE;
@@ -368,6 +392,14 @@ static void set_engine(struct vi_ranges *home, bool on)
 
 /* ---- Opening, resizing, closing ----------------------------------------- */
 
+/* Before the data shrinks; no transaction is open. */
+static void forget_hot(struct vi_ranges *r)
+{
+    vi_hot_forget(&r->hot, &r->protect);
+    if (vi_protect_again(&r->protect, false) != 0)
+        r->home->stuck = true;
+}
+
 /* So many bytes of data are watched from now on; while there are any, it is one of its
  * group. */
 static void set_size(struct vi_ranges *r, size_t size)
@@ -378,6 +410,8 @@ static void set_size(struct vi_ranges *r, size_t size)
     lock(r, &before);
     if (pages > old)
         protect(r, old, pages);
+    if (pages < old)
+        forget_hot(r);
     r->size = size;
     if (old == 0 || pages == 0) {
         r->segment->ranges = pages != 0 ? r : NULL;
@@ -424,6 +458,7 @@ static void let_go(struct vi_ranges *r)
     r->check = (struct vi_undeclared){0};
     r->protect.open = NULL;
     r->protect.count = 0;
+    r->hot.count = 0;
     r->stuck = false;
     r->state = VI_RANGES_IDLE;
     r->aside.count = 0;

@@ -23,6 +23,7 @@
 
 #include "core/aside.h"
 #include "core/transaction.h"
+#include "ranges/hot.h"
 #include "ranges/protect.h"
 #include "ranges/undeclared.h"
 
@@ -41,6 +42,7 @@ struct vi_ranges {
 
     /* Under home's lock: */
     struct vi_protect protect;
+    struct vi_hot hot;          /* but with VISTA_CHECK_RANGES */
     uint64_t most;              /* pages that it adds to home's budget, if it has as many */
     uint64_t fresh;             /* pages from here on are newer than the transaction: what they
                                    hold need not be logged, for no block is there yet */
