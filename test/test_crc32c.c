@@ -75,6 +75,20 @@ START_TEST(instruction)
 }
 END_TEST
 
+/* So long that runs are computed side by side. */
+START_TEST(runs)
+{
+    static unsigned char data[4 * 3 * RUN];
+
+    if (!has_instruction())
+        return;
+    fill(data, sizeof data);
+    for (size_t length = 3 * RUN - 9; length <= sizeof data; length += 7)
+        ck_assert_uint_eq(by_instruction(~5u, data + length % 8, length - length % 8),
+                          by_table(~5u, data + length % 8, length - length % 8));
+}
+END_TEST
+
 START_TEST(continues)
 {
     unsigned char data[LONGEST];
@@ -99,6 +113,7 @@ int main(void)
     suite_add_tcase(suite, tcase);
     tcase_add_test(tcase, table);
     tcase_add_test(tcase, instruction);
+    tcase_add_test(tcase, runs);
     tcase_add_test(tcase, continues);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

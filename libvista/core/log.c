@@ -11,12 +11,18 @@
  * record, which is in a line of its own, it is enough to see that it does not hold
  * this transaction's stamp: in what the handle remembers, not in the log.  Records are built
  * in memory that the handle has, its stage, and written from there past the caches, all that
- * are to be flushed at once; one that is larger than that, and what follows it, is built in
- * place.
+ * are to be flushed at once; a range that is longer than that goes there piece by piece.
  */
+#include <string.h>
+
+#include "base/crc32c.h"
 #include "base/error.h"
 #include "core/chunks.h"
 #include "core/record.h"
+
+/* Written at once of a long range: whole lines, as much as the checksum's runs. */
+#define PIECE ((size_t)3840)
+_Static_assert(PIECE % VI_LINE == 0 && PIECE <= VI_STAGE, "a piece is in the stage");
 
 /* A record no longer counts, nor would it with a part of another written over it. */
 static void make_void(const struct vi_log *log, uint64_t *record)
@@ -49,13 +55,13 @@ static void terminate(const struct vi_log *log, uintptr_t at)
         make_void(log, (uint64_t *)at);
 }
 
-/* The record that is, or will be, at `at` has been built. */
-static void keep_heads(const struct vi_log *log, uintptr_t at, const uint64_t *record)
+/* Of what is, or will be, at `at` to `end`, and has been built at `lines`. */
+static void keep_heads(const struct vi_log *log, uintptr_t at, uintptr_t end, const uint64_t *lines)
 {
     uint64_t *head = head_of(log, at);
 
-    for (; head != NULL && at < log->cursor.next; at += VI_LINE, record += VI_LINE / sizeof *record)
-        *head++ = *record;
+    for (; head != NULL && at < end; at += VI_LINE, lines += VI_LINE / sizeof *lines)
+        *head++ = *lines;
 }
 
 /* Where in the log is what is being built at `word`? */
@@ -77,6 +83,7 @@ static void put_out(struct vi_log *log)
         vi_flush(persist, (void *)log->flushed, length);
     log->flushed = log->cursor.next;
     log->staged = false;
+    log->in_flight = true;
 }
 
 /* Moves on to a chunk with room for `need` bytes. */
@@ -140,7 +147,7 @@ static inline void end_record(struct vi_log *log, uint64_t *record, uint64_t *en
     *record = log->cursor.stamp;
     if (log->logs->checked) {
         record[1] = vi_record_check(log, at, record, next - at - 2 * sizeof *record);
-        keep_heads(log, at, record);
+        keep_heads(log, at, next, record);
     }
     VISTA_INLINE_COMPILER_BARRIER();
 }
@@ -174,6 +181,67 @@ static uint64_t *add_one(struct vi_log *log, enum vi_kind kind, uintptr_t addres
     return item;
 }
 
+/* Writes the rest of a record that has the `length` bytes from `from` on, its lines behind the
+ * first, which it is `crc` of; what that is of the whole. */
+static uint32_t write_pieces(struct vi_log *log, uintptr_t at, size_t length, const char *from,
+                             uint32_t crc)
+{
+    const struct vi_persist *const persist = log->logs->persist;
+    uint64_t *const words = log->stage->words;
+    size_t piece, bytes;
+
+    for (; length != 0; length -= bytes, from += bytes, at += piece) {
+        bytes = length < PIECE ? length : PIECE;
+        piece = vi_line_up(bytes);
+        memcpy(words, from, bytes);
+        memset((char *)words + bytes, 0, piece - bytes);
+        crc = vi_crc32c(crc, words, piece);
+        persist->ops.write((uint64_t *)at, words, piece);
+        keep_heads(log, at, at + piece, words);
+    }
+    return crc;
+}
+
+/* A record of one long range, written past the caches: its first line, which has the checksum,
+ * last.  It counts from then on, or earlier if that line was there before the others: what is
+ * durable when is up to the fence. */
+static bool add_streamed(struct vi_log *log, uintptr_t address, uint32_t length)
+{
+    const char *const from = (const char *)address;
+    const size_t bytes = vi_line_up(VI_RECORD_HEADER + sizeof address + length);
+    uint64_t line[VI_LINE / sizeof(uint64_t)];
+    uintptr_t at;
+
+    if (log->flushed != log->cursor.next)
+        put_out(log);
+    if (begin_record(log, sizeof address + length) == NULL)
+        return false;
+    at = log->flushed; /* nothing is built there, nor in the stage */
+    log->staged = false;
+    line[0] = log->cursor.stamp;
+    line[2] = (uint64_t)VI_KIND_UNDO << VI_KIND_SHIFT | length;
+    line[3] = address;
+    memcpy(line + 4, from, sizeof line / 2);
+    line[1] = vi_record_seed(log, at, line[0], bytes - 2 * sizeof line[0]);
+    line[1] = vi_crc32c((uint32_t)line[1], line + 2, sizeof line - 2 * sizeof line[0]);
+    line[1] = write_pieces(log, at + sizeof line, length - sizeof line / 2, from + sizeof line / 2,
+                           (uint32_t)line[1]);
+    line[1] |= (bytes - 2 * sizeof line[0]) << 32;
+    log->logs->persist->ops.write((uint64_t *)at, line, sizeof line);
+    keep_heads(log, at, at + sizeof line, line);
+    terminate(log, at + bytes);
+    log->cursor.next = log->flushed = at + bytes;
+    log->in_flight = true;
+    return true;
+}
+
+static bool add_piece(struct vi_log *log, uintptr_t address, uint32_t length)
+{
+    if (log->stage != NULL && length > VI_STAGE / 4)
+        return add_streamed(log, address, length);
+    return add_one(log, VI_KIND_UNDO, address, length, (const void *)address) != NULL;
+}
+
 static int add_long(struct vi_log *log, const struct iovec *range)
 {
     const unsigned char *from = range->iov_base;
@@ -181,8 +249,7 @@ static int add_long(struct vi_log *log, const struct iovec *range)
 
     for (size_t done = 0; done < range->iov_len; done += piece) {
         piece = range->iov_len - done < VI_RECORD_MAX ? range->iov_len - done : VI_RECORD_MAX;
-        if (add_one(log, VI_KIND_UNDO, (uintptr_t)from + done, (uint32_t)piece, from + done) ==
-            NULL)
+        if (!add_piece(log, (uintptr_t)from + done, (uint32_t)piece))
             return -1;
     }
     return 0;
@@ -277,8 +344,13 @@ void vi_log_use_stage(struct vi_log *log, struct vi_stage *stage)
 
 bool vi_log_begin_flush(struct vi_log *log)
 {
-    if (!log->logs->persist->flushes || log->flushed == log->cursor.next)
+    bool in_flight;
+
+    if (!log->logs->persist->flushes)
         return false;
-    put_out(log);
-    return true;
+    if (log->flushed != log->cursor.next)
+        put_out(log);
+    in_flight = log->in_flight;
+    log->in_flight = false;
+    return in_flight;
 }

@@ -78,6 +78,7 @@ struct vi_log {
     struct vi_place start;  /* where it is after a discard: the slot, or see core/aside.h */
     uintptr_t flushed;      /* records from here to cursor.next are not yet flushed */
     bool staged;            /* and are not in the file, but in stage->words */
+    bool in_flight;         /* some before it are, or may be, flushed and not fenced */
     struct vi_stage *stage; /* NULL: records are built in place */
     /* The first items appended that are no undo images: what a commit has to apply, finish
      * and settle is found here, without a walk. */
@@ -228,6 +229,7 @@ static inline void vi_log_reset(struct vi_log *log)
     log->cursor.next = log->cursor.first;
     log->flushed = log->cursor.first;
     log->staged = false;
+    log->in_flight = false;
     log->kinds = 0;
     log->effect_count = 0;
 }

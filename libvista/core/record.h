@@ -21,7 +21,11 @@ static inline uint64_t *vi_record_shape(const struct vi_log *log, const uint64_t
     return (uint64_t *)record + (log->logs->checked ? 2 : 1);
 }
 
-/* The checksum's word of a record that is, or will be, at `at`. */
+/* The checksum of a record that is, or will be, at `at`, before the `bytes` behind its first two
+ * words. */
+uint32_t vi_record_seed(const struct vi_log *log, uintptr_t at, uint64_t stamp, uint64_t bytes);
+
+/* The checksum's word of such a record. */
 uint64_t vi_record_check(const struct vi_log *log, uintptr_t at, const uint64_t *record,
                          uint64_t bytes);
 
