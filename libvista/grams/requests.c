@@ -238,7 +238,7 @@ ssize_t vista_receive_request(vista_tx *tx, vista_endpoint *endpoint, void *mess
     vi_endpoint_unlock(e);
     if (lane == NULL || accept_request(e, tx, lane) != 0)
         return -1;
-    memcpy(message, lane->staged->data, lane->staged->length);
+    vi_staging_copy(message, lane->staged);
     *request = request_of(lane);
     return (ssize_t)lane->staged->length;
 }
@@ -356,7 +356,7 @@ ssize_t vista_receive_response(vista_tx *tx, vista_endpoint *endpoint, vista_req
     vi_endpoint_unlock(e);
     if (declare(e, tx, lane, 0, VI_ACT_TAKE) != 0)
         return -1;
-    memcpy(message, lane->staged->data, lane->staged->length);
+    vi_staging_copy(message, lane->staged);
     *request = request_of(lane);
     vi_slot_answered(lane->stored, lane->staged->hash);
     return (ssize_t)lane->staged->length;

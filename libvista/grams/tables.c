@@ -47,11 +47,10 @@ static uint32_t row_crc(const struct vi_gram_row *row)
 static uint32_t slot_crc(const struct vi_gram_slot *slot)
 {
     unsigned char head[VI_SLOT_HEADER];
-    struct vi_gram_slot *copy = (struct vi_gram_slot *)head;
     uint32_t crc;
 
     memcpy(head, slot, sizeof head);
-    memset(head + offsetof(struct vi_gram_slot, crc), 0, sizeof copy->crc);
+    memset(head + offsetof(struct vi_gram_slot, crc), 0, sizeof slot->crc);
     crc = vi_crc32c(0, head, sizeof head);
     return slot->length > 0 ? vi_crc32c(crc, vi_slot_body(slot), slot->length) : crc;
 }
