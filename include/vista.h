@@ -59,6 +59,15 @@ extern "C" {
 typedef struct vista_segment vista_segment;
 typedef struct vista_tx vista_tx;
 
+/* The version of this header; vista_version() tells the library's, which may be later: as
+ * VISTA_VERSION_NUMBER. */
+#define VISTA_VERSION_MAJOR 0
+#define VISTA_VERSION_MINOR 1
+#define VISTA_VERSION_PATCH 0
+#define VISTA_VERSION_NUMBER \
+    (VISTA_VERSION_MAJOR * 1000000u + VISTA_VERSION_MINOR * 1000u + VISTA_VERSION_PATCH)
+unsigned vista_version(void);
+
 /* ---- Segments ---------------------------------------------------------- */
 
 /* Flags of vista_map. */
@@ -129,18 +138,39 @@ struct vista_map_options {
  * system on persistent memory).  VISTA_KILL_SAFE asks for the weaker class even
  * there.  With neither, the best class that the file gives is used.
  *
- * Errors: EINVAL an argument or a combination of flags that makes no sense, or
- * VISTA_NO_HEAP / VISTA_SPARSE that differ from what the existing file is;
- * EEXIST the file exists (VISTA_EXCLUSIVE); ENOENT, EACCES, EISDIR, EMFILE, ...
- * as from open(2); ENODEV not a regular file; EBUSY locked by another user, or to share a
- * log, with automatic ranges, while a transaction is open;
- * EBADMSG not a segment, or damaged; EMEDIUMTYPE its layout is another; ENOTSUP another version, byte order or
- * feature, or a class that this file cannot give; ECANCELED the segment may be
- * torn: it was open when the machine restarted, or is a copy made while it was
- * open (VISTA_ACCEPT_TORN takes it all the same if its log and a full check hold
- * up, EBADMSG if they do not); EUCLEAN it needs recovery (VISTA_READ_ONLY);
- * EADDRINUSE something is mapped where the segment lives; ENOSPC, EDQUOT, EFBIG
- * no room for the file; ENOMEM no room in the address space; EIO.
+ * Caveats.  A child that was forked has none of its parent's segments: it maps them itself
+ * when the parent has unmapped them.  Locks on NFS hold only as far as its servers and mounts
+ * keep them, and another machine's stores are not seen: one machine uses a file at a time.  A
+ * copy of a file that was open when it was copied is refused (`vista copy` waits for it to
+ * be unmapped).  A plugin that uses the library must not be unloaded by dlclose while segments
+ * are mapped.  A handle that has ended may be that of a newer transaction, or segment.
+ *
+ * Errors:
+ *   EINVAL       an argument or a combination of flags that makes no sense; VISTA_NO_HEAP or
+ *                VISTA_SPARSE, and the existing file is not so
+ *   ENOTSUP      another format, byte order or feature; a flag of a later release; a class
+ *                that this file cannot give; no boot id of the machine's own can be had, so
+ *                that after a kill the segment could not be recovered (VISTA_ACCEPT_TORN, or
+ *                a file on tmpfs, does without)
+ *   EEXIST       the file exists (VISTA_EXCLUSIVE)
+ *   ENOENT, EACCES, EISDIR, EMFILE, ...   as from open(2)
+ *   ENAMETOOLONG the path is longer than PATH_MAX
+ *   ENODEV       not a regular file
+ *   EBUSY        locked by another user; to share a log, with automatic ranges, while a
+ *                transaction is open
+ *   EBADMSG      not a segment, or damaged
+ *   EMEDIUMTYPE  options->layout is not its layout; it was not recovered
+ *   ECANCELED    it may be torn: it was left open under another boot of the machine, or by
+ *                another file than this, as a copy is (VISTA_ACCEPT_TORN takes it all the same
+ *                if its log and a full check hold up, EBADMSG if they do not); the message
+ *                says what was seen
+ *   EUCLEAN      it needs recovery (VISTA_READ_ONLY)
+ *   EADDRINUSE   something is mapped where the segment lives
+ *   ENOMEM       no room in the address space, or no memory
+ *   ENOSPC, EDQUOT, EFBIG   no room for the file
+ *   EIO          the disk
+ *   EPERM        options->log was mapped by the parent process
+ * After a failure vista_errormsg() keeps what it says while the NULL handle is passed on.
  */
 vista_segment *vista_map(const char *path, size_t size, unsigned flags,
                          const struct vista_map_options *options);
@@ -176,6 +206,9 @@ int vista_resize(vista_segment *segment, size_t size);
  */
 int vista_hold(vista_segment *segment);
 int vista_drop(vista_segment *segment);
+
+/* The mapped segment whose data `address` is in; NULL with EINVAL: there is none. */
+vista_segment *vista_segment_of(const void *address);
 
 /* Where the data begins; NULL with errno on a handle that has ended.  Memory from
  * here on belongs to the heap unless the segment is VISTA_NO_HEAP. */
@@ -315,6 +348,10 @@ int vista_abort_transaction(vista_tx *tx);
  * Errors: EINVAL the transaction has ended, or `fn` is NULL; ENOMEM.  Then nothing was registered.
  */
 int vista_on_end(vista_tx *tx, void (*fn)(void *arg, int outcome), void *arg);
+
+/* The segment whose log an open transaction is on: its own, or home of its group.  NULL with
+ * errno on a handle that has ended. */
+vista_segment *vista_transaction_segment(vista_tx *tx);
 
 /* On return every commit so far is durable, VISTA_NO_FLUSH or not.  Errors: ENOENT, EBADMSG
  * as vista_unmap. */
@@ -462,6 +499,9 @@ void *vista_malloc_in(vista_tx *tx, vista_segment *segment, size_t size);
 /* As vista_malloc(tx, count * size), zeroed; ENOMEM when the product overflows. */
 void *vista_calloc(vista_tx *tx, size_t count, size_t size);
 
+/* The same in another segment that shares the transaction's log, as vista_malloc_in. */
+void *vista_calloc_in(vista_tx *tx, vista_segment *segment, size_t count, size_t size);
+
 /*
  * Resizes a block, or allocates one when `address` is NULL.  It returns the same
  * address, and then the old bytes need a vista_set_range as before, or a new
@@ -472,6 +512,11 @@ void *vista_calloc(vista_tx *tx, size_t count, size_t size);
  * Errors: as vista_malloc and vista_free; the old block is then untouched.
  */
 void *vista_realloc(vista_tx *tx, void *address, size_t size);
+
+/* The same of a block in another segment that shares the transaction's log, where a new one is
+ * allocated, too, if `address` is NULL.  Errors also: EINVAL it does not, or the block is in
+ * another. */
+void *vista_realloc_in(vista_tx *tx, vista_segment *segment, void *address, size_t size);
 
 /*
  * Frees a block; NULL is allowed and does nothing.  Until the transaction

@@ -105,9 +105,9 @@ void *vista_malloc(vista_tx *handle, size_t size)
     return has_heap(tx->segment) ? allocate(tx, tx->segment, size, 0) : NULL;
 }
 
-void *vista_malloc_in(vista_tx *handle, vista_segment *in, size_t size)
+/* The segment with a heap that an open transaction is told to allocate in; NULL with errno. */
+static struct vi_segment *told_to(const struct vi_tx *tx, vista_segment *in)
 {
-    struct vi_tx *tx = vi_tx_check(handle);
     struct vi_segment *segment = tx != NULL ? vi_segment_check(in) : NULL;
 
     if (segment == NULL)
@@ -116,21 +116,57 @@ void *vista_malloc_in(vista_tx *handle, vista_segment *in, size_t size)
         return vi_fail(EINVAL, "%s: does not share the log of %s, which the transaction is on",
                        segment->path, tx->segment->path),
                NULL;
-    return has_heap(segment) ? allocate(tx, segment, size, 0) : NULL;
+    return has_heap(segment);
+}
+
+static void *allocate_zeroed(struct vi_tx *tx, struct vi_segment *segment, size_t count,
+                             size_t size)
+{
+    size_t bytes;
+    void *block;
+
+    if (segment == NULL)
+        return NULL;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return vi_fail(ENOMEM, "vista_calloc: %zu times %zu bytes overflows", count, size), NULL;
+    block = allocate(tx, segment, bytes, bytes);
+    return block != NULL ? memset(block, 0, bytes) : NULL;
+}
+
+void *vista_malloc_in(vista_tx *handle, vista_segment *in, size_t size)
+{
+    struct vi_tx *tx = vi_tx_check(handle);
+    struct vi_segment *segment = told_to(tx, in);
+
+    return segment != NULL ? allocate(tx, segment, size, 0) : NULL;
 }
 
 void *vista_calloc(vista_tx *handle, size_t count, size_t size)
 {
     struct vi_tx *tx = vi_tx_check(handle);
-    size_t bytes;
-    void *block;
 
-    if (tx == NULL || has_heap(tx->segment) == NULL)
+    return allocate_zeroed(tx, tx != NULL ? has_heap(tx->segment) : NULL, count, size);
+}
+
+void *vista_calloc_in(vista_tx *handle, vista_segment *in, size_t count, size_t size)
+{
+    struct vi_tx *tx = vi_tx_check(handle);
+
+    return allocate_zeroed(tx, told_to(tx, in), count, size);
+}
+
+void *vista_realloc_in(vista_tx *handle, vista_segment *in, void *address, size_t size)
+{
+    struct vi_tx *tx = vi_tx_check(handle);
+    struct vi_segment *segment = told_to(tx, in);
+
+    if (segment == NULL)
         return NULL;
-    if (__builtin_mul_overflow(count, size, &bytes))
-        return vi_fail(ENOMEM, "vista_calloc: %zu times %zu bytes overflows", count, size), NULL;
-    block = allocate(tx, tx->segment, bytes, bytes);
-    return block != NULL ? memset(block, 0, bytes) : NULL;
+    if (address == NULL)
+        return allocate(tx, segment, size, 0);
+    if ((uintptr_t)address - (uintptr_t)segment->map.data >= vi_segment_size(segment))
+        return vi_fail(EINVAL, "%s: %p is not in it", segment->path, address), NULL;
+    return vista_realloc(handle, address, size);
 }
 
 /* Makes a large block longer where it lies; the last one of a heap that grows makes that larger.

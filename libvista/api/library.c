@@ -33,3 +33,8 @@ const char *vista_errormsg(void)
 {
     return vi_error_message();
 }
+
+unsigned vista_version(void)
+{
+    return VISTA_VERSION_NUMBER;
+}

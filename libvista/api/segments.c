@@ -108,20 +108,36 @@ static int check_environment(unsigned *flags, vista_segment *log)
     return 0;
 }
 
+static int check_path(const char *path)
+{
+    if (path == NULL || *path == '\0')
+        return vi_fail(EINVAL, "vista_map: no path");
+    if (strlen(path) >= PATH_MAX)
+        return vi_fail(ENAMETOOLONG, "vista_map: the path is %zu bytes long", strlen(path));
+    return 0;
+}
+
 vista_segment *vista_map(const char *path, size_t size, unsigned flags,
                          const struct vista_map_options *options)
 {
     struct vi_segment *segment;
 
     options = options != NULL ? options : &vi_default_options;
-    if (path == NULL || *path == '\0')
-        return vi_fail(EINVAL, "vista_map: no path"), NULL;
-    if (strlen(path) >= PATH_MAX)
-        return vi_fail(ENAMETOOLONG, "vista_map: the path is %zu bytes long", strlen(path)), NULL;
-    if (check_environment(&flags, options->log) != 0 || check_flags(path, size, flags) != 0 ||
-        check_options(path, size, flags, options) != 0)
-        return NULL;
-    segment = vi_map_segment(path, size, flags, options, 0);
+    if (check_path(path) != 0 || check_environment(&flags, options->log) != 0 ||
+        check_flags(path, size, flags) != 0 || check_options(path, size, flags, options) != 0)
+        segment = NULL;
+    else
+        segment = vi_map_segment(path, size, flags, options, 0);
+    if (segment != NULL)
+        return &segment->handle;
+    vi_error_explains();
+    return NULL;
+}
+
+vista_segment *vista_segment_of(const void *address)
+{
+    struct vi_segment *segment = vi_process_find(address);
+
     return segment != NULL ? &segment->handle : NULL;
 }
 

@@ -100,3 +100,10 @@ int vista_on_end(vista_tx *handle, void (*fn)(void *arg, int outcome), void *arg
     vi_log_end_out_of_line(&tx->log);
     return 0;
 }
+
+vista_segment *vista_transaction_segment(vista_tx *handle)
+{
+    struct vi_tx *tx = vi_tx_check(handle);
+
+    return tx != NULL ? &tx->segment->handle : NULL;
+}

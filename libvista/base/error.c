@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,8 @@
 
 /* Where a signal handler finds it without the dynamic linker's help. */
 static __thread char message[MESSAGE_SIZE] __attribute__((tls_model("initial-exec")));
+
+static __thread bool explains __attribute__((tls_model("initial-exec")));
 
 int vi_fail(int error, const char *format, ...)
 {
@@ -25,7 +28,21 @@ int vi_fail(int error, const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     memcpy(message, text, sizeof message);
+    explains = false;
     errno = error;
+    return -1;
+}
+
+void vi_error_explains(void)
+{
+    explains = true;
+}
+
+int vi_fail_null(const char *what)
+{
+    if (!explains)
+        return vi_fail(EINVAL, "%s", what);
+    errno = EINVAL;
     return -1;
 }
 

@@ -20,4 +20,9 @@ void vi_error_fault(const char *path, uintptr_t address, const char *why);
 
 const char *vi_error_message(void);
 
+/* After a vista_map that failed, until another call fails: what a NULL handle is answered with
+ * is why there is none. */
+void vi_error_explains(void);
+int vi_fail_null(const char *what);
+
 #endif

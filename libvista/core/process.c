@@ -162,12 +162,30 @@ void vi_process_remove(struct vi_segment *segment)
     pthread_mutex_unlock(&process->lock);
 }
 
+struct vi_segment *vi_process_find(const void *address)
+{
+    struct vi_process *process = vi_process();
+    struct vi_segment *at;
+
+    if (process == NULL)
+        return NULL;
+    pthread_mutex_lock(&process->lock);
+    at = process->mapped;
+    while (at != NULL && (at->state != VI_SEGMENT_MAPPED ||
+                          (uintptr_t)address - (uintptr_t)at->map.data >= vi_segment_size(at)))
+        at = at->next;
+    pthread_mutex_unlock(&process->lock);
+    if (at == NULL)
+        vi_fail(EINVAL, "%p is in no mapped segment", address);
+    return at;
+}
+
 struct vi_segment *vi_segment_check(const vista_segment *handle)
 {
     struct vi_segment *segment = (struct vi_segment *)(uintptr_t)handle;
 
     if (segment == NULL)
-        return vi_fail(EINVAL, "no segment: the handle is NULL"), NULL;
+        return vi_fail_null("no segment: the handle is NULL"), NULL;
     if (segment->state == VI_SEGMENT_MAPPED)
         return segment;
     if (segment->state == VI_SEGMENT_FORKED)

@@ -46,6 +46,9 @@ void vi_process_detach(struct vi_segment *segment);
 /* Closed: not used again before many others are. */
 void vi_process_remove(struct vi_segment *segment);
 
+/* The mapped segment whose data `address` is in; NULL with EINVAL. */
+struct vi_segment *vi_process_find(const void *address);
+
 /* The segment behind a handle if it is mapped here, else NULL with EINVAL or EPERM. */
 struct vi_segment *vi_segment_check(const vista_segment *handle);
 

@@ -22,7 +22,7 @@ static struct vi_tx *of_handle(vista_tx *handle)
 struct vi_tx *vi_tx_refuse(const struct vi_tx *tx)
 {
     if (tx == NULL)
-        return vi_fail(EINVAL, "no transaction: the handle is NULL"), NULL;
+        return vi_fail_null("no transaction: the handle is NULL"), NULL;
     if (tx->segment != NULL && tx->segment->state == VI_SEGMENT_FORKED)
         return vi_fail(EPERM, "the transaction belongs to the parent process"), NULL;
     return vi_fail(EINVAL, "the transaction has ended"), NULL;
