@@ -75,8 +75,10 @@ static bool is_used(const struct vi_logs *logs, uint64_t unit)
 
 static void mark(struct vi_logs *logs, uint64_t unit, uint64_t count, bool used)
 {
-    for (uint64_t i = unit; i < unit + count; i++)
+    for (uint64_t i = unit; i < unit + count; i++) {
+        assert(is_used(logs, i) != used);
         logs->used[i / 64] ^= (uint64_t)1 << i % 64;
+    }
     logs->held += used ? count : -count;
 }
 

@@ -4,6 +4,8 @@
  */
 #include "core/group.h"
 
+#include <assert.h>
+
 struct vi_segment *vi_group_search(struct vi_segment *home, uint64_t address)
 {
     struct vi_segment *segment;
@@ -17,6 +19,7 @@ struct vi_segment *vi_group_search(struct vi_segment *home, uint64_t address)
 
 void vi_group_link(struct vi_segment *home, struct vi_segment *segment, uint64_t logged)
 {
+    assert(!vi_is_member(home) && !vi_is_member(segment) && segment->own.members == NULL);
     pthread_mutex_lock(&home->own.lock);
     segment->group = &home->own;
     segment->logged = logged;
@@ -29,6 +32,7 @@ void vi_group_leave(struct vi_segment *segment)
 {
     struct vi_segment *home = vi_home(segment);
 
+    assert(vi_is_member(segment));
     pthread_mutex_lock(&home->own.lock);
     for (struct vi_segment **at = &home->own.members; *at != NULL; at = &(*at)->next_member)
         if (*at == segment) {

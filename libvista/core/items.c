@@ -4,6 +4,8 @@
  */
 #include "core/items.h"
 
+#include <assert.h>
+
 void vi_items_begin(struct vi_items *items, struct vi_segment *home, const struct vi_log *log)
 {
     items->home = home;
@@ -62,6 +64,7 @@ bool vi_items_step_each(struct vi_segment *home, const struct vi_log *log, enum 
     struct vi_items items;
     bool settle = false;
 
+    assert(log->logs->steps != NULL || log->effect_count == 0);
     vi_items_begin_effects(&items, home, log);
     while ((item = vi_items_next(&items)) != NULL)
         if (item->context != NULL && log->logs->kinds[item->kind]->steps != NULL)

@@ -17,8 +17,10 @@
 
 #include "base/crc32c.h"
 #include "base/error.h"
+
 #include "core/chunks.h"
 #include "core/record.h"
+#include <assert.h>
 
 /* Written at once of a long range: whole lines, as much as the checksum's runs. */
 #define PIECE ((size_t)3840)
@@ -142,6 +144,7 @@ static inline void end_record(struct vi_log *log, uint64_t *record, uint64_t *en
     } else {
         *end = 0;
     }
+    assert(next % sizeof *end == 0 && next <= log->place.end);
     log->cursor.next = next;
     VISTA_INLINE_COMPILER_BARRIER();
     *record = log->cursor.stamp;

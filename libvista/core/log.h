@@ -10,6 +10,7 @@
 #ifndef VI_CORE_LOG_H
 #define VI_CORE_LOG_H
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -121,6 +122,7 @@ static inline void vi_log_end_out_of_line(struct vi_log *log)
 /* Keeps the item that a record now has. */
 static inline void vi_log_keep(struct vi_log *log, struct vi_item item)
 {
+    assert(item.kind != VI_KIND_UNDO && item.context != NULL);
     if (log->effect_count < VI_EFFECTS_KEPT)
         log->effects[log->effect_count] = item;
     log->effect_count++;
@@ -205,6 +207,8 @@ static inline void vi_log_store_word(const struct vi_log *log, uint64_t word)
  * after the next fence. */
 static inline void vi_log_begin_discard(struct vi_log *log)
 {
+    assert(!(log->stamp & VI_STAMP_FINISHING) &&
+           (log->stamp >> VI_STAMP_SLOT_SHIFT) % VI_SLOTS == log->slot);
     log->cursor.stamp = log->stamp + VISTA_INLINE_STAMP_STEP;
     vi_log_write_word(log, log->cursor.stamp);
 }

@@ -8,6 +8,7 @@
  */
 #include "core/transaction.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "base/error.h"
@@ -98,6 +99,16 @@ static bool is_logged(const struct vi_tx *tx, const struct iovec *range)
     return is_long(range) && vi_pages_declared(&tx->pages, range->iov_base, range->iov_len);
 }
 
+/* All are logged: the long ones need not be again. */
+static void remember_long(struct vi_tx *tx, const struct iovec *ranges, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (is_long(&ranges[i])) {
+            vi_pages_declare(&tx->pages, ranges[i].iov_base, ranges[i].iov_len);
+            vi_log_end_out_of_line(&tx->log); /* which forgets them */
+        }
+}
+
 #define FETCHED 256 /* ranges whose lines are fetched before any is logged */
 
 int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
@@ -135,11 +146,8 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
     in_flight = vi_log_begin_flush(&tx->log);
     if (tx->segment->persist.flushes)
         vi_pages_note(&tx->pages, ranges, count);
-    for (int i = 0; any_long && i < count; i++)
-        if (is_long(&ranges[i])) { /* only now that all are logged */
-            vi_pages_declare(&tx->pages, ranges[i].iov_base, ranges[i].iov_len);
-            vi_log_end_out_of_line(&tx->log); /* which forgets them */
-        }
+    if (any_long)
+        remember_long(tx, ranges, count);
     if (in_flight)
         vi_fence(&tx->segment->persist);
     if (owner != NULL && !vi_handle_is_gated(owner))
@@ -230,6 +238,7 @@ static inline __attribute__((always_inline)) int commit(struct vi_tx *tx, unsign
     bool settle = false, on_its_way = false; /* the commit point */
     uint64_t position = 0;
 
+    assert(vi_tx_is_open(tx) && tx->segment->group == &tx->segment->own);
     if (VISTA_INLINE_LIKELY(kinds != 0 || !is_empty(log))) {
         log->stamp = log->cursor.stamp;
         if (redo != NULL && vi_redo_prepare(redo, tx, mode) != 0)
