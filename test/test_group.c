@@ -821,9 +821,11 @@ END_TEST
 
 static void hold(void *argument)
 {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    const int fd = open(path[2], O_RDWR | O_CLOEXEC);
     int *ready = argument;
 
-    REQUIRE(vista_map(path[2], 0, VISTA_ACCEPT_TORN, NULL) != NULL);
+    REQUIRE(fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0);
     *ready = 1;
     pause();
 }
@@ -831,21 +833,40 @@ static void hold(void *argument)
 START_TEST(locked_member)
 {
     int *ready = test_share(sizeof *ready);
-    const char *elsewhere;
     pid_t child;
 
     left_open();
-    elsewhere = test_path("elsewhere");
-    OK(rename(path[0], elsewhere)); /* so that the child can have it alone */
     child = test_fork(hold, ready);
     while (*(volatile int *)ready == 0)
         test_sleep_us(1000);
-    OK(rename(elsewhere, path[0]));
     NULLS(vista_map(path[1], 0, 0, NULL), EBUSY, path[2]);
     NULLS(vista_map(path[0], 0, 0, NULL), EBUSY, path[2]);
     kill(child, SIGKILL);
     test_wait(child);
     ck_assert_uint_eq(value_of(1), TOTAL / SEGMENTS);
+}
+END_TEST
+
+/* It was taken without its home, and is what it is: nothing is undone in it any more. */
+START_TEST(abandoned_member)
+{
+    const char *elsewhere;
+
+    left_open();
+    elsewhere = test_path("elsewhere");
+    OK(rename(path[0], elsewhere));
+    segment[2] = vista_map(path[2], 0, VISTA_ACCEPT_TORN, NULL);
+    SOME(segment[2]);
+    OK(vista_unmap(segment[2]));
+    OK(rename(elsewhere, path[0]));
+    NULLS(vista_map(path[0], 0, 0, NULL), ECANCELED, "was not left open");
+    NULLS(vista_map(path[1], 0, 0, NULL), ECANCELED, "was not left open");
+    segment[0] = vista_map(path[0], 0, VISTA_ACCEPT_TORN, NULL);
+    SOME(segment[0]);
+    OK(vista_unmap(segment[0]));
+    ck_assert_uint_eq(value_of(0), TOTAL / SEGMENTS);
+    ck_assert_uint_eq(value_of(1), TOTAL / SEGMENTS);
+    ck_assert_uint_eq(value_of(2), 77);
 }
 END_TEST
 
@@ -866,6 +887,7 @@ int main(void)
     tcase_add_loop_test(tests, occupied_address, 0, 2);
     tcase_add_test(tests, homes_in_a_circle);
     tcase_add_test(tests, members_overlap);
+    tcase_add_test(tests, abandoned_member);
     tcase_add_test(tests, locked_member);
     tcase_add_loop_test(kills, place_of_another, 0, SEGMENTS);
     tcase_add_loop_test(kills, moved_side_by_side, 0, SEGMENTS);

@@ -27,9 +27,21 @@ const struct vista_map_options vi_default_options;
 
 static vi_attach_fn attach_member;
 
+/* Was the segment left open as a member of this home?  What a log says of a file counts only
+ * where that file says so, too. */
+static bool names_back(const struct vi_segment *segment, const struct vi_segment *home)
+{
+    struct vi_member entry;
+
+    return !segment->superblock.clean && segment->superblock.features_must & VI_MUST_MEMBER &&
+           vi_member_home(segment, &entry) &&
+           memcmp(entry.uuid, home->superblock.uuid, sizeof entry.uuid) == 0;
+}
+
 /* The member of an entry, recovered by its own log; NULL with errno.  To be recovered, a
  * segment need not lie where it belongs. */
-static struct vi_segment *open_member(const struct vi_member *entry, unsigned flags)
+static struct vi_segment *open_member(const struct vi_segment *home, const struct vi_member *entry,
+                                      unsigned flags)
 {
     struct vi_segment *segment =
         vi_open_segment(entry->path, 0, flags | VISTA_ANY_ADDRESS, &vi_default_options);
@@ -38,6 +50,8 @@ static struct vi_segment *open_member(const struct vi_member *entry, unsigned fl
         return NULL;
     if (memcmp(segment->superblock.uuid, entry->uuid, sizeof entry->uuid) != 0)
         vi_fail(ENOENT, "%s: is another segment now", entry->path);
+    else if (!names_back(segment, home))
+        vi_fail(ECANCELED, "%s: was not left open with the log of %s", entry->path, home->path);
     else if (vi_segment_size(segment) > entry->max_size)
         vi_fail(EBADMSG, "%s: is larger than the group has room for", entry->path);
     else if (segment->own.engine->recover(segment, attach_member) == 0)
@@ -48,7 +62,8 @@ static struct vi_segment *open_member(const struct vi_member *entry, unsigned fl
 
 static int attach_member(struct vi_segment *home, const struct vi_member *entry)
 {
-    struct vi_segment *segment = open_member(entry, home->accept_torn ? VISTA_ACCEPT_TORN : 0);
+    struct vi_segment *segment =
+        open_member(home, entry, home->accept_torn ? VISTA_ACCEPT_TORN : 0);
 
     if (segment != NULL)
         vi_group_link(home, segment, entry->mapped);
