@@ -64,7 +64,8 @@ static struct shared {
     struct gram_faults faults;
     uint64_t stream;
     uint64_t kills, requests;
-    uint64_t sent; /* by the first party, of whose commits none need have been counted */
+    bool quiet[PARTIES]; /* has nothing under way, after `finish` */
+    uint64_t sent;       /* by the first party, of whose commits none need have been counted */
     size_t largest;
 } * shared;
 
@@ -349,6 +350,7 @@ static void run_party(void *arg)
         }
         if (which != 0 && has_next)
             client_receive(1);
+        __atomic_store_n(&shared->quiet[which], shared->finish && is_quiet(), __ATOMIC_SEQ_CST);
     }
     REQUIRE(vista_close_endpoint(endpoint) == 0);
     REQUIRE(vista_unmap(segment) == 0);
@@ -496,6 +498,10 @@ START_TEST(test_kills)
     shared->finish = true;
     status = test_wait(child[0]);
     ck_assert_msg(status == 0, "the client ended with %d", status);
+    /* What was one-way for the first may yet be under way to the third. */
+    for (int i = 1; i < shared->parties; i++)
+        while (!__atomic_load_n(&shared->quiet[i], __ATOMIC_SEQ_CST))
+            test_sleep_us(10000);
     for (int i = shared->parties - 1; i > 0; i--)
         kill_one(i);
     for (int i = 1; i < shared->parties; i++) { /* recovers what was killed last */
