@@ -100,7 +100,7 @@ static const struct program programs[] = {
     {{"nvi", nvi_arguments, nvi_keys}, letter_file, 0, 1000000},
     {{"sc", sc_arguments, sc_keys}, out_file, 2, 60000},
     {{"tclsh", tclsh_arguments, tclsh_keys}, out_file, 2, 60000},
-    {{"python3", python_arguments, python_keys}, out_file, 2, 500000},
+    {{"python3", python_arguments, python_keys}, out_file, 2, 150000},
 };
 #define PROGRAMS ((int)(sizeof programs / sizeof programs[0]))
 
