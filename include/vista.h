@@ -280,7 +280,8 @@ int vista_info(const vista_segment *segment, struct vista_info *out);
 /*
  * Any number of transactions, up to 4096, may be open on a segment at once (of one whose
  * max_size is below 42 MiB, up to 1088 and 72 more for each MiB of max_size), on
- * one thread or several.  Keeping them from changing the same bytes is the
+ * one thread or several; threads that have none open keep at most a quarter of these to
+ * themselves.  Keeping them from changing the same bytes is the
  * program's business (as in RVM, Satyanarayanan et al., TOCS 1994, section 3.1):
  * two open transactions must not declare overlapping ranges.  A thread's exit
  * leaves its transactions open.

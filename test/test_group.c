@@ -754,6 +754,14 @@ START_TEST(homes_in_a_circle)
     superblock[0].features_must |= VI_MUST_MEMBER;
     for (int copy = 0; copy < 2; copy++)
         test_superblock_put(path[0], copy, superblock[0], true);
+    /* Home's table names the other, too. */
+    memset(entry[0].path, 0, sizeof entry[0].path);
+    memcpy(entry[0].path, path[0], strlen(path[0]));
+    memcpy(entry[0].uuid, superblock[0].uuid, sizeof entry[0].uuid);
+    entry[0].check = vi_crc32c(vi_crc32c(vi_crc32c(0, superblock[1].uuid, 16), &entry[0],
+                                         offsetof(struct vi_member, check)),
+                               entry[0].path, sizeof entry[0].path);
+    ck_assert_int_eq(pwrite(fd[1], &entry[0], VI_PAGE, VI_MEMBERS_OFFSET), VI_PAGE);
     NULLS(vista_map(path[1], 0, 0, NULL), EBADMSG, "with the log of");
     entry[1].check ^= 1;
     ck_assert_int_eq(pwrite(fd[1], &entry[1], VI_PAGE, VI_HOME_OFFSET), VI_PAGE);

@@ -405,6 +405,21 @@ static void die_in_both(void *unused)
     _exit(0);
 }
 
+/* What a file names is text of whoever made it: a terminal gets no escapes, and no lines. */
+START_TEST(test_escapes)
+{
+    home_path = test_path("\x1b]0;owned\x07\nstate         clean");
+    path = test_path("named");
+    ck_assert_int_eq(test_in_child(die_in_both, NULL), 0);
+    EXPECT(1, "\\x1b]0;owned\\x07\\x0astate", "vista info %s", path);
+    ck_assert_ptr_eq(strchr(output, '\x1b'), NULL);
+    ck_assert_ptr_eq(strstr(output, "\nstate         clean"), NULL);
+    ck_assert_int_eq(unlink(home_path), 0);
+    EXPECT(3, "\\x1b]0;owned", "vista recover %s", path);
+    ck_assert_ptr_eq(strchr(output, '\x1b'), NULL);
+}
+END_TEST
+
 START_TEST(test_shared_log)
 {
     home_path = test_path("home");
@@ -819,6 +834,7 @@ int main(void)
     tcase_add_test(segments, test_create_refused);
     tcase_add_test(segments, test_no_room);
     tcase_add_test(segments, test_shared_log);
+    tcase_add_test(segments, test_escapes);
     tcase_add_test(segments, test_resize);
     tcase_add_test(segments, test_resize_refused);
     tcase_add_test(segments, test_copies);

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "api/moved.h"
 #include "api/opening.h"
 #include "base/error.h"
 #include "check/check.h"
@@ -25,36 +26,46 @@
 
 const struct vista_map_options vi_default_options;
 
-static vi_attach_fn attach_member;
-
-/* Was the segment left open as a member of this home?  What a log says of a file counts only
- * where that file says so, too. */
-static bool names_back(const struct vi_segment *segment, const struct vi_segment *home)
+static bool is_uuid(const struct vi_segment *segment, const uint8_t uuid[16])
 {
-    struct vi_member entry;
-
-    return !segment->superblock.clean && segment->superblock.features_must & VI_MUST_MEMBER &&
-           vi_member_home(segment, &entry) &&
-           memcmp(entry.uuid, home->superblock.uuid, sizeof entry.uuid) == 0;
+    return memcmp(segment->superblock.uuid, uuid, sizeof segment->superblock.uuid) == 0;
 }
 
-/* The member of an entry, recovered by its own log; NULL with errno.  To be recovered, a
+/* A member's own log has nothing to undo while it uses another's. */
+static int refuse_member(struct vi_segment *member, const struct vi_member *entry)
+{
+    return vi_fail(EBADMSG, "%s: damaged: a member, and its log changed %s", member->path,
+                   entry->path);
+}
+
+/* A file is another's to change only if it says so itself. */
+static bool names_back(const struct vi_segment *segment, const struct vi_segment *home)
+{
+    struct vi_member its;
+
+    return !segment->superblock.clean && segment->superblock.features_must & VI_MUST_MEMBER &&
+           vi_member_home(segment, &its) && is_uuid(home, its.uuid);
+}
+
+/* The member of an entry, which has nothing to undo by itself; NULL with errno.  To be recovered, a
  * segment need not lie where it belongs. */
 static struct vi_segment *open_member(const struct vi_segment *home, const struct vi_member *entry,
                                       unsigned flags)
 {
-    struct vi_segment *segment =
-        vi_open_segment(entry->path, 0, flags | VISTA_ANY_ADDRESS, &vi_default_options);
+    struct vi_segment *segment;
+    char path[PATH_MAX];
 
+    vi_moved_find(entry, home->real, path);
+    segment = vi_open_segment(path, 0, flags | VISTA_ANY_ADDRESS, &vi_default_options);
     if (segment == NULL)
         return NULL;
-    if (memcmp(segment->superblock.uuid, entry->uuid, sizeof entry->uuid) != 0)
-        vi_fail(ENOENT, "%s: is another segment now", entry->path);
+    if (!is_uuid(segment, entry->uuid))
+        vi_fail(ENOENT, "%s: is another segment now", path);
     else if (!names_back(segment, home))
-        vi_fail(ECANCELED, "%s: was not left open with the log of %s", entry->path, home->path);
+        vi_fail(ECANCELED, "%s: was not left open with the log of %s", path, home->path);
     else if (vi_segment_size(segment) > entry->max_size)
-        vi_fail(EBADMSG, "%s: is larger than the group has room for", entry->path);
-    else if (segment->own.engine->recover(segment, attach_member) == 0)
+        vi_fail(EBADMSG, "%s: is larger than the group has room for", path);
+    else if (segment->own.engine->recover(segment, refuse_member) == 0)
         return segment;
     vi_close_segment(segment, false);
     return NULL;
@@ -99,32 +110,57 @@ static bool is_mapped_here(const uint8_t uuid[16])
 /* A home may have been a member itself since; longer chains only a damaged file has. */
 #define DEPTH_MAX 8
 
-/* Mapping it rolls its members back, too, and counts them.
+/* Has home, whose file is open for reading, something to undo in the member with `uuid`?  Not if it
+ * was recovered since, or does not name that.  -1: it cannot be told. */
+static int asks_for(const struct vi_file *file, const char *path, const struct vi_member *home,
+                    const uint8_t uuid[16])
+{
+    struct vi_superblock superblock;
+    const int found = vi_superblock_read(file, true, &superblock);
+
+    if (found != 0)
+        return found < 0 ? -1 : vi_fail(EBADMSG, "%s: not a vista segment", file->path);
+    if (memcmp(superblock.uuid, home->uuid, sizeof superblock.uuid) != 0)
+        return vi_fail(ENOENT, "%s: was open with the log of %s, which is another segment now",
+                       path, file->path);
+    return superblock.clean ? 0 : vi_member_named(file, &superblock, uuid);
+}
+
+/* Mapping home rolls its members back, too, and counts them.
  * NOLINTNEXTLINE(misc-no-recursion) */
-static int recover_home(const char *path, const struct vi_member *home, int depth,
-                        struct vista_info *info)
+static int map_home(const char *path, const char *home, int depth, struct vista_info *info)
 {
     struct vi_segment *segment;
-    uint8_t uuid[16];
 
     if (depth == DEPTH_MAX)
         return vi_fail(EBADMSG,
                        "%s: damaged: it was open with the log of a segment that was, and "
                        "so on",
                        path);
-    segment = vi_map_segment(home->path, 0, VISTA_ANY_ADDRESS, &vi_default_options, depth + 1);
+    segment = vi_map_segment(home, 0, VISTA_ANY_ADDRESS, &vi_default_options, depth + 1);
     if (segment == NULL)
         return vi_fail(errno, "%s: was open with the log of another segment: %s", path,
                        vi_error_message());
-    memcpy(uuid, segment->superblock.uuid, sizeof uuid);
     info->rolled_back = segment->rolled_back;
     info->finished = segment->finished;
-    if (vi_unmap_segment(segment) != 0)
-        return -1;
-    if (memcmp(uuid, home->uuid, sizeof uuid) == 0)
-        return 0;
-    return vi_fail(ENOENT, "%s: was open with the log of %s, which is another segment now", path,
-                   home->path);
+    return vi_unmap_segment(segment);
+}
+
+/* NOLINTNEXTLINE(misc-no-recursion) */
+static int recover_home(const char *path, const char *real, const uint8_t uuid[16],
+                        const struct vi_member *home, int depth, struct vista_info *info)
+{
+    char where[PATH_MAX];
+    struct vi_file file;
+    int asks;
+
+    vi_moved_find(home, real, where);
+    if (vi_file_open(&file, where, VISTA_READ_ONLY, 0, 0) != 0)
+        return vi_fail(errno, "%s: was open with the log of another segment: %s", path,
+                       vi_error_message());
+    asks = asks_for(&file, path, home, uuid);
+    vi_file_close(&file);
+    return asks <= 0 ? asks : map_home(path, where, depth, info);
 }
 
 /* A member that was left open is its home's to recover: the segment, opened again then; NULL with
@@ -135,7 +171,8 @@ static struct vi_segment *after_home(struct vi_segment *segment, size_t size, un
     const struct vi_superblock *s = &segment->superblock;
     struct vista_info info = {0};
     struct vi_member home;
-    char path[PATH_MAX];
+    char path[PATH_MAX], real[PATH_MAX];
+    uint8_t uuid[16];
     bool known;
 
     if (s->clean || !(s->features_must & VI_MUST_MEMBER) || flags & VISTA_READ_ONLY)
@@ -144,10 +181,13 @@ static struct vi_segment *after_home(struct vi_segment *segment, size_t size, un
     if (known && is_mapped_here(home.uuid))
         return segment; /* which recovered it when it was mapped */
     memcpy(path, segment->path, sizeof path);
+    memcpy(real, segment->real, sizeof real);
+    memcpy(uuid, s->uuid, sizeof uuid);
     vi_close_segment(segment, false); /* so that home can open it */
     if (!known)
         vi_fail(EBADMSG, "%s: damaged: it does not say whose log it used", path);
-    if ((!known || recover_home(path, &home, depth, &info) != 0) && !(flags & VISTA_ACCEPT_TORN))
+    if ((!known || recover_home(path, real, uuid, &home, depth, &info) != 0) &&
+        !(flags & VISTA_ACCEPT_TORN))
         return NULL;
     segment = vi_open_segment(path, size, flags, options);
     if (segment != NULL) { /* it was part of what was rolled back there */

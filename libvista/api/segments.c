@@ -96,7 +96,7 @@ static int check_options(const char *path, size_t size, unsigned flags,
 static int check_environment(unsigned *flags, vista_segment *log)
 {
     struct vi_segment *other = log != NULL ? vi_segment_check(log) : NULL;
-    const char *value = getenv("VISTA_CHECK");
+    const char *value = secure_getenv("VISTA_CHECK");
 
     if (value == NULL || *value == '\0')
         return 0;

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "base/error.h"
+#include "base/locked.h"
 
 #define LINE ((size_t)64)
 #define BLOCK_SIZE ((size_t)256 << 10)
@@ -26,11 +27,17 @@ static _Atomic(struct block *) current;
 
 void *vi_reserve(size_t size)
 {
-    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE,
+    const int protection = PROT_READ | PROT_WRITE;
+    const bool locked = size > BLOCK_SIZE && vi_memory_is_locked();
+    void *address = mmap(NULL, size, locked ? PROT_NONE : protection,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (address == MAP_FAILED)
         return vi_fail(ENOMEM, "no memory: cannot map %zu bytes", size), NULL;
+    if (locked && vi_memory_unlock(address, size, protection) != 0) {
+        munmap(address, size);
+        return vi_fail(ENOMEM, "no memory: cannot unlock %zu bytes", size), NULL;
+    }
     return address;
 }
 

@@ -18,16 +18,39 @@ static __thread char message[MESSAGE_SIZE] __attribute__((tls_model("initial-exe
 
 static __thread bool explains __attribute__((tls_model("initial-exec")));
 
+size_t vi_escape(char *to, size_t size, const char *from)
+{
+    size_t at = 0;
+
+    for (; *from != '\0' && at + 1 < size; from++) {
+        const unsigned char c = (unsigned char)*from;
+
+        if (c >= 0x20 && c != 0x7f) {
+            to[at++] = *from;
+            continue;
+        }
+        if (at + 5 > size)
+            break;
+        to[at++] = '\\';
+        to[at++] = 'x';
+        to[at++] = "0123456789abcdef"[c >> 4];
+        to[at++] = "0123456789abcdef"[c & 15];
+    }
+    to[at] = '\0';
+    return at;
+}
+
 int vi_fail(int error, const char *format, ...)
 {
-    char text[MESSAGE_SIZE] = "";
+    char text[MESSAGE_SIZE] = "", escaped[MESSAGE_SIZE];
     va_list arguments;
 
     errno = error; /* for %m */
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    memcpy(message, text, sizeof message);
+    vi_escape(escaped, sizeof escaped, text); /* before it is stored: an argument may be that */
+    memcpy(message, escaped, strlen(escaped) + 1);
     explains = false;
     errno = error;
     return -1;

@@ -5,6 +5,7 @@
 #ifndef VI_BASE_ERROR_H
 #define VI_BASE_ERROR_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Sets errno to `error` and the message of vista_errormsg; returns -1.  Pointer
@@ -24,5 +25,9 @@ const char *vi_error_message(void);
  * is why there is none. */
 void vi_error_explains(void);
 int vi_fail_null(const char *what);
+
+/* Text that is not ours, for a terminal: control characters as \x1b.  Returns its length in `to`,
+ * which has room for `size` bytes. */
+size_t vi_escape(char *to, size_t size, const char *from);
 
 #endif

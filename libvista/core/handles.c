@@ -209,6 +209,13 @@ static void keep_handle(vista_tx **entry, struct vi_tx *tx)
     __atomic_store_n(&tx->cached, true, __ATOMIC_RELAXED);
 }
 
+/* Threads may have a quarter of the slots in their caches, though these are idle: the rest is for
+ * whoever begins, however many threads there are. */
+static bool may_keep(const struct vi_segment *home, const struct vi_tx *tx)
+{
+    return tx->log.slot < home->logs.most_slots / 4;
+}
+
 struct vi_tx *vi_handle_take(struct vi_segment *home, bool keep)
 {
     vista_tx **const entry = entry_of(home);
@@ -219,7 +226,7 @@ struct vi_tx *vi_handle_take(struct vi_segment *home, bool keep)
     tx = take_idle(home);
     if (tx == NULL)
         tx = make_handle(home);
-    if (tx != NULL && keep)
+    if (tx != NULL && keep && may_keep(home, tx))
         keep_handle(entry, tx);
     return tx;
 }

@@ -7,7 +7,7 @@
 #include "core/members.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/crc32c.h"
 #include "base/error.h"
@@ -58,6 +58,22 @@ bool vi_members_apart(const struct vi_logs *logs)
     return true;
 }
 
+int vi_member_named(const struct vi_file *home, const struct vi_superblock *superblock,
+                    const uint8_t uuid[16])
+{
+    const struct vi_logs logs = {.seed = vi_crc32c(0, superblock->uuid, sizeof superblock->uuid)};
+    struct vi_member entry;
+
+    for (unsigned i = 0; i < VI_MEMBERS; i++) {
+        if (pread(home->fd, &entry, sizeof entry, VI_MEMBERS_OFFSET + (off_t)i * VI_PAGE) !=
+            (ssize_t)sizeof entry)
+            return vi_fail(EBADMSG, "%s: cannot read its table of members", home->path);
+        if (memcmp(entry.uuid, uuid, sizeof entry.uuid) == 0 && is_sound(&logs, &entry))
+            return 1;
+    }
+    return 0;
+}
+
 bool vi_member_home(const struct vi_segment *segment, struct vi_member *home)
 {
     memcpy(home, segment->map.meta + VI_HOME_OFFSET, sizeof *home);
@@ -69,15 +85,16 @@ static int store(const struct vi_logs *logs, uint64_t offset, const struct vi_se
                  uint64_t mapped)
 {
     struct vi_member entry = {.mapped = mapped, .max_size = of->map.reserved};
-    char *path = realpath(of->path, NULL);
-    const size_t length = path != NULL ? strlen(path) : 0;
+    const size_t length = strlen(of->real);
+    struct stat st;
 
-    if (path == NULL)
-        return vi_fail_system(errno, "%s: cannot tell its absolute path", of->path);
+    if (of->real[0] != '/' || stat(of->real, &st) != 0 || st.st_dev != of->file.device ||
+        st.st_ino != of->file.inode)
+        return vi_fail(ENOENT, "%s: cannot tell its absolute path: it is not at %s", of->path,
+                       of->real);
     if (length < sizeof entry.path)
-        memcpy(entry.path, path, length);
-    free(path);
-    if (length >= sizeof entry.path)
+        memcpy(entry.path, of->real, length);
+    else
         return vi_fail(ENAMETOOLONG, "%s: its absolute path has %zu bytes, more than %zu", of->path,
                        length, sizeof entry.path - 1);
     memcpy(entry.uuid, of->superblock.uuid, sizeof entry.uuid);

@@ -22,6 +22,11 @@ bool vi_members_apart(const struct vi_logs *logs);
 /* The entry of a member for its home; false: there is none. */
 bool vi_member_home(const struct vi_segment *segment, struct vi_member *home);
 
+/* Does home's table, in a file that is not mapped, name the segment with this UUID?  -1: it cannot
+ * be read. */
+int vi_member_named(const struct vi_file *home, const struct vi_superblock *superblock,
+                    const uint8_t uuid[16]);
+
 /* Makes `segment`, which is open and not yet started, a member, durably.  ENOSPC. */
 int vi_group_join(struct vi_segment *home, struct vi_segment *segment);
 

@@ -61,6 +61,16 @@ static struct vi_process *make_process(void)
     return process;
 }
 
+/* A plugin that holds the static library is closed, or the process ends: no thread's end is to
+ * call what is not there. */
+static __attribute__((destructor)) void at_unload(void)
+{
+    struct vi_process *process = __atomic_load_n(&the_process, __ATOMIC_ACQUIRE);
+
+    if (process != NULL)
+        pthread_key_delete(process->exit_key);
+}
+
 struct vi_process *vi_process(void)
 {
     struct vi_process *process = __atomic_load_n(&the_process, __ATOMIC_ACQUIRE);

@@ -77,8 +77,8 @@ int vi_segment_grow(struct vi_segment *segment, uint64_t size)
         sync_file(segment) == 0 &&
         vi_map_extend(&segment->map, &segment->file, end, old, size) == 0) {
         if (store_size(segment, size) == 0) {
+            unback(segment, old); /* first: what is published may be used */
             publish(segment, size);
-            unback(segment, old);
             return 0;
         }
         error = errno; /* and the file stays as long as either copy may say */

@@ -179,19 +179,22 @@ static int reserve_old(struct vi_segment *segment, unsigned flags)
     return 0;
 }
 
-/* A copy may have holes where blocks were allocated.  It was made of a clean segment,
- * whose log holds no more than its slots, or it may be torn. */
+/* A copy may have holes where blocks were allocated, in the log's slots, too.  It was made of a
+ * clean segment, whose log holds no more than its slots, or it may be torn. */
 static int fill_holes(struct vi_segment *segment)
 {
     const struct vi_superblock *s = &segment->superblock;
     const struct vi_log_header *log = (const void *)(segment->map.meta + VI_LOG_OFFSET);
-    const uint64_t metadata = s->heap_offset != 0 ? s->size / VI_UNIT * VI_MARKS_PER_UNIT : 0;
+    const uint64_t metadata = s->heap_offset != 0 ? s->size / VI_UNIT * VI_MARKS_PER_UNIT : 0,
+                   used = log->slots_used < VI_SLOTS ? log->slots_used : VI_SLOTS,
+                   slots = used * VI_SLOT_SIZE;
+    const bool copied = s->inode != segment->file.inode, sparse = s->features_must & VI_MUST_SPARSE;
 
-    if (s->features_must & VI_MUST_SPARSE ||
-        (segment->file.blocks >= s->size + metadata + log->slots_used * VI_SLOT_SIZE &&
-         s->inode == segment->file.inode))
+    if (!copied && !sparse && segment->file.blocks >= s->size + metadata + slots)
         return 0;
-    return allocate_blocks(segment);
+    if (slots != 0 && vi_file_allocate(&segment->file, VI_SLOTS_OFFSET, slots) != 0)
+        return -1;
+    return copied || !sparse ? allocate_blocks(segment) : 0;
 }
 
 static int open_existing(struct vi_segment *segment, unsigned flags)
@@ -266,6 +269,8 @@ static int open_file(struct vi_segment *segment, size_t size, unsigned flags,
         vi_file_raise(&segment->file, options->descriptor_floor) != 0)
         return -1;
     segment->fresh = segment->file.made;
+    if (realpath(segment->path, segment->real) == NULL)
+        memcpy(segment->real, segment->path, sizeof segment->real);
     found = vi_superblock_read(&segment->file, read_only, &segment->superblock);
     if (found < 0)
         return -1;
@@ -335,7 +340,7 @@ int vi_segment_start(struct vi_segment *segment)
         else
             s->features_must &= ~(uint64_t)VI_MUST_MEMBER;
         if (vi_superblock_write(&segment->file, &segment->persist, segment->map.meta, s) != 0 ||
-            (segment->file.made && vi_file_sync_name(&segment->file) != 0))
+            (segment->file.made && vi_file_sync_name(segment->real) != 0))
             return -1;
         segment->logs.checked = segment->persist.flushes;
         segment->logs.mapped = s->mapped;
@@ -369,7 +374,7 @@ static int mark_clean(struct vi_segment *segment)
 static void undo_creation(const struct vi_segment *segment)
 {
     if (segment->file.made)
-        unlink(segment->path);
+        unlink(segment->real);
     else
         (void)!ftruncate(segment->file.fd, 0);
 }

@@ -86,7 +86,8 @@ struct vi_segment {
 
     struct vi_segment *next;        /* in the list of segments, or of closed ones */
     char layout[VI_LAYOUT_MAX + 1]; /* as stored, and ended */
-    char path[PATH_MAX];
+    char path[PATH_MAX];            /* as vista_map was told */
+    char real[PATH_MAX];            /* absolute, without links, when it was mapped */
 };
 
 /* Bytes of data: vista_resize on another thread may change it. */

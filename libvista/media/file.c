@@ -11,6 +11,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -99,6 +100,11 @@ static int open_or_make(struct vi_file *file, unsigned flags, mode_t mode)
             return -1;
         file->made = flags & VISTA_CREATE && (missing || flags & VISTA_EXCLUSIVE);
         file->fd = open(file->path, access | (file->made ? O_CREAT | O_EXCL : 0), mode);
+        /* A link whose target is missing is there for O_EXCL: who asked for no more than that the
+         * file is made gets its target made. */
+        if (file->fd < 0 && errno == EEXIST && missing && !(flags & VISTA_EXCLUSIVE) &&
+            stat(file->path, &st) != 0 && errno == ENOENT)
+            file->fd = open(file->path, access | O_CREAT, mode);
         if (file->fd >= 0)
             return 0;
         if (errno != EINTR && errno != (missing ? EEXIST : ENOENT)) /* neither came nor went */
@@ -161,6 +167,12 @@ void vi_file_close(struct vi_file *file)
 
 int vi_file_truncate(const struct vi_file *file, uint64_t size)
 {
+    struct rlimit limit;
+
+    /* Past it the kernel would kill the process, by SIGXFSZ. */
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && size > limit.rlim_cur)
+        return vi_fail_system(EFBIG, "%s: cannot make it %llu bytes long", file->path,
+                              (unsigned long long)size);
     while (ftruncate(file->fd, (off_t)size) != 0)
         if (errno != EINTR)
             return vi_fail_system(errno, "%s: cannot make it %llu bytes long", file->path,
@@ -259,14 +271,14 @@ void vi_file_punch_holes(const struct vi_file *file, uint64_t offset, uint64_t l
         vi_file_punch(file, offset, to - offset);
 }
 
-int vi_file_sync_name(const struct vi_file *file)
+int vi_file_sync_name(const char *path)
 {
-    const char *slash = strrchr(file->path, '/');
+    const char *slash = strrchr(path, '/');
     char directory[4096];
     int fd, error;
 
-    snprintf(directory, sizeof directory, "%.*s.",
-             slash != NULL ? (int)(slash - file->path + 1) : 0, file->path);
+    snprintf(directory, sizeof directory, "%.*s.", slash != NULL ? (int)(slash - path + 1) : 0,
+             path);
     fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return vi_fail_system(errno, "%s: cannot open", directory);

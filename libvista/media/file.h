@@ -62,7 +62,7 @@ void vi_file_punch_holes(const struct vi_file *file, uint64_t offset, uint64_t l
 /* Gives disk blocks back where the file system can; the bytes then read as zero. */
 void vi_file_punch(const struct vi_file *file, uint64_t offset, uint64_t length);
 
-/* Makes the file's name durable. */
-int vi_file_sync_name(const struct vi_file *file);
+/* Makes a file's name durable; its path has no links. */
+int vi_file_sync_name(const char *path);
 
 #endif

@@ -11,6 +11,7 @@
 #include <sys/random.h>
 
 #include "base/error.h"
+#include "base/locked.h"
 #include "media/format.h"
 
 #define GUARD 65536u
@@ -134,7 +135,9 @@ int vi_map_reserve_anywhere(struct vi_map *map, const char *path, uint64_t addre
 static int map_over(struct vi_map *map, const struct vi_file *file, void *at, size_t size,
                     uint64_t offset)
 {
-    const int protection = map->writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    const int protection = map->unprotected ? PROT_NONE
+                           : map->writable  ? PROT_READ | PROT_WRITE
+                                            : PROT_READ;
 
     if (map->map_sync)
         map->map_sync = map_own(at, size, protection, MAP_SHARED_VALIDATE | MAP_SYNC | MAP_FIXED,
@@ -143,6 +146,22 @@ static int map_over(struct vi_map *map, const struct vi_file *file, void *at, si
         map_own(at, size, protection, MAP_SHARED | MAP_FIXED, file->fd, offset) != NULL)
         return 0;
     return vi_fail_system(errno, "%s: cannot map %zu bytes", file->path, size);
+}
+
+/* The metadata is laid out for max_size: to fill it all, which a locked mapping does, would take
+ * disk and memory for what may never be. */
+static int map_metadata(struct vi_map *map, const struct vi_file *file)
+{
+    const bool writable = map->writable, locked = vi_memory_is_locked();
+    const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+
+    map->unprotected = locked;
+    if (map_over(map, file, map->meta, map->meta_size, 0) != 0)
+        return -1;
+    map->unprotected = false;
+    if (locked && vi_memory_unlock(map->meta, map->meta_size, protection) != 0)
+        return vi_fail_system(errno, "%s: cannot unlock its metadata", file->path);
+    return 0;
 }
 
 int vi_map_file(struct vi_map *map, const struct vi_file *file, size_t meta_size,
@@ -157,7 +176,7 @@ int vi_map_file(struct vi_map *map, const struct vi_file *file, size_t meta_size
     map->meta_size = meta_size;
     map->data_size = data_size;
     map->map_sync = true;
-    if (map_over(map, file, map->meta, meta_size, 0) != 0)
+    if (map_metadata(map, file) != 0)
         return -1;
     return map_over(map, file, map->data, data_size, data_offset);
 }

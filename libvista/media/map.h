@@ -19,6 +19,7 @@ struct vi_map {
     size_t reserved; /* address space held from data on, for growth */
     bool map_sync;   /* granted for both mappings */
     bool writable;
+    bool unprotected; /* while it is mapped: not yet to be touched */
 };
 
 /* Reserves `size` bytes of address space at `address`, or, when that is 0, at a

@@ -88,7 +88,7 @@ static const struct vi_persist_ops class_ops[] = {
 
 static bool is_one(const char *name)
 {
-    const char *value = getenv(name);
+    const char *value = secure_getenv(name);
 
     return value != NULL && strcmp(value, "1") == 0;
 }
@@ -112,7 +112,7 @@ void vi_persist_init(struct vi_persist *persist, enum vista_class class)
 int vi_persist_forced(enum vista_class option, enum vista_class *class, unsigned *forced)
 {
     static const char *const names[] = {"", "kill", "line", "eadr"};
-    const char *value = getenv("VISTA_CLASS");
+    const char *value = secure_getenv("VISTA_CLASS");
 
     *class = option;
     *forced = option != VISTA_CLASS_PROBE;

@@ -173,3 +173,20 @@ int vi_faults_install(void)
     pthread_mutex_unlock(&the_faults->lock);
     return result == 0 ? 0 : vi_fail_system(errno, "cannot install a signal handler");
 }
+
+/* As in core/process.c: while nothing is watched, whoever had the signals before has them again.
+ * Where a segment is still mapped the process is ending, and its threads may yet store to it. */
+static __attribute__((destructor)) void at_unload(void)
+{
+    struct sigaction now;
+
+    if (the_faults == NULL || !the_faults->installed)
+        return;
+    for (struct vi_ranges *r = the_faults->first; r != NULL; r = r->next)
+        if (r->segment != NULL)
+            return;
+    for (int bus = 0; bus < 2; bus++)
+        if (sigaction(bus ? SIGBUS : SIGSEGV, NULL, &now) == 0 && now.sa_flags & SA_SIGINFO &&
+            now.sa_sigaction == on_fault)
+            sigaction(bus ? SIGBUS : SIGSEGV, &the_faults->before[bus], NULL);
+}

@@ -154,7 +154,7 @@ static int name_copy(struct copy *copy)
     if (!copy->named && linkat(AT_FDCWD, self, AT_FDCWD, copy->to.path, AT_SYMLINK_FOLLOW) != 0)
         return vi_fail_system(errno, "%s: cannot be given its name", copy->to.path);
     copy->named = true;
-    return vi_file_sync_name(&copy->to);
+    return vi_file_sync_name(copy->to.path);
 }
 
 /* ---- The whole --------------------------------------------------------- */

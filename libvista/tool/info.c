@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "base/error.h"
 #include "check/check.h"
 #include "tool/main.h"
 #include "tool/output.h"
@@ -18,13 +19,14 @@ static void line(const char *name, const char *format, ...) __attribute__((forma
 
 static void line(const char *name, const char *format, ...)
 {
-    char text[PATH_MAX]; /* the longest thing told */
+    char text[PATH_MAX], escaped[2 * PATH_MAX]; /* the longest thing told */
     va_list arguments;
 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    printf("%-14s%s\n", name, text);
+    vi_escape(escaped, sizeof escaped, text);
+    printf("%-14s%s\n", name, escaped);
 }
 
 /* The number, and in words what it is about: "67108864 bytes (64.0 MiB)". */

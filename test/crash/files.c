@@ -326,7 +326,9 @@ int crash_unlink(const char *path)
 
 char *crash_realpath(const char *path, char *resolved)
 {
-    return file_at(path) >= 0 ? strdup(path) : realpath(path, resolved);
+    if (file_at(path) < 0)
+        return realpath(path, resolved);
+    return resolved != NULL ? strcpy(resolved, path) : strdup(path);
 }
 
 /* What is mapped where is told slowly. */

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Finding what was moved: see moved.h.
+ */
+#include "api/moved.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FOLDERS 32 /* that a file is looked for in, and that its path may be deep below each */
+
+/* Does either copy of its superblock say so?  Nothing is taken from it but that. */
+static bool has_uuid(const char *path, const uint8_t uuid[16])
+{
+    struct vi_superblock copy;
+    bool has = false;
+    struct stat st;
+    int fd;
+
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+        return false;
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    for (int i = 0; i < VI_SUPERBLOCKS; i++)
+        has |=
+            pread(fd, &copy, sizeof copy, (off_t)i * VI_SUPERBLOCK_SIZE) == (ssize_t)sizeof copy &&
+            copy.magic == VI_MAGIC && memcmp(copy.uuid, uuid, sizeof copy.uuid) == 0;
+    close(fd);
+    return has;
+}
+
+/* The end of the entry's path that is there under the folder, the longest first. */
+static bool find_below(const struct vi_member *entry, const char *folder, size_t length,
+                       char path[PATH_MAX])
+{
+    const char *end = entry->path;
+
+    for (int i = 0; i < FOLDERS && (end = strchr(end, '/')) != NULL; i++, end++) {
+        const size_t rest = strlen(end);
+
+        if (length + rest >= PATH_MAX)
+            continue;
+        memcpy(path, folder, length);
+        memcpy(path + length, end, rest + 1);
+        if (has_uuid(path, entry->uuid))
+            return true;
+    }
+    return false;
+}
+
+void vi_moved_find(const struct vi_member *entry, const char *beside, char path[PATH_MAX])
+{
+    size_t length = strlen(beside);
+
+    if (!has_uuid(entry->path, entry->uuid))
+        for (int i = 0; i < FOLDERS && length > 0; i++) {
+            while (length > 0 && beside[--length] != '/')
+                ;
+            if (find_below(entry, beside, length, path))
+                return;
+        }
+    memcpy(path, entry->path, strlen(entry->path) + 1);
+}
