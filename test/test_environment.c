@@ -300,6 +300,47 @@ START_TEST(link_to_nothing)
 }
 END_TEST
 
+/* ---- Children ---------------------------------------------------------- */
+
+static volatile int *outlives;
+
+static void fork_and_die(void *path)
+{
+    vista_segment *segment = vista_map(path, MIB, VISTA_CREATE, NULL);
+    pid_t child;
+
+    REQUIRE(segment != NULL);
+    add(segment, 1);
+    child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        outlives[1] = 1;
+        while (outlives[0] == 0) /* it has done nothing with the library */
+            test_sleep_us(1000);
+        _exit(0);
+    }
+    outlives[2] = child;
+    while (outlives[1] == 0)
+        test_sleep_us(1000);
+    raise(SIGKILL);
+}
+
+/* The lock goes with the process that has it, whatever its children do. */
+START_TEST(child_outlives_parent)
+{
+    const char *path = test_path("outlived");
+    vista_segment *segment;
+
+    outlives = test_share(4096);
+    ck_assert_int_eq(test_in_child(fork_and_die, (void *)(uintptr_t)path), 128 + SIGKILL);
+    segment = vista_map(path, 0, 0, NULL);
+    outlives[0] = 1;
+    SOME(segment);
+    ck_assert_int_eq(*(long *)vista_root(segment, 0), 1);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
 /* ---- A copy with holes ------------------------------------------------- */
 
 static void fill_disk(const char *path)
@@ -437,6 +478,8 @@ static Suite *suite(void)
     tcase_add_loop_test(tests, moved_folder, 0, 2);
     tcase_add_test(tests, moved_and_replaced);
     tcase_add_test(tests, link_to_nothing);
+    tests = test_case(suite, "children", 30);
+    tcase_add_test(tests, child_outlives_parent);
     tests = test_case(suite, "copies", 30);
     tcase_add_test(tests, sparse_copy_on_a_full_disk);
     tests = test_case(suite, "plugins", 30);

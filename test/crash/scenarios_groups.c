@@ -76,6 +76,26 @@ static void group(void)
     leave_segment();
 }
 
+/* The same of ranges that have several lines, none of which begins or ends one. */
+static void group_long(void)
+{
+    fresh_group(FLAT, SIZE, 1);
+    explore();
+    for (int i = 0; i < 4; i++) {
+        begin_on(0, any_file());
+        for (int file = 0; file < 2; file++) {
+            const size_t length = pick(260, 700);
+
+            change(0, places[file] + pick(1, SIZE - 701), length);
+        }
+        if (i % 2 == 0)
+            roll_back(0);
+        else
+            commit(0);
+    }
+    leave_segment();
+}
+
 /* Two at once, one of them over two segments. */
 static void group_two_open(void)
 {
@@ -225,6 +245,7 @@ static void group_automatic(void)
 
 const struct scenario group_scenarios[] = {
     {"group", group, "a transaction over segments that share a log", false},
+    {"group-long", group_long, "ranges of several lines in both", false},
     {"group-two-open", group_two_open, "two of them at once", false},
     {"group-heaps", group_heaps, "blocks of several segments in one transaction", false},
     {"group-join", group_join, "segments join and leave a group", false},

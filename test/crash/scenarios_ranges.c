@@ -254,6 +254,24 @@ static void trimmed_chain(void)
     leave_segment();
 }
 
+/* The same where the link that is cut is in a chunk, and not in the line of the slot's word. */
+static void trimmed_later(void)
+{
+    fresh_segment(FLAT, (size_t)400 << 10);
+    explore();
+    begin(0);
+    declare(0, 0, 15000);
+    change_little(0, 20000, 26000);
+    declare(0, 26000, pick(9000, 12000));    /* a chunk of one unit */
+    declare(0, 40000, pick(210000, 220000)); /* and one of four */
+    change_little(0, 300000, 302000);
+    end(0);
+    begin(1);
+    change_little(1, 330000, 332000);
+    end(1);
+    leave_segment();
+}
+
 /* Disk blocks come with the first range in them. */
 static void sparse(void)
 {
@@ -594,6 +612,7 @@ const struct scenario range_scenarios[] = {
     {"moved-chunk", moved_chunk, "a chunk that moves between slots", false},
     {"replaced-chain", replaced_chain, "a longer chunk in place of a chain of two", false},
     {"trimmed-chain", trimmed_chain, "a chain too long to be kept", false},
+    {"trimmed-later", trimmed_later, "a long chain cut at a chunk's link", false},
     {"sparse", sparse, "a flat segment whose disk blocks come with use", false},
     {"payload-like-record", payload_like_record, "old payload that looks like the next record",
      false},
