@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "api/mapping.h"
+#include "api/opening.h"
 #include "base/crc32c.h"
 #include "support.h"
 
@@ -838,6 +840,53 @@ static void hold(void *argument)
     pause();
 }
 
+/* An older copy of home, whose log names members that have gone on: they do not name it back. */
+START_TEST(stale_home)
+{
+    const char *stale = test_path("stale");
+    char command[9000];
+    uint64_t before[SEGMENTS];
+
+    left_open();
+    test_copy(path[0], stale);
+    for (int i = 0; i < SEGMENTS; i++)
+        ck_assert_uint_eq(value_of(i), TOTAL / SEGMENTS);
+    for (int i = 1; i < SEGMENTS; i++)
+        before[i] = test_digest(path[i]);
+    snprintf(command, sizeof command, "cp --sparse=always %s %s", stale, path[0]);
+    ck_assert_int_eq(system(command), 0); /* into the same file: it is no copy */
+    NULLS(vista_map(path[0], 0, 0, NULL), ECANCELED, "was not left open with the log of");
+    for (int i = 1; i < SEGMENTS; i++) {
+        ck_assert_uint_eq(test_digest(path[i]), before[i]);
+        ck_assert_uint_eq(value_of(i), TOTAL / SEGMENTS); /* nor locked */
+    }
+}
+END_TEST
+
+/* After home's first record was found sound, and before it is used, someone stores to it. */
+static int change_log(struct vi_segment *home, const struct vi_member *entry)
+{
+    uint64_t *const record =
+        (uint64_t *)(home->map.meta + VI_SLOTS_OFFSET + sizeof(struct vi_slot_header));
+
+    (void)entry;
+    record[2] = home->logs.mapped + vi_segment_size(home) - 4; /* 8 bytes from there */
+    return 0;
+}
+
+START_TEST(log_changed_meanwhile)
+{
+    struct vi_segment *home;
+
+    left_open();
+    home = vi_open_segment(path[0], 0, 0, &vi_default_options);
+    SOME(home);
+    FAILS(home->own.engine->recover(home, change_log), EBADMSG, "was changed");
+    vi_close_segment(home, false);
+    NULLS(vista_map(path[0], 0, 0, NULL), EBADMSG, "cannot be"); /* it was not discarded */
+}
+END_TEST
+
 START_TEST(locked_member)
 {
     int *ready = test_share(sizeof *ready);
@@ -896,6 +945,8 @@ int main(void)
     tcase_add_test(tests, homes_in_a_circle);
     tcase_add_test(tests, members_overlap);
     tcase_add_test(tests, abandoned_member);
+    tcase_add_test(tests, stale_home);
+    tcase_add_test(tests, log_changed_meanwhile);
     tcase_add_test(tests, locked_member);
     tcase_add_loop_test(kills, place_of_another, 0, SEGMENTS);
     tcase_add_loop_test(kills, moved_side_by_side, 0, SEGMENTS);

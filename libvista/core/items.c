@@ -32,6 +32,9 @@ const struct vi_item *vi_items_next(struct vi_items *items)
     if (vi_walk_next(&items->walk) == NULL)
         return NULL;
     items->item = vi_item_of(items->home, &items->walk.record);
+    /* It was valid when recovery looked: if it is not now, someone else writes the file. */
+    if (!items->log->ours && !vi_item_is_valid(items->home, &items->item))
+        items->item.context = NULL;
     return &items->item;
 }
 

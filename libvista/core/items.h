@@ -46,6 +46,14 @@ static inline struct vi_item vi_item_of(struct vi_segment *home, const struct vi
     return item;
 }
 
+/* Does an owner have it, and can it be? */
+static inline bool vi_item_is_valid(const struct vi_segment *home, const struct vi_item *item)
+{
+    const struct vi_record_kind *kind = item->context != NULL ? home->logs.kinds[item->kind] : NULL;
+
+    return kind != NULL && (kind->valid == NULL || kind->valid(item));
+}
+
 /* Flushes the data and the stored metadata of all items of some kinds. */
 void vi_items_flush(struct vi_items *items, uint32_t kinds, struct vi_pages *pages);
 

@@ -13,12 +13,23 @@
 #include "base/error.h"
 #include "core/members.h"
 
+struct undo {
+    struct vi_segment *home;
+    const struct vi_log *log;
+    bool changed; /* a record is not what it was when it was looked at */
+};
+
 static void undo_record(void *context, const struct vi_record *record)
 {
-    struct vi_segment *const home = context;
-    const struct vi_item item = vi_item_of(home, record);
-    const struct vi_record_kind *kind = item.context != NULL ? home->logs.kinds[item.kind] : NULL;
+    struct undo *const undo = context;
+    const struct vi_item item = vi_item_of(undo->home, record);
+    const struct vi_record_kind *kind;
 
+    if (!undo->log->ours && !vi_item_is_valid(undo->home, &item)) {
+        undo->changed |= item.context != NULL || !undo->home->accept_torn;
+        return;
+    }
+    kind = item.context != NULL ? undo->home->logs.kinds[item.kind] : NULL;
     if (kind != NULL && kind->undo != NULL)
         kind->undo(&item);
 }
@@ -35,11 +46,17 @@ void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_
     vi_fence(&segment->persist);
 }
 
-void vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages)
+int vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages)
 {
-    vi_walk_backward(log, undo_record, segment);
+    struct undo undo = {segment, log, false};
+
+    vi_walk_backward(log, undo_record, &undo);
     vi_flush_effects(segment, log, pages);
+    if (undo.changed)
+        return vi_fail(EBADMSG, "%s: its log slot %u was changed while it was recovered",
+                       segment->path, log->slot);
     vi_log_discard(log);
+    return 0;
 }
 
 void vi_flush_finished(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages)
@@ -83,13 +100,6 @@ static int open_owner(struct vi_segment *home, uint64_t address, struct members 
     return (int)members->state[i];
 }
 
-static bool is_valid(const struct vi_segment *home, const struct vi_item *item)
-{
-    const struct vi_record_kind *kind = item->context != NULL ? home->logs.kinds[item->kind] : NULL;
-
-    return kind != NULL && (kind->valid == NULL || kind->valid(item));
-}
-
 /* Looks through a slot's log, before anything is changed: -1 when a record cannot be.  The
  * records of a member that is left alone are, too. */
 static int validate(struct vi_segment *home, const struct vi_log *log, struct members *members)
@@ -108,7 +118,7 @@ static int validate(struct vi_segment *home, const struct vi_log *log, struct me
                 continue;
         }
         item = vi_item_of(home, &walk.record);
-        if (!is_valid(home, &item))
+        if (!vi_item_is_valid(home, &item))
             return vi_fail(EBADMSG,
                            "%s: damaged: log slot %u, record %llu (kind %u, address 0x%llx, "
                            "length %u) cannot be",
@@ -122,10 +132,11 @@ static int validate(struct vi_segment *home, const struct vi_log *log, struct me
  * the slot's next transaction has, and would count in a class without checksums, or where that
  * transaction's own process reads the log, which trusts it.  So what is left in an idle slot is
  * discarded. */
-static void recover_slot(struct vi_segment *segment, struct vi_log *log)
+static int recover_slot(struct vi_segment *segment, struct vi_log *log)
 {
     struct vi_pages pages = {0};
     struct vi_walk walk;
+    int result = 0;
 
     vi_walk_begin(&walk, log);
     if (*log->cursor.word & VI_STAMP_FINISHING) {
@@ -134,28 +145,32 @@ static void recover_slot(struct vi_segment *segment, struct vi_log *log)
         vi_log_discard(log);
         segment->finished++;
     } else if (vi_walk_next(&walk) != NULL) {
-        vi_rollback(segment, log, &pages);
+        result = vi_rollback(segment, log, &pages);
         segment->rolled_back++;
     } else if (log->logs->checked) {
         vi_log_discard(log);
     }
     vi_pages_release(&pages);
+    return result;
 }
 
 int vi_recover(struct vi_segment *segment, vi_attach_fn *attach)
 {
     const struct vi_log_header *header = (const void *)(segment->map.meta + VI_LOG_OFFSET);
+    const uint64_t used = __atomic_load_n(&header->slots_used, __ATOMIC_RELAXED);
+    const uint32_t slots = used < VI_SLOTS ? (uint32_t)used : VI_SLOTS;
     struct members members = {.attach = attach};
     struct vi_log log = {0};
 
-    for (uint32_t slot = 0; slot < header->slots_used; slot++) {
+    for (uint32_t slot = 0; slot < slots; slot++) {
         vi_log_attach(&segment->logs, &log, slot);
         if (validate(segment, &log, &members) != 0)
             return -1;
     }
-    for (uint32_t slot = 0; slot < header->slots_used; slot++) {
+    for (uint32_t slot = 0; slot < slots; slot++) {
         vi_log_attach(&segment->logs, &log, slot);
-        recover_slot(segment, &log);
+        if (recover_slot(segment, &log) != 0)
+            return -1;
     }
     return 0;
 }

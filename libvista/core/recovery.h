@@ -16,8 +16,9 @@ int vi_recover(struct vi_segment *segment, vi_attach_fn *attach);
 
 /* Flushes what must be durable before the discard. */
 void vi_flush_effects(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages);
-/* Undoes newest first, durably, then discards: abort and recovery alike. */
-void vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages);
+/* Undoes newest first, durably, then discards: abort and recovery alike.  -1, EBADMSG, in
+ * recovery alone: someone else writes the file; then it is not discarded. */
+int vi_rollback(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages);
 /* Flushes what was deferred, and has been done. */
 void vi_flush_finished(struct vi_segment *segment, struct vi_log *log, struct vi_pages *pages);
 

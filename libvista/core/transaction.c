@@ -203,7 +203,7 @@ static bool roll_back(struct vi_tx *tx)
         return false;
     log->stamp = log->cursor.stamp;
     vi_log_flush(log); /* nothing of this stamp is to reach the file later */
-    vi_rollback(tx->segment, log, &tx->pages);
+    vi_rollback(tx->segment, log, &tx->pages); /* of our own log: it succeeds */
     if (log->kinds != 0)
         vi_items_step(tx->segment, log, VI_SETTLE);
     return true;
