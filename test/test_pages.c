@@ -43,6 +43,7 @@ START_TEST(generations_come_again)
         vi_pages_clear(&pages); /* the number that the first range has, if it were cut */
         ck_assert(!vi_pages_declared(&pages, data, 4096));
         vi_pages_declare(&pages, data, 4096);
+        ck_assert(vi_pages_declared(&pages, data, 4096)); /* and that it has now is found */
     }
     vi_pages_release(&pages);
 }
