@@ -173,7 +173,7 @@ static void on_challenge(vista_endpoint *e, struct vi_attempt *attempt, const st
 {
     struct vi_peer *peer = vi_endpoint_uuid(e, told->uuid, VI_ROLE_CLIENT);
 
-    if (attempt->state != VI_ASKING)
+    if (attempt->state > VI_CHALLENGED) /* again: the server has other cookies since a restart */
         return;
     if (attempt->flags & VISTA_POWER_SAFE && !(told->class & VISTA_POWER_SAFE)) {
         fail_attempt(attempt, ENOTSUP, VI_BROKEN_NOT);
