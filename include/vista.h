@@ -95,7 +95,8 @@ enum vista_class {
     VISTA_CLASS_PROBE = 0, /* in options: find out */
     VISTA_CLASS_KILL = 1,  /* plain stores: survives the death of the process */
     VISTA_CLASS_LINE = 2,  /* cache lines written back, fences: survives power loss */
-    VISTA_CLASS_EADR = 3   /* fences alone, where the caches survive power loss too */
+    VISTA_CLASS_EADR = 3,  /* fences alone, where the caches survive power loss too */
+    VISTA_CLASS_DISK = 4   /* a private image and a redo log, synced by groups of commits */
 };
 
 struct vista_map_options {

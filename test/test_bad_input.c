@@ -211,7 +211,7 @@ END_TEST
 
 START_TEST(init_options)
 {
-    for (unsigned class = 4; class < 1000; class += 99)
+    for (unsigned class = 5; class < 1000; class += 99)
         FAILS(vista_init(&(struct vista_options){.force_class = class}), EINVAL, "class");
     for (size_t i = 0; i < 15; i++) {
         struct vista_options options = {0};
@@ -453,7 +453,7 @@ static const struct {
     {FIELD(features_may), ~0ull, 0, ""},
     {FIELD(features_read_only), 1, ENOTSUP, "feature"},
     {FIELD(features_read_only), 1ull << 63, ENOTSUP, "feature"},
-    {FIELD(features_must), VI_MUST_HEAP | 8, ENOTSUP, "9"},
+    {FIELD(features_must), VI_MUST_HEAP | 16, ENOTSUP, "11"},
     {FIELD(features_must), 1ull << 63 | VI_MUST_HEAP, ENOTSUP, "8000000000000001"},
     {FIELD(features_must), 0, EBADMSG, "damaged"},
     {FIELD(sequence), 0, 0, ""},
@@ -489,10 +489,10 @@ static const struct {
     {FIELD(clean), 2, EBADMSG, "damaged"},
     {FIELD(clean), ~0ull, EBADMSG, "damaged"},
     {FIELD(log_class), 0, EBADMSG, "damaged"},
-    {FIELD(log_class), 4, EBADMSG, "damaged"},
+    {FIELD(log_class), 5, EBADMSG, "damaged"},
     {FIELD(log_class), ~0ull, EBADMSG, "damaged"},
     {FIELD(real_class), 0, EBADMSG, "damaged"},
-    {FIELD(real_class), 4, EBADMSG, "damaged"},
+    {FIELD(real_class), 5, EBADMSG, "damaged"},
     {FIELD(reserved1), ~0ull, 0, ""},
     {FIELD(birth), 1, 0, ""},
     {FIELD(lsn), ~0ull, 0, ""},

@@ -6,11 +6,12 @@
  * handle tells nothing; a few functions and many, in their order; functions that begin,
  * end and abort transactions, on the same thread's handle, and register others; an end that
  * fails and leaves the transaction open; automatic ranges; two transactions at once, ended by
- * another thread; a group; wrong arguments; a hold on each kind of segment.
+ * another thread; a group; wrong arguments; a fork while another thread registers; a hold on each kind of segment.
  */
 #include "support.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 
 #define SIZE (1u << 20)
 #define TOLD 1000
@@ -43,6 +44,12 @@ static void tell(void *arg, int outcome)
 {
     ck_assert_int_lt(count, TOLD);
     told[count++] = (int)(intptr_t)arg * 10 + outcome;
+}
+
+static void end_nothing(void *arg, int outcome)
+{
+    (void)arg;
+    (void)outcome;
 }
 
 static vista_tx *begin_told(int who)
@@ -257,6 +264,46 @@ START_TEST(holds_in_a_group)
 }
 END_TEST
 
+/* Registers and runs as fast as it can, so that a fork finds it at any point of that. */
+static void *tell_for_ever(void *arg)
+{
+    vista_segment *mine = vista_map(test_path("other"), SIZE, VISTA_CREATE, NULL);
+    int *stop = arg;
+
+    SOME(mine);
+    while (!__atomic_load_n(stop, __ATOMIC_RELAXED)) {
+        vista_tx *tx = vista_begin_transaction(mine, 0);
+
+        if (vista_on_end(tx, end_nothing, NULL) != 0 || vista_end_transaction(tx, 0) != 0)
+            abort(); /* no assertion: Check's has a lock, which the child would find held */
+    }
+    OK(vista_unmap(mine));
+    return NULL;
+}
+
+static void use_own_file(void *arg)
+{
+    vista_segment *own = vista_map(arg, SIZE, VISTA_CREATE, NULL);
+    vista_tx *tx = vista_begin_transaction(own, 0);
+
+    REQUIRE(vista_on_end(tx, end_nothing, NULL) == 0);
+    REQUIRE(vista_end_transaction(tx, 0) == 0);
+    REQUIRE(vista_unmap(own) == 0);
+}
+
+START_TEST(a_fork_at_any_point)
+{
+    pthread_t thread;
+    int stop = 0;
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, tell_for_ever, &stop), 0);
+    for (unsigned i = 0; i < test_times(100); i++)
+        ck_assert_int_eq(test_in_child(use_own_file, (void *)(uintptr_t)test_path("own")), 0);
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("hooks");
@@ -270,6 +317,7 @@ int main(void)
     tcase_add_test(tests, a_transaction_that_stays_open);
     tcase_add_test(tests, automatic_ranges);
     tcase_add_test(tests, wrong_arguments);
+    tcase_add_test(tests, a_fork_at_any_point);
     tcase_add_test(tests, holds);
     tcase_add_test(tests, holds_in_a_group);
     return test_run(suite);

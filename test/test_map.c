@@ -880,7 +880,7 @@ START_TEST(class_forced_by_options)
         OK(vista_init(NULL));
         expect_class(vista_map(path, 0, 0, NULL), VISTA_CLASS_KILL, 0);
     }
-    FAILS(vista_init(&(struct vista_options){.force_class = 4}), EINVAL, "4");
+    FAILS(vista_init(&(struct vista_options){.force_class = 5}), EINVAL, "5");
     FAILS(vista_init(&(struct vista_options){.reserved = {[14] = 1}}), EINVAL, "reserved");
     expect_class(vista_map(path, 0, 0, NULL), VISTA_CLASS_KILL, 0);
 }

@@ -16,7 +16,7 @@ int vista_init(const struct vista_options *options)
     if (process == NULL)
         return -1;
     options = options != NULL ? options : &defaults;
-    if (options->force_class > VISTA_CLASS_EADR || options->flags & ~VISTA_HOST_FAULTS ||
+    if (options->force_class > VISTA_CLASS_DISK || options->flags & ~VISTA_HOST_FAULTS ||
         memcmp(options->reserved, defaults.reserved, sizeof options->reserved) != 0)
         return vi_fail(EINVAL,
                        "vista_init: unknown class %u, unknown flags 0x%x, or a reserved field is "

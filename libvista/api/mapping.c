@@ -22,6 +22,7 @@
 #include "check/check.h"
 #include "core/members.h"
 #include "core/transaction.h"
+#include "disk/disk.h"
 #include "ranges/ranges.h"
 
 const struct vista_map_options vi_default_options;
@@ -29,6 +30,34 @@ const struct vista_map_options vi_default_options;
 static bool is_uuid(const struct vi_segment *segment, const uint8_t uuid[16])
 {
     return memcmp(segment->superblock.uuid, uuid, sizeof segment->superblock.uuid) == 0;
+}
+
+/* In the class that it was left open in, and closed.  NOLINTNEXTLINE(misc-no-recursion) */
+static int recover_undo(const char *path, unsigned flags, int depth)
+{
+    const unsigned kept = flags & (VISTA_ACCEPT_TORN | VISTA_ANY_ADDRESS);
+    struct vi_segment *segment =
+        vi_map_segment(path, 0, kept | VISTA_KILL_SAFE, &vi_default_options, depth);
+
+    return segment != NULL ? vi_unmap_segment(segment) : -1;
+}
+
+/* Opened; a log that only another class can recover is recovered first.
+ * NOLINTNEXTLINE(misc-no-recursion) */
+static struct vi_segment *open_recovered(const char *path, size_t size, unsigned flags,
+                                         const struct vista_map_options *options, int depth)
+{
+    struct vi_segment *segment = NULL;
+
+    for (int tries = 0; tries < 3 && segment == NULL; tries++) {
+        segment = vi_open_segment(path, size, flags, options);
+        if (segment != NULL || (errno != VI_LEFT_REDO && errno != VI_LEFT_UNDO))
+            return segment;
+        if ((errno == VI_LEFT_REDO ? vi_disk_recover(path, flags, options)
+                                   : recover_undo(path, flags, depth)) != 0)
+            return NULL;
+    }
+    return vi_fail(EBUSY, "%s: is left open again and again", path), NULL;
 }
 
 /* A member's own log has nothing to undo while it uses another's. */
@@ -189,7 +218,7 @@ static struct vi_segment *after_home(struct vi_segment *segment, size_t size, un
     if ((!known || recover_home(path, real, uuid, &home, depth, &info) != 0) &&
         !(flags & VISTA_ACCEPT_TORN))
         return NULL;
-    segment = vi_open_segment(path, size, flags, options);
+    segment = open_recovered(path, size, flags, options, depth);
     if (segment != NULL) { /* it was part of what was rolled back there */
         segment->rolled_back = info.rolled_back;
         segment->finished = info.finished;
@@ -215,6 +244,9 @@ static int join(struct vi_segment *segment, unsigned flags, vista_segment *log)
         return vi_fail(
             EINVAL, "%s: mapped %s, but %s, whose log it is to use, is not", segment->path,
             mode == VISTA_AUTO_RANGE ? "VISTA_AUTO_RANGE" : "VISTA_CHECK_RANGES", home->path);
+    if (home->persist.class == VISTA_CLASS_DISK || segment->persist.class == VISTA_CLASS_DISK)
+        return vi_fail(ENOTSUP, "%s: segments of the disk class do not share a log yet",
+                       segment->path);
     if (home->persist.class != segment->persist.class)
         return vi_fail(ENOTSUP, "%s: its class is %d, that of %s, whose log it is to use, %d",
                        segment->path, segment->persist.class, home->path, home->persist.class);
@@ -233,7 +265,7 @@ static int check_torn(const struct vi_segment *segment)
 struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
                                   const struct vista_map_options *options, int depth)
 {
-    struct vi_segment *segment = vi_open_segment(path, size, flags, options);
+    struct vi_segment *segment = open_recovered(path, size, flags, options, depth);
     bool fresh;
 
     if (segment != NULL)
@@ -244,6 +276,7 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
     if ((!(flags & VISTA_READ_ONLY) && segment->own.engine->recover(segment, attach_member) != 0) ||
         (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) ||
         release_members(segment, true) != 0 || join(segment, flags, options->log) != 0 ||
+        (!(flags & VISTA_READ_ONLY) && vi_disk_open(segment, flags, options) != 0) ||
         vi_segment_start(segment) != 0) {
         release_members(segment, false);
         vi_close_segment(segment, false);

@@ -9,8 +9,10 @@
 #include "base/error.h"
 #include "base/watch.h"
 #include "core/backing.h"
+#include "core/redo.h"
 #include "core/resize.h"
 #include "core/transaction.h"
+#include "disk/disk.h"
 #include "heap/heap.h"
 #include "heap/records.h"
 #include "heap/visit.h"
@@ -24,6 +26,13 @@ static int back(void *context, uint64_t offset, uint64_t length)
 static bool unback(void *context, uint64_t offset, uint64_t length)
 {
     return vi_segment_unback(context, offset, length);
+}
+
+static void note(void *context, const void *address, size_t length)
+{
+    struct vi_segment *segment = context;
+
+    vi_redo_note(segment->group->redo, segment, address, length);
 }
 
 static struct vi_heap *make_heap(struct vi_segment *segment, uint64_t size)
@@ -41,7 +50,10 @@ static struct vi_heap *make_heap(struct vi_segment *segment, uint64_t size)
         .path = segment->path,
         .left_open = !s->clean,
         .back = segment->flags & VISTA_SPARSE ? back : NULL,
-        .unback = segment->flags & VISTA_SPARSE ? unback : NULL,
+        .unback = segment->flags & VISTA_SPARSE && segment->persist.class != VISTA_CLASS_DISK
+                      ? unback
+                      : NULL, /* the log may still say what is there */
+        .note = segment->persist.class == VISTA_CLASS_DISK ? note : NULL,
         .each_idle = vi_tx_each_idle,
         .context = segment,
     };
@@ -128,7 +140,7 @@ static int shrink(struct vi_segment *segment, uint64_t size)
         return -1;
     }
     vi_watch_segment(segment, false);
-    result = vi_segment_shrink(segment, size);
+    result = vi_disk_settle(segment) == 0 ? vi_segment_shrink(segment, size) : -1;
     error = errno;
     if (heap != NULL) { /* what the old one knows of is gone */
         if (result != 0)

@@ -14,6 +14,7 @@
 #include "core/backing.h"
 #include "core/resize.h"
 #include "core/transaction.h"
+#include "disk/disk.h"
 #include "heap/cache.h"
 #include "heap/heap.h"
 #include "heap/records.h"
@@ -67,8 +68,6 @@ static int check_options(const char *path, size_t size, unsigned flags,
     if (memcmp(options->reserved, vi_default_options.reserved, sizeof options->reserved) != 0 ||
         options->reserved0 != 0)
         return vi_fail(EINVAL, "%s: reserved options must be zero", path);
-    if (options->flush_ms != 0 || options->log_size != 0)
-        return vi_fail(ENOTSUP, "%s: flush_ms and log_size are for the disk class", path);
     if (options->layout != NULL && strlen(options->layout) > VI_LAYOUT_MAX)
         return vi_fail(EINVAL, "%s: the layout's name has %zu bytes, more than %u", path,
                        strlen(options->layout), VI_LAYOUT_MAX);
@@ -253,6 +252,7 @@ int vista_info(const vista_segment *handle, struct vista_info *out)
         vi_ranges_count(segment->ranges, &out->pages_touched, &out->pages_left);
     if (segment->heap != NULL)
         vi_heap_count(segment->heap, out);
+    vi_disk_count(segment, out);
     return 0;
 }
 

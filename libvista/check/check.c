@@ -60,7 +60,8 @@ static bool same_segment(const struct vi_superblock *a, const struct vi_superblo
 {
     return memcmp(a->uuid, b->uuid, sizeof a->uuid) == 0 && a->address == b->address &&
            a->max_size == b->max_size &&
-           ((a->features_must ^ b->features_must) & ~(uint64_t)VI_MUST_MEMBER) == 0 &&
+           ((a->features_must ^ b->features_must) & ~(uint64_t)(VI_MUST_MEMBER | VI_MUST_REDO)) ==
+               0 &&
            a->data_offset == b->data_offset;
 }
 

@@ -281,7 +281,7 @@ void vi_check_records(struct vi_check *check)
         .meta = (unsigned char *)(uintptr_t)check->meta,
         .file = check->file,
         .seed = vi_crc32c(0, check->superblock->uuid, sizeof check->superblock->uuid),
-        .checked = check->superblock->log_class != VISTA_CLASS_KILL,
+        .checked = vi_class_flushes(check->superblock->log_class),
         .mapped = check->superblock->mapped,
         .chunks_offset = check->superblock->chunks_offset,
         .units = check->superblock->chunks_size / VI_CHUNK_UNIT,

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "base/arena.h"
 #include "base/crc32c.h"
@@ -21,6 +22,20 @@
 #define VI_LOG_KEPT ((uint64_t)4 << 20)
 #endif
 #define PUNCHED ((uint64_t)64 << 20)
+
+/* Disk blocks, where the log is in the file. */
+static int allocate(const struct vi_logs *logs, uint64_t offset, uint64_t length)
+{
+    return logs->in_memory ? 0 : vi_file_allocate(logs->file, offset, length);
+}
+
+static void punch(const struct vi_logs *logs, uint64_t offset, uint64_t length)
+{
+    if (logs->in_memory)
+        (void)madvise(logs->meta + offset, length, MADV_DONTNEED);
+    else
+        vi_file_punch(logs->file, offset, length);
+}
 
 static uintptr_t slot_address(const struct vi_logs *logs, uint32_t slot)
 {
@@ -108,8 +123,7 @@ static bool take_run(struct vi_logs *logs, uint64_t count, uint64_t *unit)
 static void give_run(struct vi_logs *logs, uint64_t unit, uint64_t count)
 {
     if (count * VI_CHUNK_UNIT >= PUNCHED)
-        vi_file_punch(logs->file, logs->chunks_offset + unit * VI_CHUNK_UNIT,
-                      count * VI_CHUNK_UNIT);
+        punch(logs, logs->chunks_offset + unit * VI_CHUNK_UNIT, count * VI_CHUNK_UNIT);
     pthread_mutex_lock(&logs->lock);
     mark(logs, unit, count, false);
     pthread_mutex_unlock(&logs->lock);
@@ -139,8 +153,8 @@ static bool take_space(struct vi_logs *logs, uint64_t chain, uint64_t *count, ui
 
     *count = chain > VI_CHUNK_MAX / VI_CHUNK_UNIT ? VI_CHUNK_MAX / VI_CHUNK_UNIT : chain;
     if (*count > wanted && take_run(logs, *count, unit)) {
-        if (vi_file_allocate(logs->file, logs->chunks_offset + *unit * VI_CHUNK_UNIT,
-                             *count * VI_CHUNK_UNIT) == 0)
+        if (allocate(logs, logs->chunks_offset + *unit * VI_CHUNK_UNIT, *count * VI_CHUNK_UNIT) ==
+            0)
             return true;
         give_run(logs, *unit, *count);
     }
@@ -151,8 +165,7 @@ static bool take_space(struct vi_logs *logs, uint64_t chain, uint64_t *count, ui
                 (unsigned long long)(logs->units * VI_CHUNK_UNIT));
         return false;
     }
-    if (vi_file_allocate(logs->file, logs->chunks_offset + *unit * VI_CHUNK_UNIT,
-                         wanted * VI_CHUNK_UNIT) == 0)
+    if (allocate(logs, logs->chunks_offset + *unit * VI_CHUNK_UNIT, wanted * VI_CHUNK_UNIT) == 0)
         return true;
     give_run(logs, *unit, wanted);
     return false;
@@ -250,11 +263,12 @@ int vi_logs_open(struct vi_logs *logs, unsigned char *meta, const struct vi_supe
         .persist = persist,
         .seed = vi_crc32c(0, superblock->uuid, sizeof superblock->uuid),
         .mapped = superblock->mapped,
-        .checked = superblock->log_class != VISTA_CLASS_KILL,
+        .checked = vi_class_flushes(superblock->log_class),
         .chunks_offset = superblock->chunks_offset,
         .units = superblock->chunks_size / VI_CHUNK_UNIT,
         .most_slots = (uint32_t)vi_superblock_slots(superblock),
         .kept = superblock->chunks_size / KEPT_PART,
+        .in_memory = persist->class == VISTA_CLASS_DISK,
     };
     if (logs->kept > VI_LOG_KEPT)
         logs->kept = VI_LOG_KEPT;
@@ -311,7 +325,7 @@ void vi_logs_trim(struct vi_logs *logs)
 
     for (uint32_t slot = 0; slot < slots; slot++)
         unlink_tail(logs, slot, slot_address(logs, slot));
-    vi_file_punch(logs->file, logs->chunks_offset, far_unit(logs, slots) * VI_CHUNK_UNIT);
+    punch(logs, logs->chunks_offset, far_unit(logs, slots) * VI_CHUNK_UNIT);
 }
 
 void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot)
@@ -339,7 +353,7 @@ static int make_slot(struct vi_logs *logs, uint32_t slot)
     if (takes_unit && is_used(logs, unit))
         return vi_fail(ENOSPC, "%s: the log area of %llu bytes has no room for one more slot",
                        logs->file->path, (unsigned long long)(logs->units * VI_CHUNK_UNIT));
-    if (vi_file_allocate(logs->file, (uintptr_t)header - (uintptr_t)logs->meta, VI_SLOT_SIZE) != 0)
+    if (allocate(logs, (uintptr_t)header - (uintptr_t)logs->meta, VI_SLOT_SIZE) != 0)
         return -1;
     if (takes_unit)
         logs->used[unit / 64] |= (uint64_t)1 << unit % 64;

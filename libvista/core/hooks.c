@@ -5,10 +5,10 @@
 #include "core/hooks.h"
 
 #include <errno.h>
-#include <pthread.h>
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "core/process.h"
 
 struct vi_hook {
     struct vi_hook *next;
@@ -16,19 +16,19 @@ struct vi_hook {
     void *arg;
 };
 
-/* Those of lists that were run.  The lock is the last of all: nothing is called with it. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* Those of lists that were run, guarded by the process's lock, which a fork does not leave
+ * held in the child. */
 static struct vi_hook *spare;
 
 static struct vi_hook *new_hook(void)
 {
     struct vi_hook *hook;
 
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&vi_process()->lock);
     hook = spare;
     if (hook != NULL)
         spare = hook->next;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&vi_process()->lock);
     return hook != NULL ? hook : vi_arena_alloc(sizeof *hook);
 }
 
@@ -50,8 +50,8 @@ void vi_hooks_run(struct vi_hooks hooks, int outcome)
         hook->fn(hook->arg, outcome);
     if (hooks.first == NULL)
         return;
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&vi_process()->lock);
     hooks.last->next = spare;
     spare = hooks.first;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&vi_process()->lock);
 }

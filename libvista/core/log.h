@@ -30,6 +30,7 @@ struct vi_logs {
     vi_step_fn *const *steps; /* of all of these that have any */
     uint32_t deferred;        /* bit k: kind k has work after the commit point */
     uint64_t mapped;          /* address of the data in records */
+    bool in_memory;           /* nothing of it is in the file: the disk class */
     bool checked;             /* records carry a CRC32C: the log's class flushes */
     uint64_t chunks_offset;   /* of the chunk area */
     uint64_t units;           /* in it */

@@ -34,6 +34,69 @@ uint64_t vi_segment_round(uint64_t size, unsigned flags)
     return round_up(size < least ? least : size, VI_PAGE);
 }
 
+/* ---- Class ------------------------------------------------------------- */
+
+/* What the file gives to a program that maps it like this. */
+static enum vista_class probe(const struct vi_segment *segment, unsigned flags,
+                              const struct vista_map_options *options)
+{
+    const bool map_sync = vi_map_sync_granted(&segment->file);
+
+    if (!map_sync && !segment->file.in_memory && !(flags & VISTA_READ_ONLY) &&
+        (flags & VISTA_POWER_SAFE || options->flush_ms != 0))
+        return VISTA_CLASS_DISK;
+    return flags & VISTA_KILL_SAFE ? VISTA_CLASS_KILL : vi_persist_probe(map_sync);
+}
+
+static const char *why_not_power_safe(const struct vi_segment *segment)
+{
+    return segment->forced == 2      ? "the class is forced by the environment"
+           : segment->file.in_memory ? "the file lies in memory, and goes with the machine"
+                                     : "PMEM_NO_FLUSH=1 turns cache flushes off";
+}
+
+static int choose_class(struct vi_segment *segment, unsigned flags,
+                        const struct vista_map_options *options)
+{
+    enum vista_class real = probe(segment, flags, options), class;
+
+    if (vi_persist_forced(vi_process()->force_class, &class, &segment->forced) != 0)
+        return -1;
+    if (flags & VISTA_KILL_SAFE || (flags & VISTA_READ_ONLY && class == VISTA_CLASS_DISK))
+        segment->forced = 0;
+    if (segment->forced == 0)
+        class = real;
+    else if (class == VISTA_CLASS_DISK && !segment->file.in_memory)
+        real = VISTA_CLASS_DISK;
+    if (flags & VISTA_POWER_SAFE && (class == VISTA_CLASS_KILL || segment->forced == 2 ||
+                                     (class == VISTA_CLASS_DISK && real != VISTA_CLASS_DISK)))
+        return vi_fail(ENOTSUP, "%s: cannot be power-safe: %s", segment->path,
+                       why_not_power_safe(segment));
+    vi_persist_init(&segment->persist, class);
+    segment->map.is_private = class == VISTA_CLASS_DISK;
+    segment->superblock.real_class = real;
+    return 0;
+}
+
+/* The disk class has its undo log in memory of its own. */
+static int map_file(struct vi_segment *segment)
+{
+    const struct vi_superblock *s = &segment->superblock;
+    struct vi_map *map = &segment->map;
+
+    if (vi_map_file(map, &segment->file, vi_superblock_meta_size(s), s->data_offset, s->size) != 0)
+        return -1;
+    if (vi_class_flushes(segment->persist.class) && !segment->forced && !map->map_sync)
+        return vi_fail(ENOTSUP, "%s: MAP_SYNC was granted for a page, but not for all",
+                       segment->path);
+    if (!map->is_private)
+        return 0;
+    return vi_map_scratch(map, &segment->file, VI_LOG_OFFSET, VI_LOG_OFFSET + VI_PAGE) != 0
+               ? -1
+               : vi_map_scratch(map, &segment->file, VI_SLOTS_OFFSET,
+                                s->chunks_offset + s->chunks_size);
+}
+
 /* ---- Creating ---------------------------------------------------------- */
 
 static int new_superblock(struct vi_segment *segment, size_t size, unsigned flags,
@@ -103,10 +166,9 @@ static int create(struct vi_segment *segment, size_t size, unsigned flags,
     s->address = (uint64_t)segment->map.data;
     if (vi_superblock_layout(s) != 0 || vi_file_truncate(&segment->file, 0) != 0 ||
         vi_file_truncate(&segment->file, s->data_offset + s->size) != 0 ||
-        allocate_blocks(segment) != 0)
+        allocate_blocks(segment) != 0 || choose_class(segment, flags, options) != 0)
         return -1;
-    return vi_map_file(&segment->map, &segment->file, vi_superblock_meta_size(s), s->data_offset,
-                       s->size);
+    return map_file(segment);
 }
 
 /* ---- Opening ----------------------------------------------------------- */
@@ -197,42 +259,24 @@ static int fill_holes(struct vi_segment *segment)
     return copied || !sparse ? allocate_blocks(segment) : 0;
 }
 
-static int open_existing(struct vi_segment *segment, unsigned flags)
+static int open_existing(struct vi_segment *segment, unsigned flags,
+                         const struct vista_map_options *options)
 {
     const struct vi_superblock *s = &segment->superblock;
 
     segment->map.writable = !(flags & VISTA_READ_ONLY);
-    if (check_flags(segment, flags) != 0 || check_torn(segment, flags) != 0 ||
-        reserve_old(segment, flags) != 0 ||
-        vi_map_file(&segment->map, &segment->file, vi_superblock_meta_size(s), s->data_offset,
-                    s->size) != 0)
+    if (check_flags(segment, flags) != 0)
+        return -1;
+    if (!s->clean && s->features_must & VI_MUST_REDO)
+        return vi_fail(VI_LEFT_REDO, "%s: has a redo log that was left", segment->path);
+    if (check_torn(segment, flags) != 0 || reserve_old(segment, flags) != 0 ||
+        choose_class(segment, flags, options) != 0)
+        return -1;
+    if (!s->clean && segment->persist.class == VISTA_CLASS_DISK)
+        return vi_fail(VI_LEFT_UNDO, "%s: has an undo log that was left", segment->path);
+    if (map_file(segment) != 0)
         return -1;
     return segment->map.writable ? fill_holes(segment) : 0;
-}
-
-/* ---- Class ------------------------------------------------------------- */
-
-static int choose_class(struct vi_segment *segment, unsigned flags)
-{
-    enum vista_class real = vi_persist_probe(segment->map.map_sync), class;
-
-    if (vi_persist_forced(vi_process()->force_class, &class, &segment->forced) != 0)
-        return -1;
-    if (flags & VISTA_KILL_SAFE) {
-        real = VISTA_CLASS_KILL;
-        class = VISTA_CLASS_KILL;
-        segment->forced = 0;
-    } else if (segment->forced == 0) {
-        class = real;
-    }
-    if (flags & VISTA_POWER_SAFE && (class == VISTA_CLASS_KILL || segment->forced == 2))
-        return vi_fail(ENOTSUP, "%s: cannot be power-safe: %s", segment->path,
-                       segment->forced == 2    ? "the class is forced by the environment"
-                       : segment->map.map_sync ? "PMEM_NO_FLUSH=1 turns cache flushes off"
-                                               : "the file system grants no MAP_SYNC (not DAX)");
-    vi_persist_init(&segment->persist, class);
-    segment->superblock.real_class = real;
-    return 0;
 }
 
 /* ---- The whole --------------------------------------------------------- */
@@ -282,9 +326,9 @@ static int open_file(struct vi_segment *segment, size_t size, unsigned flags,
         return -1;
     if (check_layout(segment, options->layout) != 0)
         return -1;
-    if (!segment->fresh && open_existing(segment, flags) != 0)
+    if (!segment->fresh && open_existing(segment, flags, options) != 0)
         return -1;
-    if (choose_class(segment, flags) != 0 || check_guard(segment, flags) != 0)
+    if (check_guard(segment, flags) != 0)
         return -1;
     if (segment->fresh)
         segment->superblock.log_class = segment->persist.class;
@@ -335,10 +379,11 @@ int vi_segment_start(struct vi_segment *segment)
         s->mapped = (uintptr_t)segment->map.data;
         vi_superblock_new_opening(s);
         s->clean = 0;
+        s->features_must &= ~(uint64_t)(VI_MUST_MEMBER | VI_MUST_REDO);
         if (vi_is_member(segment))
             s->features_must |= VI_MUST_MEMBER;
-        else
-            s->features_must &= ~(uint64_t)VI_MUST_MEMBER;
+        if (segment->persist.class == VISTA_CLASS_DISK)
+            s->features_must |= VI_MUST_REDO;
         if (vi_superblock_write(&segment->file, &segment->persist, segment->map.meta, s) != 0 ||
             (segment->file.made && vi_file_sync_name(segment->real) != 0))
             return -1;
@@ -365,7 +410,7 @@ static int mark_clean(struct vi_segment *segment)
     if (segment->persist.ops.sync(segment->file.fd) != 0)
         return vi_fail_system(errno, "%s: cannot write it back: it stays unclean", segment->path);
     segment->superblock.clean = 1;
-    segment->superblock.features_must &= ~(uint64_t)VI_MUST_MEMBER;
+    segment->superblock.features_must &= ~(uint64_t)(VI_MUST_MEMBER | VI_MUST_REDO);
     return vi_superblock_write(&segment->file, &segment->persist, segment->map.meta,
                                &segment->superblock);
 }

@@ -69,6 +69,7 @@ struct vi_segment {
     struct vi_group *group;         /* that it is in */
     struct vi_group own;            /* of which it is home */
     struct vi_segment *next_member; /* in its group's list */
+    unsigned member;                /* its number in redo records; 0: home */
     uint64_t logged;                /* a member's address in records of its home's log */
 
     void *contexts[VI_KINDS]; /* of items by kind, see kinds.h; NULL: it has none of that kind */
@@ -110,6 +111,11 @@ static inline bool vi_is_member(const struct vi_segment *segment)
 
 /* A size as it will be: whole pages, and room for a heap unless VISTA_NO_HEAP. */
 uint64_t vi_segment_round(uint64_t size, unsigned flags);
+
+/* What vi_segment_open fails with where an earlier opening left what has to be recovered first
+ * in its own class: a redo log; an undo log, where the disk class is wanted. */
+#define VI_LEFT_REDO 0x7001
+#define VI_LEFT_UNDO 0x7002
 
 /* Opens or creates; arguments are checked by the caller.  Errors as vista_map. */
 struct vi_segment *vi_segment_open(const char *path, size_t size, unsigned flags,

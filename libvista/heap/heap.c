@@ -103,15 +103,11 @@ int vi_heap_cut(struct vi_heap *heap, uint64_t size)
                 return vi_fail(EBUSY, "%s: cannot shrink to %llu bytes: there is a block at %llu",
                                heap->place.path, (unsigned long long)size,
                                (unsigned long long)(unit * VI_UNIT));
-            if (pass == 1) {
-                vi_heap_store(&heap->place.descriptors[unit], sizeof d, 0);
-                vi_flush_fence(heap->place.persist, &heap->place.descriptors[unit], sizeof d);
-            }
+            if (pass == 1)
+                vi_heap_store_now(heap, &heap->place.descriptors[unit], 0);
         }
-    if (*end > size / VI_UNIT) {
-        vi_heap_store(end, sizeof *end, size / VI_UNIT);
-        vi_flush_fence(heap->place.persist, end, sizeof *end);
-    }
+    if (*end > size / VI_UNIT)
+        vi_heap_store_now(heap, end, size / VI_UNIT);
     return 0;
 }
 

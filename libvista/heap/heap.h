@@ -32,6 +32,8 @@ struct vi_heap_place {
     bool (*unback)(void *context, uint64_t offset, uint64_t length);
     /* Visits the slots that no thread holds. */
     void (*each_idle)(void *context, void (*visit)(void *arg, uint32_t slot), void *arg);
+    /* Stored metadata was changed outside any transaction; NULL: no one wants to know. */
+    void (*note)(void *context, const void *address, size_t length);
     void *context;
 };
 

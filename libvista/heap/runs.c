@@ -140,8 +140,7 @@ static void raise_end(struct vi_heap *heap, uint64_t end)
     if (end <= *where)
         return;
     end = (end + VI_GROUP_UNITS - 1) / VI_GROUP_UNITS * VI_GROUP_UNITS;
-    vi_heap_store(where, sizeof *where, end < heap->units ? end : heap->units);
-    vi_flush_fence(heap->place.persist, where, sizeof *where);
+    vi_heap_store_now(heap, where, end < heap->units ? end : heap->units);
 }
 
 /* The first `units` of a run that is in no bin and has `length` are used from now on. */

@@ -35,10 +35,7 @@ const struct vi_class vi_classes[VI_LARGE + 1] = {
 /* Durable at once: a span outlives the transaction that it was made for. */
 static void describe(struct vi_heap *heap, uint64_t head, uint64_t descriptor)
 {
-    uint64_t *where = &heap->place.descriptors[head];
-
-    vi_heap_store(where, sizeof *where, descriptor);
-    vi_flush_fence(heap->place.persist, where, sizeof *where);
+    vi_heap_store_now(heap, &heap->place.descriptors[head], descriptor);
 }
 
 /* ---- Loading, making, ending ------------------------------------------- */

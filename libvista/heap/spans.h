@@ -125,6 +125,16 @@ static inline void vi_heap_store(void *where, size_t size, uint64_t value)
         __atomic_store_n((uint64_t *)where, value, __ATOMIC_RELEASE);
 }
 
+/* The same for a word that outlives the transaction that it was changed for: durable at once, or
+ * noted behind what was committed. */
+static inline void vi_heap_store_now(struct vi_heap *heap, uint64_t *where, uint64_t value)
+{
+    vi_heap_store(where, sizeof *where, value);
+    vi_flush_fence(heap->place.persist, where, sizeof *where);
+    if (heap->place.note != NULL)
+        heap->place.note(heap->place.context, where, sizeof *where);
+}
+
 static inline uint64_t vi_descriptor(const struct vi_heap *heap, uint64_t unit)
 {
     return __atomic_load_n(&heap->place.descriptors[unit], __ATOMIC_ACQUIRE);

@@ -69,8 +69,8 @@
 #define VI_MUST_HEAP 0x1u   /* there is a heap; else the data is flat */
 #define VI_MUST_SPARSE 0x2u /* data blocks are allocated with use */
 #define VI_MUST_MEMBER 0x4u /* in use with another's log: see struct vi_member */
-#define VI_MUST_REDO 0x8u   /* reserved: the chunk area holds a redo log */
-#define VI_MUST_KNOWN 0x7u
+#define VI_MUST_REDO 0x8u   /* in use with a redo log in its chunk area: disk/redo_format.h */
+#define VI_MUST_KNOWN 0xfu
 #define VI_READ_ONLY_STANDBY 0x1u /* reserved: it follows another segment */
 #define VI_READ_ONLY_KNOWN 0x0u
 
@@ -112,7 +112,7 @@ struct vi_superblock {
     uint64_t lsn;                     /* 184: where redo records end, for the file's life */
     struct vi_incarnation history[8]; /* 192: newest first */
     char layout[VI_LAYOUT_MAX + 1];   /* 320: options.layout at creation, ends with zeros */
-    uint64_t lasting[7];              /* 368: reserved */
+    uint64_t lasting[7];              /* 368: [0] the last epoch of redo records; reserved */
 
     /* The opening's: a library that does not use them makes them zero when it opens the
      * file for writing. */

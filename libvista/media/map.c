@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/locked.h"
 #include "media/format.h"
+#include "media/io.h"
 
 #define GUARD 65536u
 #define RESERVE (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
@@ -131,6 +132,50 @@ int vi_map_reserve_anywhere(struct vi_map *map, const char *path, uint64_t addre
     return 0;
 }
 
+bool vi_map_sync_granted(const struct vi_file *file)
+{
+    void *got = mmap(NULL, VI_PAGE, PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, file->fd, 0);
+
+    if (got != MAP_FAILED)
+        munmap(got, VI_PAGE);
+    return got != MAP_FAILED;
+}
+
+/* Larger images are read page by page, when they are first used: reading all of a file would
+ * take memory twice, once in the page cache. */
+#define READ_MAX ((size_t)64 << 20)
+
+/* A private image: of the file, so that the kernel never writes it back. */
+static int map_image(const struct vi_file *file, unsigned char *at, size_t size, uint64_t offset)
+{
+    if (map_own(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, file->fd,
+                offset) != NULL)
+        return 0;
+    return vi_fail_system(errno, "%s: cannot map %zu bytes", file->path, size);
+}
+
+/* Data that is small enough is read at once, to huge pages where there are any. */
+static int read_image(const struct vi_file *file, unsigned char *at, size_t size, uint64_t offset)
+{
+    if (size > READ_MAX)
+        return map_image(file, at, size, offset);
+    if (map_own(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+        NULL)
+        return vi_fail_system(errno, "%s: cannot map %zu bytes", file->path, size);
+    (void)madvise(at, size, MADV_HUGEPAGE);
+    if (vi_io_read(vi_io(), file->fd, at, size, offset, false) != 0)
+        return vi_fail_system(errno, "%s: cannot read %zu bytes of data", file->path, size);
+    return 0;
+}
+
+int vi_map_scratch(const struct vi_map *map, const struct vi_file *file, uint64_t from, uint64_t to)
+{
+    if (map_own(map->meta + from, to - from, PROT_READ | PROT_WRITE, RESERVE | MAP_FIXED, -1, 0) !=
+        NULL)
+        return 0;
+    return vi_fail_system(errno, "%s: cannot map %zu bytes", file->path, (size_t)(to - from));
+}
+
 /* Maps over a reservation, with MAP_SYNC where the file system grants it. */
 static int map_over(struct vi_map *map, const struct vi_file *file, void *at, size_t size,
                     uint64_t offset)
@@ -175,6 +220,10 @@ int vi_map_file(struct vi_map *map, const struct vi_file *file, size_t meta_size
     map->meta = space + GUARD;
     map->meta_size = meta_size;
     map->data_size = data_size;
+    if (map->is_private)
+        return map_image(file, map->meta, meta_size, 0) != 0
+                   ? -1
+                   : read_image(file, map->data, data_size, data_offset);
     map->map_sync = true;
     if (map_metadata(map, file) != 0)
         return -1;
@@ -185,6 +234,9 @@ int vi_map_extend(struct vi_map *map, const struct vi_file *file, uint64_t data_
                   size_t size)
 {
     const bool sync = map->map_sync;
+
+    if (map->is_private)
+        return map_image(file, map->data + old, size - old, data_offset + old);
 
     if (map_over(map, file, map->data + old, size - old, data_offset + old) != 0)
         return -1;

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "media/format.h"
+#include "media/io.h"
 
 const struct vi_persist_ops *vi_persist_test_ops;
 
@@ -80,10 +81,16 @@ static int pmem_has_auto_flush(void)
 }
 #endif
 
+static int sync_disk(int fd)
+{
+    return vi_io()->sync(fd);
+}
+
 static const struct vi_persist_ops class_ops[] = {
     [VISTA_CLASS_KILL] = {.sync = fsync}, /* the others are not called */
     [VISTA_CLASS_LINE] = {pmem_flush, fence_stores, write_lines, fsync},
     [VISTA_CLASS_EADR] = {flush_nothing, fence_stores, write_words, fsync},
+    [VISTA_CLASS_DISK] = {.sync = sync_disk},
 };
 
 static bool is_one(const char *name)
@@ -106,12 +113,12 @@ void vi_persist_init(struct vi_persist *persist, enum vista_class class)
     if (persist->ops.flush == pmem_flush && has_clwb())
         persist->ops.flush = write_back;
     persist->class = class;
-    persist->flushes = class != VISTA_CLASS_KILL;
+    persist->flushes = vi_class_flushes(class);
 }
 
 int vi_persist_forced(enum vista_class option, enum vista_class *class, unsigned *forced)
 {
-    static const char *const names[] = {"", "kill", "line", "eadr"};
+    static const char *const names[] = {"", "kill", "line", "eadr", "disk"};
     const char *value = secure_getenv("VISTA_CLASS");
 
     *class = option;
@@ -119,8 +126,9 @@ int vi_persist_forced(enum vista_class option, enum vista_class *class, unsigned
     if (*forced)
         return 0;
     while (value != NULL && strcmp(value, names[*class]) != 0)
-        if (++*class > VISTA_CLASS_EADR)
-            return vi_fail(EINVAL, "VISTA_CLASS is \"%s\": it must be kill, line or eadr", value);
+        if (++*class > VISTA_CLASS_DISK)
+            return vi_fail(EINVAL, "VISTA_CLASS is \"%s\": it must be kill, line, eadr or disk",
+                           value);
     if (*class == VISTA_CLASS_PROBE && is_one("PMEM_IS_PMEM_FORCE"))
         *class = VISTA_CLASS_LINE;
     *forced = *class != VISTA_CLASS_PROBE ? 2 : 0;

@@ -29,8 +29,14 @@ struct vi_persist_ops {
 struct vi_persist {
     struct vi_persist_ops ops;
     enum vista_class class;
-    bool flushes; /* false: kill-safe, flush and fence are not called */
+    bool flushes; /* false: flush and fence are not called */
 };
+
+/* Are cache lines flushed in this class, and undo records checked? */
+static inline bool vi_class_flushes(enum vista_class class)
+{
+    return class == VISTA_CLASS_LINE || class == VISTA_CLASS_EADR;
+}
 
 /* Fills in the operations of a class. */
 void vi_persist_init(struct vi_persist *persist, enum vista_class class);

@@ -9,6 +9,7 @@
 
 #include "base/crc32c.h"
 #include "base/error.h"
+#include "media/io.h"
 
 static uint64_t align_up(uint64_t value, uint64_t to)
 {
@@ -57,8 +58,8 @@ static bool numbers_agree(const struct vi_superblock *s)
            s->address % VI_PAGE == 0 && s->address != 0 && s->address < (uint64_t)1 << 47 &&
            s->size % VI_PAGE == 0 && s->size > 0 && s->size <= s->max_size &&
            s->max_size % VI_PAGE == 0 && s->clean <= 1 && s->log_class >= VISTA_CLASS_KILL &&
-           s->log_class <= VISTA_CLASS_EADR && s->real_class >= VISTA_CLASS_KILL &&
-           s->real_class <= VISTA_CLASS_EADR;
+           s->log_class <= VISTA_CLASS_DISK && s->real_class >= VISTA_CLASS_KILL &&
+           s->real_class <= VISTA_CLASS_DISK;
 }
 
 int vi_superblock_check(const struct vi_file *file, const struct vi_superblock *s, bool read_only)
@@ -121,6 +122,17 @@ int vi_superblock_read(const struct vi_file *file, bool read_only, struct vi_sup
     return out->magic != 0 ? 0 : -1;
 }
 
+/* By a synced write: a private image is not written back. */
+static int write_copy(const struct vi_file *file, const struct vi_superblock *superblock)
+{
+    const struct iovec copy = {(void *)superblock, sizeof *superblock};
+
+    if (vi_io_write(vi_io(), file->fd, &copy, 1,
+                    superblock->sequence % VI_SUPERBLOCKS * VI_SUPERBLOCK_SIZE, true) == 0)
+        return 0;
+    return vi_fail_system(errno, "%s: cannot write its superblock", file->path);
+}
+
 int vi_superblock_write(const struct vi_file *file, const struct vi_persist *persist,
                         unsigned char *copies, struct vi_superblock *superblock)
 {
@@ -131,6 +143,11 @@ int vi_superblock_write(const struct vi_file *file, const struct vi_persist *per
 
         superblock->sequence++;
         superblock->check = vi_crc32c(0, superblock, offsetof(struct vi_superblock, check));
+        if (persist->class == VISTA_CLASS_DISK) {
+            if (write_copy(file, superblock) != 0)
+                return -1;
+            continue;
+        }
         at = copies + superblock->sequence % VI_SUPERBLOCKS * VI_SUPERBLOCK_SIZE;
         memcpy(at + sizeof magic, (const char *)superblock + sizeof magic,
                sizeof *superblock - sizeof magic);

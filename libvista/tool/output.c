@@ -27,10 +27,12 @@ const char *tool_uuid(const uint8_t uuid[16])
 
 const char *tool_class(uint32_t class)
 {
-    static const char *const names[] = {
-        [VISTA_CLASS_KILL] = "kill", [VISTA_CLASS_LINE] = "line", [VISTA_CLASS_EADR] = "eadr"};
+    static const char *const names[] = {[VISTA_CLASS_KILL] = "kill",
+                                        [VISTA_CLASS_LINE] = "line",
+                                        [VISTA_CLASS_EADR] = "eadr",
+                                        [VISTA_CLASS_DISK] = "disk"};
 
-    return class >= VISTA_CLASS_KILL && class <= VISTA_CLASS_EADR ? names[class] : "unknown";
+    return class >= VISTA_CLASS_KILL && class <= VISTA_CLASS_DISK ? names[class] : "unknown";
 }
 
 /* ---- Progress ---------------------------------------------------------- */

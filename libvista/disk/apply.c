@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Applying redo records.  Their items are cut at the file's blocks and sorted by member, block
+ * and age, so that each block is read, patched and written once, neighbours together.  A block
+ * torn by a crash is mended by doing so again: what the items do not cover is the same in its
+ * old and its new form.
+ */
+#include "disk/apply.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+#define RUN (256u << 10) /* bytes written at once, at most */
+
+/* What an item says of one block. */
+struct piece {
+    uint64_t where; /* member << 48 | block */
+    uint64_t order;
+    const unsigned char *from;
+    uint16_t offset; /* in the block */
+    uint16_t length; /* up to a block's */
+};
+
+struct pieces {
+    struct piece *piece; /* NULL: they are counted */
+    uint64_t count;
+};
+
+static bool fits(const struct vi_disk_target *target, const struct vi_redo_item *item)
+{
+    for (size_t i = 0; i < sizeof target->part / sizeof *target->part; i++)
+        if (item->offset >= target->part[i].from && item->offset <= target->part[i].to &&
+            item->length <= target->part[i].to - item->offset)
+            return true;
+    return false;
+}
+
+static int damaged(const struct vi_disk_area *area, uint64_t lsn, const char *why)
+{
+    return vi_fail(EBADMSG, "%s: damaged: the redo record at %llu %s", area->path,
+                   (unsigned long long)lsn, why);
+}
+
+static int validate_item(const struct vi_disk_area *area, const struct vi_redo_record *record,
+                         const struct vi_redo_item *item, const struct vi_disk_target *target)
+{
+    if (item->kind != VI_REDO_BYTES)
+        return item->kind < VI_REDO_KINDS || item->kind >= VI_REDO_SKIPPED
+                   ? 0
+                   : damaged(area, record->lsn, "has an item of an unknown kind");
+    if (item->member >= VI_DISK_MEMBERS || !target[item->member].exists)
+        return damaged(area, record->lsn, "names a member that is not there");
+    if (!target[item->member].abandoned && !fits(&target[item->member], item))
+        return damaged(area, record->lsn, "has an item outside of what it may change");
+    return 0;
+}
+
+static int validate_record(const struct vi_disk_area *area, const struct vi_redo_record *record,
+                           const struct vi_disk_target *target)
+{
+    const struct vi_redo_item *item = NULL;
+    uint64_t size = sizeof *record;
+
+    for (uint32_t i = 0; i < record->items; i++) {
+        item = vi_disk_item(record, item);
+        if (item == NULL)
+            return damaged(area, record->lsn, "has an item that does not fit");
+        if (validate_item(area, record, item, target) != 0)
+            return -1;
+        size += vi_disk_item_size(item->length);
+    }
+    return size == record->bytes ? 0 : damaged(area, record->lsn, "is longer than its items");
+}
+
+/* The next record before `to`, with `at` moved to it; NULL: none. */
+static const struct vi_redo_record *next_before(const struct vi_disk_area *area,
+                                                const unsigned char *log, struct vi_disk_point *at,
+                                                uint64_t to)
+{
+    const struct vi_redo_record *record =
+        at->lsn < to ? vi_disk_next(area, log, area->log_size, at) : NULL;
+
+    return record != NULL && at->lsn < to ? record : NULL;
+}
+
+struct vi_disk_point vi_disk_named(const struct vi_disk_area *area, const unsigned char *log,
+                                   struct vi_disk_point from, uint64_t to,
+                                   uint8_t named[VI_DISK_MEMBERS])
+{
+    const struct vi_redo_record *record;
+    struct vi_disk_point at = from;
+
+    while ((record = next_before(area, log, &at, to)) != NULL) {
+        const struct vi_redo_item *item = NULL;
+
+        for (uint32_t i = 0; i < record->items; i++) {
+            item = vi_disk_item(record, item);
+            if (item == NULL)
+                break;
+            if (item->kind == VI_REDO_BYTES && item->member < VI_DISK_MEMBERS)
+                named[item->member] = 1;
+        }
+        from = at = vi_disk_behind(at, record);
+    }
+    return from;
+}
+
+int vi_disk_validate(const struct vi_disk_area *area, const unsigned char *log,
+                     struct vi_disk_point from, uint64_t to, const struct vi_disk_target *target)
+{
+    const struct vi_redo_record *record;
+
+    while ((record = next_before(area, log, &from, to)) != NULL) {
+        if (validate_record(area, record, target) != 0)
+            return -1;
+        from = vi_disk_behind(from, record);
+    }
+    return 0;
+}
+
+static void add_item(struct pieces *pieces, const struct vi_redo_item *item)
+{
+    const unsigned char *from = (const unsigned char *)(item + 1);
+    uint64_t at = item->offset, left = item->length, length;
+
+    for (; left != 0; at += length, from += length, left -= length) {
+        length = VI_REDO_BLOCK - at % VI_REDO_BLOCK;
+        if (length > left)
+            length = left;
+        if (pieces->piece != NULL)
+            pieces->piece[pieces->count] = (struct piece){
+                .where = (uint64_t)item->member << 48 | at / VI_REDO_BLOCK,
+                .order = pieces->count,
+                .from = from,
+                .offset = (uint16_t)(at % VI_REDO_BLOCK),
+                .length = (uint16_t)length,
+            };
+        pieces->count++;
+    }
+}
+
+/* Adds the items of all records; returns the point behind the last. */
+static struct vi_disk_point collect(const struct vi_disk_area *area, const unsigned char *log,
+                                    struct vi_disk_point from, uint64_t to, struct pieces *pieces)
+{
+    const struct vi_redo_record *record;
+    struct vi_disk_point at = from;
+
+    while ((record = next_before(area, log, &at, to)) != NULL) {
+        const struct vi_redo_item *item = NULL;
+
+        for (uint32_t i = 0; i < record->items; i++) {
+            item = vi_disk_item(record, item);
+            if (item->kind == VI_REDO_BYTES)
+                add_item(pieces, item);
+        }
+        from = at = vi_disk_behind(at, record);
+    }
+    return from;
+}
+
+static int by_place(const void *left, const void *right)
+{
+    const struct piece *a = left, *b = right;
+
+    if (a->where != b->where)
+        return a->where < b->where ? -1 : 1;
+    return a->order < b->order ? -1 : a->order > b->order;
+}
+
+/* How many pieces from the first on are of blocks that can be written with it. */
+static uint64_t run_of(const struct piece *piece, uint64_t count)
+{
+    uint64_t n = 1;
+
+    while (n < count && piece[n].where - piece[n - 1].where <= 1 &&
+           piece[n].where >> 48 == piece->where >> 48 &&
+           piece[n].where - piece->where < RUN / VI_REDO_BLOCK)
+        n++;
+    return n;
+}
+
+/* Where the part of a target ends that an offset is in. */
+static uint64_t end_of(const struct vi_disk_target *target, uint64_t offset)
+{
+    return offset < target->part[0].to && offset >= target->part[0].from ? target->part[0].to
+                                                                         : target->part[1].to;
+}
+
+/* Reads, patches and writes the blocks of a run. */
+static int write_run(const struct vi_disk_area *area, struct vi_disk_target *target,
+                     const struct piece *piece, uint64_t count, unsigned char *buffer)
+{
+    const struct piece *const last = piece + count - 1;
+    const uint64_t mask = ((uint64_t)1 << 48) - 1, from = (piece->where & mask) * VI_REDO_BLOCK;
+    const uint64_t end = end_of(target, (last->where & mask) * VI_REDO_BLOCK + last->offset);
+    uint64_t length = (last->where - piece->where + 1) * VI_REDO_BLOCK;
+    struct iovec whole;
+
+    if (length > end - from)
+        length = end - from;
+    if (vi_io_read(area->io, target->fd, buffer, length, from, false) != 0)
+        return -1;
+    for (uint64_t i = 0; i < count; i++)
+        memcpy(buffer + (piece[i].where - piece->where) * VI_REDO_BLOCK + piece[i].offset,
+               piece[i].from, piece[i].length);
+    whole = (struct iovec){buffer, length};
+    target->touched = true;
+    return vi_io_write(area->io, target->fd, &whole, 1, from, false);
+}
+
+static int write_pieces(const struct vi_disk_area *area, const struct pieces *pieces,
+                        struct vi_disk_target *target)
+{
+    unsigned char *buffer = vi_reserve(RUN);
+    int result = buffer != NULL ? 0 : -1;
+
+    for (uint64_t i = 0, count; result == 0 && i < pieces->count; i += count) {
+        struct vi_disk_target *of = &target[pieces->piece[i].where >> 48];
+
+        count = run_of(&pieces->piece[i], pieces->count - i);
+        if (!of->abandoned)
+            result = write_run(area, of, &pieces->piece[i], count, buffer);
+    }
+    vi_release(buffer, RUN);
+    return result;
+}
+
+int vi_disk_apply(const struct vi_disk_area *area, const unsigned char *log,
+                  struct vi_disk_point from, uint64_t to, struct vi_disk_target *target,
+                  struct vi_disk_point *last)
+{
+    struct pieces pieces = {0};
+    size_t size;
+    int result;
+
+    *last = collect(area, log, from, to, &pieces);
+    if (pieces.count == 0)
+        return 0;
+    size = pieces.count * sizeof *pieces.piece;
+    pieces = (struct pieces){.piece = vi_reserve(size)};
+    if (pieces.piece == NULL)
+        return errno = ENOMEM, -1;
+    collect(area, log, from, to, &pieces);
+    qsort(pieces.piece, pieces.count, sizeof *pieces.piece, by_place);
+    result = write_pieces(area, &pieces, target);
+    vi_release(pieces.piece, size);
+    return result;
+}
+
+int vi_disk_sync(const struct vi_disk_area *area, struct vi_disk_target *target)
+{
+    for (unsigned member = 0; member < VI_DISK_MEMBERS; member++) {
+        if (!target[member].touched)
+            continue;
+        if (area->io->sync(target[member].fd) != 0)
+            return -1;
+        target[member].touched = false;
+    }
+    return 0;
+}

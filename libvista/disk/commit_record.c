@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The redo record of a transaction: see commit_record.h.  Its size is to be known before the log's lock
+ * is taken, so that the undo log is walked twice, and no memory is needed for what it says.
+ */
+#include "disk/commit_record.h"
+
+#include <assert.h>
+
+#include "core/items.h"
+
+#define GAP 24u /* equal bytes between two that differ, up to which one item is shorter than two */
+
+struct visit {
+    struct vi_disk_record *record;
+    const struct vi_segment *home;
+    bool build; /* else it is measured */
+};
+
+/* The segment with an address of its data or its metadata: home, or a member. */
+static const struct vi_segment *owner_of(const struct vi_segment *home, const void *address)
+{
+    const struct vi_segment *at = home;
+
+    while (at != NULL && (uintptr_t)address - (uintptr_t)at->map.data >= at->map.reserved &&
+           (uintptr_t)address - (uintptr_t)at->map.meta >= at->map.meta_size)
+        at = at == home ? home->own.members : at->next_member;
+    return at;
+}
+
+static void emit(struct visit *visit, const struct vi_segment *owner, const void *address,
+                 uint64_t length)
+{
+    if (visit->build) {
+        vi_disk_put(&visit->record->writer, owner->member, vi_disk_offset(owner, address), address,
+                    (uint32_t)length);
+    } else {
+        visit->record->bytes += vi_disk_item_size(length);
+        visit->record->items++;
+    }
+}
+
+/* Of a page that was logged as a whole only the bytes that have changed. */
+static void emit_changed(struct visit *visit, const struct vi_segment *owner,
+                         const unsigned char *now, const unsigned char *old, uint64_t length)
+{
+    uint64_t from = 0, end = 0; /* of what differs, not yet emitted */
+
+    for (uint64_t i = 0; i < length; i++) {
+        if (i % 8 == 0 && length - i >= 8 && memcmp(now + i, old + i, 8) == 0) {
+            i += 7;
+            continue;
+        }
+        if (now[i] == old[i])
+            continue;
+        if (end != 0 && i - end > GAP) {
+            emit(visit, owner, now + from, end - from);
+            end = 0;
+        }
+        if (end == 0)
+            from = i;
+        end = i + 1;
+    }
+    if (end != 0)
+        emit(visit, owner, now + from, end - from);
+}
+
+static void visit_item(struct visit *visit, const struct vi_record_kind *kind,
+                       const struct vi_item *item)
+{
+    const struct iovec none = {0}, data = kind->extent != NULL ? kind->extent(item) : none;
+    const struct iovec stored = kind->stored != NULL ? kind->stored(item) : none;
+    const struct vi_segment *owner =
+        owner_of(visit->home, data.iov_len != 0 ? data.iov_base : stored.iov_base);
+
+    if (owner == NULL)
+        return;
+    if (data.iov_len != 0 && item->kind == VI_KIND_UNDO && owner->ranges != NULL)
+        emit_changed(visit, owner, data.iov_base, item->payload, data.iov_len);
+    else if (data.iov_len != 0)
+        emit(visit, owner, data.iov_base, data.iov_len);
+    if (stored.iov_len != 0)
+        emit(visit, owner, stored.iov_base, stored.iov_len);
+}
+
+static void visit_all(struct visit *visit, struct vi_tx *tx)
+{
+    const struct vi_item *item;
+    struct vi_items items;
+
+    vi_items_begin(&items, tx->segment, &tx->log);
+    while ((item = vi_items_next(&items)) != NULL) {
+        const struct vi_record_kind *kind =
+            item->context != NULL ? tx->log.logs->kinds[item->kind] : NULL;
+
+        if (kind != NULL)
+            visit_item(visit, kind, item);
+    }
+}
+
+void vi_disk_record_measure(struct vi_disk_record *record, struct vi_tx *tx)
+{
+    struct visit visit = {record, tx->segment, false};
+
+    *record = (struct vi_disk_record){.bytes = sizeof(struct vi_redo_record)};
+    visit_all(&visit, tx);
+}
+
+void vi_disk_record_build(struct vi_disk_record *record, struct vi_tx *tx)
+{
+    struct visit visit = {record, tx->segment, true};
+
+    vi_disk_head(&record->writer, record->items);
+    visit_all(&visit, tx);
+    assert(record->writer.at == record->writer.lsn + record->bytes);
+    record->writer.is_commit = true;
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The disk class: see disk.h.
+ */
+#include "disk/disk.h"
+
+#include <errno.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "core/engine.h"
+#include "core/redo.h"
+#include "core/transaction.h"
+#include "disk/commit_record.h"
+#include "disk/replay.h"
+#include "media/guard.h"
+
+#define RING_SIZE (1u << 20)
+#define LOG_LEAST ((uint64_t)4 << 20) /* by default an eighth of the data, */
+#define LOG_MOST ((uint64_t)32 << 20) /* between these two */
+
+struct vi_disk {
+    struct vi_redo redo; /* first: how its group finds it */
+    struct vi_segment *home;
+    bool lazy; /* what an end returns survives the process; the machine after flush_ms at most */
+    struct vi_disk_log log;
+    struct vi_disk_record record; /* of the commit that has the log's lock */
+    struct vi_disk_target target[VI_DISK_MEMBERS];
+};
+
+/* ---- What a commit does ------------------------------------------------- */
+
+static int prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
+{
+    struct vi_disk *disk = (struct vi_disk *)redo;
+    struct vi_disk_record record;
+
+    (void)mode;
+    vi_disk_record_measure(&record, tx);
+    if (record.bytes > vi_disk_record_max(&disk->log.area) &&
+        vi_disk_grow(&disk->log, &disk->home->file,
+                     disk->home->superblock.chunks_offset + disk->home->superblock.chunks_size,
+                     record.bytes) != 0)
+        return -1;
+    if (vi_disk_begin(&disk->log, record.bytes, &record.writer) != 0)
+        return -1;
+    disk->record = record;
+    return 0;
+}
+
+static uint64_t commit(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
+{
+    struct vi_disk_record record = ((struct vi_disk *)redo)->record;
+
+    (void)mode;
+    vi_disk_record_build(&record, tx);
+    return vi_disk_end(&record.writer) == 0 ? record.writer.end : UINT64_MAX;
+}
+
+static int wait_until_durable(struct vi_redo *redo, uint64_t position, unsigned mode)
+{
+    struct vi_disk *disk = (struct vi_disk *)redo;
+
+    vi_disk_start_wanted_thread(&disk->log);
+    if (position != UINT64_MAX && (mode & VISTA_NO_FLUSH || disk->lazy))
+        return 0;
+    return vi_disk_flush(&disk->log, position);
+}
+
+static int flush_log(struct vi_redo *redo)
+{
+    return vi_disk_flush(&((struct vi_disk *)redo)->log, UINT64_MAX);
+}
+
+/* Nothing can be told of a failure: the next commit is. */
+static void note(struct vi_redo *redo, struct vi_segment *segment, const void *address,
+                 size_t length)
+{
+    struct vi_disk *disk = (struct vi_disk *)redo;
+    struct vi_disk_writer writer;
+
+    if (vi_disk_begin(&disk->log, sizeof(struct vi_redo_record) + vi_disk_item_size(length),
+                      &writer) != 0)
+        return;
+    vi_disk_head(&writer, 1);
+    vi_disk_put(&writer, segment->member, vi_disk_offset(segment, address), address,
+                (uint32_t)length);
+    (void)vi_disk_end(&writer);
+}
+
+static const struct vi_redo_ops disk_ops = {.prepare = prepare,
+                                            .commit = commit,
+                                            .wait = wait_until_durable,
+                                            .note = note,
+                                            .flush = flush_log};
+
+static struct vi_disk *disk_of(const struct vi_segment *segment)
+{
+    struct vi_redo *redo = segment->group->redo;
+
+    while (redo != NULL && redo->ops != &disk_ops)
+        redo = redo->next;
+    return (struct vi_disk *)redo;
+}
+
+int vi_disk_settle(struct vi_segment *segment)
+{
+    struct vi_disk *disk = disk_of(segment);
+
+    return disk != NULL ? vi_disk_truncate(&disk->log) : 0;
+}
+
+void vi_disk_count(const struct vi_segment *segment, struct vista_info *info)
+{
+    struct vi_disk *disk = disk_of(segment);
+
+    if (disk == NULL)
+        return;
+    pthread_mutex_lock(&disk->log.lock);
+    info->log_size = disk->log.area.log_size;
+    info->log_used = disk->log.tail - disk->log.head.lsn;
+    info->committed = disk->log.committed;
+    info->durable = disk->log.durable_commits;
+    info->failed = (unsigned)disk->log.failed;
+    pthread_mutex_unlock(&disk->log.lock);
+    if (disk->home->superblock.real_class == VISTA_CLASS_DISK && !disk->lazy)
+        info->durability = VISTA_POWER_SAFE;
+}
+
+/* ---- Opening and closing ------------------------------------------------ */
+
+static void set_target(struct vi_disk_target *target, const struct vi_superblock *s, int fd,
+                       uint64_t size)
+{
+    *target = (struct vi_disk_target){.exists = true, .fd = fd};
+    if (s->heap_offset != 0) {
+        target->part[0].from = s->heap_offset;
+        target->part[0].to = vi_superblock_meta_size(s);
+    }
+    target->part[1].from = s->data_offset;
+    target->part[1].to = s->data_offset + size;
+}
+
+/* An area in a segment's file, with a ring and a log of these sizes. */
+static struct vi_disk_area area_of(const struct vi_file *file, const struct vi_superblock *s,
+                                   uint64_t log_size)
+{
+    struct vi_disk_area area = {.io = vi_io(), .path = file->path, .fd = file->fd};
+
+    memcpy(area.uuid, s->uuid, sizeof area.uuid);
+    vi_disk_area_set(&area, s->chunks_offset, s->chunks_offset + VI_REDO_HEADERS * VI_REDO_BLOCK,
+                     RING_SIZE, log_size);
+    return area;
+}
+
+static uint64_t log_size_of(const struct vi_superblock *s, uint64_t wanted)
+{
+    const uint64_t left = s->chunks_size - VI_REDO_HEADERS * VI_REDO_BLOCK - RING_SIZE;
+
+    if (wanted == 0)
+        wanted = s->size / 8 < LOG_LEAST  ? LOG_LEAST
+                 : s->size / 8 < LOG_MOST ? s->size / 8
+                                          : LOG_MOST;
+    if (wanted < LOG_LEAST)
+        wanted = LOG_LEAST;
+    if (wanted > left)
+        wanted = left / RING_SIZE * RING_SIZE;
+    return vi_disk_up(wanted, RING_SIZE) <= left ? vi_disk_up(wanted, RING_SIZE)
+                                                 : left / RING_SIZE * RING_SIZE;
+}
+
+/* Where redo records ended; a number that none can have is not gone by. */
+static uint64_t lsn_of(const struct vi_superblock *s)
+{
+    return s->lsn < UINT64_MAX / 4 ? s->lsn : 0;
+}
+
+/* An empty log: the one that is there, in a new epoch, if it is as large as wanted. */
+static int begin_log(const struct vi_segment *segment, uint64_t wanted, struct vi_disk_area *area,
+                     struct vi_disk_point *head)
+{
+    const struct vi_superblock *s = &segment->superblock;
+    const uint64_t size = log_size_of(s, wanted), end = s->chunks_offset + s->chunks_size;
+
+    *area = area_of(&segment->file, s, size);
+    if (!segment->fresh && s->log_class == VISTA_CLASS_DISK) {
+        const int found = vi_disk_header_read(area, end, head);
+
+        if (found < 0)
+            return -1;
+        if (found == 0 && (wanted == 0 ? area->log_size >= size : area->log_size == size)) {
+            *head = (struct vi_disk_point){
+                vi_disk_up((head->lsn > lsn_of(s) ? head->lsn : lsn_of(s)) + 1, area->ring_size),
+                0};
+            return vi_file_allocate(&segment->file, area->headers_offset,
+                                    area->log_offset + area->log_size - area->headers_offset) != 0
+                       ? -1
+                       : vi_disk_header_write(area, area->epoch + 1, *head);
+        }
+        vi_disk_area_set(area, area->headers_offset, area->ring_offset, RING_SIZE, size);
+    }
+    if (vi_file_allocate(&segment->file, area->headers_offset,
+                         area->log_offset + size - area->headers_offset) != 0)
+        return -1;
+    *head = (struct vi_disk_point){vi_disk_up(lsn_of(s) + 1, area->ring_size), 0};
+    return vi_disk_create(area, (uint32_t)s->lasting[0] + 1, lsn_of(s));
+}
+
+/* What the superblock keeps for the file's life. */
+static void keep_place(struct vi_superblock *s, uint64_t lsn, uint32_t epoch)
+{
+    s->lsn = lsn;
+    s->lasting[0] = epoch;
+}
+
+static int close_disk(struct vi_segment *segment, bool clean)
+{
+    struct vi_disk *disk = disk_of(segment);
+    const int result = clean ? vi_disk_truncate(&disk->log) : 0, error = errno;
+    int closed;
+
+    vi_disk_log_close(&disk->log);
+    keep_place(&segment->superblock, disk->log.tail, disk->log.area.epoch);
+    segment->own.redo = NULL;
+    vi_release(disk, sizeof *disk);
+    closed = vi_segment_close(segment, clean && result == 0);
+    return result == 0 ? closed : (errno = error, -1);
+}
+
+static int flush_disk(struct vi_segment *segment)
+{
+    return vi_segment_intact(segment) != 0 ? -1 : vi_redo_flush(segment->group->redo);
+}
+
+static const struct vi_engine disk_engine = {
+    .gate = 1,
+    .begin = vi_tx_begin,
+    .declare = vi_tx_declare,
+    .commit = vi_tx_commit_followed,
+    .abort = vi_tx_abort_followed,
+    .flush = flush_disk,
+    .recover = vi_recover,
+    .close = close_disk,
+};
+
+static int open_log(struct vi_segment *segment, struct vi_disk *disk,
+                    const struct vista_map_options *options)
+{
+    const struct vi_superblock *s = &segment->superblock;
+    struct vi_disk_point head;
+    struct vi_disk_area area;
+
+    if (begin_log(segment, options->log_size, &area, &head) != 0)
+        return -1;
+    set_target(&disk->target[0], s, segment->file.fd, s->max_size);
+    if (vi_disk_log_open(&disk->log, &area, head, disk->target) != 0)
+        return -1;
+    if (options->flush_ms != 0 && vi_disk_start_thread(&disk->log, options->flush_ms) != 0) {
+        vi_disk_log_close(&disk->log);
+        return -1;
+    }
+    return 0;
+}
+
+int vi_disk_open(struct vi_segment *segment, unsigned flags,
+                 const struct vista_map_options *options)
+{
+    const struct vi_superblock *s = &segment->superblock;
+    struct vi_disk *disk;
+
+    if (segment->persist.class != VISTA_CLASS_DISK) {
+        const struct vi_disk_area area = area_of(&segment->file, s, LOG_LEAST);
+
+        return !segment->fresh && s->log_class == VISTA_CLASS_DISK ? vi_disk_headers_void(&area)
+                                                                   : 0;
+    }
+    disk = vi_reserve(sizeof *disk);
+    if (disk == NULL)
+        return vi_fail(ENOMEM, "%s: no memory for its redo log", segment->path);
+    disk->redo.ops = &disk_ops;
+    disk->home = segment;
+    disk->lazy = !(flags & VISTA_POWER_SAFE) && options->flush_ms != 0;
+    if (open_log(segment, disk, options) != 0) {
+        vi_release(disk, sizeof *disk);
+        return -1;
+    }
+    vi_engine_follow(&segment->own, &disk->redo);
+    vi_engine_set(&segment->own, &disk_engine);
+    return 0;
+}
+
+/* ---- Recovery ----------------------------------------------------------- */
+
+static int recover_file(const struct vi_file *file, struct vi_superblock *s)
+{
+    const struct vi_disk_area area = area_of(file, s, LOG_LEAST);
+    struct vi_disk_target *target;
+    struct vi_persist persist;
+    struct vi_disk_left left;
+    int result = vi_disk_load(&left, &area, s->chunks_offset + s->chunks_size);
+
+    if (result != 0)
+        return result < 0 ? -1
+                          : vi_fail(EBADMSG,
+                                    "%s: damaged: it was open with a redo log, of which "
+                                    "no header is sound",
+                                    file->path);
+    target = vi_reserve(VI_DISK_MEMBERS * sizeof *target);
+    result = target != NULL ? 0 : vi_fail(ENOMEM, "%s: no memory", file->path);
+    if (result == 0) {
+        set_target(&target[0], s, file->fd, s->size);
+        result = vi_disk_replay(&left, target);
+    }
+    if (result == 0) {
+        keep_place(s, left.end.lsn, left.area.epoch);
+        s->clean = 1;
+        s->features_must &= ~(uint64_t)VI_MUST_REDO;
+        vi_persist_init(&persist, VISTA_CLASS_DISK);
+        result = vi_superblock_write(file, &persist, NULL, s);
+    }
+    vi_release(target, VI_DISK_MEMBERS * sizeof *target);
+    vi_disk_unload(&left);
+    return result;
+}
+
+int vi_disk_recover(const char *path, unsigned flags, const struct vista_map_options *options)
+{
+    struct vi_superblock superblock;
+    struct vi_file file;
+    const char *torn;
+    int result;
+
+    if (vi_file_open(&file, path, flags & ~(unsigned)(VISTA_CREATE | VISTA_EXCLUSIVE), 0,
+                     options->lock_wait_ms) != 0)
+        return -1;
+    result = vi_superblock_read(&file, false, &superblock);
+    if (result == 0 && !superblock.clean && superblock.features_must & VI_MUST_REDO) {
+        torn = vi_guard_torn(&superblock, &file);
+        result = torn != NULL && !(flags & VISTA_ACCEPT_TORN)
+                     ? vi_fail(ECANCELED, "%s: may be torn: %s", path, torn)
+                     : recover_file(&file, &superblock);
+    }
+    vi_file_close(&file);
+    return result < 0 ? -1 : 0;
+}

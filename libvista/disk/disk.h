@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The disk class: what runs the transactions of a group whose segments are private images, and
+ * whose commits go to a redo log in home's file.
+ *
+ * A commit does to the image what the kill-safe class does to the file; then it is told what has
+ * changed, by the undo log, and copies the values to a record (core/redo.h).
+ */
+#ifndef VI_DISK_DISK_H
+#define VI_DISK_DISK_H
+
+#include "core/segment.h"
+
+/* Recovers a file of this class that was left open, if it is one: what the redo log says becomes
+ * part of the data, and the file is clean.  0, also if there was nothing to do; -1 with errno as
+ * vista_map.  The file is not mapped here. */
+int vi_disk_recover(const char *path, unsigned flags, const struct vista_map_options *options);
+
+/* Begins with a redo log, an empty one, before the segment starts; it is the segment's group's
+ * engine from then on.  A segment of another class: its file has no redo log from now on. */
+int vi_disk_open(struct vi_segment *segment, unsigned flags,
+                 const struct vista_map_options *options);
+
+/* Makes the data in the files what was committed; -1 with errno. */
+int vi_disk_settle(struct vi_segment *segment);
+
+/* Sets the disk class's fields, which are zero. */
+void vi_disk_count(const struct vi_segment *segment, struct vista_info *info);
+
+#endif

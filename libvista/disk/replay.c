@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Recovery of a redo log: see replay.h.
+ */
+#include "disk/replay.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "disk/apply.h"
+
+#define CHUNK (1u << 20) /* bytes read or written at once */
+
+/* ---- Reading ------------------------------------------------------------ */
+
+/* The record that is next, in the log or else in the ring, from where it is copied. */
+static const struct vi_redo_record *find_next(struct vi_disk_left *left, struct vi_disk_point *at)
+{
+    const struct vi_redo_record *record =
+        vi_disk_next(&left->area, left->log, left->area.log_size, at);
+
+    if (record != NULL)
+        return record;
+    record = vi_disk_next(&left->area, left->ring, left->area.ring_size, at);
+    if (record == NULL)
+        return NULL;
+    if (left->ring_from == UINT64_MAX)
+        left->ring_from = at->lsn;
+    return memcpy(left->log + at->lsn % left->area.log_size, record, record->bytes);
+}
+
+/* Is there a record in `size` bytes of memory, at an LSN from `from` up to `to`, that was built
+ * when more was durable than was found? */
+static bool knows_of_more(const struct vi_disk_left *left, const unsigned char *memory,
+                          uint64_t size, uint64_t from, uint64_t to)
+{
+    for (uint64_t lsn = from; lsn + sizeof(struct vi_redo_record) <= to; lsn += 8) {
+        const uint64_t at = lsn % size;
+        const struct vi_redo_record *record = (const void *)(memory + at);
+
+        if (size - at >= sizeof *record && record->lsn == lsn && record->synced > left->end.lsn &&
+            vi_disk_sound(&left->area, record, size - at, lsn))
+            return true;
+    }
+    return false;
+}
+
+static int find_end(struct vi_disk_left *left)
+{
+    const struct vi_disk_area *area = &left->area;
+    const uint64_t limit = left->head.lsn + area->log_size;
+    struct vi_disk_point at = left->head;
+    const struct vi_redo_record *record;
+
+    left->end = left->head;
+    while ((record = find_next(left, &at)) != NULL && at.lsn + record->bytes <= limit) {
+        left->end = at = vi_disk_behind(at, record);
+        left->records++;
+    }
+    if (!knows_of_more(left, left->log, area->log_size, left->end.lsn, limit) &&
+        !knows_of_more(left, left->ring, area->ring_size, left->end.lsn, limit))
+        return 0;
+    return vi_fail(
+        EBADMSG,
+        "%s: damaged: commits that were acknowledged are missing from its redo log, from "
+        "%llu on",
+        area->path, (unsigned long long)left->end.lsn);
+}
+
+static int read_part(const struct vi_disk_left *left, void *to, uint64_t size, uint64_t offset)
+{
+    if (vi_io_read(left->area.io, left->area.fd, to, size, offset, false) == 0)
+        return 0;
+    return vi_fail_system(errno, "%s: cannot read its redo log", left->area.path);
+}
+
+int vi_disk_load(struct vi_disk_left *left, const struct vi_disk_area *area, uint64_t end)
+{
+    int result;
+
+    *left = (struct vi_disk_left){.area = *area, .ring_from = UINT64_MAX};
+    result = vi_disk_header_read(&left->area, end, &left->head);
+    if (result != 0)
+        return result;
+    left->log = vi_reserve(left->area.log_size);
+    left->ring = vi_reserve(left->area.ring_size);
+    if (left->log == NULL || left->ring == NULL)
+        result = vi_fail(ENOMEM, "%s: no memory for its redo log", area->path);
+    else if (read_part(left, left->log, left->area.log_size, left->area.log_offset) != 0 ||
+             read_part(left, left->ring, left->area.ring_size, left->area.ring_offset) != 0 ||
+             find_end(left) != 0)
+        result = -1;
+    if (result != 0)
+        vi_disk_unload(left);
+    return result;
+}
+
+void vi_disk_unload(struct vi_disk_left *left)
+{
+    vi_release(left->log, left->area.log_size);
+    vi_release(left->ring, left->area.ring_size);
+    left->log = left->ring = NULL;
+}
+
+/* ---- Recovery ----------------------------------------------------------- */
+
+/* After a failed sync the cache shows what the disk lacks, and the kernel takes it for written.
+ * So blocks whose content on the disk is another are written again; they were never synced.  The
+ * others are not: a power failure during their writing could harm what was acknowledged.
+ * `cached` is what the file is to have from `offset` on, and `disk` has room for as much;
+ * `all`: it was never written. */
+static int write_if_lost(const struct vi_disk_area *area, const unsigned char *cached,
+                         unsigned char *disk, uint64_t length, uint64_t offset, bool all)
+{
+    int result = all ? 0 : vi_io_read(area->io, area->fd, disk, length, offset, true);
+
+    if (result != 0 && errno == ENOTSUP) /* as in memory, where nothing is lost */
+        return 0;
+    for (uint64_t i = 0; i < length && result == 0; i += VI_REDO_BLOCK) {
+        const struct iovec block = {(void *)(cached + i), VI_REDO_BLOCK};
+
+        if (all || memcmp(cached + i, disk + i, VI_REDO_BLOCK) != 0)
+            result = vi_io_write(area->io, area->fd, &block, 1, offset + i, false);
+    }
+    return result;
+}
+
+/* The log's blocks from `from` up to `to`. */
+static int write_log(const struct vi_disk_left *left, unsigned char *disk, uint64_t from,
+                     uint64_t to, bool all)
+{
+    const struct vi_disk_area *area = &left->area;
+    int result = 0;
+
+    for (uint64_t length; from < to && result == 0; from += length) {
+        const uint64_t at = from % area->log_size, to_wrap = area->log_size - at;
+
+        length = to - from < CHUNK ? to - from : CHUNK;
+        length = length < to_wrap ? length : to_wrap;
+        result = write_if_lost(area, left->log + at, disk, length, area->log_offset + at, all);
+    }
+    return result;
+}
+
+/* All that is about to be applied is in the log first, durably, and the header that counts: else
+ * a power failure while the data is written would tear a commit that the ring alone had. */
+static int secure(const struct vi_disk_left *left)
+{
+    const struct vi_disk_area *area = &left->area;
+    const uint64_t header =
+        area->headers_offset + area->generation % VI_REDO_HEADERS * VI_REDO_BLOCK;
+    const uint64_t from = left->head.lsn / VI_REDO_BLOCK * VI_REDO_BLOCK;
+    const uint64_t to = vi_disk_up(left->end.lsn, VI_REDO_BLOCK);
+    const uint64_t ring_from =
+        left->ring_from < to ? left->ring_from / VI_REDO_BLOCK * VI_REDO_BLOCK : to;
+    unsigned char *const memory = vi_reserve(2 * CHUNK), *const disk = memory + CHUNK;
+    int result = -1;
+
+    if (memory == NULL)
+        return errno = ENOMEM, -1;
+    if (vi_io_read(area->io, area->fd, memory, VI_REDO_BLOCK, header, false) == 0 &&
+        write_if_lost(area, memory, disk, VI_REDO_BLOCK, header, false) == 0 &&
+        write_log(left, disk, from, ring_from, false) == 0 &&
+        write_log(left, disk, ring_from, to, true) == 0)
+        result = area->io->sync(area->fd);
+    vi_release(memory, 2 * CHUNK);
+    return result;
+}
+
+int vi_disk_replay(struct vi_disk_left *left, struct vi_disk_target *target)
+{
+    struct vi_disk_area *area = &left->area;
+    const struct vi_disk_point fresh = {vi_disk_up(left->end.lsn + 1, area->ring_size), 0};
+    struct vi_disk_point last;
+
+    if (vi_disk_validate(area, left->log, left->head, left->end.lsn, target) != 0)
+        return -1;
+    if (secure(left) != 0 ||
+        vi_disk_apply(area, left->log, left->head, left->end.lsn, target, &last) != 0 ||
+        vi_disk_sync(area, target) != 0)
+        return vi_fail_system(errno, "%s: cannot apply its redo log", area->path);
+    return vi_disk_header_write(area, area->epoch + 1, fresh);
+}
+
+/* ---- Creation ----------------------------------------------------------- */
+
+int vi_disk_create(struct vi_disk_area *area, uint32_t epoch, uint64_t lsn)
+{
+    const struct vi_disk_point head = {vi_disk_up(lsn + 1, area->ring_size), 0};
+    unsigned char *zeros = vi_reserve(CHUNK);
+    int result = zeros != NULL ? 0 : -1;
+
+    for (uint64_t at = 0, length; at < area->log_size && result == 0; at += length) {
+        struct iovec part = {zeros, CHUNK};
+
+        length = area->log_size - at < CHUNK ? area->log_size - at : CHUNK;
+        part.iov_len = length;
+        result = vi_io_write(area->io, area->fd, &part, 1, area->log_offset + at, false);
+    }
+    vi_release(zeros, CHUNK);
+    if (result == 0)
+        result = area->io->sync(area->fd);
+    if (result != 0)
+        return vi_fail_system(errno, "%s: cannot write a redo log of %llu bytes", area->path,
+                              (unsigned long long)area->log_size);
+    return vi_disk_header_write(area, epoch, head);
+}

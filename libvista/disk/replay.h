@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * A redo log that was left behind: reading it, and recovery.
+ */
+#ifndef VI_DISK_REPLAY_H
+#define VI_DISK_REPLAY_H
+
+#include "disk/disk_log.h"
+
+struct vi_disk_left {
+    struct vi_disk_area area;
+    unsigned char *log; /* in memory, with what only the ring had */
+    unsigned char *ring;
+    struct vi_disk_point head;
+    struct vi_disk_point end; /* behind the last record that counts */
+    uint64_t records;         /* from head to end */
+    uint64_t ring_from;       /* LSN of the first record that only the ring has; UINT64_MAX: none */
+};
+
+/* Reads what is left, and changes nothing: `area` has io, path, fd, uuid and offsets, the log may
+ * reach to `end` of the file.  1: there is no log for this UUID.  -1: EBADMSG records are missing
+ * that were acknowledged, EIO, ENOMEM. */
+int vi_disk_load(struct vi_disk_left *left, const struct vi_disk_area *area, uint64_t end);
+void vi_disk_unload(struct vi_disk_left *left);
+
+/* Makes the data what the records say, durably, and begins a new epoch with an empty log.  May die
+ * anywhere and be run again.  -1: EBADMSG a record cannot be, and then nothing has changed; EIO. */
+int vi_disk_replay(struct vi_disk_left *left, struct vi_disk_target *target);
+
+/* Writes a new, empty log, durably; its blocks are allocated.  `area` is set; the epoch and the
+ * LSN must be above all that were ever used. */
+int vi_disk_create(struct vi_disk_area *area, uint32_t epoch, uint64_t lsn);
+
+#endif

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Truncation: the log's durable part is read back, applied to the data, and given up by a new
+ * header.  Values come from the log and not from the image, which has uncommitted bytes.
+ * Transactions go on meanwhile.
+ */
+#include "disk/truncate.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "disk/apply.h"
+#include "disk/replay.h"
+
+/* Reads a part of the log to where it belongs in memory that is as large as the log. */
+static int read_log(const struct vi_disk_area *area, unsigned char *log, uint64_t from, uint64_t to)
+{
+    while (from < to) {
+        const uint64_t at = from % area->log_size, to_wrap = area->log_size - at;
+        const uint64_t length = to - from < to_wrap ? to - from : to_wrap;
+
+        if (vi_io_read(area->io, area->fd, log + at, length, area->log_offset + at, false) != 0)
+            return -1;
+        from += length;
+    }
+    return 0;
+}
+
+/* Applies the records from `from` up to `to`, the last of which is at `newest`. */
+static int apply(const struct vi_disk_log *redo, struct vi_disk_point from, uint64_t to,
+                 uint64_t newest)
+{
+    const struct vi_disk_area *area = &redo->area;
+    unsigned char *log = vi_reserve(area->log_size);
+    struct vi_disk_point last;
+    int result = -1;
+
+    if (log == NULL)
+        return errno = ENOMEM, -1;
+    if (read_log(area, log, from.lsn, to) == 0 &&
+        vi_disk_validate(area, log, from, to, redo->target) == 0 &&
+        vi_disk_apply(area, log, from, to, redo->target, &last) == 0)
+        result = last.previous == newest ? 0 : (errno = EBADMSG, -1);
+    vi_release(log, area->log_size);
+    return result;
+}
+
+/* With the lock, given back in between.  `fatal`: a sync has failed, after which no promise can
+ * be made any more; else what has failed can be tried again. */
+static int apply_durable(struct vi_disk_log *redo, bool *fatal)
+{
+    const struct vi_disk_point from = redo->head, to = {redo->durable, redo->last_durable};
+    struct vi_disk_area area = redo->area;
+    int result, error, state;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    pthread_mutex_unlock(&redo->lock);
+    result = apply(redo, from, to.lsn, to.previous);
+    *fatal = result == 0;
+    if (result == 0)
+        result = vi_disk_sync(&area, redo->target);
+    if (result == 0)
+        result = vi_disk_header_write(&area, area.epoch, to);
+    error = errno;
+    pthread_mutex_lock(&redo->lock);
+    pthread_setcancelstate(state, NULL);
+    if (result == 0) {
+        redo->area.generation = area.generation;
+        redo->head = to;
+    }
+    errno = error;
+    return result;
+}
+
+/* With the lock, and no other thread at it.  `full`: there is no going on without. */
+static int truncate_now(struct vi_disk_log *redo, bool full)
+{
+    bool fatal = false;
+    int result, error;
+
+    redo->truncating = true;
+    redo->wanted = false;
+    result = vi_disk_flush_locked(redo, redo->tail);
+    if (result == 0) {
+        result = apply_durable(redo, &fatal);
+        error = errno;
+        if (result != 0 && (fatal || full))
+            vi_disk_poison(redo, error);
+        errno = error;
+    }
+    redo->truncating = false;
+    pthread_cond_broadcast(&redo->changed);
+    return result;
+}
+
+void vi_disk_truncate_locked(struct vi_disk_log *redo)
+{
+    if (redo->truncating)
+        pthread_cond_wait(&redo->changed, &redo->lock);
+    else
+        truncate_now(redo, true);
+}
+
+int vi_disk_truncate(struct vi_disk_log *redo)
+{
+    int result, error;
+
+    pthread_mutex_lock(&redo->lock);
+    while (redo->truncating)
+        pthread_cond_wait(&redo->changed, &redo->lock);
+    result = redo->failed != 0 ? (errno = EIO, -1) : truncate_now(redo, false);
+    error = errno;
+    pthread_mutex_unlock(&redo->lock);
+    return result == 0 ? 0
+                       : vi_fail_system(error, "%s: cannot apply its redo log", redo->area.path);
+}
+
+/* ---- The log's thread --------------------------------------------------- */
+
+#define RETRY_MS 100u /* after a truncation that failed and may be tried again */
+
+void vi_disk_init_thread(struct vi_disk_log *redo)
+{
+    pthread_condattr_t monotonic;
+
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&redo->work, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+static bool is_half_full(const struct vi_disk_log *redo)
+{
+    return !redo->truncating && redo->tail - redo->head.lsn > redo->area.log_size / 2;
+}
+
+static bool is_ring_half_full(const struct vi_disk_log *redo)
+{
+    return !redo->leading && redo->tail - redo->written > redo->area.ring_size / 2;
+}
+
+void vi_disk_wake_thread(struct vi_disk_log *redo)
+{
+    if (redo->wanted || !(is_half_full(redo) || is_ring_half_full(redo)))
+        return;
+    if (!redo->has_thread) {
+        redo->wants_thread = is_half_full(redo);
+    } else {
+        redo->wanted = true;
+        pthread_cond_signal(&redo->work);
+    }
+}
+
+static struct timespec after_ms(unsigned ms)
+{
+    struct timespec at;
+
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += ms / 1000;
+    at.tv_nsec += ms % 1000 * 1000000L;
+    if (at.tv_nsec >= 1000000000L) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000L;
+    }
+    return at;
+}
+
+/* With the lock: waits until there is work, for at most `ms` milliseconds, unless that is 0.
+ * Says whether the time is over. */
+static bool wait_for_work(struct vi_disk_log *redo, unsigned ms)
+{
+    const struct timespec until = after_ms(ms);
+    int result = 0;
+
+    while (!redo->stopping && !redo->wanted && result != ETIMEDOUT)
+        result = ms != 0 ? pthread_cond_timedwait(&redo->work, &redo->lock, &until)
+                         : pthread_cond_wait(&redo->work, &redo->lock);
+    return result == ETIMEDOUT;
+}
+
+static void *run_thread(void *arg)
+{
+    struct vi_disk_log *redo = arg;
+    bool retry = false;
+
+    pthread_mutex_lock(&redo->lock);
+    while (!redo->stopping) {
+        const bool late = wait_for_work(redo, retry ? RETRY_MS : redo->flush_ms);
+
+        redo->wanted = false;
+        if (redo->stopping || redo->failed != 0)
+            continue;
+        if (late && redo->flush_ms != 0)
+            (void)vi_disk_flush_locked(redo, redo->tail);
+        if (is_ring_half_full(redo) && redo->failed == 0)
+            vi_disk_lead(redo, false);
+        retry = is_half_full(redo) && redo->failed == 0 && truncate_now(redo, false) != 0;
+    }
+    pthread_mutex_unlock(&redo->lock);
+    return NULL;
+}
+
+int vi_disk_start_thread(struct vi_disk_log *redo, unsigned flush_ms)
+{
+    sigset_t all, before;
+    int error;
+
+    redo->flush_ms = flush_ms;
+    sigfillset(&all); /* signals are the program's threads' */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&redo->thread, NULL, run_thread, redo);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    redo->has_thread = error == 0;
+    if (error == 0)
+        return 0;
+    return vi_fail_system(error, "%s: cannot start a thread for its redo log", redo->area.path);
+}
+
+void vi_disk_start_wanted_thread(struct vi_disk_log *redo)
+{
+    if (!__atomic_load_n(&redo->wants_thread, __ATOMIC_RELAXED))
+        return;
+    pthread_mutex_lock(&redo->lock);
+    if (redo->wants_thread && !redo->has_thread) /* without one who finds the log full truncates */
+        (void)vi_disk_start_thread(redo, 0);
+    redo->wants_thread = false;
+    pthread_mutex_unlock(&redo->lock);
+}
+
+void vi_disk_stop_thread(struct vi_disk_log *redo)
+{
+    if (!redo->has_thread)
+        return;
+    pthread_mutex_lock(&redo->lock);
+    redo->stopping = true;
+    pthread_cond_signal(&redo->work);
+    pthread_mutex_unlock(&redo->lock);
+    pthread_join(redo->thread, NULL);
+    redo->has_thread = false;
+}
+
+/* ---- Growing ------------------------------------------------------------ */
+
+/* The next size whose largest record is that long. */
+static uint64_t size_for(const struct vi_disk_area *area, uint64_t end, uint64_t bytes)
+{
+    const uint64_t room = (end - area->log_offset) / area->ring_size * area->ring_size;
+    uint64_t size = 2 * area->log_size;
+
+    while (size < room && size / 2 - area->ring_size < bytes)
+        size *= 2;
+    return size < room ? size : room;
+}
+
+/* The empty log becomes larger, in a new epoch. */
+static int grow_empty(struct vi_disk_area *area, const struct vi_file *file, uint64_t size,
+                      uint64_t lsn)
+{
+    const uint64_t old = area->log_size;
+
+    if (vi_file_allocate(file, area->log_offset + old, size - old) != 0)
+        return -1;
+    area->log_size = size;
+    return vi_disk_create(area, area->epoch + 1, lsn);
+}
+
+/* With the lock, and nothing appended: empties the log first. */
+static int grow_to(struct vi_disk_log *redo, const struct vi_file *file, uint64_t size)
+{
+    struct vi_disk_area area;
+    int result, error;
+
+    while (redo->truncating)
+        pthread_cond_wait(&redo->changed, &redo->lock);
+    result = redo->failed == 0 ? truncate_now(redo, false) : (errno = EIO, -1);
+    if (result != 0)
+        return vi_fail_system(errno, "%s: cannot apply its redo log", redo->area.path);
+    redo->truncating = true;
+    area = redo->area;
+    pthread_mutex_unlock(&redo->lock);
+    result = grow_empty(&area, file, size, redo->tail);
+    error = errno;
+    pthread_mutex_lock(&redo->lock);
+    redo->truncating = false;
+    if (result == 0) {
+        redo->area = area;
+        redo->head = (struct vi_disk_point){vi_disk_up(redo->tail + 1, area.ring_size), 0};
+        redo->tail = redo->written = redo->durable = redo->end = redo->end_durable = redo->head.lsn;
+        redo->last = redo->last_written = redo->last_durable = 0;
+        redo->unsynced = false;
+    } else if (error != ENOSPC && error != EDQUOT) {
+        vi_disk_poison(redo, error); /* which header counts is not known */
+    }
+    errno = error;
+    return result;
+}
+
+int vi_disk_grow(struct vi_disk_log *redo, const struct vi_file *file, uint64_t end, uint64_t bytes)
+{
+    uint64_t size;
+    int result = 0;
+
+    pthread_mutex_lock(&redo->lock);
+    while (redo->growing)
+        pthread_cond_wait(&redo->changed, &redo->lock);
+    size = size_for(&redo->area, end, bytes);
+    if (size > redo->area.log_size && vi_disk_record_max(&redo->area) < bytes) {
+        redo->growing = true;
+        result = grow_to(redo, file, size);
+        redo->growing = false;
+        pthread_cond_broadcast(&redo->changed);
+    }
+    pthread_mutex_unlock(&redo->lock);
+    return result;
+}

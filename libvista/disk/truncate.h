@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Truncation of a redo log in use, and the thread that does it.  What is here beside disk_log.h is
+ * between the two.
+ */
+#ifndef VI_DISK_TRUNCATE_H
+#define VI_DISK_TRUNCATE_H
+
+#include "disk/disk_log.h"
+
+/* With the lock, which is given back in between. */
+void vi_disk_lead(struct vi_disk_log *redo, bool durable);
+int vi_disk_flush_locked(struct vi_disk_log *redo, uint64_t lsn);
+/* Truncates, or waits until another thread has. */
+void vi_disk_truncate_locked(struct vi_disk_log *redo);
+void vi_disk_poison(struct vi_disk_log *redo, int error);
+
+void vi_disk_init_thread(struct vi_disk_log *redo);
+/* With the lock: is there something for the thread to do? */
+void vi_disk_wake_thread(struct vi_disk_log *redo);
+void vi_disk_stop_thread(struct vi_disk_log *redo);
+
+#endif

@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The disk class from outside: which files get it and what it promises, what survives a kill and
+ * a loss of power, changes of class, copies, resizing, large transactions, a failed disk, the
+ * heap's notes.  The redo log itself is tested in test_disk_log and test_disk_explore.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "core/segment.h"
+#include "media/io.h"
+#include "support.h"
+
+static const struct vista_options disk_class = {.force_class = VISTA_CLASS_DISK};
+
+/* In memory, where it is quick and only the process dies. */
+static vista_segment *map(const char *path, size_t size, unsigned flags)
+{
+    vista_segment *segment;
+
+    OK(vista_init(&disk_class));
+    segment = vista_map(path, size, size != 0 ? flags | VISTA_CREATE : flags, NULL);
+    SOME(segment);
+    return segment;
+}
+
+static struct vista_info info_of(vista_segment *segment)
+{
+    struct vista_info info;
+
+    OK(vista_info(segment, &info));
+    return info;
+}
+
+static void add(vista_segment *segment, uint64_t *word, unsigned mode)
+{
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+
+    REQUIRE(tx != NULL);
+    REQUIRE(vista_set_range(tx, word, sizeof *word) == 0);
+    ++*word;
+    REQUIRE(vista_end_transaction(tx, mode) == 0);
+}
+
+static bool has_disk(const char *path)
+{
+    vista_segment *segment = vista_map(path, 1 << 16, VISTA_CREATE | VISTA_POWER_SAFE, NULL);
+    const bool has = segment != NULL && info_of(segment).persistence == VISTA_CLASS_DISK;
+
+    if (segment != NULL)
+        OK(vista_unmap(segment));
+    unlink(path);
+    return has;
+}
+
+/* ---- The class ----------------------------------------------------------- */
+
+START_TEST(who_gets_it)
+{
+    const struct vista_map_options everysec = {.flush_ms = 1000};
+    const char *disk = test_disk_path("segment");
+    vista_segment *segment;
+
+    OK(vista_init(NULL));
+    NULLS(vista_map(test_path("memory"), 1 << 16, VISTA_CREATE | VISTA_POWER_SAFE, NULL), ENOTSUP,
+          "memory");
+    OK(vista_init(&disk_class));
+    NULLS(vista_map(test_path("memory"), 1 << 16, VISTA_CREATE | VISTA_POWER_SAFE, NULL), ENOTSUP,
+          "memory");
+    segment = map(test_path("memory"), 1 << 16, 0);
+    ck_assert_uint_eq(info_of(segment).persistence, VISTA_CLASS_DISK);
+    ck_assert_uint_eq(info_of(segment).durability, VISTA_KILL_SAFE);
+    ck_assert_uint_eq(info_of(segment).log_size, 4 << 20);
+    OK(vista_unmap(segment));
+    OK(vista_init(NULL));
+    if (!has_disk(disk)) {
+        test_skip("the disk class on a disk", "there is no disk without MAP_SYNC");
+        return;
+    }
+    segment = vista_map(disk, 1 << 16, VISTA_CREATE | VISTA_POWER_SAFE, NULL);
+    SOME(segment);
+    ck_assert_uint_eq(info_of(segment).durability, VISTA_POWER_SAFE);
+    OK(vista_unmap(segment));
+    segment = vista_map(disk, 0, 0, NULL); /* asked for nothing */
+    SOME(segment);
+    ck_assert_uint_eq(info_of(segment).persistence, VISTA_CLASS_KILL);
+    OK(vista_unmap(segment));
+    segment = vista_map(disk, 0, VISTA_KILL_SAFE, &everysec);
+    SOME(segment);
+    ck_assert_uint_eq(info_of(segment).persistence, VISTA_CLASS_DISK);
+    ck_assert_uint_eq(info_of(segment).durability, VISTA_KILL_SAFE);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
+/* ---- Death of the process ------------------------------------------------ */
+
+struct run {
+    char path[200];
+    unsigned flags;
+    uint64_t *done; /* shared: how far the child is */
+};
+
+static void run_and_die(void *argument)
+{
+    const struct run *run = argument;
+    vista_segment *segment;
+    uint64_t *words;
+    vista_tx *open;
+
+    REQUIRE(vista_init(&disk_class) == 0);
+    segment = vista_map(run->path, 0, 0, NULL);
+    REQUIRE(segment != NULL);
+    words = run->flags & VISTA_NO_HEAP ? vista_base(segment) : vista_root(segment, 4096);
+    REQUIRE(words != NULL);
+    open = vista_begin_transaction(segment, 0);
+    REQUIRE(open != NULL && vista_set_range(open, words + 8, 8) == 0);
+    words[8] = 77; /* never committed */
+    for (int i = 0; i < 1000; i++)
+        add(segment, words, i % 100 == 99 ? 0 : VISTA_NO_FLUSH);
+    kill(getpid(), SIGKILL);
+}
+
+static void survives_a_kill(unsigned flags)
+{
+    struct run run = {.flags = flags};
+    vista_segment *segment;
+    uint64_t *words;
+
+    snprintf(run.path, sizeof run.path, "%s", test_path("segment"));
+    OK(vista_unmap(map(run.path, 1 << 20, flags)));
+    for (uint64_t i = 1; i <= 2; i++) {
+        ck_assert_int_eq(test_in_child(run_and_die, &run), 128 + SIGKILL);
+        NULLS(vista_map(run.path, 0, VISTA_READ_ONLY, NULL), EUCLEAN, "needs recovery");
+        segment = map(run.path, 0, 0);
+        words = flags & VISTA_NO_HEAP ? vista_base(segment) : vista_root(segment, 4096);
+        ck_assert_uint_eq(words[0], 1000 * i);
+        ck_assert_uint_eq(words[8], 0);
+        OK(vista_unmap(segment));
+        test_sound(run.path);
+    }
+}
+
+START_TEST(flat_segment_survives_a_kill)
+{
+    survives_a_kill(VISTA_NO_HEAP);
+}
+END_TEST
+
+START_TEST(heap_survives_a_kill)
+{
+    survives_a_kill(0);
+}
+END_TEST
+
+/* A list in the heap: pushed and popped at random, blocks of all sizes. */
+struct node {
+    struct node *next;
+    uint64_t number, size;
+};
+
+struct list {
+    struct node *first;
+    uint64_t count, number;
+};
+
+static bool change_list(vista_segment *segment, struct list *list, struct test_random *random)
+{
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+    const uint64_t size = sizeof(struct node) + test_below(random, 1 << test_below(random, 15));
+    struct node *node;
+
+    REQUIRE(tx != NULL && vista_set_range(tx, list, sizeof *list) == 0);
+    if (list->first == NULL || test_below(random, 5) < 3) {
+        node = vista_malloc(tx, size);
+        if (node == NULL) {
+            REQUIRE(vista_abort_transaction(tx) == 0);
+            return false;
+        }
+        *node = (struct node){list->first, list->number + 1, size};
+        memset(node + 1, (int)(list->number + 1), size - sizeof *node);
+        list->first = node;
+        list->count++;
+    } else {
+        node = list->first;
+        list->first = node->next;
+        list->count--;
+        REQUIRE(vista_free(tx, node) == 0);
+    }
+    list->number++;
+    if (test_below(random, 7) == 0) {
+        REQUIRE(vista_abort_transaction(tx) == 0);
+        return false;
+    }
+    REQUIRE(vista_end_transaction(tx, test_below(random, 8) != 0 ? VISTA_NO_FLUSH : 0) == 0);
+    return true;
+}
+
+static void change_lists_for_ever(void *argument)
+{
+    const struct run *run = argument;
+    struct test_random random = test_random_new(*run->done);
+    vista_segment *segment;
+    struct list *list;
+
+    REQUIRE(vista_init(&disk_class) == 0);
+    segment = vista_map(run->path, 0, 0, NULL);
+    REQUIRE(segment != NULL);
+    list = vista_root(segment, sizeof *list);
+    REQUIRE(list != NULL);
+    for (;;)
+        if (change_list(segment, list, &random))
+            __atomic_store_n(run->done, list->number, __ATOMIC_RELEASE);
+}
+
+static void check_list(vista_segment *segment, uint64_t least)
+{
+    const struct list *list = vista_root(segment, sizeof *list);
+    uint64_t count = 0;
+    bool right = true;
+
+    SOME(list);
+    ck_assert_uint_ge(list->number, least);
+    ck_assert_uint_le(list->number, least + 1);
+    for (const struct node *node = list->first; node != NULL; node = node->next, count++) {
+        ck_assert_uint_ge(vista_usable_size(segment, node), node->size);
+        for (uint64_t i = sizeof *node; i < node->size; i++)
+            right &= ((const unsigned char *)node)[i] == (unsigned char)node->number;
+    }
+    ck_assert(right);
+    ck_assert_uint_eq(count, list->count);
+    ck_assert_uint_eq(info_of(segment).heap_blocks, count + 1);
+}
+
+START_TEST(killed_at_random)
+{
+    struct run run = {.done = test_share(sizeof *run.done)};
+    struct test_random random = test_random_new(1);
+
+    snprintf(run.path, sizeof run.path, "%s", test_path("segment"));
+    OK(vista_unmap(map(run.path, 8 << 20, 0)));
+    for (unsigned i = 0; i < test_times(30); i++) {
+        const pid_t child = test_fork(change_lists_for_ever, &run);
+        vista_segment *segment;
+
+        test_sleep_us(1000 + test_below(&random, 60000));
+        kill(child, SIGKILL);
+        ck_assert_int_eq(test_wait(child), 128 + SIGKILL);
+        segment = map(run.path, 0, 0);
+        check_list(segment, __atomic_load_n(run.done, __ATOMIC_ACQUIRE));
+        OK(vista_unmap(segment));
+        test_sound(run.path);
+    }
+    ck_assert_uint_gt(*run.done, 100);
+}
+END_TEST
+
+/* ---- Loss of power ------------------------------------------------------- */
+
+/* The operations of the system, but that what is written goes to a copy of the file only when it
+ * is durable: after a loss of power with all that was not synced lost. */
+static const struct vi_io_ops *system_ops;
+static int copy_fd = -1;
+
+static ssize_t write_durable(int fd, const struct iovec *from, int count, uint64_t offset,
+                             bool durable)
+{
+    const ssize_t done = system_ops->write(fd, from, count, offset, durable);
+
+    if (done > 0 && durable)
+        ck_assert_int_eq(pwritev(copy_fd, from, count, (off_t)offset), done);
+    return done;
+}
+
+/* A sync makes all that was written durable; the ring is as it is at that moment. */
+static int sync_durable(int fd)
+{
+    static unsigned char bytes[1 << 16];
+    const off_t end = lseek(fd, 0, SEEK_END);
+
+    for (off_t at = 0; at < end && (at = lseek(fd, at, SEEK_DATA)) >= 0; at += sizeof bytes) {
+        const ssize_t got = pread(fd, bytes, sizeof bytes, at);
+
+        ck_assert_int_eq(pwrite(copy_fd, bytes, (size_t)got, at), got);
+    }
+    return system_ops->sync(fd);
+}
+
+START_TEST(power_fails)
+{
+    const char *path = test_path("segment"), *copy = test_path("copy"), *left = test_path("left");
+    struct vi_io_ops ops = *vi_io();
+    vista_segment *segment;
+    uint64_t *words;
+
+    segment = map(path, 1 << 20, 0);
+    words = vista_root(segment, 64);
+    SOME(words);
+    OK(vista_unmap(segment));
+    test_copy(path, copy);
+    copy_fd = open(copy, O_RDWR | O_CLOEXEC);
+    ck_assert_int_ge(copy_fd, 0);
+    system_ops = vi_io();
+    ops.write = write_durable;
+    ops.sync = sync_durable;
+    vi_io_test_ops = &ops;
+    segment = map(path, 0, 0);
+    words = vista_root(segment, 0);
+    for (int i = 0; i < 500; i++)
+        add(segment, words, VISTA_NO_FLUSH);
+    add(segment, words, 0);
+    add(segment, words, VISTA_NO_FLUSH);
+    ck_assert_uint_eq(info_of(segment).committed, 502);
+    ck_assert_uint_eq(info_of(segment).durable, 501);
+    test_copy(copy, left);
+    OK(vista_unmap(segment));
+    vi_io_test_ops = NULL;
+    close(copy_fd);
+    test_adopt(left);
+    segment = map(left, 0, 0);
+    words = vista_root(segment, 0);
+    SOME(words);
+    ck_assert_uint_eq(words[0], 501);
+    OK(vista_unmap(segment));
+    test_sound(left);
+}
+END_TEST
+
+/* ---- Classes by turns, copies ------------------------------------------- */
+
+static void leave_open(void *argument)
+{
+    const struct run *run = argument;
+    vista_segment *segment = vista_map(run->path, 0, run->flags, NULL);
+
+    REQUIRE(segment != NULL);
+    add(segment, vista_root(segment, 64), VISTA_NO_FLUSH);
+    kill(getpid(), SIGKILL);
+}
+
+START_TEST(classes_by_turns)
+{
+    struct run run = {.flags = 0};
+    vista_segment *segment;
+    uint64_t expected = 0;
+
+    snprintf(run.path, sizeof run.path, "%s", test_path("segment"));
+    OK(vista_unmap(map(run.path, 1 << 20, 0)));
+    for (int i = 0; i < 8; i++) { /* killed in either class, opened in either */
+        OK(vista_init(i & 1 ? &disk_class : NULL));
+        ck_assert_int_eq(test_in_child(leave_open, &run), 128 + SIGKILL);
+        expected++;
+        OK(vista_init(i & 2 ? &disk_class : NULL));
+        segment = vista_map(run.path, 0, 0, NULL);
+        SOME(segment);
+        ck_assert_uint_eq(info_of(segment).persistence,
+                          i & 2 ? VISTA_CLASS_DISK : VISTA_CLASS_KILL);
+        ck_assert_uint_eq(*(uint64_t *)vista_root(segment, 0), expected);
+        add(segment, vista_root(segment, 0), 0);
+        expected++;
+        OK(vista_unmap(segment));
+        test_sound(run.path);
+    }
+}
+END_TEST
+
+START_TEST(a_copy_made_while_open)
+{
+    const char *path = test_path("segment"), *copy = test_path("copy");
+    vista_segment *segment = map(path, 1 << 20, 0);
+
+    add(segment, vista_root(segment, 64), 0);
+    test_copy(path, copy);
+    NULLS(vista_map(copy, 0, 0, NULL), ECANCELED, "copy");
+    OK(vista_unmap(segment));
+    segment = map(copy, 0, VISTA_ACCEPT_TORN); /* replayed and checked */
+    ck_assert_uint_eq(*(uint64_t *)vista_root(segment, 0), 1);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
+/* ---- Sizes --------------------------------------------------------------- */
+
+START_TEST(large_transactions)
+{
+    const size_t size = 64 << 20;
+    struct run run = {.flags = VISTA_NO_HEAP};
+    vista_segment *segment;
+    unsigned char *data;
+
+    snprintf(run.path, sizeof run.path, "%s", test_path("segment"));
+    segment = map(run.path, size, VISTA_NO_HEAP);
+    data = vista_base(segment);
+    for (size_t length = 1 << 20; length <= 16 << 20; length *= 4) { /* more than the log has */
+        vista_tx *tx = vista_begin_transaction(segment, 0);
+
+        OK(vista_set_range(tx, data + 100, length));
+        memset(data + 100, (int)(length >> 20), length);
+        OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+        ck_assert_uint_gt(info_of(segment).log_size, 2 * length);
+    }
+    OK(vista_unmap(segment));
+    segment = map(run.path, 0, 0);
+    data = vista_base(segment);
+    ck_assert_uint_eq(data[99], 0);
+    ck_assert_uint_eq(data[100], 16);
+    ck_assert_uint_eq(data[99 + (16 << 20)], 16);
+    ck_assert_uint_eq(data[100 + (16 << 20)], 0);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
+static void resize_and_die(void *argument)
+{
+    const struct run *run = argument;
+    vista_segment *segment;
+    uint64_t *words;
+
+    REQUIRE(vista_init(&disk_class) == 0);
+    segment = vista_map(run->path, 0, 0, NULL);
+    REQUIRE(segment != NULL);
+    words = vista_base(segment);
+    add(segment, words + (1 << 17) - 1, VISTA_NO_FLUSH); /* the last word of a MiB */
+    REQUIRE(vista_resize(segment, 2 << 20) == 0);
+    add(segment, words + (2 << 17) - 1, VISTA_NO_FLUSH);
+    if (run->flags != 0) {
+        REQUIRE(vista_resize(segment, 1 << 19) == 0);
+        add(segment, words, VISTA_NO_FLUSH);
+    }
+    kill(getpid(), SIGKILL);
+}
+
+START_TEST(resizes)
+{
+    for (unsigned shrinks = 0; shrinks < 2; shrinks++) {
+        struct run run = {.flags = shrinks};
+        vista_segment *segment;
+        uint64_t *words;
+
+        snprintf(run.path, sizeof run.path, "%s", test_path("segment"));
+        OK(vista_unmap(map(run.path, 1 << 20, VISTA_NO_HEAP)));
+        ck_assert_int_eq(test_in_child(resize_and_die, &run), 128 + SIGKILL);
+        segment = map(run.path, 0, 0);
+        words = vista_base(segment);
+        ck_assert_uint_eq(vista_size(segment), shrinks ? 1 << 19 : 2 << 20);
+        if (shrinks) {
+            ck_assert_uint_eq(words[0], 1);
+            OK(vista_resize(segment, 2 << 20)); /* what was cut off is zero */
+            ck_assert_uint_eq(words[(1 << 17) - 1], 0);
+        } else {
+            ck_assert_uint_eq(words[(1 << 17) - 1], 1);
+            ck_assert_uint_eq(words[(2 << 17) - 1], 1);
+        }
+        OK(vista_unmap(segment));
+    }
+}
+END_TEST
+
+/* ---- Failure ------------------------------------------------------------- */
+
+static int fail_sync(int fd)
+{
+    (void)fd;
+    return errno = EIO, -1;
+}
+
+static ssize_t fail_durable(int fd, const struct iovec *from, int count, uint64_t offset,
+                            bool durable)
+{
+    return durable ? (errno = EIO, -1) : system_ops->write(fd, from, count, offset, durable);
+}
+
+START_TEST(a_disk_that_fails)
+{
+    const char *path = test_path("segment");
+    struct vi_io_ops ops = *vi_io();
+    vista_segment *segment = map(path, 1 << 20, 0);
+    uint64_t *words = vista_root(segment, 64);
+    vista_tx *tx, *open;
+
+    OK(vista_unmap(segment));
+    system_ops = vi_io();
+    ops.write = system_ops->write;
+    ops.sync = system_ops->sync;
+    vi_io_test_ops = &ops;
+    segment = map(path, 0, 0);
+    words = vista_root(segment, 0);
+    ops.sync = fail_sync;
+    ops.write = fail_durable;
+    add(segment, words, VISTA_NO_FLUSH); /* needs no disk */
+    open = vista_begin_transaction(segment, 0);
+    SOME(open);
+    OK(vista_set_range(open, words + 2, 8));
+    words[2] = 7;
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    OK(vista_set_range(tx, words + 1, 8));
+    words[1] = 5;
+    ops = *system_ops;
+    ops.write = fail_durable;
+    /* The log's operations are a pointer to these. */
+    FAILS(vista_end_transaction(tx, 0), EIO, "has failed");
+    ck_assert_uint_eq(info_of(segment).failed, EIO);
+    ck_assert_uint_eq(words[1], 5); /* the next mapping decides */
+    FAILS(vista_end_transaction(open, 0), EIO, "has failed");
+    ck_assert_uint_eq(words[2], 0); /* no record was built: rolled back */
+    FAILS(vista_flush(segment), EIO, "has failed");
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    OK(vista_set_range(tx, words + 2, 8));
+    words[2] = 9;
+    OK(vista_abort_transaction(tx));
+    ck_assert_uint_eq(words[2], 0);
+    ck_assert_int_eq(vista_unmap(segment), -1);
+    vi_io_test_ops = NULL;
+    segment = map(path, 0, 0);
+    words = vista_root(segment, 0);
+    ck_assert_uint_eq(words[0], 1); /* the page cache had it */
+    ck_assert_uint_eq(words[1], 5);
+    ck_assert_uint_eq(words[2], 0);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("disk class");
+    TCase *tcase = test_case(suite, "disk", 20);
+
+    tcase_add_test(tcase, who_gets_it);
+    tcase_add_test(tcase, flat_segment_survives_a_kill);
+    tcase_add_test(tcase, heap_survives_a_kill);
+    tcase_add_test(tcase, killed_at_random);
+    tcase_add_test(tcase, power_fails);
+    tcase_add_test(tcase, classes_by_turns);
+    tcase_add_test(tcase, a_copy_made_while_open);
+    tcase_add_test(tcase, large_transactions);
+    tcase_add_test(tcase, resizes);
+    tcase_add_test(tcase, a_disk_that_fails);
+    return test_run(suite);
+}

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The redo log: where records go, headers, appending, group commit of threads, truncation, the
+ * log's thread, recovery, failures; on a real file, or on the simulated disk where it has to fail.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "disk/apply.h"
+#include "disk/replay.h"
+#include "simdisk.h"
+
+#define DATA (64u << 10)
+#define RING_AT (DATA + VI_REDO_HEADERS * VI_REDO_BLOCK)
+#define RING (64u << 10)
+#define LOG (512u << 10)
+#define FILE_END (RING_AT + RING + LOG)
+
+static struct vi_disk_log redo;
+static struct vi_disk_target target[VI_DISK_MEMBERS];
+static struct vi_disk_area area;
+
+/* An area of a new file, not yet written. */
+static void lay_out(int fd)
+{
+    area = (struct vi_disk_area){.io = vi_io(), .path = "a redo log", .fd = fd};
+    memcpy(area.uuid, "0123456789abcdef", 16);
+    vi_disk_area_set(&area, DATA, RING_AT, RING, LOG);
+    memset(target, 0, sizeof target);
+    target[0] = (struct vi_disk_target){.exists = true, .fd = fd, .part = {{0, DATA}, {0, 0}}};
+}
+
+static int file(const char *path)
+{
+    const int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(ftruncate(fd, FILE_END), 0);
+    return fd;
+}
+
+static void begin(int fd)
+{
+    lay_out(fd);
+    OK(vi_disk_create(&area, 1, 0));
+    OK(vi_disk_log_open(&redo, &area, (struct vi_disk_point){RING, 0}, target));
+}
+
+static void begin_simulated(void)
+{
+    vi_io_test_ops = &sim_ops;
+    sim_new(0, FILE_END);
+    begin(0);
+}
+
+/* Commits one item; returns where the stream ends. */
+static uint64_t put(uint64_t offset, const void *bytes, uint32_t length)
+{
+    struct vi_disk_writer writer;
+
+    OK(vi_disk_begin(&redo, sizeof(struct vi_redo_record) + vi_disk_item_size(length), &writer));
+    vi_disk_head(&writer, 1);
+    vi_disk_put(&writer, 0, offset, bytes, length);
+    writer.is_commit = true;
+    OK(vi_disk_end(&writer));
+    return writer.end;
+}
+
+static uint64_t put_word(uint64_t offset, uint64_t value)
+{
+    return put(offset, &value, sizeof value);
+}
+
+static uint64_t word_at(int fd, uint64_t offset)
+{
+    uint64_t value = 0;
+
+    ck_assert_int_eq(vi_io_read(vi_io(), fd, &value, sizeof value, offset, false), 0);
+    return value;
+}
+
+static int recover(int fd, uint64_t *records)
+{
+    struct vi_disk_left left;
+    int result;
+
+    lay_out(fd);
+    result = vi_disk_load(&left, &area, FILE_END);
+    if (result != 0)
+        return result;
+    *records = left.records;
+    result = vi_disk_replay(&left, target);
+    vi_disk_unload(&left);
+    return result;
+}
+
+START_TEST(places_of_records)
+{
+    uint64_t end;
+
+    lay_out(-1);
+    ck_assert_uint_eq(vi_disk_place(&area, RING, 48, &end), RING);
+    ck_assert_uint_eq(end, RING + 48);
+    /* None crosses a ring multiple. */
+    ck_assert_uint_eq(vi_disk_place(&area, 2 * RING - 40, 48, &end), 2 * RING);
+    ck_assert_uint_eq(vi_disk_place(&area, 2 * RING - 48, 48, &end), 2 * RING - 48);
+    /* A large one begins and ends at one, and does not wrap the log. */
+    ck_assert_uint_eq(vi_disk_place(&area, RING + 8, RING / 2 + 8, &end), 2 * RING);
+    ck_assert_uint_eq(end, 3 * RING);
+    ck_assert_uint_eq(vi_disk_place(&area, LOG - 2 * RING, 3 * RING, &end), LOG);
+    ck_assert_uint_eq(end, LOG + 3 * RING);
+    ck_assert_uint_eq(vi_disk_record_max(&area), LOG / 2 - RING);
+}
+END_TEST
+
+START_TEST(headers)
+{
+    struct vi_disk_point head;
+    const int fd = file(test_path("redo"));
+    const uint64_t garbage = 0x1234;
+
+    lay_out(fd);
+    ck_assert_int_eq(vi_disk_header_read(&area, FILE_END, &head), 1);
+    OK(vi_disk_header_write(&area, 7, (struct vi_disk_point){RING, 0}));
+    OK(vi_disk_header_write(&area, 8, (struct vi_disk_point){3 * RING, 2 * RING}));
+    OK(vi_disk_header_read(&area, FILE_END, &head));
+    ck_assert_uint_eq(area.epoch, 8);
+    ck_assert_uint_eq(head.lsn, 3 * RING);
+    ck_assert_uint_eq(head.previous, 2 * RING);
+    /* One that is damaged does not count: the other does. */
+    ck_assert_int_eq(pwrite(fd, &garbage, 8, DATA + area.generation % 2 * VI_REDO_BLOCK + 100), 8);
+    OK(vi_disk_header_read(&area, FILE_END, &head));
+    ck_assert_uint_eq(area.epoch, 7);
+    /* A log that is longer than the file is none, nor is another segment's. */
+    ck_assert_int_eq(vi_disk_header_read(&area, FILE_END - 1, &head), 1);
+    area.uuid[0]++;
+    ck_assert_int_eq(vi_disk_header_read(&area, FILE_END, &head), 1);
+    area.uuid[0]--;
+    OK(vi_disk_headers_void(&area));
+    ck_assert_int_eq(vi_disk_header_read(&area, FILE_END, &head), 1);
+    close(fd);
+}
+END_TEST
+
+START_TEST(survives_a_kill_without_a_sync)
+{
+    const int fd = file(test_path("redo"));
+    uint64_t records;
+
+    begin(fd);
+    for (uint64_t i = 0; i < 100; i++)
+        put_word(i * 8, i + 1);
+    vi_disk_log_close(&redo); /* nothing is written */
+    ck_assert_uint_eq(word_at(fd, 8), 0);
+    OK(recover(fd, &records));
+    ck_assert_uint_eq(records, 100);
+    for (uint64_t i = 0; i < 100; i++)
+        ck_assert_uint_eq(word_at(fd, i * 8), i + 1);
+    OK(recover(fd, &records)); /* again: there is nothing left */
+    ck_assert_uint_eq(records, 0);
+    close(fd);
+}
+END_TEST
+
+START_TEST(large_records)
+{
+    unsigned char *bytes = malloc(DATA);
+    const int fd = file(test_path("redo"));
+    struct vi_disk_writer writer;
+    uint64_t records;
+
+    for (uint32_t i = 0; i < DATA; i++)
+        bytes[i] = (unsigned char)(i * 7);
+    begin(fd);
+    put_word(0, 1);
+    /* Two items of almost DATA bytes each: a record of more than two rings. */
+    OK(vi_disk_begin(&redo, sizeof(struct vi_redo_record) + 2 * vi_disk_item_size(DATA - 8),
+                     &writer));
+    vi_disk_head(&writer, 2);
+    for (int i = 0; i < 2; i++)
+        vi_disk_put(&writer, 0, 8, bytes, DATA - 8);
+    OK(vi_disk_end(&writer));
+    ck_assert_uint_gt(writer.bytes, 2 * RING);
+    put_word(0, 2);
+    FAILS(vi_disk_begin(&redo, vi_disk_record_max(&area) + 8, &writer), ENOSPC,
+          "half its redo log");
+    vi_disk_log_close(&redo);
+    OK(recover(fd, &records));
+    ck_assert_uint_eq(records, 3);
+    ck_assert_uint_eq(word_at(fd, 0), 2);
+    ck_assert_int_eq(pread(fd, bytes + 8, DATA - 8, 8), DATA - 8);
+    for (uint32_t i = 8; i < DATA; i++)
+        ck_assert_uint_eq(bytes[i], (unsigned char)((i - 8) * 7));
+    free(bytes);
+    close(fd);
+}
+END_TEST
+
+START_TEST(truncation_and_a_full_log)
+{
+    const int fd = file(test_path("redo"));
+    const uint64_t first = 5;
+    uint64_t records;
+
+    begin(fd);
+    put_word(0, first);
+    OK(vi_disk_truncate(&redo));
+    ck_assert_uint_eq(word_at(fd, 0), first); /* it is in the data */
+    ck_assert_uint_eq(redo.head.lsn, redo.tail);
+    for (uint64_t i = 1; i <= 20000; i++) /* more than twice the log, NO_FLUSH alone */
+        put_word(i % 1000 * 8, i);
+    ck_assert_uint_gt(redo.head.lsn, LOG);
+    vi_disk_log_close(&redo);
+    OK(recover(fd, &records));
+    for (uint64_t i = 19001; i <= 20000; i++)
+        ck_assert_uint_eq(word_at(fd, i % 1000 * 8), i);
+    close(fd);
+}
+END_TEST
+
+/* ---- Threads ------------------------------------------------------------ */
+
+#define THREADS 4
+#define EACH 200
+
+static void *commit_many(void *arg)
+{
+    const uint64_t mine = (uint64_t)(uintptr_t)arg;
+
+    for (uint64_t i = 1; i <= EACH; i++)
+        if (vi_disk_flush(&redo, put_word(mine * 8, i)) != 0)
+            return (void *)1;
+    return NULL;
+}
+
+START_TEST(many_threads_flush)
+{
+    const int fd = file(test_disk_path("redo"));
+    pthread_t thread[THREADS];
+    uint64_t records;
+    void *result;
+
+    begin(fd);
+    OK(vi_disk_start_thread(&redo, 0));
+    for (uint64_t i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, commit_many, (void *)(uintptr_t)i), 0);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(thread[i], &result);
+        ck_assert_ptr_null(result);
+    }
+    ck_assert_uint_eq(redo.committed, THREADS * EACH);
+    ck_assert_uint_eq(redo.durable_commits, THREADS * EACH);
+    vi_disk_log_close(&redo);
+    OK(recover(fd, &records));
+    for (uint64_t i = 0; i < THREADS; i++)
+        ck_assert_uint_eq(word_at(fd, i * 8), EACH);
+    close(fd);
+}
+END_TEST
+
+START_TEST(the_thread_flushes_and_truncates)
+{
+    const int fd = file(test_path("redo"));
+    uint64_t records, head = 0;
+
+    begin(fd);
+    OK(vi_disk_start_thread(&redo, 1));
+    put_word(0, 1);
+    for (int i = 0; i < 5000 && __atomic_load_n(&redo.durable_commits, __ATOMIC_RELAXED) == 0; i++)
+        test_sleep_us(1000);
+    ck_assert_uint_eq(redo.durable_commits, 1);
+    for (uint64_t i = 0; i < 5000; i++) /* over half of the log */
+        put_word(8 + i % 100 * 8, i + 1);
+    for (int i = 0; i < 5000 && head <= RING; i++) {
+        test_sleep_us(1000);
+        pthread_mutex_lock(&redo.lock);
+        head = redo.head.lsn;
+        pthread_mutex_unlock(&redo.lock);
+    }
+    ck_assert_uint_gt(head, RING);
+    vi_disk_log_close(&redo);
+    OK(recover(fd, &records));
+    ck_assert_uint_eq(word_at(fd, 8 + 4999 % 100 * 8), 5000);
+    close(fd);
+}
+END_TEST
+
+/* ---- Damage ------------------------------------------------------------- */
+
+/* Recovers a log with one record whose item is changed, its checksum mended. */
+static void refuses(uint64_t offset, uint32_t length, unsigned member, unsigned kind,
+                    const char *says)
+{
+    const int fd = file(test_path("redo"));
+    struct vi_redo_record *record;
+    struct vi_redo_item *item;
+    uint64_t records;
+
+    begin(fd);
+    put_word(0, 1);
+    record = (void *)(redo.ring + RING % RING);
+    item = (void *)(record + 1);
+    *item = (struct vi_redo_item){offset, length, (uint16_t)member, (uint16_t)kind};
+    record->check = vi_disk_check(&area, record);
+    vi_disk_log_close(&redo);
+    FAILS(recover(fd, &records), EBADMSG, says);
+    ck_assert_uint_eq(word_at(fd, 0), 0);
+    close(fd);
+}
+
+START_TEST(damaged_records)
+{
+    refuses(DATA, 8, 0, VI_REDO_BYTES, "outside");
+    refuses(UINT64_MAX - 3, 8, 0, VI_REDO_BYTES, "outside");
+    refuses(0, 8, 1, VI_REDO_BYTES, "member");
+    refuses(0, 8, 65535, VI_REDO_BYTES, "member");
+    refuses(0, 8, 0, VI_REDO_KINDS, "unknown kind");
+    refuses(0, 4096, 0, VI_REDO_BYTES, "does not fit");
+    refuses(0, UINT32_MAX, 0, VI_REDO_BYTES, "does not fit");
+    refuses(0, 0, 0, VI_REDO_BYTES, "longer");
+}
+END_TEST
+
+START_TEST(unknown_kinds_may_be_skipped)
+{
+    const int fd = file(test_path("redo"));
+    struct vi_redo_record *record;
+    uint64_t records;
+
+    begin(fd);
+    put_word(0, 1);
+    record = (void *)(redo.ring + RING % RING);
+    ((struct vi_redo_item *)(record + 1))->kind = VI_REDO_SKIPPED;
+    record->check = vi_disk_check(&area, record);
+    vi_disk_log_close(&redo);
+    OK(recover(fd, &records));
+    ck_assert_uint_eq(records, 1);
+    ck_assert_uint_eq(word_at(fd, 0), 0);
+    close(fd);
+}
+END_TEST
+
+/* Acknowledged commits that are gone are never silently fewer. */
+START_TEST(a_hole_is_told)
+{
+    const int fd = file(test_path("redo"));
+    const uint64_t zero = 0;
+    uint64_t records;
+
+    begin(fd);
+    put_word(0, 1);
+    put_word(0, 2);
+    OK(vi_disk_flush(&redo, UINT64_MAX));
+    put_word(0, 3);
+    OK(vi_disk_flush(&redo, UINT64_MAX));
+    vi_disk_log_close(&redo);
+    /* The first record is overwritten in the log and in the ring. */
+    ck_assert_int_eq(pwrite(fd, &zero, 8, (off_t)(area.log_offset + RING % LOG)), 8);
+    ck_assert_int_eq(pwrite(fd, &zero, 8, (off_t)area.ring_offset), 8);
+    FAILS(recover(fd, &records), EBADMSG, "missing");
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_wild_store_is_not_written)
+{
+    const int fd = file(test_path("redo"));
+    struct vi_disk_writer writer;
+
+    begin(fd);
+    put_word(0, 1);
+    redo.ring[60]++;
+    FAILS(vi_disk_flush(&redo, UINT64_MAX), EIO, "has failed");
+    FAILS(vi_disk_begin(&redo, 64, &writer), EIO, "has failed");
+    FAILS(vi_disk_truncate(&redo), EIO, "redo log");
+    vi_disk_log_close(&redo);
+    close(fd);
+}
+END_TEST
+
+/* ---- A disk that fails --------------------------------------------------- */
+
+START_TEST(a_failed_sync_poisons)
+{
+    struct vi_disk_writer writer;
+    uint64_t end;
+
+    begin_simulated();
+    end = put_word(0, 1);
+    sim_faults = (struct sim_faults){.on = 0, .fail_sync = 1};
+    FAILS(vi_disk_flush(&redo, end), EIO, "has failed");
+    ck_assert_int_eq(redo.failed, EIO);
+    FAILS(vi_disk_flush(&redo, end), EIO, "has failed"); /* it is not tried again */
+    FAILS(vi_disk_begin(&redo, 64, &writer), EIO, "has failed");
+    vi_disk_log_close(&redo);
+    vi_io_test_ops = NULL;
+}
+END_TEST
+
+START_TEST(short_and_failing_writes)
+{
+    uint64_t records;
+
+    begin_simulated();
+    sim_faults = (struct sim_faults){.on = 0, .short_write = 1};
+    put_word(0, 1);
+    OK(vi_disk_flush(&redo, UINT64_MAX)); /* goes on */
+    /* The data's disk is full: the log keeps what it has, and it is tried again. */
+    put_word(8, 2);
+    OK(vi_disk_flush(&redo, UINT64_MAX));
+    sim_faults = (struct sim_faults){.on = 0, .fail_write = 1, .error = ENOSPC};
+    FAILS(vi_disk_truncate(&redo), ENOSPC, "apply");
+    ck_assert_int_eq(redo.failed, 0);
+    OK(vi_disk_truncate(&redo));
+    ck_assert_uint_eq(word_at(0, 8), 2);
+    vi_disk_log_close(&redo);
+    OK(recover(0, &records));
+    ck_assert_uint_eq(records, 0);
+    vi_io_test_ops = NULL;
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("redo log");
+    TCase *tcase = test_case(suite, "redo", 20);
+
+    tcase_add_test(tcase, places_of_records);
+    tcase_add_test(tcase, headers);
+    tcase_add_test(tcase, survives_a_kill_without_a_sync);
+    tcase_add_test(tcase, large_records);
+    tcase_add_test(tcase, truncation_and_a_full_log);
+    tcase_add_test(tcase, many_threads_flush);
+    tcase_add_test(tcase, the_thread_flushes_and_truncates);
+    tcase_add_test(tcase, damaged_records);
+    tcase_add_test(tcase, unknown_kinds_may_be_skipped);
+    tcase_add_test(tcase, a_hole_is_told);
+    tcase_add_test(tcase, a_wild_store_is_not_written);
+    tcase_add_test(tcase, a_failed_sync_poisons);
+    tcase_add_test(tcase, short_and_failing_writes);
+    return test_run(suite);
+}
