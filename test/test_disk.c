@@ -123,6 +123,18 @@ static void run_and_die(void *argument)
     kill(getpid(), SIGKILL);
 }
 
+static char reported[4096];
+
+static int keep_report(void *arg, int severity, const char *text)
+{
+    const size_t length = strlen(reported);
+
+    (void)arg;
+    (void)severity;
+    snprintf(reported + length, sizeof reported - length, "%s\n", text);
+    return 0;
+}
+
 static void survives_a_kill(unsigned flags)
 {
     struct run run = {.flags = flags};
@@ -134,6 +146,9 @@ static void survives_a_kill(unsigned flags)
     for (uint64_t i = 1; i <= 2; i++) {
         ck_assert_int_eq(test_in_child(run_and_die, &run), 128 + SIGKILL);
         NULLS(vista_map(run.path, 0, VISTA_READ_ONLY, NULL), EUCLEAN, "needs recovery");
+        reported[0] = '\0';
+        OK(vista_check(run.path, 0, keep_report, NULL));
+        ck_assert_ptr_nonnull(strstr(reported, "records that recovery will apply: 1"));
         segment = map(run.path, 0, 0);
         words = flags & VISTA_NO_HEAP ? vista_base(segment) : vista_root(segment, 4096);
         ck_assert_uint_eq(words[0], 1000 * i);
@@ -325,6 +340,45 @@ START_TEST(power_fails)
     ck_assert_uint_eq(words[0], 501);
     OK(vista_unmap(segment));
     test_sound(left);
+}
+END_TEST
+
+/* ---- Being told of the end ----------------------------------------------- */
+
+static void keep_durable(void *arg, int outcome)
+{
+    struct vista_info info;
+
+    ck_assert_int_eq(outcome, 1);
+    OK(vista_info(arg, &info));
+    ck_assert_uint_eq(info.durable, info.committed);
+    ck_assert_uint_eq(info.committed, 2);
+}
+
+START_TEST(who_is_told_is_told_of_what_is_durable)
+{
+    vista_segment *segment = map(test_path("segment"), 1 << 20, VISTA_NO_HEAP);
+    uint64_t *words = vista_base(segment);
+    vista_tx *tx;
+
+    add(segment, words, VISTA_NO_FLUSH);
+    ck_assert_uint_eq(info_of(segment).durable, 0);
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    OK(vista_set_range(tx, words, 8));
+    OK(vista_on_end(tx, keep_durable, segment));
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    OK(vista_unmap(segment));
+}
+END_TEST
+
+START_TEST(no_groups_yet)
+{
+    vista_segment *home = map(test_path("home"), 1 << 20, 0);
+    const struct vista_map_options options = {.log = home};
+
+    NULLS(vista_map(test_path("member"), 1 << 20, VISTA_CREATE, &options), ENOTSUP, "share a log");
+    OK(vista_unmap(home));
 }
 END_TEST
 
@@ -534,6 +588,8 @@ int main(void)
     tcase_add_test(tcase, heap_survives_a_kill);
     tcase_add_test(tcase, killed_at_random);
     tcase_add_test(tcase, power_fails);
+    tcase_add_test(tcase, who_is_told_is_told_of_what_is_durable);
+    tcase_add_test(tcase, no_groups_yet);
     tcase_add_test(tcase, classes_by_turns);
     tcase_add_test(tcase, a_copy_made_while_open);
     tcase_add_test(tcase, large_transactions);

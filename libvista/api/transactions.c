@@ -40,9 +40,13 @@ int vista_set_ranges_out_of_line(vista_tx *handle, const struct iovec *ranges, i
 static __attribute__((noinline)) int end_and_tell(struct vi_tx *tx, unsigned mode)
 {
     const struct vi_hooks hooks = vi_hooks_detach(&tx->hooks);
-    const int result = tx->segment->own.engine->commit(tx, mode);
+    struct vi_segment *const home = tx->segment;
+    int result = home->own.engine->commit(tx, mode), error;
 
-    const int error = errno;
+    /* They are told of what is durable, also of a transaction that need not be yet. */
+    if (result == 0 && home->persist.class == VISTA_CLASS_DISK)
+        result = home->own.engine->flush(home);
+    error = errno;
 
     if (result == 0 || error == EIO)
         vi_hooks_run(hooks, result == 0 ? 1 : -1);

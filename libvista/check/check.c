@@ -13,6 +13,7 @@
 #include "check/steps_file.h"
 #include "check/steps_heap.h"
 #include "check/steps_log.h"
+#include "check/steps_redo.h"
 #include "media/superblock.h"
 
 static const struct vi_check_visitor no_visitor;
@@ -24,9 +25,13 @@ static const struct step {
     void (*run)(struct vi_check *check);
     bool needs_heap;
 } steps[] = {
-    {"state", vi_check_state, false},     {"file", vi_check_size, false},
-    {"log slots", vi_check_slots, false}, {"heap descriptors", vi_check_descriptors, true},
-    {"heap marks", vi_check_marks, true}, {"log records", vi_check_records, false},
+    {"state", vi_check_state, false},
+    {"file", vi_check_size, false},
+    {"redo log", vi_check_redo, false},
+    {"log slots", vi_check_slots, false},
+    {"heap descriptors", vi_check_descriptors, true},
+    {"heap marks", vi_check_marks, true},
+    {"log records", vi_check_records, false},
     {"root", vi_check_root, true},
 };
 
@@ -134,7 +139,8 @@ int vi_check_visit(const struct vi_file *file, vista_report_fn report, void *arg
         return -1;
     /* The file is known to be long enough. */
     size = vi_superblock_meta_size(check.superblock);
-    meta = mmap(NULL, size, PROT_READ, MAP_SHARED, file->fd, 0);
+    /* Private: what a redo log says is stored to it, and not to the file. */
+    meta = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file->fd, 0);
     if (meta == MAP_FAILED)
         return vi_fail_system(errno, "%s: cannot map %zu bytes of metadata", file->path, size);
     check.meta = meta;

@@ -69,6 +69,8 @@ static void find_data(struct vi_check_scan *scan)
     const off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
 
     scan->data_end = scan->end;
+    if (scan->check->overlaid) /* also where the file has a hole */
+        return;
     if (data < 0 && errno == ENXIO) {
         scan->at = scan->end;
         return;

@@ -16,8 +16,7 @@
 #include "media/guard.h"
 
 #define RING_SIZE (1u << 20)
-#define LOG_LEAST ((uint64_t)4 << 20) /* by default an eighth of the data, */
-#define LOG_MOST ((uint64_t)32 << 20) /* between these two */
+#define LOG_MOST ((uint64_t)32 << 20) /* of an eighth of the data, by default */
 
 struct vi_disk {
     struct vi_redo redo; /* first: how its group finds it */
@@ -142,8 +141,8 @@ static void set_target(struct vi_disk_target *target, const struct vi_superblock
 }
 
 /* An area in a segment's file, with a ring and a log of these sizes. */
-static struct vi_disk_area area_of(const struct vi_file *file, const struct vi_superblock *s,
-                                   uint64_t log_size)
+struct vi_disk_area vi_disk_area_of(const struct vi_file *file, const struct vi_superblock *s,
+                                    uint64_t log_size)
 {
     struct vi_disk_area area = {.io = vi_io(), .path = file->path, .fd = file->fd};
 
@@ -158,11 +157,11 @@ static uint64_t log_size_of(const struct vi_superblock *s, uint64_t wanted)
     const uint64_t left = s->chunks_size - VI_REDO_HEADERS * VI_REDO_BLOCK - RING_SIZE;
 
     if (wanted == 0)
-        wanted = s->size / 8 < LOG_LEAST  ? LOG_LEAST
-                 : s->size / 8 < LOG_MOST ? s->size / 8
-                                          : LOG_MOST;
-    if (wanted < LOG_LEAST)
-        wanted = LOG_LEAST;
+        wanted = s->size / 8 < VI_DISK_LOG_LEAST ? VI_DISK_LOG_LEAST
+                 : s->size / 8 < LOG_MOST        ? s->size / 8
+                                                 : LOG_MOST;
+    if (wanted < VI_DISK_LOG_LEAST)
+        wanted = VI_DISK_LOG_LEAST;
     if (wanted > left)
         wanted = left / RING_SIZE * RING_SIZE;
     return vi_disk_up(wanted, RING_SIZE) <= left ? vi_disk_up(wanted, RING_SIZE)
@@ -182,7 +181,7 @@ static int begin_log(const struct vi_segment *segment, uint64_t wanted, struct v
     const struct vi_superblock *s = &segment->superblock;
     const uint64_t size = log_size_of(s, wanted), end = s->chunks_offset + s->chunks_size;
 
-    *area = area_of(&segment->file, s, size);
+    *area = vi_disk_area_of(&segment->file, s, size);
     if (!segment->fresh && s->log_class == VISTA_CLASS_DISK) {
         const int found = vi_disk_header_read(area, end, head);
 
@@ -269,7 +268,7 @@ int vi_disk_open(struct vi_segment *segment, unsigned flags,
     struct vi_disk *disk;
 
     if (segment->persist.class != VISTA_CLASS_DISK) {
-        const struct vi_disk_area area = area_of(&segment->file, s, LOG_LEAST);
+        const struct vi_disk_area area = vi_disk_area_of(&segment->file, s, VI_DISK_LOG_LEAST);
 
         return !segment->fresh && s->log_class == VISTA_CLASS_DISK ? vi_disk_headers_void(&area)
                                                                    : 0;
@@ -293,7 +292,7 @@ int vi_disk_open(struct vi_segment *segment, unsigned flags,
 
 static int recover_file(const struct vi_file *file, struct vi_superblock *s)
 {
-    const struct vi_disk_area area = area_of(file, s, LOG_LEAST);
+    const struct vi_disk_area area = vi_disk_area_of(file, s, VI_DISK_LOG_LEAST);
     struct vi_disk_target *target;
     struct vi_persist persist;
     struct vi_disk_left left;

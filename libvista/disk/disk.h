@@ -10,6 +10,12 @@
 #define VI_DISK_DISK_H
 
 #include "core/segment.h"
+#include "disk/stream.h"
+
+/* Where a segment's file has its redo log, whose header tells its real size. */
+#define VI_DISK_LOG_LEAST ((uint64_t)4 << 20)
+struct vi_disk_area vi_disk_area_of(const struct vi_file *file, const struct vi_superblock *s,
+                                    uint64_t log_size);
 
 /* Recovers a file of this class that was left open, if it is one: what the redo log says becomes
  * part of the data, and the file is clean.  0, also if there was nothing to do; -1 with errno as
