@@ -369,6 +369,7 @@ void test_adopt(const char *path)
             continue;
         superblock.device = st.st_dev;
         superblock.inode = st.st_ino;
+        superblock.birth = 0; /* not known */
         test_superblock_put(path, copy, superblock, true);
     }
 }

@@ -39,6 +39,7 @@ static struct {
     uint64_t run;
     bool inside;  /* a commit is being made within another's */
     bool failing; /* the disk has been told to fail */
+    bool uniform; /* small commits are alike, so that old records lie where new ones do */
     uint64_t states, points, deep, deaths, poisoned, large, nested, truncations;
 } model;
 
@@ -197,6 +198,9 @@ static struct vi_redo_item choose_item(bool large)
     const uint64_t size = item.member == 0 ? HOME_SIZE : MEMBER_SIZE;
     uint64_t half = test_below(&model.random, 2) * (HOME_SIZE / 2);
 
+    if (model.uniform && !large)
+        return (struct vi_redo_item){.offset = 64 + 64 * test_below(&model.random, 32),
+                                     .length = 56};
     item.length = (uint32_t)(large ? 3000 + test_below(&model.random, 4500)
                                    : 1 + test_below(&model.random, is_half(4) ? 1500 : 60));
     if (item.member != 0)
@@ -238,8 +242,9 @@ static int build(struct vi_disk_writer *writer, const struct vi_redo_item *items
 static int commit(bool large, bool flush)
 {
     struct vi_redo_item items[ITEMS];
-    const unsigned count =
-        large || model.inside ? 1 : 1 + (unsigned)test_below(&model.random, ITEMS - 1);
+    const unsigned count = large || model.inside || model.uniform
+                               ? 1
+                               : 1 + (unsigned)test_below(&model.random, ITEMS - 1);
     uint64_t bytes = sizeof(struct vi_redo_record) + vi_disk_item_size(sizeof(uint64_t)), mine;
     struct vi_disk_writer writer;
 
@@ -334,6 +339,8 @@ static void die(void)
     found = prefix(sim_files[HOME].cache, sim_files[MEMBER].cache);
     if (found < (machine ? model.durable : model.returned))
         bad("acknowledged commits are lost", found);
+    if (prefix(sim_files[HOME].disk, sim_files[MEMBER].disk) != found)
+        bad("recovery was not durable", found);
     model.latest = model.returned = model.durable = found;
     model.deaths++;
     start(&area, head);
@@ -372,7 +379,7 @@ static void step(void)
         result = commit(true, is_half(2));
     else if (what < 35)
         result = vi_disk_flush(&model.redo, UINT64_MAX);
-    else if (what < 37)
+    else if (what < 36)
         result = vi_disk_truncate(&model.redo), model.truncations++;
     else if (what < 38)
         fail_soon();
@@ -398,6 +405,7 @@ static void run_one(uint64_t run)
     model.latest = model.returned = model.durable = 0;
     memset(&sim_faults, 0, sizeof sim_faults);
     model.failing = false;
+    model.uniform = run % 3 == 2;
     memset(model.history[0], 0, BASE);
     memcpy(area.uuid, uuid, sizeof uuid);
     sim_point = NULL;
