@@ -47,10 +47,6 @@ static void emit_changed(struct visit *visit, const struct vi_segment *owner,
     uint64_t from = 0, end = 0; /* of what differs, not yet emitted */
 
     for (uint64_t i = 0; i < length; i++) {
-        if (i % 8 == 0 && length - i >= 8 && memcmp(now + i, old + i, 8) == 0) {
-            i += 7;
-            continue;
-        }
         if (now[i] == old[i])
             continue;
         if (end != 0 && i - end > GAP) {

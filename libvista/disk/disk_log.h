@@ -98,8 +98,6 @@ void vi_disk_put(struct vi_disk_writer *writer, unsigned member, uint64_t offset
                  uint32_t length);
 /* The record counts, unless this fails: EIO, and the log has failed.  Gives the lock back. */
 int vi_disk_end(struct vi_disk_writer *writer);
-/* Gives the lock back; there is no record. */
-void vi_disk_cancel(struct vi_disk_writer *writer);
 
 /* ---- Making durable, truncating ---------------------------------------- */
 

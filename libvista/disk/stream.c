@@ -130,7 +130,7 @@ uint64_t vi_disk_place(const struct vi_disk_area *area, uint64_t tail, uint64_t 
     const uint64_t ring = area->ring_size;
     uint64_t at = tail;
 
-    if (!vi_disk_is_large(area, bytes)) {
+    if (bytes <= ring / 2) {
         if (at % ring + bytes > ring)
             at = vi_disk_up(at, ring);
         *end = at + bytes;

@@ -50,12 +50,6 @@ int vi_disk_headers_void(const struct vi_disk_area *area);
 /* The largest record that fits, whatever stands in the log. */
 uint64_t vi_disk_record_max(const struct vi_disk_area *area);
 
-/* Is the record one that goes past the ring to the log? */
-static inline bool vi_disk_is_large(const struct vi_disk_area *area, uint64_t bytes)
-{
-    return bytes > area->ring_size / 2;
-}
-
 /* Where a record goes that is appended at `tail`, and in `end` where the stream then ends. */
 uint64_t vi_disk_place(const struct vi_disk_area *area, uint64_t tail, uint64_t bytes,
                        uint64_t *end);

@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "disk/apply.h"
+#include "disk/lead.h"
 #include "disk/replay.h"
 
 /* Reads a part of the log to where it belongs in memory that is as large as the log. */

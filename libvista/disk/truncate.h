@@ -8,12 +8,8 @@
 
 #include "disk/disk_log.h"
 
-/* With the lock, which is given back in between. */
-void vi_disk_lead(struct vi_disk_log *redo, bool durable);
-int vi_disk_flush_locked(struct vi_disk_log *redo, uint64_t lsn);
-/* Truncates, or waits until another thread has. */
+/* With the lock, which is given back in between: truncates, or waits until another thread has. */
 void vi_disk_truncate_locked(struct vi_disk_log *redo);
-void vi_disk_poison(struct vi_disk_log *redo, int error);
 
 void vi_disk_init_thread(struct vi_disk_log *redo);
 /* With the lock: is there something for the thread to do? */

@@ -20,7 +20,7 @@ struct vi_map {
     bool map_sync;   /* granted for both mappings */
     bool writable;
     bool unprotected; /* while it is mapped: not yet to be touched */
-    bool is_private; /* an image of the file: what is stored to it stays in memory */
+    bool is_private;  /* an image of the file: what is stored to it stays in memory */
 };
 
 /* Reserves `size` bytes of address space at `address`, or, when that is 0, at a

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Group commit: one thread writes the ring's new part to the log for all that wait, or because
+ * the ring is full.  vi_disk_flush, in disk_log.h, is the way to it from outside.
+ */
+#ifndef VI_DISK_LEAD_H
+#define VI_DISK_LEAD_H
+
+#include "disk/disk_log.h"
+
+/* With the lock, which is given back in between, and no leader: becomes the leader of what is in
+ * the ring alone; `durable`: and of what was written without a sync. */
+void vi_disk_lead(struct vi_disk_log *redo, bool durable);
+/* With the lock: as vi_disk_flush, without a message. */
+int vi_disk_flush_locked(struct vi_disk_log *redo, uint64_t lsn);
+
+/* Writes a part of the stream, which the ring holds, to the log. */
+int vi_disk_write_ring(const struct vi_disk_log *redo, uint64_t from, uint64_t to, bool durable);
+
+/* With the lock: nothing is promised any more, and all who wait are told. */
+void vi_disk_poison(struct vi_disk_log *redo, int error);
+/* -1 with EIO, of such a log. */
+int vi_disk_refuse(const struct vi_disk_log *redo);
+
+#endif
