@@ -7,6 +7,7 @@
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +86,45 @@ START_TEST(belongs_to_the_thread)
 }
 END_TEST
 
+/* More threads at once than there are buffers before memory is asked for; and again, with those
+ * that they have given back. */
+#define THREADS 40
+static pthread_barrier_t barrier;
+
+static void *fail_together(void *number)
+{
+    char expected[32];
+
+    snprintf(expected, sizeof expected, "thread %d", *(int *)number);
+    if (*vi_error_message() != '\0')
+        return number;
+    vi_fail(EIO, "%s", expected);
+    pthread_barrier_wait(&barrier);
+    return strcmp(vi_error_message(), expected) == 0 ? NULL : number;
+}
+
+START_TEST(belongs_to_each_of_many_threads)
+{
+    pthread_t thread[THREADS];
+    int number[THREADS];
+
+    for (int round = 0; round < 3; round++) {
+        ck_assert_int_eq(pthread_barrier_init(&barrier, NULL, THREADS), 0);
+        for (int i = 0; i < THREADS; i++) {
+            number[i] = i;
+            ck_assert_int_eq(pthread_create(&thread[i], NULL, fail_together, &number[i]), 0);
+        }
+        for (int i = 0; i < THREADS; i++) {
+            void *wrong = NULL;
+
+            ck_assert_int_eq(pthread_join(thread[i], &wrong), 0);
+            ck_assert_ptr_eq(wrong, NULL);
+        }
+        pthread_barrier_destroy(&barrier);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("error");
@@ -99,6 +139,7 @@ int main(void)
     tcase_add_test(tcase, takes_the_old_message_as_an_argument);
     tcase_add_test(tcase, cuts_long_messages);
     tcase_add_test(tcase, belongs_to_the_thread);
+    tcase_add_test(tcase, belongs_to_each_of_many_threads);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
