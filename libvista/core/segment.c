@@ -248,13 +248,18 @@ static int fill_holes(struct vi_segment *segment)
     const struct vi_superblock *s = &segment->superblock;
     const struct vi_log_header *log = (const void *)(segment->map.meta + VI_LOG_OFFSET);
     const uint64_t metadata = s->heap_offset != 0 ? s->size / VI_UNIT * VI_MARKS_PER_UNIT : 0,
-                   used = log->slots_used < VI_SLOTS ? log->slots_used : VI_SLOTS,
-                   slots = used * VI_SLOT_SIZE;
+                   used = log->slots_used <= VI_SLOTS ? log->slots_used : 0, /* else damaged */
+        near = (used < VI_SLOTS_NEAR ? used : VI_SLOTS_NEAR) * VI_SLOT_SIZE,
+                   far = vi_superblock_far_slots(used) <= s->chunks_size
+                             ? vi_superblock_far_slots(used)
+                             : 0;
     const bool copied = s->inode != segment->file.inode, sparse = s->features_must & VI_MUST_SPARSE;
 
-    if (!copied && !sparse && segment->file.blocks >= s->size + metadata + slots)
+    if (!copied && !sparse && segment->file.blocks >= s->size + metadata + near + far)
         return 0;
-    if (slots != 0 && vi_file_allocate(&segment->file, VI_SLOTS_OFFSET, slots) != 0)
+    if ((near != 0 && vi_file_allocate(&segment->file, VI_SLOTS_OFFSET, near) != 0) ||
+        (far != 0 &&
+         vi_file_allocate(&segment->file, s->chunks_offset + s->chunks_size - far, far) != 0))
         return -1;
     return copied || !sparse ? allocate_blocks(segment) : 0;
 }
