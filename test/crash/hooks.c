@@ -106,6 +106,14 @@ NAMED(void, hook_fence, __tsan_atomic_thread_fence, int order)
         memory_store(at, sizeof *at); \
         return __atomic_compare_exchange_n(at, old, value, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
     }
+#define SWAP(bits) \
+    NAMED(uint##bits##_t, hook_swap##bits, __tsan_atomic##bits##_exchange, uint##bits##_t *at, \
+          uint##bits##_t value, int order) \
+    { \
+        (void)order; \
+        memory_store(at, sizeof *at); \
+        return __atomic_exchange_n(at, value, __ATOMIC_SEQ_CST); \
+    }
 /* As clang has it. */
 #define EXCHANGE_VALUE(bits) \
     NAMED(uint##bits##_t, hook_exchange_value##bits, __tsan_atomic##bits##_compare_exchange_val, \
@@ -117,6 +125,7 @@ NAMED(void, hook_fence, __tsan_atomic_thread_fence, int order)
 #define ATOMICS(bits) \
     LOAD(bits) \
     STORE(bits) \
+    SWAP(bits) \
     MODIFY(bits, fetch_or) \
     MODIFY(bits, fetch_and) \
     MODIFY(bits, fetch_xor) \
