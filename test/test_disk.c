@@ -394,6 +394,52 @@ static void leave_open(void *argument)
     kill(getpid(), SIGKILL);
 }
 
+/* Automatic and checked ranges take pages whose stores nobody declares. */
+START_TEST(ranges_are_declared)
+{
+    const char *path = test_path("segment");
+
+    OK(vista_init(&disk_class));
+    NULLS(vista_map(path, 1 << 16, VISTA_CREATE | VISTA_AUTO_RANGE, NULL), ENOTSUP, "declared");
+    NULLS(vista_map(path, 1 << 16, VISTA_CREATE | VISTA_CHECK_RANGES, NULL), ENOTSUP, "declared");
+    OK(vista_init(NULL));
+}
+END_TEST
+
+/* What a block that stays in its place can hold beyond what was asked for. */
+static void grow_in_place_and_die(void *path)
+{
+    vista_segment *segment = map(path, 1 << 16, 0);
+    char **const root = vista_root(segment, sizeof(char *));
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+    char *block = vista_malloc(tx, 33);
+
+    REQUIRE(block != NULL && vista_set_range(tx, root, sizeof *root) == 0);
+    *root = block;
+    REQUIRE(vista_end_transaction(tx, 0) == 0);
+    tx = vista_begin_transaction(segment, 0);
+    REQUIRE(vista_realloc(tx, block, 48) == block);
+    memset(block + 33, 'x', 15);
+    REQUIRE(vista_end_transaction(tx, 0) == 0);
+    raise(SIGKILL);
+}
+
+START_TEST(a_block_that_grows_in_its_place)
+{
+    const char *path = test_path("segment");
+    char **root;
+    vista_segment *segment;
+
+    ck_assert_int_eq(test_in_child(grow_in_place_and_die, (void *)(uintptr_t)path), 128 + SIGKILL);
+    segment = map(path, 0, 0);
+    root = vista_root(segment, 0);
+    SOME(root);
+    for (int i = 33; i < 48; i++)
+        ck_assert_int_eq((*root)[i], 'x');
+    OK(vista_unmap(segment));
+}
+END_TEST
+
 START_TEST(classes_by_turns)
 {
     struct run run = {.flags = 0};
@@ -590,6 +636,8 @@ int main(void)
     tcase_add_test(tcase, power_fails);
     tcase_add_test(tcase, who_is_told_is_told_of_what_is_durable);
     tcase_add_test(tcase, no_groups_yet);
+    tcase_add_test(tcase, ranges_are_declared);
+    tcase_add_test(tcase, a_block_that_grows_in_its_place);
     tcase_add_test(tcase, classes_by_turns);
     tcase_add_test(tcase, a_copy_made_while_open);
     tcase_add_test(tcase, large_transactions);

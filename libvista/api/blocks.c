@@ -207,6 +207,17 @@ static void *move_to(struct vi_tx *tx, struct vi_segment *segment, const void *f
     return block;
 }
 
+/* A block that stays where it is has bytes that were not asked for before, and are stored to
+ * without a range.  Where commits are made of what was declared, all of it is. */
+static bool declare_block(struct vi_tx *tx, const struct vi_segment *segment, void *address,
+                          size_t length)
+{
+    const struct iovec whole = {address, length};
+
+    return segment->persist.class != VISTA_CLASS_DISK ||
+           segment->group->engine->declare(tx, &whole, 1) == 0;
+}
+
 void *vista_realloc(vista_tx *handle, void *address, size_t size)
 {
     struct vi_tx *tx = vi_tx_check(handle);
@@ -223,6 +234,8 @@ void *vista_realloc(vista_tx *handle, void *address, size_t size)
         return NULL;
     old = vi_heap_usable_size(segment->heap, &tx->log, address);
     if (old == 0)
+        return NULL;
+    if (!declare_block(tx, segment, address, old))
         return NULL;
     if ((size <= old - margin && size + margin >= old / 2) ||
         (size > old && extend(tx, segment, address, old, size + margin))) {

@@ -72,7 +72,7 @@ int vi_io_read(const struct vi_io_ops *io, int fd, void *to, size_t length, uint
                bool direct)
 {
     while (length != 0) {
-        const ssize_t got = io->read(fd, to, length, offset, direct);
+        const ssize_t got = (io->read)(fd, to, length, offset, direct);
 
         if (got < 0 && errno == EINTR)
             continue;

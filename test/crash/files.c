@@ -372,6 +372,10 @@ void *crash_mmap(void *address, size_t length, int protection, int flags, int fd
         return mmap(address, length, protection, flags, fd, offset);
     if (fd < 0)
         return (flags & MAP_FIXED) != 0 ? address : reserve((uintptr_t)address, length);
+    if (address == NULL) { /* it is asked if MAP_SYNC is granted */
+        errno = EOPNOTSUPP;
+        return MAP_FAILED;
+    }
     if (REGION_OF(address) == REGION(file, META))
         memory_region(REGION(file, META), length, (uint64_t)file << FILE_SHIFT);
     else if (memory.current == LIVE && address == files_address(file))

@@ -237,11 +237,11 @@ void die(vista_segment *handle)
 {
     struct vi_segment *segment = (struct vi_segment *)handle;
 
-    for (struct vi_tx *tx = segment->all; tx != NULL; tx = tx->next_all) {
+    for (struct vi_tx *tx = segment->own.all; tx != NULL; tx = tx->next_all) {
         vi_pages_clear(&tx->pages); /* handles are used again */
         tx->no_restore = false;
     }
-    if (segment->home != NULL)
+    if (segment->group != &segment->own)
         vi_group_leave(segment);
     vi_ranges_close(segment);
     if (segment->heap != NULL && vi_watched)
@@ -256,7 +256,7 @@ void die_all(void)
     struct vi_segment *segment;
 
     while ((segment = vi_process()->mapped) != NULL)
-        die(segment->members != NULL ? &segment->members->handle : &segment->handle);
+        die(segment->own.members != NULL ? &segment->own.members->handle : &segment->handle);
 }
 
 bool file_sound(uint64_t *blocks)
