@@ -348,10 +348,10 @@ int vista_abort_transaction(vista_tx *tx);
  * of a server.
  *
  * `fn` is called by the thread that ends the transaction, before that call returns, VISTA_NO_FLUSH
- * or not: in the disk class the end of a transaction that has such functions flushes.  Functions of one transaction are called in the order in which they were
- * registered; between transactions there is no order.  No lock of the library is held: `fn`
- * may begin and end transactions, but not unmap, nor wait for another thread's end.  It
- * returns: no exception and no longjmp may cross the library.  An end that fails and leaves the
+ * or not: in the disk class the end of a transaction that has such functions flushes.  Functions
+ * of one transaction are called in the order in which they were registered; between
+ * transactions there is no order.  No lock of the library is held: `fn` may begin and end
+ * transactions, but not unmap, nor wait for another thread's end.  It returns: no exception and no longjmp may cross the library.  An end that fails and leaves the
  * transaction open (EFAULT) calls nothing.  A crash calls nothing either: what must happen
  * after one has to be found from what the transaction stored.
  * Errors: EINVAL the transaction has ended, or `fn` is NULL; ENOMEM.  Then nothing was registered.

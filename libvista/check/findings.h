@@ -26,7 +26,7 @@ struct vi_check {
     bool root_pending;                      /* a log that is not idle says what the root will be */
     bool chains_good;                       /* the logs can be walked */
     bool descriptors_good;
-    bool overlaid; /* meta has what a redo log says, which the file has not yet */
+    bool overlaid;   /* meta has what a redo log says, which the file has not yet */
     char first[512]; /* the first damage found */
 };
 

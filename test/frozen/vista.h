@@ -95,7 +95,8 @@ enum vista_class {
     VISTA_CLASS_PROBE = 0, /* in options: find out */
     VISTA_CLASS_KILL = 1,  /* plain stores: survives the death of the process */
     VISTA_CLASS_LINE = 2,  /* cache lines written back, fences: survives power loss */
-    VISTA_CLASS_EADR = 3   /* fences alone, where the caches survive power loss too */
+    VISTA_CLASS_EADR = 3,  /* fences alone, where the caches survive power loss too */
+    VISTA_CLASS_DISK = 4   /* a private image and a redo log, synced by groups of commits */
 };
 
 struct vista_map_options {
@@ -134,9 +135,17 @@ struct vista_map_options {
  * a segment for writing; any number may map it VISTA_READ_ONLY meanwhile no one
  * writes.  The handle belongs to the library and ends with vista_unmap.
  *
- * VISTA_POWER_SAFE fails unless the mapping was granted MAP_SYNC (a DAX file
- * system on persistent memory).  VISTA_KILL_SAFE asks for the weaker class even
- * there.  With neither, the best class that the file gives is used.
+ * VISTA_POWER_SAFE asks that commits survive loss of power: where MAP_SYNC is granted (a
+ * DAX file system on persistent memory) by flushing cache lines, on other file systems by the
+ * disk class; it fails on tmpfs and ramfs, which go with the machine.  VISTA_KILL_SAFE asks for
+ * the weaker class even there; with options->flush_ms commits survive loss of power so many
+ * milliseconds later, by the disk class, too.  With neither, and no flush_ms, the best class that
+ * needs no disk writes is used.
+ *
+ * In the disk class the data is a private image of the file, which is older than memory while
+ * it is mapped; a commit's values are copied to a redo log in the file.  options->log_size is that
+ * log's size: it bounds how much recovery has to apply, and grows when a transaction needs more
+ * than half of it.  Segments of this class do not share a log (options->log: ENOTSUP).
  *
  * Caveats.  A child that was forked has none of its parent's segments: it maps them itself
  * when the parent has unmapped them.  Locks on NFS hold only as far as its servers and mounts
@@ -280,7 +289,8 @@ int vista_info(const vista_segment *segment, struct vista_info *out);
 /*
  * Any number of transactions, up to 4096, may be open on a segment at once (of one whose
  * max_size is below 42 MiB, up to 1088 and 72 more for each MiB of max_size), on
- * one thread or several.  Keeping them from changing the same bytes is the
+ * one thread or several; threads that have none open keep at most a quarter of these to
+ * themselves.  Keeping them from changing the same bytes is the
  * program's business (as in RVM, Satyanarayanan et al., TOCS 1994, section 3.1):
  * two open transactions must not declare overlapping ranges.  A thread's exit
  * leaves its transactions open.
@@ -337,12 +347,11 @@ int vista_abort_transaction(vista_tx *tx);
  * commit is sure, or is to be forgotten with an abort: messages, replication, the answer
  * of a server.
  *
- * Where commits are durable when their end returns (all classes but the disk class) `fn` is
- * called by the thread that ends the transaction, before that call returns, VISTA_NO_FLUSH or
- * not.  Functions of one transaction are called in the order in which they were
- * registered; between transactions there is no order.  No lock of the library is held: `fn`
- * may begin and end transactions, but not unmap, nor wait for another thread's end.  It
- * returns: no exception and no longjmp may cross the library.  An end that fails and leaves the
+ * `fn` is called by the thread that ends the transaction, before that call returns, VISTA_NO_FLUSH
+ * or not: in the disk class the end of a transaction that has such functions flushes.  Functions
+ * of one transaction are called in the order in which they were registered; between
+ * transactions there is no order.  No lock of the library is held: `fn` may begin and end
+ * transactions, but not unmap, nor wait for another thread's end.  It returns: no exception and no longjmp may cross the library.  An end that fails and leaves the
  * transaction open (EFAULT) calls nothing.  A crash calls nothing either: what must happen
  * after one has to be found from what the transaction stored.
  * Errors: EINVAL the transaction has ended, or `fn` is NULL; ENOMEM.  Then nothing was registered.
@@ -354,7 +363,7 @@ int vista_on_end(vista_tx *tx, void (*fn)(void *arg, int outcome), void *arg);
 vista_segment *vista_transaction_segment(vista_tx *tx);
 
 /* On return every commit so far is durable, VISTA_NO_FLUSH or not.  Errors: ENOENT, EBADMSG
- * as vista_unmap. */
+ * as vista_unmap; EIO the redo log could not be written (disk class). */
 int vista_flush(vista_segment *segment);
 
 /* ---- Several segments --------------------------------------------------- */
@@ -574,8 +583,8 @@ struct vista_options {
 
 /*
  * Sets options for segments mapped from now on; optional and repeatable; NULL
- * restores the defaults.  The environment variable VISTA_CLASS (kill, line, eadr)
- * and libpmem's PMEM_IS_PMEM_FORCE=1 force a class too, but never satisfy
+ * restores the defaults.  The environment variable VISTA_CLASS (kill, line, eadr,
+ * disk) and libpmem's PMEM_IS_PMEM_FORCE=1 force a class too, but never satisfy
  * VISTA_POWER_SAFE.
  * Errors: EINVAL an unknown class or a reserved field that is not zero.
  */
