@@ -196,6 +196,7 @@ static uint32_t write_pieces(struct vi_log *log, uintptr_t at, size_t length, co
     for (; length != 0; length -= bytes, from += bytes, at += piece) {
         bytes = length < PIECE ? length : PIECE;
         piece = vi_line_up(bytes);
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): such a log has a stage */
         memcpy(words, from, bytes);
         memset((char *)words + bytes, 0, piece - bytes);
         crc = vi_crc32c(crc, words, piece);

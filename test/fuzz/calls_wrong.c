@@ -30,7 +30,7 @@ static void map_wrongly(struct input *input, const struct seg *s)
     file_use(index_of(s));
     expect();
     HOLDS(vista_map(file_path, which & 64 ? number : 0, flags, &options) == NULL, "mapped twice");
-    REFUSED("vista_map of what is mapped", EINVAL, EBUSY, EEXIST);
+    REFUSED("vista_map of what is mapped", EINVAL, EBUSY, EEXIST, ENOTSUP);
     FAILS(vista_map(which & 1 ? "" : NULL, number, flags, &options) == NULL, EINVAL);
 }
 

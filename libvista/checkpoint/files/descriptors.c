@@ -102,7 +102,8 @@ long vi_files_add(int fd, enum vi_file_kind kind, int flags, const char *path)
         return refuse(fd, -ENAMETOOLONG);
     file = &c->files[group - 1];
     memset(file, 0, offsetof(struct vi_open_file, path));
-    strcpy(file->path, path != NULL ? path : "");
+    path = path != NULL ? path : "";
+    memcpy(file->path, path, strlen(path) + 1);
     describe(file, fd, kind);
     file->flags = (uint32_t)flags;
     file->inherited = (uint32_t)fd;
@@ -227,7 +228,7 @@ void vi_files_renamed(const char *path)
         return;
     for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++)
         if (is_open_as(&vi_engine.control->files[group - 1], &st))
-            strcpy(vi_engine.control->files[group - 1].path, path);
+            memcpy(vi_engine.control->files[group - 1].path, path, strlen(path) + 1);
 }
 
 /* ---- Start and recovery ------------------------------------------------------ */

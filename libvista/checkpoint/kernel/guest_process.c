@@ -154,6 +154,7 @@ long vi_call_umask(struct vi_call *call)
 static void show_limit(uint64_t resource, struct rlimit *limit)
 {
     if (resource == RLIMIT_NOFILE)
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the kernel has stored to it */
         *limit = (struct rlimit){VI_DESCRIPTORS, VI_DESCRIPTORS};
 }
 

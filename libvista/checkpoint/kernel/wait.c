@@ -104,6 +104,7 @@ static void put_limit(const struct vi_call *call, const struct timespec *left)
         *(struct timespec *)call->arguments[4] = *left;
     else
         *(struct timeval *)call->arguments[4] =
+            /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): filled in */
             (struct timeval){left->tv_sec, left->tv_nsec / 1000};
 }
 
@@ -144,6 +145,7 @@ static long select_with(struct vi_call *call, int count, struct timespec *limit,
     if (result < 0)
         return result == -EINTR ? vi_signals_interrupt(call, mask) : result;
     for (int fd = 0; found != 0 && fd < count; fd++)
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): where some were found is a set */
         if (FD_ISSET(fd, &landed) && !FD_ISSET(fd, reading)) {
             FD_SET(fd, reading);
             result++;

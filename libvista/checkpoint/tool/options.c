@@ -95,7 +95,7 @@ static int take_option(struct vi_options *o, int option)
     case INFO:
         if (strlen(optarg) >= sizeof o->file - 16)
             return complain("the file's name is too long", NULL);
-        strcpy(o->file, optarg);
+        memcpy(o->file, optarg, strlen(optarg) + 1);
         o->stop = option == STOP;
         o->info = option == INFO;
         return -1;

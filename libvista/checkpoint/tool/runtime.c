@@ -118,7 +118,7 @@ _Noreturn static void start(const struct vi_options *o)
     struct vi_header *header = vi_engine.header;
     uint64_t entry, stack;
 
-    strcpy(header->program, o->program);
+    memcpy(header->program, o->program, strlen(o->program) + 1);
     header->command_size = join(o->arguments, header->command);
     header->vpid = (uint64_t)getpid();
     read_cpu(header->cpu);
