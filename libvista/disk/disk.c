@@ -131,6 +131,7 @@ void vi_disk_count(const struct vi_segment *segment, struct vista_info *info)
 static void set_target(struct vi_disk_target *target, const struct vi_superblock *s, int fd,
                        uint64_t size)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): of an array that is not empty */
     *target = (struct vi_disk_target){.exists = true, .fd = fd};
     if (s->heap_offset != 0) {
         target->part[0].from = s->heap_offset;

@@ -74,7 +74,7 @@ static void in_transaction(struct input *input, struct act *a, struct seg *s)
 
     FAILS(vista_set_ranges(a->tx, &range, -1 - (int)number) == -1, EINVAL);
     FAILS(vista_set_ranges(a->tx, NULL, 1 + (int)number) == -1, EINVAL);
-    FAILS(vista_end_transaction(a->tx, 2 + number) == -1, EINVAL);
+    FAILS(vista_end_transaction(a->tx, 3 + number) == -1, EINVAL);
     FAILS(vista_malloc_in(a->tx, NULL, number) == NULL, EINVAL);
     expect();
     HOLDS(vista_malloc(a->tx, SIZE_MAX - number) == NULL, "a block of all there is");
@@ -104,7 +104,8 @@ static void of_segment(struct input *input, struct seg *s)
         FAILS(vista_heap_walk(s->handle, stop, &left) == -1, ECANCELED);
     FAILS(vista_check(NULL, 0, NULL, NULL) == -1, EINVAL);
     FAILS(vista_check(file_path, 1 + number, NULL, NULL) == -1, EINVAL);
-    FAILS(vista_init(&(struct vista_options){.force_class = 4 + number}) == -1, EINVAL);
+    FAILS(vista_init(&(struct vista_options){.force_class = VISTA_CLASS_DISK + 1 + number}) == -1,
+          EINVAL);
     FAILS(vista_init(&(struct vista_options){.flags = 2 + number}) == -1, EINVAL);
     HOLDS(vista_fault(NULL, NULL) == 0, "no fault");
 }

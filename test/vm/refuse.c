@@ -45,9 +45,9 @@ static void expect_refusal(const char *name, const char *path, unsigned flags, i
 }
 
 /* Maps, and tells the class that was given. */
-static void expect_class(const char *name, const char *path, enum vista_class class)
+static void expect_class(const char *name, const char *path, unsigned flags, enum vista_class class)
 {
-    vista_segment *segment = map_or_fail(path, VISTA_CREATE);
+    vista_segment *segment = map_or_fail(path, VISTA_CREATE | flags);
     struct vista_info info;
 
     if (vista_info(segment, &info) != 0)
@@ -78,12 +78,12 @@ static void expect_map_sync(const char *path, bool granted)
 void vm_refuse_virtio(void)
 {
     expect_map_sync("/vpmem/probe", false);
-    expect_refusal("virtio-pmem, DAX without MAP_SYNC, refused as power-safe", "/vpmem/segment",
-                   VISTA_CREATE | VISTA_POWER_SAFE, ENOTSUP, "MAP_SYNC");
-    expect_class("virtio-pmem taken as kill-safe", "/vpmem/segment", VISTA_CLASS_KILL);
+    expect_class("virtio-pmem, DAX without MAP_SYNC, is power-safe as a disk is", "/vpmem/segment",
+                 VISTA_POWER_SAFE, VISTA_CLASS_DISK);
+    expect_class("virtio-pmem taken as kill-safe", "/vpmem/segment", 0, VISTA_CLASS_KILL);
     expect_map_sync("/disk/probe", false);
-    expect_refusal("the page cache refused as power-safe", "/disk/power",
-                   VISTA_CREATE | VISTA_POWER_SAFE, ENOTSUP, "MAP_SYNC");
+    expect_class("a disk is power-safe by its redo log", "/disk/power", VISTA_POWER_SAFE,
+                 VISTA_CLASS_DISK);
     setenv("VISTA_CLASS", "line", 1);
     expect_refusal("the page cache refused as power-safe with the class forced", "/disk/power",
                    VISTA_CREATE | VISTA_POWER_SAFE, ENOTSUP, "forced");
@@ -95,7 +95,7 @@ void vm_refuse_no_flush(void)
     expect_map_sync("/dax/probe", true);
     expect_refusal("PMEM_NO_FLUSH=1 on real DAX refused as power-safe", "/dax/no-flush",
                    VISTA_CREATE | VISTA_POWER_SAFE, ENOTSUP, "PMEM_NO_FLUSH");
-    expect_class("PMEM_NO_FLUSH=1 on real DAX taken as kill-safe", "/dax/no-flush",
+    expect_class("PMEM_NO_FLUSH=1 on real DAX taken as kill-safe", "/dax/no-flush", 0,
                  VISTA_CLASS_KILL);
 }
 
