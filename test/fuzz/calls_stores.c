@@ -106,6 +106,7 @@ void store_outside(struct input *input, struct seg *s)
     const size_t length = some_length(input), at = take(input, 3) % s->size;
 
     if (length > s->size - at || open_count(s) != 0 || s->guarded ||
+        s->watch == VISTA_AUTO_RANGE /* whose hot pages stay open */ ||
         (s->watch == 0 && !s->read_only))
         return;
     HOLDS(try_store(s, at, length) == 0, "a store outside any transaction");
