@@ -54,6 +54,8 @@ struct vi_ranges *vi_faults_take(struct vi_segment *segment, vi_mend_fn *mend)
     pthread_once(&once, make_faults);
     if (the_faults != NULL) {
         pthread_mutex_lock(&the_faults->lock);
+        if (the_faults->mend == NULL) /* handlers read it without the lock */
+            the_faults->mend = mend;
         for (r = the_faults->first; r != NULL && r->segment != NULL;)
             r = r->next;
         if (r == NULL && (r = vi_arena_alloc(sizeof *r)) != NULL) {
@@ -62,7 +64,6 @@ struct vi_ranges *vi_faults_take(struct vi_segment *segment, vi_mend_fn *mend)
             r->next = the_faults->first;
             the_faults->first = r;
         }
-        the_faults->mend = mend;
         if (r != NULL)
             r->segment = segment;
         pthread_mutex_unlock(&the_faults->lock);

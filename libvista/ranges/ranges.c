@@ -297,9 +297,12 @@ static struct vi_tx *begin_engine(struct vi_segment *segment, unsigned mode)
         return NULL;
     tx = begin(home, mode);
     if (tx != NULL) {
+        struct vi_ranges *r = home;
+
         vi_aside_begin(&home->aside, &tx->log);
-        for (struct vi_ranges *r = home; r != NULL; r = next_of(r))
+        do
             vi_hot_begin(&r->hot, &r->protect, &home->aside);
+        while ((r = next_of(r)) != NULL);
         vi_log_flush(&home->aside.log);
         vi_pages_lose(&tx->pages); /* what to flush is read from the log */
     }
