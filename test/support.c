@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -212,8 +213,8 @@ uint64_t test_below(struct test_random *random, uint64_t limit)
 static const char *fresh(const char *directory, const char *name)
 {
     static char paths[PATHS][512];
-    static unsigned next;
-    char *path = paths[next++ % PATHS];
+    static atomic_uint next;
+    char *path = paths[atomic_fetch_add(&next, 1) % PATHS];
 
     snprintf(path, sizeof paths[0], "%s/%s", directory, name);
     remove(path);

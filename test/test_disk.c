@@ -260,6 +260,8 @@ START_TEST(killed_at_random)
         const pid_t child = test_fork(change_lists_for_ever, &run);
         vista_segment *segment;
 
+        while (i == 0 && __atomic_load_n(run.done, __ATOMIC_ACQUIRE) == 0)
+            test_sleep_us(1000); /* a slow machine may reach no further in all the others */
         test_sleep_us(1000 + test_below(&random, 60000));
         kill(child, SIGKILL);
         ck_assert_int_eq(test_wait(child), 128 + SIGKILL);
@@ -268,7 +270,7 @@ START_TEST(killed_at_random)
         OK(vista_unmap(segment));
         test_sound(run.path);
     }
-    ck_assert_uint_gt(*run.done, 100);
+    ck_assert_uint_gt(*run.done, 0);
 }
 END_TEST
 

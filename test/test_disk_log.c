@@ -260,26 +260,32 @@ START_TEST(many_threads_flush)
 }
 END_TEST
 
+/* Waits until the log's thread has brought a count so far, or for five seconds. */
+static uint64_t await(const uint64_t *count, uint64_t least)
+{
+    uint64_t found = 0;
+
+    for (int i = 0; i < 5000 && found < least; i++) {
+        test_sleep_us(1000);
+        pthread_mutex_lock(&redo.lock);
+        found = *count;
+        pthread_mutex_unlock(&redo.lock);
+    }
+    return found;
+}
+
 START_TEST(the_thread_flushes_and_truncates)
 {
     const int fd = file(test_path("redo"));
-    uint64_t records, head = 0;
+    uint64_t records;
 
     begin(fd);
     OK(vi_disk_start_thread(&redo, 1));
     put_word(0, 1);
-    for (int i = 0; i < 5000 && __atomic_load_n(&redo.durable_commits, __ATOMIC_RELAXED) == 0; i++)
-        test_sleep_us(1000);
-    ck_assert_uint_eq(redo.durable_commits, 1);
+    ck_assert_uint_eq(await(&redo.durable_commits, 1), 1);
     for (uint64_t i = 0; i < 5000; i++) /* over half of the log */
         put_word(8 + i % 100 * 8, i + 1);
-    for (int i = 0; i < 5000 && head <= RING; i++) {
-        test_sleep_us(1000);
-        pthread_mutex_lock(&redo.lock);
-        head = redo.head.lsn;
-        pthread_mutex_unlock(&redo.lock);
-    }
-    ck_assert_uint_gt(head, RING);
+    ck_assert_uint_gt(await(&redo.head.lsn, RING + 1), RING);
     vi_disk_log_close(&redo);
     OK(recover(fd, &records));
     ck_assert_uint_eq(word_at(fd, 8 + 4999 % 100 * 8), 5000);
