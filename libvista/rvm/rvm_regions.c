@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * RVM's regions: see rvm_regions.h, and rvm/rvm.h for what the calls promise.
+ *
+ * To map: know the segment, by its inode; cut the region at its end; refuse what overlaps; carry to the file
+ * what the log has; get memory; read; only then do transactions see the region.
+ */
+#include "rvm/rvm_regions.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "rvm/rvm_options.h"
+#include "rvm/rvm_transactions.h"
+
+/* A region on its way to be mapped. */
+struct mapping {
+    char path[PATH_MAX];
+    int fd;
+    struct stat st;
+    unsigned member; /* 0: none of the segment's regions is mapped yet */
+    uint64_t offset, length;
+    char *memory;
+    bool is_ours; /* the memory is mapped here, too */
+};
+
+/* ---- Looking up ----------------------------------------------------------- */
+
+static bool overlaps(uint64_t a, uint64_t a_length, uint64_t b, uint64_t b_length)
+{
+    return a - b < b_length || b - a < a_length;
+}
+
+bool vi_rvm_is_mapped(uintptr_t from, uint64_t length)
+{
+    const struct vi_rvm_region *region;
+
+    pthread_mutex_lock(&vi_rvm.regions_lock);
+    region = vi_rvm.regions;
+    while (region != NULL && !overlaps(region->from, region->length, from, length))
+        region = region->next;
+    pthread_mutex_unlock(&vi_rvm.regions_lock);
+    return region != NULL;
+}
+
+static bool has_regions(unsigned member)
+{
+    for (const struct vi_rvm_region *region = vi_rvm.regions; region != NULL; region = region->next)
+        if (region->member == member)
+            return true;
+    return false;
+}
+
+static bool part_is_mapped(const struct mapping *map)
+{
+    for (const struct vi_rvm_region *region = vi_rvm.regions; region != NULL; region = region->next)
+        if (region->member == map->member && map->member != 0 &&
+            overlaps(region->offset, region->length, map->offset, map->length))
+            return true;
+    return false;
+}
+
+/* The segment, if a region of it is mapped: its member. */
+static unsigned find_member(const struct vi_rvm_log *log, const struct stat *st)
+{
+    struct stat other;
+
+    for (unsigned member = 1; member < VI_DISK_MEMBERS; member++)
+        if (log->target[member].exists && fstat(log->target[member].fd, &other) == 0 &&
+            other.st_dev == st->st_dev && other.st_ino == st->st_ino)
+            return member;
+    return 0;
+}
+
+/* ---- Mapping -------------------------------------------------------------- */
+
+static rvm_return_t open_segment(struct vi_rvm_log *log, const rvm_region_t *region,
+                                 struct mapping *map)
+{
+    if (region->data_dev == NULL)
+        return RVM_EREGION_DEF;
+    if (realpath(region->data_dev, map->path) == NULL)
+        return vi_rvm_code();
+    map->fd = open(map->path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (map->fd < 0 || fstat(map->fd, &map->st) != 0)
+        return vi_rvm_code();
+    if (!S_ISREG(map->st.st_mode))
+        return errno = ENODEV, RVM_EIO;
+    map->member = find_member(log, &map->st);
+    return RVM_SUCCESS;
+}
+
+/* Where the region begins and ends. */
+static rvm_return_t cut(const rvm_region_t *region, struct mapping *map)
+{
+    const rvm_offset_t *end_at = &region->dev_length;
+    uint64_t end = (uint64_t)map->st.st_size, length;
+
+    if (end_at->high == 0 && end_at->low != 0 && end_at->low < end)
+        end = end_at->low;
+    map->offset = rvm_round_length_down_to_page(region->offset.low);
+    if (region->offset.high != 0 || map->offset >= end)
+        return RVM_EOFFSET;
+    length = rvm_round_length_up_to_page(region->length);
+    if (region->length == 0 || length < region->length || length > end - map->offset)
+        length = end - map->offset;
+    map->length = length;
+    if (part_is_mapped(map))
+        return RVM_EOVERLAP;
+    if ((uintptr_t)region->vmaddr % rvm_page_size() != 0 ||
+        (uintptr_t)region->vmaddr + length < length)
+        return RVM_ERANGE;
+    return region->vmaddr != NULL && vi_rvm_is_mapped((uintptr_t)region->vmaddr, length)
+               ? RVM_EVM_OVERLAP
+               : RVM_SUCCESS;
+}
+
+/* Memory at the address asked for, unless there is some of the program's, or anywhere. */
+static rvm_return_t take_memory(const rvm_region_t *region, bool lazy, struct mapping *map)
+{
+    const bool of_file = lazy && !region->no_copy;
+    const int flags = MAP_PRIVATE | MAP_NORESERVE | (of_file ? 0 : MAP_ANONYMOUS);
+    void *got = mmap(region->vmaddr, map->length, PROT_READ | PROT_WRITE,
+                     flags | (region->vmaddr != NULL ? MAP_FIXED_NOREPLACE : 0),
+                     of_file ? map->fd : -1, of_file ? (off_t)map->offset : 0);
+
+    map->is_ours = got != MAP_FAILED;
+    if (!map->is_ours && region->vmaddr != NULL && errno == EEXIST)
+        got = of_file ? mmap(region->vmaddr, map->length, PROT_READ | PROT_WRITE, flags | MAP_FIXED,
+                             map->fd, (off_t)map->offset)
+                      : region->vmaddr;
+    if (got == MAP_FAILED)
+        return errno == ENOMEM && region->vmaddr == NULL ? RVM_ENO_MEMORY : RVM_ERANGE;
+    map->memory = got;
+    return RVM_SUCCESS;
+}
+
+static rvm_return_t read_segment(const struct mapping *map)
+{
+    for (uint64_t at = 0; at < map->length;) {
+        const ssize_t got =
+            pread(map->fd, map->memory + at, map->length - at, (off_t)(map->offset + at));
+
+        if (got > 0)
+            at += (uint64_t)got;
+        else if (got == 0)
+            return errno = EBADMSG, RVM_EIO; /* it was cut meanwhile */
+        else if (errno == EFAULT)
+            return RVM_ERANGE;
+        else if (errno != EINTR)
+            return RVM_EIO;
+    }
+    return RVM_SUCCESS;
+}
+
+/* Transactions see it from here on. */
+static rvm_return_t add_region(struct vi_rvm_log *log, struct mapping *map)
+{
+    struct vi_rvm_region *region = malloc(sizeof *region);
+
+    if (region == NULL)
+        return RVM_ENO_MEMORY;
+    if (map->member == 0) {
+        map->member = vi_rvm_member_join(log, map->fd, map->path, &map->st);
+        if (map->member == 0) {
+            free(region);
+            return vi_rvm_code();
+        }
+        map->fd = -1;
+    }
+    *region = (struct vi_rvm_region){.from = (uintptr_t)map->memory,
+                                     .length = map->length,
+                                     .offset = map->offset,
+                                     .member = map->member};
+    pthread_mutex_lock(&vi_rvm.regions_lock);
+    region->next = vi_rvm.regions;
+    vi_rvm.regions = region;
+    __atomic_add_fetch(&vi_rvm.generation, 1, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&vi_rvm.regions_lock);
+    return RVM_SUCCESS;
+}
+
+/* The file gets what the log has, then memory what the file has. */
+static rvm_return_t fill(struct vi_rvm_log *log, const rvm_region_t *region, struct mapping *map)
+{
+    const bool lazy = vi_rvm.flags & RVM_MAP_PRIVATE;
+    rvm_return_t result;
+
+    if (map->member != 0 && vi_disk_truncate(&log->redo) != 0)
+        return vi_rvm_code();
+    result = take_memory(region, lazy, map);
+    if (result == RVM_SUCCESS && !region->no_copy && !lazy)
+        result = read_segment(map);
+    if (result == RVM_SUCCESS)
+        result = add_region(log, map);
+    if (result != RVM_SUCCESS && map->is_ours)
+        munmap(map->memory, map->length);
+    return result;
+}
+
+static rvm_return_t map_region(struct vi_rvm_log *log, rvm_region_t *region)
+{
+    struct mapping map = {.fd = -1};
+    rvm_return_t result = open_segment(log, region, &map);
+    int error;
+
+    if (result == RVM_SUCCESS)
+        result = cut(region, &map);
+    if (result == RVM_SUCCESS)
+        result = fill(log, region, &map);
+    error = errno;
+    if (map.fd >= 0)
+        close(map.fd);
+    errno = error;
+    if (result != RVM_SUCCESS)
+        return result;
+    region->offset = rvm_mk_offset(0, map.offset);
+    region->vmaddr = map.memory;
+    region->length = map.length;
+    return RVM_SUCCESS;
+}
+
+rvm_return_t rvm_map(rvm_region_t *region, rvm_options_t *options)
+{
+    struct vi_rvm_log *log;
+    rvm_return_t result = vi_rvm_ready(NULL);
+
+    if (result != RVM_SUCCESS)
+        return result;
+    if (region == NULL || region->struct_id != rvm_region_id)
+        return RVM_EREGION;
+    pthread_mutex_lock(&vi_rvm.admin);
+    if (options != NULL)
+        result = vi_rvm_apply_options(options);
+    if (result == RVM_SUCCESS)
+        result = vi_rvm_ready(&log);
+    if (result == RVM_SUCCESS)
+        result = map_region(log, region);
+    pthread_mutex_unlock(&vi_rvm.admin);
+    return result;
+}
+
+/* ---- Unmapping ------------------------------------------------------------ */
+
+/* The link to the region that has exactly these addresses. */
+static rvm_return_t find_exactly(const rvm_region_t *region, struct vi_rvm_region ***link)
+{
+    const uintptr_t from = (uintptr_t)region->vmaddr;
+
+    *link = &vi_rvm.regions;
+    while (**link != NULL && from - (**link)->from >= (**link)->length)
+        *link = &(**link)->next;
+    if (**link == NULL)
+        return RVM_ENOT_MAPPED;
+    return (**link)->from == from &&
+                   ((**link)->length == region->length ||
+                    (**link)->length == rvm_round_length_up_to_page(region->length))
+               ? RVM_SUCCESS
+               : RVM_ERANGE;
+}
+
+static rvm_return_t unmap_region(struct vi_rvm_log *log, const rvm_region_t *region)
+{
+    struct vi_rvm_region **link, *found = NULL;
+    rvm_return_t result = find_exactly(region, &link);
+    unsigned member;
+
+    if (result != RVM_SUCCESS)
+        return result;
+    found = *link;
+    member = found->member;
+    pthread_mutex_lock(&vi_rvm.lock);
+    if (vi_rvm_uncommitted(found->from, found->length, NULL, 0) != 0) {
+        result = RVM_EUNCOMMIT;
+    } else {
+        pthread_mutex_lock(&vi_rvm.regions_lock);
+        *link = found->next;
+        __atomic_add_fetch(&vi_rvm.generation, 1, __ATOMIC_RELEASE);
+        pthread_mutex_unlock(&vi_rvm.regions_lock);
+    }
+    pthread_mutex_unlock(&vi_rvm.lock);
+    if (result != RVM_SUCCESS)
+        return result;
+    free(found);
+    if (has_regions(member))
+        return RVM_SUCCESS;
+    if (vi_disk_truncate(&log->redo) != 0)
+        return vi_rvm_code(); /* it stays the log's until another truncation */
+    vi_rvm_member_leave(log, member);
+    return RVM_SUCCESS;
+}
+
+rvm_return_t rvm_unmap(rvm_region_t *region)
+{
+    struct vi_rvm_log *log;
+    rvm_return_t result = vi_rvm_ready(NULL);
+
+    if (result != RVM_SUCCESS)
+        return result;
+    if (region == NULL || region->struct_id != rvm_region_id)
+        return RVM_EREGION;
+    pthread_mutex_lock(&vi_rvm.admin);
+    result = vi_rvm_ready(&log);
+    if (result == RVM_SUCCESS)
+        result = unmap_region(log, region);
+    pthread_mutex_unlock(&vi_rvm.admin);
+    return result;
+}
+
+void vi_rvm_forget_regions(void)
+{
+    struct vi_rvm_region *region;
+
+    pthread_mutex_lock(&vi_rvm.regions_lock);
+    while ((region = vi_rvm.regions) != NULL) {
+        vi_rvm.regions = region->next;
+        free(region);
+    }
+    __atomic_add_fetch(&vi_rvm.generation, 1, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&vi_rvm.regions_lock);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * RVM's regions: which parts of which segments are where in memory.
+ */
+#ifndef VI_RVM_REGIONS_H
+#define VI_RVM_REGIONS_H
+
+#include "rvm/rvm_state.h"
+
+/* Is a mapped region at these addresses? */
+bool vi_rvm_is_mapped(uintptr_t from, uint64_t length);
+
+/* Forgets all regions; memory stays.  With vi_rvm.admin. */
+void vi_rvm_forget_regions(void);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Beginning and ending RVM in a process; flush and truncation on demand.  The calls are in rvm/rvm.h.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "rvm/rvm_options.h"
+#include "rvm/rvm_regions.h"
+#include "rvm/rvm_transactions.h"
+
+/* A child has its parent's memory and its descriptors, but the log is the parent's; its threads and
+ * who held which lock are gone. */
+static void forget_in_child(void)
+{
+    pthread_mutex_init(&vi_rvm.admin, NULL);
+    pthread_mutex_init(&vi_rvm.lock, NULL);
+    pthread_mutex_init(&vi_rvm.regions_lock, NULL);
+    vi_rvm.log = NULL;
+    vi_rvm.regions = NULL;
+    vi_rvm.open = vi_rvm.idle = NULL;
+    vi_rvm.is_begun = false;
+    vi_rvm.is_over = false;
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, forget_in_child);
+}
+
+/* Names go on from the time, so that two runs of a program seldom use the same ones. */
+static void begin_names(void)
+{
+    struct timeval now;
+
+    gettimeofday(&now, NULL);
+    vi_rvm.first_name = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_usec;
+}
+
+rvm_return_t rvm_initialize(const char *version, rvm_options_t *options)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    rvm_return_t result = RVM_SUCCESS;
+
+    if (version == NULL || strcmp(version, RVM_VERSION) != 0)
+        return RVM_EVERSION_SKEW;
+    pthread_once(&once, watch_forks);
+    pthread_mutex_lock(&vi_rvm.admin);
+    if (vi_rvm.is_over)
+        result = RVM_EINIT;
+    else if (!vi_rvm.is_begun && options != NULL)
+        result = vi_rvm_apply_options(options);
+    if (result == RVM_SUCCESS && !vi_rvm.is_begun) {
+        begin_names();
+        __atomic_store_n(&vi_rvm.is_begun, true, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&vi_rvm.admin);
+    return result;
+}
+
+/* Nothing is open any more, and nothing can begin. */
+static rvm_return_t close_log(struct vi_rvm_log *log)
+{
+    rvm_return_t result = RVM_SUCCESS;
+    int error = 0;
+
+    if (log == NULL)
+        return RVM_SUCCESS;
+    if (vi_disk_truncate(&log->redo) != 0 && vi_disk_flush(&log->redo, UINT64_MAX) != 0) {
+        error = errno;
+        result = vi_rvm_code();
+    }
+    vi_rvm_forget_regions();
+    vi_rvm_free_idle();
+    __atomic_store_n(&vi_rvm.log, NULL, __ATOMIC_RELEASE);
+    vi_rvm_log_close(log);
+    vi_release(log, sizeof *log);
+    errno = error;
+    return result;
+}
+
+rvm_return_t rvm_terminate(void)
+{
+    rvm_return_t result = vi_rvm_ready(NULL);
+
+    if (result != RVM_SUCCESS)
+        return result;
+    pthread_mutex_lock(&vi_rvm.admin);
+    pthread_mutex_lock(&vi_rvm.lock);
+    if (vi_rvm.open != NULL)
+        result = RVM_EUNCOMMIT;
+    else
+        __atomic_store_n(&vi_rvm.is_begun, false, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&vi_rvm.lock);
+    if (result == RVM_SUCCESS) {
+        vi_rvm.is_over = true;
+        result = close_log(vi_rvm.log);
+    }
+    pthread_mutex_unlock(&vi_rvm.admin);
+    return result;
+}
+
+rvm_return_t rvm_flush(void)
+{
+    struct vi_rvm_log *log;
+    const rvm_return_t ready = vi_rvm_ready(&log);
+
+    if (ready != RVM_SUCCESS)
+        return ready;
+    pthread_mutex_lock(&vi_rvm.lock);
+    vi_rvm_count(VI_RVM_FLUSHES, 1);
+    pthread_mutex_unlock(&vi_rvm.lock);
+    return vi_disk_flush(&log->redo, UINT64_MAX) == 0 ? RVM_SUCCESS : vi_rvm_code();
+}
+
+rvm_return_t rvm_truncate(void)
+{
+    struct vi_rvm_log *log;
+    const rvm_return_t ready = vi_rvm_ready(&log);
+
+    if (ready != RVM_SUCCESS)
+        return ready;
+    pthread_mutex_lock(&vi_rvm.lock);
+    vi_rvm_count(VI_RVM_TRUNCATIONS, 1);
+    pthread_mutex_unlock(&vi_rvm.lock);
+    return vi_disk_truncate(&log->redo) == 0 ? RVM_SUCCESS : vi_rvm_code();
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What the process has of RVM: see rvm_state.h.
+ */
+#include "rvm/rvm_state.h"
+
+#include <errno.h>
+
+struct vi_rvm vi_rvm = {.admin = PTHREAD_MUTEX_INITIALIZER,
+                        .lock = PTHREAD_MUTEX_INITIALIZER,
+                        .regions_lock = PTHREAD_MUTEX_INITIALIZER,
+                        .truncate = RVM_TRUNCATE_DEFAULT};
+
+rvm_return_t vi_rvm_ready(struct vi_rvm_log **log)
+{
+    if (!__atomic_load_n(&vi_rvm.is_begun, __ATOMIC_ACQUIRE))
+        return RVM_EINIT;
+    if (log == NULL)
+        return RVM_SUCCESS;
+    *log = __atomic_load_n(&vi_rvm.log, __ATOMIC_ACQUIRE);
+    return *log != NULL ? RVM_SUCCESS : RVM_ELOG;
+}
+
+rvm_return_t vi_rvm_code(void)
+{
+    switch (errno) {
+    case EBADMSG:
+    case EPERM:
+        return RVM_ELOG;
+    case EPROTO:
+        return RVM_ELOG_VERSION_SKEW;
+    case ENOMEM:
+        return RVM_ENO_MEMORY;
+    case ENAMETOOLONG:
+        return RVM_ENAME_TOO_LONG;
+    default:
+        return RVM_EIO;
+    }
+}

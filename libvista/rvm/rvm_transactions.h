@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * RVM's transactions: ranges with their old values, in memory alone; at the end one redo record.
+ */
+#ifndef VI_RVM_TRANSACTIONS_H
+#define VI_RVM_TRANSACTIONS_H
+
+#include "rvm/rvm_state.h"
+
+struct vi_rvm_range {
+    uintptr_t from;
+    uint64_t length;
+    uint64_t offset; /* in the segment's file */
+    uint32_t member;
+    bool has_old;
+    uint64_t old; /* where in the transaction's old values */
+};
+
+struct vi_rvm_tx {
+    pthread_mutex_t lock;
+    struct vi_rvm_tx *next, *previous;
+    uint64_t name; /* 0: not open */
+    bool keeps_old;
+    struct vi_rvm_range *range; /* by malloc, kept for the next transaction */
+    size_t ranges, ranges_room;
+    unsigned char *old;
+    size_t old_size, old_room;
+    struct vi_rvm_range *sorted; /* for coalescing */
+    size_t sorted_room;
+    uint64_t generation; /* of the region that was used last: */
+    struct vi_rvm_region region;
+};
+
+/* How many transactions are open, or have ranges at these addresses; their names become `tids`,
+ * unless that is NULL, up to `room`.  With vi_rvm.lock. */
+size_t vi_rvm_uncommitted(uintptr_t from, uint64_t length, rvm_tid_t *tids, size_t room);
+
+/* Frees what transactions that have ended keep for the next. */
+void vi_rvm_free_idle(void);
+
+#endif
