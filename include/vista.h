@@ -5,12 +5,14 @@
  * heap in it.
  *
  *     vista_segment *bank = vista_map("bank.vista", 64 << 20, VISTA_CREATE, NULL);
- *     struct account *a = vista_root(bank, sizeof *a);
- *     vista_tx *tx = vista_begin_transaction(bank, 0);
- *     vista_set_range(tx, &a->balance, sizeof a->balance);
+ *     struct account *a = bank != NULL ? vista_root(bank, sizeof *a) : NULL;
+ *     vista_tx *tx = a != NULL ? vista_begin_transaction(bank, 0) : NULL;
+ *
+ *     if (tx == NULL || vista_set_range(tx, &a->balance, sizeof a->balance) != 0)
+ *         errx(1, "%s", vista_errormsg());
  *     a->balance += 100;
- *     vista_end_transaction(tx, 0);
- *     vista_unmap(bank);
+ *     if (vista_end_transaction(tx, 0) != 0 || vista_unmap(bank) != 0)
+ *         errx(1, "%s", vista_errormsg());
  *
  * The design is that of Vista (Lowell and Chen, "Free Transactions with Rio
  * Vista", SOSP 1997; Lowell's dissertation, 1999, chapter 3): what a
@@ -101,7 +103,8 @@ enum vista_class {
 
 struct vista_map_options {
     void *address;   /* creation: map here for ever (a multiple of the page size); NULL: chosen */
-    size_t max_size; /* creation: bytes the data may ever grow to; 0: four times size */
+    size_t max_size; /* creation: bytes the data may ever grow to; 0: four times size.  A copy
+                        can have more: vista copy --max-size, see vista(1) */
     vista_segment *log;    /* share this segment's log, see SEVERAL SEGMENTS; NULL: its own */
     mode_t mode;           /* creation: permission bits, less the umask; 0: 0600 */
     unsigned lock_wait_ms; /* how long to wait for another process's lock; 0: not at all */
@@ -263,7 +266,7 @@ struct vista_info {
     unsigned torn_guard;   /* 1: after its machine's death a segment that was open is refused;
                               0: it need not be, for its file cannot outlive the machine or its
                               class flushes */
-    uint64_t commits;      /* of the log that it uses, in the file's life: see below */
+    uint64_t commits;      /* of this mapping, in the log that it uses: see below */
     uint64_t aborts;
     const char *layout;   /* as at creation, "" if none; lives as long as the segment is mapped */
     uint64_t incarnation; /* of copies of live segments, which a later release makes: all 0 */
@@ -277,6 +280,12 @@ struct vista_info {
  * Tells what there is to know of a mapped segment.  It looks through the metadata of
  * what of the heap was ever used, locking it briefly again and again: a millisecond for
  * 80 MiB of small blocks, or a few GiB of large ones.
+ *
+ * `commits` and `aborts` are counted nowhere while transactions run.  The end of one that has
+ * logged anything moves its slot's stamp on by one step; so the steps of all slots since home
+ * was mapped are the transactions that have ended, and of these those that were rolled back
+ * are counted as that is done.  The library's own transactions (a root that is made or grows)
+ * are among them; one that has logged nothing may be counted as a commit or not.
  */
 int vista_info(const vista_segment *segment, struct vista_info *out);
 
@@ -342,8 +351,9 @@ int vista_abort_transaction(vista_tx *tx);
 
 /*
  * Has `fn` called once, with `arg`, after the transaction has ended.  `outcome` is 1: it is
- * durable, as its class promises; 0: it was rolled back; -1, and any other value of a later
- * release: unknown (EIO: the next mapping tells).  It is for what may happen only when a
+ * durable, as its class promises; 0: it was rolled back, by an abort or by an end that failed
+ * with EIO before its record was begun; -1, and any other value of a later release: unknown
+ * (EIO: the next mapping tells).  It is for what may happen only when a
  * commit is sure, or is to be forgotten with an abort: messages, replication, the answer
  * of a server.
  *
@@ -351,9 +361,10 @@ int vista_abort_transaction(vista_tx *tx);
  * or not: in the disk class the end of a transaction that has such functions flushes.  Functions
  * of one transaction are called in the order in which they were registered; between
  * transactions there is no order.  No lock of the library is held: `fn` may begin and end
- * transactions, but not unmap, nor wait for another thread's end.  It returns: no exception and no longjmp may cross the library.  An end that fails and leaves the
- * transaction open (EFAULT) calls nothing.  A crash calls nothing either: what must happen
- * after one has to be found from what the transaction stored.
+ * transactions, but not unmap, nor wait for another thread's end.  It returns: no exception
+ * and no longjmp may cross the library.  An end that fails and leaves the transaction open
+ * (EFAULT) calls nothing.  A crash calls nothing either: what must happen after one has to be
+ * found from what the transaction stored.
  * Errors: EINVAL the transaction has ended, or `fn` is NULL; ENOMEM.  Then nothing was registered.
  */
 int vista_on_end(vista_tx *tx, void (*fn)(void *arg, int outcome), void *arg);

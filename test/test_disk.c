@@ -574,8 +574,14 @@ static ssize_t fail_durable(int fd, const struct iovec *from, int count, uint64_
     return durable ? (errno = EIO, -1) : system_ops->write(fd, from, count, offset, durable);
 }
 
+static void keep_outcome(void *arg, int outcome)
+{
+    *(int *)arg = outcome;
+}
+
 START_TEST(a_disk_that_fails)
 {
+    int unknown = 7, rolled_back = 7, aborted = 7;
     const char *path = test_path("segment");
     struct vi_io_ops ops = *vi_io();
     vista_segment *segment = map(path, 1 << 20, 0);
@@ -594,10 +600,12 @@ START_TEST(a_disk_that_fails)
     add(segment, words, VISTA_NO_FLUSH); /* needs no disk */
     open = vista_begin_transaction(segment, 0);
     SOME(open);
+    OK(vista_on_end(open, keep_outcome, &rolled_back));
     OK(vista_set_range(open, words + 2, 8));
     words[2] = 7;
     tx = vista_begin_transaction(segment, 0);
     SOME(tx);
+    OK(vista_on_end(tx, keep_outcome, &unknown));
     OK(vista_set_range(tx, words + 1, 8));
     words[1] = 5;
     ops = *system_ops;
@@ -606,14 +614,19 @@ START_TEST(a_disk_that_fails)
     FAILS(vista_end_transaction(tx, 0), EIO, "has failed");
     ck_assert_uint_eq(info_of(segment).failed, EIO);
     ck_assert_uint_eq(words[1], 5); /* the next mapping decides */
+    ck_assert_int_eq(unknown, -1);
     FAILS(vista_end_transaction(open, 0), EIO, "has failed");
     ck_assert_uint_eq(words[2], 0); /* no record was built: rolled back */
+    ck_assert_int_eq(rolled_back, 0);
+    ck_assert_uint_eq(info_of(segment).aborts, 1);
     FAILS(vista_flush(segment), EIO, "has failed");
     tx = vista_begin_transaction(segment, 0);
     SOME(tx);
     OK(vista_set_range(tx, words + 2, 8));
     words[2] = 9;
+    OK(vista_on_end(tx, keep_outcome, &aborted));
     OK(vista_abort_transaction(tx));
+    ck_assert_int_eq(aborted, 0);
     ck_assert_uint_eq(words[2], 0);
     ck_assert_int_eq(vista_unmap(segment), -1);
     vi_io_test_ops = NULL;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Small calls: which segment an address or a transaction is of, allocation in another segment of
- * a group, what is said after a vista_map that failed, the version.
+ * a group, what is said after a vista_map that failed, counts of commits and aborts, the version.
  */
 #include "support.h"
+
+#include <pthread.h>
 
 #define MIB ((size_t)1 << 20)
 
 static vista_segment *home, *member, *alone;
+static const char *alone_path;
 
 static void set_up(void)
 {
@@ -18,7 +21,8 @@ static void set_up(void)
     options.log = home;
     member = vista_map(test_path("member"), MIB, VISTA_CREATE, &options);
     SOME(member);
-    alone = vista_map(test_path("alone"), MIB, VISTA_CREATE, NULL);
+    alone_path = test_path("alone");
+    alone = vista_map(alone_path, MIB, VISTA_CREATE, NULL);
     SOME(alone);
 }
 
@@ -114,6 +118,68 @@ START_TEST(what_a_failed_map_said_stays)
 }
 END_TEST
 
+/* ---- Counts of commits and aborts ---------------------------------------- */
+
+#define COUNTED 1000
+
+/* Commits and aborts by turns, of one word of the root. */
+static void *commit_and_abort(void *word)
+{
+    for (int i = 0; i < COUNTED; i++) {
+        vista_tx *tx = vista_begin_transaction(alone, 0);
+
+        if (tx == NULL || vista_set_range(tx, word, sizeof(uint64_t)) != 0)
+            return NULL;
+        *(uint64_t *)word = (uint64_t)i;
+        if ((i % 4 == 0 ? vista_abort_transaction(tx) : vista_end_transaction(tx, 0)) != 0)
+            return NULL;
+    }
+    return word;
+}
+
+static struct vista_info info_of(const vista_segment *segment)
+{
+    struct vista_info info;
+
+    OK(vista_info(segment, &info));
+    return info;
+}
+
+/* Exact when no one is at it, and never more than have begun. */
+START_TEST(commits_and_aborts)
+{
+    uint64_t *words = vista_root(alone, 2 * 64);
+    const uint64_t before = info_of(alone).commits;
+    struct vista_info info;
+    pthread_t threads[2];
+    void *result;
+
+    SOME(words);
+    ck_assert_uint_eq(before, 1); /* the library's own, which has made the root */
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, commit_and_abort, words + 8 * i), 0);
+    do {
+        info = info_of(alone);
+        ck_assert_uint_le(info.aborts, 2 * COUNTED / 4);
+        ck_assert_uint_le(info.commits,
+                          before + 2 * COUNTED); /* an abort's step before its count */
+    } while (info.commits < COUNTED);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], &result);
+        SOME(result);
+    }
+    info = info_of(alone);
+    ck_assert_uint_eq(info.commits, before + 2 * COUNTED * 3 / 4);
+    ck_assert_uint_eq(info.aborts, 2 * COUNTED / 4);
+    ck_assert_uint_eq(info_of(home).commits, info_of(member).commits); /* of one log */
+    OK(vista_unmap(alone));
+    alone = vista_map(alone_path, 0, 0, NULL);
+    SOME(alone);
+    ck_assert_uint_eq(info_of(alone).commits, 0);
+    ck_assert_uint_eq(info_of(alone).aborts, 0);
+}
+END_TEST
+
 START_TEST(version)
 {
     ck_assert_uint_ge(vista_version(), VISTA_VERSION_NUMBER);
@@ -131,6 +197,7 @@ static Suite *suite(void)
     tcase_add_test(tests, segment_of_a_transaction);
     tcase_add_test(tests, allocation_in_a_member);
     tcase_add_test(tests, what_a_failed_map_said_stays);
+    tcase_add_test(tests, commits_and_aborts);
     tcase_add_test(tests, version);
     return suite;
 }

@@ -34,6 +34,10 @@ const char *vista_errormsg(void)
     return vi_error_message();
 }
 
+#ifdef VI_PROJECT_VERSION /* the build's, as CMake has it */
+_Static_assert(VISTA_VERSION_NUMBER == VI_PROJECT_VERSION, "vista.h and CMakeLists.txt agree");
+#endif
+
 unsigned vista_version(void)
 {
     return VISTA_VERSION_NUMBER;

@@ -246,6 +246,7 @@ int vista_info(const vista_segment *handle, struct vista_info *out)
     out->rolled_back = segment->rolled_back;
     out->finished = segment->finished;
     out->open_transactions = vi_tx_count_open(vi_home(segment));
+    vi_tx_count_ended(vi_home(segment), &out->commits, &out->aborts);
     out->log_bytes = vi_logs_bytes(&vi_home(segment)->logs);
     out->log = vi_home(segment)->path;
     if (segment->ranges != NULL)

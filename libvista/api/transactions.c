@@ -41,7 +41,7 @@ static __attribute__((noinline)) int end_and_tell(struct vi_tx *tx, unsigned mod
 {
     const struct vi_hooks hooks = vi_hooks_detach(&tx->hooks);
     struct vi_segment *const home = tx->segment;
-    int result = home->own.engine->commit(tx, mode), error;
+    int result = home->own.engine->commit(tx, mode | VI_TX_TELL), error;
 
     /* They are told of what is durable, also of a transaction that need not be yet. */
     if (result == 0 && home->persist.class == VISTA_CLASS_DISK)
@@ -49,11 +49,11 @@ static __attribute__((noinline)) int end_and_tell(struct vi_tx *tx, unsigned mod
     error = errno;
 
     if (result == 0 || error == EIO)
-        vi_hooks_run(hooks, result == 0 ? 1 : -1);
+        vi_hooks_run(hooks, result == 0 ? 1 : result == VI_TX_ROLLED_BACK ? 0 : -1);
     else
         tx->hooks = hooks; /* it is still open: a range was forgotten */
     errno = error;
-    return result;
+    return result == 0 ? 0 : -1;
 }
 
 int vista_set_range_out_of_line(vista_tx *handle, void *address, size_t length)

@@ -27,6 +27,9 @@ struct vi_tx;
  * home's log says cannot be undone.  0 without linking it: it is to be left alone. */
 typedef int vi_attach_fn(struct vi_segment *home, const struct vi_member *entry);
 
+#define VI_TX_TELL 0x80000000u
+#define VI_TX_ROLLED_BACK (-2)
+
 struct vi_engine {
     /* What limit1 and room of its handles have: 0, all can be inlined; 1, ends go out of line;
      * VI_GATED, ranges too. */
@@ -36,7 +39,8 @@ struct vi_engine {
     /* As vista_set_ranges, with a count and an array that make sense. */
     int (*declare)(struct vi_tx *tx, const struct iovec *ranges, int count);
     /* With the mode of vista_end_transaction.  -1: with EIO the transaction has ended, with
-     * another errno it is open. */
+     * another errno it is open.  With VI_TX_TELL in the mode too: VI_TX_ROLLED_BACK, errno as
+     * set, where it is sure that it has not been committed. */
     int (*commit)(struct vi_tx *tx, unsigned mode);
     void (*abort)(struct vi_tx *tx);
     /* What has been committed so far is durable on return; -1 with errno. */

@@ -112,6 +112,8 @@ static struct vi_tx *make_handle(struct vi_segment *home)
         return NULL;
     }
     tx->segment = home;
+    tx->first_stamp = tx->log.cursor.stamp;
+    tx->aborts = 0;
     tx->long_ranges.count = 0;
     if (home->persist.flushes && tx->stage == NULL)
         tx->stage = vi_arena_alloc(sizeof *tx->stage);
@@ -304,6 +306,21 @@ uint64_t vi_tx_count_open(struct vi_segment *segment)
         count += vi_tx_is_open(tx);
     pthread_mutex_unlock(&segment->own.lock);
     return count;
+}
+
+void vi_tx_count_ended(struct vi_segment *home, uint64_t *commits, uint64_t *aborts)
+{
+    uint64_t steps = 0, stamp;
+
+    *aborts = 0;
+    pthread_mutex_lock(&home->own.lock);
+    for (const struct vi_tx *tx = home->own.all; tx != NULL; tx = tx->next_all) {
+        *aborts += __atomic_load_n(&tx->aborts, __ATOMIC_ACQUIRE);
+        stamp = __atomic_load_n(&tx->log.cursor.stamp, __ATOMIC_ACQUIRE);
+        steps += (stamp - tx->first_stamp) / VISTA_INLINE_STAMP_STEP;
+    }
+    pthread_mutex_unlock(&home->own.lock);
+    *commits = steps - *aborts;
 }
 
 void vi_tx_retire_all(struct vi_segment *segment)

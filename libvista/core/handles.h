@@ -24,6 +24,8 @@ struct vi_tx {
     bool no_restore;
     bool cached; /* in some thread's cache */
     bool stray;
+    uint64_t first_stamp; /* of its slot when it was given that: what has ended since is counted */
+    uint64_t aborts;      /* of these, those that were rolled back; atomic */
     struct vi_pages pages;
     struct vi_long_ranges long_ranges;
     struct vi_tx *next_all;
@@ -76,6 +78,9 @@ void vi_tx_face_all(struct vi_segment *home);
 
 /* How many transactions are open. */
 uint64_t vi_tx_count_open(struct vi_segment *segment);
+
+/* How many have ended since home was mapped: each moves its slot's stamp on. */
+void vi_tx_count_ended(struct vi_segment *home, uint64_t *commits, uint64_t *aborts);
 
 /* The segment is going: its handles end, and serve other segments. */
 void vi_tx_retire_all(struct vi_segment *segment);

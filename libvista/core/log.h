@@ -210,7 +210,7 @@ static inline void vi_log_begin_discard(struct vi_log *log)
 {
     assert(!(log->stamp & VI_STAMP_FINISHING) &&
            (log->stamp >> VI_STAMP_SLOT_SHIFT) % VI_SLOTS == log->slot);
-    log->cursor.stamp = log->stamp + VISTA_INLINE_STAMP_STEP;
+    __atomic_store_n(&log->cursor.stamp, log->stamp + VISTA_INLINE_STAMP_STEP, __ATOMIC_RELAXED);
     vi_log_write_word(log, log->cursor.stamp);
 }
 

@@ -204,6 +204,7 @@ static bool roll_back(struct vi_tx *tx)
     log->stamp = log->cursor.stamp;
     vi_log_flush(log); /* nothing of this stamp is to reach the file later */
     vi_rollback(tx->segment, log, &tx->pages); /* of our own log: it succeeds */
+    __atomic_store_n(&tx->aborts, tx->aborts + 1, __ATOMIC_RELEASE); /* behind its step */
     if (log->kinds != 0)
         vi_items_step(tx->segment, log, VI_SETTLE);
     return true;
@@ -242,7 +243,7 @@ static inline __attribute__((always_inline)) int commit(struct vi_tx *tx, unsign
     if (VISTA_INLINE_LIKELY(kinds != 0 || !is_empty(log))) {
         log->stamp = log->cursor.stamp;
         if (redo != NULL && vi_redo_prepare(redo, tx, mode) != 0)
-            return vi_tx_abort_followed(tx), -1;
+            return vi_tx_abort_followed(tx), mode & VI_TX_TELL ? VI_TX_ROLLED_BACK : -1;
         if (flushes)
             vi_log_flush(log);
         if (kinds != 0)

@@ -334,7 +334,7 @@ VISTA_INLINE int vista_end_transaction(vista_tx *tx, unsigned mode)
         return vista_end_out_of_line(tx, mode);
 #if defined(VISTA_INLINE_THREAD_SANITIZER)
     after[0] = tx->stamp + tx->step;
-    tx->stamp = after[0];
+    __atomic_store_n(&tx->stamp, after[0], __ATOMIC_RELAXED);
     *tx->word = after[0];
     __atomic_store_n(&tx->limit1, tx->idle, __ATOMIC_RELEASE);
 #else
