@@ -258,7 +258,6 @@ START_TEST(test_in_use)
     make_clean();
     segment = vista_map(path, 0, 0, NULL);
     SOME(segment);
-    EXPECT(3, "mapped already", "vista info %s", path);
     EXPECT(3, "mapped already", "vista check %s", path);
     EXPECT(3, "mapped already", "vista recover %s", path);
     EXPECT(3, "mapped already", "vista dump %s", path);
@@ -269,6 +268,73 @@ START_TEST(test_in_use)
     SOME(segment);
     EXPECT(0, ": sound", "vista check %s", path);
     OK(vista_unmap(segment));
+}
+END_TEST
+
+static uint64_t number_behind(const char *name)
+{
+    const char *at = strstr(output, name);
+
+    ck_assert_msg(at != NULL, "\"%s\" is not in\n%s", name, output);
+    return strtoull(at + strlen(name), NULL, 10);
+}
+
+/* What `vista info` counts beside a segment's user, in each class. */
+START_TEST(test_live)
+{
+    static const unsigned classes[] = {VISTA_CLASS_KILL, VISTA_CLASS_LINE, VISTA_CLASS_DISK};
+    const char *ended = "\"transactions_ended\": ", *open = "\"transactions_open\": ";
+    vista_segment *segment;
+    vista_tx *tx;
+    uint64_t *root, before;
+
+    make_clean();
+    OK(vista_init(&(struct vista_options){.force_class = classes[_i]}));
+    segment = vista_map(path, 0, 0, NULL);
+    SOME(segment);
+    root = vista_root(segment, 0);
+    EXPECT(0, "state         in use\n", "vista info %s", path);
+    EXPECT(0, "\"state\": \"in use\"", "vista info --json %s", path);
+    expect_json("\"size\": 1048576");
+    if (classes[_i] == VISTA_CLASS_DISK) { /* its undo log is in memory */
+        ck_assert_ptr_eq(strstr(output, ended), NULL);
+        OK(vista_unmap(segment));
+        return;
+    }
+    before = number_behind(ended);
+    ck_assert_uint_eq(number_behind(open), 0);
+    for (int i = 0; i < 10; i++) {
+        tx = vista_begin_transaction(segment, 0);
+        SOME(tx);
+        OK(vista_set_range(tx, root, sizeof *root));
+        if (i == 9)
+            EXPECT(0, "", "vista info --json %s", path);
+        OK(i % 2 == 0 ? vista_end_transaction(tx, 0) : vista_abort_transaction(tx));
+    }
+    ck_assert_uint_eq(number_behind(ended), before + 9);
+    ck_assert_uint_eq(number_behind(open), 1);
+    EXPECT(0, "11 have ended", "vista info %s", path); /* the root was made, too */
+    OK(vista_resize(segment, 2 << 20));
+    EXPECT(0, "2097152 bytes", "vista info %s", path);
+    OK(vista_unmap(segment));
+    EXPECT(0, "state         clean\n", "vista info %s", path);
+}
+END_TEST
+
+/* A file whose maker has not come to its superblock, and one that is no segment. */
+START_TEST(test_live_refused)
+{
+    const struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd;
+
+    path = test_path("new");
+    fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    OK(fcntl(fd, F_OFD_SETLK, &range));
+    EXPECT(1, "has no superblock yet", "vista info %s", path);
+    ck_assert_int_eq(pwrite(fd, "no segment", 10, 0), 10);
+    EXPECT(1, "not a vista segment", "vista info %s", path);
+    close(fd);
 }
 END_TEST
 
@@ -565,6 +631,98 @@ START_TEST(test_copies)
 }
 END_TEST
 
+/* A list of blocks, each with its number, in a segment that is nearly full; and transactions
+ * at once, so that there are far slots. */
+static void make_full(unsigned flags)
+{
+    const struct vista_map_options options = {.max_size = 2 << 20};
+    vista_tx *open[100];
+    vista_segment *segment;
+    uint64_t **last;
+
+    path = test_path("full");
+    segment = vista_map(path, 2 << 20, VISTA_CREATE | flags, &options);
+    SOME(segment);
+    last = vista_root(segment, sizeof *last);
+    for (uint64_t i = 0; i < 100; i++) {
+        SOME(open[i] = vista_begin_transaction(segment, 0));
+        OK(vista_set_range(open[i], last, sizeof *last));
+        *last = vista_malloc(open[i], 16000);
+        SOME(*last);
+        **last = i;
+        last = (uint64_t **)(*last + 1);
+        *last = NULL;
+    }
+    for (int i = 0; i < 100; i++)
+        OK(vista_end_transaction(open[i], 0));
+    OK(vista_unmap(segment));
+}
+
+static void expect_full(vista_segment *segment)
+{
+    uint64_t *const *last = vista_root(segment, 0);
+    uint64_t count = 0;
+
+    for (; *last != NULL; last = (uint64_t *const *)(*last + 1))
+        ck_assert_uint_eq(**last, count++);
+    ck_assert_uint_eq(count, 100);
+}
+
+START_TEST(test_copy_with_more_room)
+{
+    static const struct {
+        unsigned flags, class;
+        bool keep;
+    } ways[] = {{0, VISTA_CLASS_KILL, false},
+                {VISTA_SPARSE, VISTA_CLASS_LINE, true},
+                {0, VISTA_CLASS_DISK, true}};
+    const char *copy = test_path("copy");
+    vista_segment *segment;
+    vista_tx *tx[100];
+
+    OK(vista_init(&(struct vista_options){.force_class = ways[_i].class}));
+    make_full(ways[_i].flags);
+    EXPECT(0, ": a copy", "vista copy %s --max-size 1G %s %s", ways[_i].keep ? "--keep-uuid" : "",
+           path, copy);
+    test_sound(copy);
+    EXPECT(0, "may grow to   1073741824 bytes", "vista info %s", copy);
+    segment = vista_map(copy, 0, 0, NULL);
+    SOME(segment);
+    expect_full(segment);
+    OK(vista_resize(segment, 500 << 20));
+    for (int i = 0; i < 100; i++) {
+        tx[i] = vista_begin_transaction(segment, 0);
+        SOME(vista_malloc(tx[i], 1 << 20));
+    }
+    for (int i = 0; i < 100; i++)
+        OK(i % 2 == 0 ? vista_end_transaction(tx[i], 0) : vista_abort_transaction(tx[i]));
+    OK(vista_unmap(segment));
+    test_sound(copy);
+    segment = vista_map(copy, 0, VISTA_READ_ONLY, NULL);
+    SOME(segment);
+    expect_full(segment);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
+START_TEST(test_no_more_room)
+{
+    const struct vista_map_options options = {.address = (void *)0x520000000000};
+    unsigned files;
+
+    path = test_path("flat");
+    OK(vista_unmap(vista_map(path, 1 << 20, VISTA_CREATE | VISTA_NO_HEAP, &options)));
+    files = files_beside();
+    EXPECT(3, "to no less", "vista copy --max-size 1M %s %s.copy", path, path);
+    EXPECT(3, "to no less", "vista copy --max-size 9T %s %s.copy", path, path);
+    EXPECT(2, "not a number", "vista copy --max-size 1X %s %s.copy", path, path);
+    EXPECT(3, "", "vista copy --max-size 8T %s %s.copy", path, path); /* to 0x5a0000000000 */
+    ck_assert_uint_eq(files_beside(), files);
+    EXPECT(0, ": a copy", "vista copy --max-size 4194305 %s %s.copy", path, path);
+    EXPECT(0, "may grow to   4198400 bytes", "vista info %s.copy", path);
+}
+END_TEST
+
 /* From memory to the disk and back, where no kernel may copy ranges: holes stay. */
 START_TEST(test_copy_elsewhere)
 {
@@ -829,6 +987,8 @@ int main(void)
     tcase_add_test(segments, test_torn);
     tcase_add_test(segments, test_damaged);
     tcase_add_test(segments, test_in_use);
+    tcase_add_loop_test(segments, test_live, 0, 3);
+    tcase_add_test(segments, test_live_refused);
     tcase_add_test(segments, test_other_version);
     tcase_add_test(segments, test_create);
     tcase_add_test(segments, test_create_refused);
@@ -838,6 +998,8 @@ int main(void)
     tcase_add_test(segments, test_resize);
     tcase_add_test(segments, test_resize_refused);
     tcase_add_test(segments, test_copies);
+    tcase_add_loop_test(segments, test_copy_with_more_room, 0, 3);
+    tcase_add_test(segments, test_no_more_room);
     tcase_add_test(segments, test_copy_elsewhere);
     tcase_add_test(segments, test_copy_refused);
     tcase_add_test(segments, test_leaks);

@@ -109,7 +109,7 @@ static int new_superblock(struct vi_segment *segment, size_t size, unsigned flag
 {
     struct vi_superblock *s = &segment->superblock;
 
-    if (size > (size_t)1 << 43 || options->max_size > (size_t)1 << 43)
+    if (size > VI_SIZE_MAX || options->max_size > VI_SIZE_MAX)
         return vi_fail(EINVAL, "%s: size %zu or max_size %zu is larger than 8 TiB", segment->path,
                        size, options->max_size);
     *s = (struct vi_superblock){.magic = VI_MAGIC, .version = VI_VERSION};
@@ -146,7 +146,7 @@ static int reserve_new(struct vi_segment *segment, unsigned flags,
     struct vi_superblock *s = &segment->superblock;
     const uint64_t address = (uint64_t)options->address;
 
-    if (options->max_size == 0 && s->size <= ((uint64_t)1 << 43) / DEFAULT_GROWTH) {
+    if (options->max_size == 0 && s->size <= VI_SIZE_MAX / DEFAULT_GROWTH) {
         s->max_size = DEFAULT_GROWTH * s->size;
         if (vi_map_reserve(&segment->map, segment->path, address, s->max_size) == 0)
             return 0;

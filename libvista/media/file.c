@@ -135,6 +135,15 @@ int vi_file_open(struct vi_file *file, const char *path, unsigned flags, mode_t 
     return vi_fail(EBUSY, "%s: is being replaced again and again", path);
 }
 
+int vi_file_open_unlocked(struct vi_file *file, const char *path)
+{
+    *file = (struct vi_file){.path = path, .fd = -1};
+    if (open_or_make(file, VISTA_READ_ONLY, 0) == 0 && identify(file) == 0)
+        return 0;
+    vi_file_forget(file);
+    return -1;
+}
+
 int vi_file_raise(struct vi_file *file, unsigned floor)
 {
     int raised;

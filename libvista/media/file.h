@@ -29,6 +29,9 @@ struct vi_file {
  * `flags`; VISTA_CREATE and VISTA_EXCLUSIVE as in vista_map. */
 int vi_file_open(struct vi_file *file, const char *path, unsigned flags, mode_t mode,
                  unsigned wait_ms);
+/* Opens one to read it beside whoever has its lock. */
+int vi_file_open_unlocked(struct vi_file *file, const char *path);
+
 /* Moves the descriptor to the lowest free number from `floor` on, where the program's own
  * next is not to be changed by ours. */
 int vi_file_raise(struct vi_file *file, unsigned floor);

@@ -57,6 +57,7 @@
 #define VI_PAGE 4096u
 #define VI_HUGE_PAGE (2u << 20)
 #define VI_LINE 64u
+#define VI_SIZE_MAX ((uint64_t)1 << 43) /* of the data: 8 TiB */
 #define VI_LOCK_LENGTH ((uint64_t)1 << 62)
 
 /* ---- Superblock -------------------------------------------------------- */

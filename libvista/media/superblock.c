@@ -32,7 +32,7 @@ int vi_superblock_layout(struct vi_superblock *superblock)
 {
     const uint64_t max = superblock->max_size;
 
-    if (max > (uint64_t)1 << 43)
+    if (max > VI_SIZE_MAX)
         return vi_fail(EINVAL, "a segment can grow to 8 TiB at most");
     superblock->chunks_offset = VI_CHUNKS_OFFSET;
     superblock->chunks_size = align_up(max + max / 8 + VI_CHUNKS_LEAST, VI_CHUNK_UNIT);

@@ -15,6 +15,13 @@
 #include "tool/main.h"
 #include "tool/output.h"
 
+/* What the slots of the log tell of its transactions, in the file's life and now; the segment
+ * may be in use. */
+struct counts {
+    bool known; /* the log is in the file */
+    uint64_t slots, ended, open;
+};
+
 static void line(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void line(const char *name, const char *format, ...)
@@ -52,6 +59,32 @@ static const char *durability(const struct vi_superblock *superblock)
     if (superblock->log_class == VISTA_CLASS_KILL)
         return "kill-safe by choice, on persistent memory";
     return "power-safe: commits survive power loss";
+}
+
+/* A slot's word is the stamp of its next transaction, or of the open one, which has a record. */
+static struct counts count_transactions(const struct vi_file *file, const struct vi_superblock *s)
+{
+    const uint64_t end = s->chunks_offset + s->chunks_size;
+    struct counts counts = {.known = s->log_class != VISTA_CLASS_DISK};
+    struct vi_log_header log = {0};
+    struct {
+        struct vi_slot_header header;
+        uint64_t stamp; /* of the first record */
+    } slot;
+
+    if (!counts.known || pread(file->fd, &log, sizeof log, VI_LOG_OFFSET) != (ssize_t)sizeof log ||
+        log.slots_used > vi_superblock_slots(s))
+        return (struct counts){0};
+    for (; counts.slots < log.slots_used; counts.slots++) {
+        const off_t at = (off_t)vi_superblock_slot(end, counts.slots);
+
+        if (pread(file->fd, &slot, sizeof slot, at) != (ssize_t)sizeof slot)
+            break;
+        if (slot.header.word >= VISTA_INLINE_STAMP_STEP)
+            counts.ended += slot.header.word / VISTA_INLINE_STAMP_STEP - 1;
+        counts.open += slot.header.word % 2 != 0 || slot.stamp == slot.header.word;
+    }
+    return counts;
 }
 
 static void print_state(const struct vi_check_totals *totals, bool damaged)
@@ -98,17 +131,18 @@ static void print_heap(const struct vi_check_totals *totals)
              (unsigned long long)(totals->superblock.address + totals->root.offset));
 }
 
-static void print_info(const struct vi_file *file, const struct vi_check_totals *totals,
-                       bool damaged)
+static void print_identity(const struct vi_file *file, const struct vi_superblock *superblock)
 {
-    const struct vi_superblock *superblock = &totals->superblock;
-    const char *home = home_of(file, superblock);
-
     line("file", "%s", file->path);
     line("uuid", "%s", tool_uuid(superblock->uuid));
     line("format", "version %u%s", superblock->version,
          superblock->features_must & VI_MUST_SPARSE ? ", sparse" : "");
-    print_state(totals, damaged);
+}
+
+static void print_place(const struct vi_file *file, const struct vi_superblock *superblock)
+{
+    const char *home = home_of(file, superblock);
+
     if (home != NULL)
         line("log", "that of %s", home);
     line("last used as", "%s", durability(superblock));
@@ -117,26 +151,47 @@ static void print_info(const struct vi_file *file, const struct vi_check_totals 
     bytes("may grow to", superblock->max_size);
     bytes("on the disk", file->blocks);
     line("data offset", "%llu", (unsigned long long)superblock->data_offset);
+}
+
+static void print_info(const struct vi_file *file, const struct vi_check_totals *totals,
+                       bool damaged)
+{
+    print_identity(file, &totals->superblock);
+    print_state(totals, damaged);
+    print_place(file, &totals->superblock);
     line("log slots", "%llu", (unsigned long long)totals->slots);
     bytes("log", totals->log_bytes);
     print_heap(totals);
 }
 
-static void print_json(const struct vi_file *file, const struct vi_check_totals *totals,
-                       bool damaged)
+/* The file as it is while someone else may write it: nothing that is behind an offset in it. */
+static void print_live(const struct vi_file *file, const struct vi_superblock *superblock,
+                       const struct counts *counts)
 {
-    const struct vi_superblock *superblock = &totals->superblock;
-    const char *state = superblock->clean ? "clean" : "needs recovery";
-    const char *home = home_of(file, superblock);
+    print_identity(file, superblock);
+    line("state", "in use");
+    print_place(file, superblock);
+    if (!counts->known)
+        return;
+    line("log slots", "%llu", (unsigned long long)counts->slots);
+    line("transactions", "%llu have ended in the file's life, %llu are open",
+         (unsigned long long)counts->ended, (unsigned long long)counts->open);
+}
 
+static void json_identity(const struct vi_file *file, const struct vi_superblock *superblock,
+                          const char *state)
+{
     tool_json_open(NULL, '{');
     tool_json_text("file", file->path);
     tool_json_text("uuid", tool_uuid(superblock->uuid));
     tool_json_number("format_version", superblock->version);
-    tool_json_text("state", damaged ? "damaged" : state);
-    tool_json_bool("may_be_torn", totals->may_be_torn);
-    tool_json_number("to_roll_back", totals->open);
-    tool_json_number("to_finish", totals->finishing);
+    tool_json_text("state", state);
+}
+
+static void json_place(const struct vi_file *file, const struct vi_superblock *superblock)
+{
+    const char *home = home_of(file, superblock);
+
     if (home != NULL)
         tool_json_text("log_of", home);
     tool_json_text("log_class", tool_class(superblock->log_class));
@@ -147,9 +202,22 @@ static void print_json(const struct vi_file *file, const struct vi_check_totals 
     tool_json_number("disk_bytes", file->blocks);
     tool_json_bool("sparse", superblock->features_must & VI_MUST_SPARSE);
     tool_json_number("data_offset", superblock->data_offset);
+    tool_json_bool("heap", superblock->heap_offset != 0);
+}
+
+static void print_json(const struct vi_file *file, const struct vi_check_totals *totals,
+                       bool damaged)
+{
+    const struct vi_superblock *superblock = &totals->superblock;
+    const char *state = superblock->clean ? "clean" : "needs recovery";
+
+    json_identity(file, superblock, damaged ? "damaged" : state);
+    tool_json_bool("may_be_torn", totals->may_be_torn);
+    tool_json_number("to_roll_back", totals->open);
+    tool_json_number("to_finish", totals->finishing);
+    json_place(file, superblock);
     tool_json_number("log_slots", totals->slots);
     tool_json_number("log_bytes", totals->log_bytes);
-    tool_json_bool("heap", superblock->heap_offset != 0);
     if (superblock->heap_offset != 0) {
         tool_json_number("blocks", totals->blocks);
         tool_json_number("block_bytes", totals->block_bytes);
@@ -161,6 +229,46 @@ static void print_json(const struct vi_file *file, const struct vi_check_totals 
     tool_json_close('}');
 }
 
+static void print_json_live(const struct vi_file *file, const struct vi_superblock *superblock,
+                            const struct counts *counts)
+{
+    json_identity(file, superblock, "in use");
+    json_place(file, superblock);
+    if (counts->known) {
+        tool_json_number("log_slots", counts->slots);
+        tool_json_number("transactions_ended", counts->ended);
+        tool_json_number("transactions_open", counts->open);
+    }
+    tool_json_close('}');
+}
+
+#define TRIES 100 /* its user may be resizing it, or writing its superblock */
+
+/* Of a segment that someone has mapped for writing. */
+static enum tool_status inspect_live(const char *path, bool json)
+{
+    struct vi_superblock superblock;
+    struct counts counts;
+    struct vi_file file;
+    int found = -1;
+
+    for (int tries = 0; tries < TRIES && found != 0; tries++) {
+        if (tries != 0)
+            vi_file_forget(&file);
+        if (vi_file_open_unlocked(&file, path) != 0)
+            return tool_failed(errno);
+        found = vi_superblock_read(&file, true, &superblock);
+    }
+    if (found == 0) {
+        counts = count_transactions(&file, &superblock);
+        (json ? print_json_live : print_live)(&file, &superblock, &counts);
+    } else if (found == 1) {
+        vi_fail(EBADMSG, "%s: is in use, and has no superblock yet", path);
+    }
+    vi_file_forget(&file);
+    return found == 0 ? TOOL_DONE : tool_failed(errno);
+}
+
 static enum tool_status inspect(const char *path, bool json)
 {
     const struct vi_check_visitor visitor = {.progress = tool_step_progress};
@@ -169,7 +277,7 @@ static enum tool_status inspect(const char *path, bool json)
     int result, error;
 
     if (vi_file_open(&file, path, VISTA_READ_ONLY, 0, 0) != 0)
-        return tool_failed(errno);
+        return errno == EBUSY ? inspect_live(path, json) : tool_failed(errno);
     result = vi_check_visit(&file, NULL, NULL, &totals, &visitor);
     error = errno;
     tool_progress("", 0, 0);
@@ -200,12 +308,13 @@ const struct tool_command tool_info = {
     .help = "usage: vista info [--json] FILE\n"
             "\n"
             "Tells a segment's identity, size, address, state, log and heap.  It is neither\n"
-            "mapped nor recovered; the numbers are those that are stored.  The file must not\n"
-            "be mapped for writing meanwhile.\n"
+            "mapped nor recovered; the numbers are those that are stored.  Of a segment that is\n"
+            "mapped for writing it tells what can be read beside its user, and how many\n"
+            "transactions have ended in its life and are open.\n"
             "\n"
             "  --json  the same as one JSON object; sizes and offsets are in bytes\n"
             "\n"
-            "Exit status: 0 clean; 1 it needs recovery, or is damaged or not a segment; 2 the\n"
-            "command line makes no sense; 3 the file cannot be opened, is in use, or has\n"
+            "Exit status: 0 clean, or in use; 1 it needs recovery, or is damaged or not a\n"
+            "segment; 2 the command line makes no sense; 3 the file cannot be opened or has\n"
             "another version.\n",
 };
