@@ -9,69 +9,55 @@
 #include "base/arena.h"
 #include "media/format.h"
 
-#define FIRST_CAPACITY 128u
+#define FIRST_CAPACITY 128u /* with their places a page of memory */
 #define KEPT_CAPACITY 4096u /* 128 KiB; a larger table is given back at the end */
-#define KEY_BITS 36         /* of a page's number: addresses have 47 bits */
-#define RUN VI_PAGE         /* a run's bytes at most: its lines are counted in 6 bits */
 
 struct vi_page {
-    uint64_t key; /* generation << KEY_BITS | address / VI_PAGE */
-    uint32_t low; /* declared: bytes low to high of the page */
-    uint32_t high;
+    uint64_t page;  /* address / VI_PAGE */
     uint64_t lines; /* a bit for each that is noted or flushed */
+    uint32_t place; /* that leads to it */
+    uint16_t low;   /* declared: bytes low to high of the page */
+    uint16_t high;
 };
 
-/* Does it have something, and then of which page? */
-static bool is_used(const struct vi_pages *pages, const struct vi_page *entry)
+static size_t table_bytes(size_t capacity)
 {
-    return entry->key >> KEY_BITS == pages->generation;
+    return capacity * (sizeof(struct vi_page) + 2 * sizeof(uint32_t));
 }
 
-static uint64_t page_of(const struct vi_page *entry)
+/* The page's entry; NULL: it has none, and *place is where it would be found. */
+static inline struct vi_page *find(const struct vi_pages *pages, uint64_t page, uint32_t *place)
 {
-    return entry->key & (((uint64_t)1 << KEY_BITS) - 1);
-}
+    const uint32_t mask = (uint32_t)(2 * pages->capacity - 1);
+    uint32_t at = (uint32_t)(page * 0x9e3779b97f4a7c15u >> 32) & mask;
 
-static size_t hash(uint64_t page)
-{
-    return (size_t)(page * 0x9e3779b97f4a7c15u >> 20);
-}
+    for (;; at = (at + 1) & mask) {
+        struct vi_page *entry = &pages->entries[pages->places[at]];
 
-/* The page's entry, or the empty one where it belongs; NULL without a table. */
-static struct vi_page *look(const struct vi_pages *pages, uint64_t page)
-{
-    const uint64_t key = pages->generation << KEY_BITS | page;
-    size_t at = hash(page);
-
-    if (pages->capacity == 0)
-        return NULL;
-    for (;; at++) {
-        struct vi_page *entry = &pages->table[at & (pages->capacity - 1)];
-
-        if (entry->key == key || !is_used(pages, entry))
+        if (pages->places[at] >= pages->used || entry->place != at) {
+            *place = at;
+            return NULL;
+        }
+        if (entry->page == page)
             return entry;
     }
-}
-
-static bool is_present(const struct vi_pages *pages, const struct vi_page *entry, uint64_t page)
-{
-    return entry != NULL && entry->key == (pages->generation << KEY_BITS | page);
 }
 
 static bool grow(struct vi_pages *pages)
 {
     struct vi_pages larger = *pages;
+    uint32_t place;
 
-    larger.capacity = pages->capacity ? 2 * pages->capacity : FIRST_CAPACITY;
-    larger.generation = pages->generation ? pages->generation : 1;
-    larger.table = vi_reserve(larger.capacity * sizeof *larger.table);
-    if (larger.table == NULL)
+    larger.capacity = pages->capacity != 0 ? 2 * pages->capacity : FIRST_CAPACITY;
+    larger.entries = vi_reserve(table_bytes(larger.capacity));
+    if (larger.entries == NULL)
         return false;
-    for (size_t i = 0; i < pages->capacity; i++) {
-        const struct vi_page *entry = &pages->table[i];
-
-        if (is_used(pages, entry))
-            *look(&larger, page_of(entry)) = *entry;
+    larger.places = (uint32_t *)(larger.entries + larger.capacity);
+    for (larger.used = 0; larger.used < pages->used; larger.used++) {
+        find(&larger, pages->entries[larger.used].page, &place);
+        larger.entries[larger.used] = pages->entries[larger.used];
+        larger.entries[larger.used].place = place;
+        larger.places[place] = (uint32_t)larger.used;
     }
     vi_pages_release(pages);
     *pages = larger;
@@ -79,53 +65,65 @@ static bool grow(struct vi_pages *pages)
 }
 
 /* The page's entry, made if need be; NULL when memory is refused. */
-static struct vi_page *make(struct vi_pages *pages, uint64_t page)
+static inline struct vi_page *make(struct vi_pages *pages, uint64_t page)
 {
-    struct vi_page *entry = look(pages, page);
+    struct vi_page *entry = NULL;
+    uint32_t place = 0;
 
-    if (is_present(pages, entry, page))
+    if (pages->capacity != 0)
+        entry = find(pages, page, &place);
+    if (entry != NULL)
         return entry;
-    if (pages->used >= pages->capacity / 4 * 3 && !grow(pages))
-        return NULL;
-    entry = look(pages, page);
-    *entry = (struct vi_page){.key = pages->generation << KEY_BITS | page};
-    pages->used++;
+    if (pages->used == pages->capacity) {
+        if (!grow(pages))
+            return NULL;
+        find(pages, page, &place);
+    }
+    entry = &pages->entries[pages->used];
+    *entry = (struct vi_page){.page = page, .place = place};
+    pages->places[place] = (uint32_t)pages->used++;
     return entry;
 }
 
 void vi_pages_forget(struct vi_pages *pages)
 {
-    pages->run_count = 0;
-    pages->spilled = false;
-    pages->lost = false;
-    memset(pages->bits, 0, sizeof pages->bits);
-    if (pages->used == 0)
-        return;
     pages->used = 0;
-    pages->generation++;
-    if (pages->capacity > KEPT_CAPACITY || pages->generation >> (64 - KEY_BITS) != 0)
+    pages->lost = false;
+    if (pages->capacity > KEPT_CAPACITY)
         vi_pages_release(pages);
 }
 
 void vi_pages_release(struct vi_pages *pages)
 {
-    if (pages->table != NULL)
-        vi_release(pages->table, pages->capacity * sizeof *pages->table);
+    if (pages->entries != NULL)
+        vi_release(pages->entries, table_bytes(pages->capacity));
     *pages = (struct vi_pages){0};
+}
+
+/* Where the part of a range from `at` to `end` that is in one page ends, as an offset there. */
+static uint32_t end_in_page(uintptr_t at, uintptr_t end)
+{
+    const uintptr_t page = at / VI_PAGE * VI_PAGE;
+
+    return (uint32_t)(end - page < VI_PAGE ? end - page : VI_PAGE);
+}
+
+static uintptr_t next_page(uintptr_t at)
+{
+    return (at / VI_PAGE + 1) * VI_PAGE;
 }
 
 bool vi_pages_declared(const struct vi_pages *pages, const void *address, size_t length)
 {
     const uintptr_t end = (uintptr_t)address + length;
+    const struct vi_page *entry;
+    uint32_t place;
 
     if (pages->used == 0)
         return false;
-    for (uintptr_t at = (uintptr_t)address; at < end; at = (at / VI_PAGE + 1) * VI_PAGE) {
-        const struct vi_page *entry = look(pages, at / VI_PAGE);
-        const uintptr_t page = at / VI_PAGE * VI_PAGE;
-
-        if (!is_present(pages, entry, at / VI_PAGE) || at - page < entry->low ||
-            (end - page < VI_PAGE ? end - page : VI_PAGE) > entry->high)
+    for (uintptr_t at = (uintptr_t)address; at < end; at = next_page(at)) {
+        entry = find(pages, at / VI_PAGE, &place);
+        if (entry == NULL || at % VI_PAGE < entry->low || end_in_page(at, end) > entry->high)
             return false;
     }
     return true;
@@ -135,11 +133,9 @@ void vi_pages_declare(struct vi_pages *pages, const void *address, size_t length
 {
     const uintptr_t end = (uintptr_t)address + length;
 
-    for (uintptr_t at = (uintptr_t)address; at < end; at = (at / VI_PAGE + 1) * VI_PAGE) {
+    for (uintptr_t at = (uintptr_t)address; at < end; at = next_page(at)) {
         struct vi_page *entry = make(pages, at / VI_PAGE);
-        const uintptr_t page = at / VI_PAGE * VI_PAGE;
-        const uint32_t low = (uint32_t)(at - page);
-        const uint32_t high = (uint32_t)(end - page < VI_PAGE ? end - page : VI_PAGE);
+        const uint16_t low = (uint16_t)(at % VI_PAGE), high = (uint16_t)end_in_page(at, end);
 
         if (entry == NULL)
             return;
@@ -167,13 +163,11 @@ static void flush_lines(const struct vi_persist *persist, uintptr_t page, uint64
 }
 
 /* The lines of a page from `at` to before `end` that it did not have yet; it has them now. */
-static uint64_t take_lines(struct vi_pages *pages, uintptr_t at, uintptr_t end)
+static inline uint64_t take_lines(struct vi_pages *pages, uintptr_t at, uintptr_t end)
 {
-    const uintptr_t page = at / VI_PAGE * VI_PAGE;
-    const unsigned first = (unsigned)((at - page) / VI_LINE);
-    const uintptr_t stop = end - page < VI_PAGE ? end - page : VI_PAGE;
-    const unsigned lines = (unsigned)((stop - 1) / VI_LINE) - first + 1;
-    uint64_t mask = (lines == 64 ? ~(uint64_t)0 : ((uint64_t)1 << lines) - 1) << first;
+    const unsigned first = (unsigned)(at % VI_PAGE / VI_LINE);
+    const unsigned last = (end_in_page(at, end) - 1) / VI_LINE;
+    uint64_t mask = (((uint64_t)2 << (last - first)) - 1) << first;
     struct vi_page *entry = make(pages, at / VI_PAGE);
 
     if (entry == NULL) {
@@ -185,121 +179,28 @@ static uint64_t take_lines(struct vi_pages *pages, uintptr_t at, uintptr_t end)
     return mask;
 }
 
-static uintptr_t run_begin(uintptr_t run)
-{
-    return run & ~(uintptr_t)(VI_LINE - 1);
-}
-
-static size_t run_length(uintptr_t run)
-{
-    return (run % VI_LINE + 1) * VI_LINE;
-}
-
-/* Into the table; what is new is flushed if there is something to flush with. */
-static void take(struct vi_pages *pages, const struct vi_persist *persist, uintptr_t at,
-                 uintptr_t end)
-{
-    for (; at < end; at = (at / VI_PAGE + 1) * VI_PAGE) {
-        const uint64_t lines = take_lines(pages, at, end);
-
-        if (persist != NULL)
-            flush_lines(persist, at / VI_PAGE * VI_PAGE, lines);
-    }
-}
-
-static void spill(struct vi_pages *pages)
-{
-    for (unsigned i = 0; i < pages->run_count; i++)
-        take(pages, NULL, run_begin(pages->runs[i]),
-             run_begin(pages->runs[i]) + run_length(pages->runs[i]));
-    pages->run_count = VI_RUNS; /* no more go there */
-    pages->spilled = true;
-}
-
-/* Notes lines, some of which may be noted already; false: there are too many runs. */
-static bool note_others(struct vi_pages *pages, uintptr_t at, uintptr_t end)
-{
-    while (at < end) {
-        uintptr_t stop = end - at > RUN ? at + RUN : end;
-
-        for (unsigned i = 0; i < pages->run_count && at < stop; i++) {
-            const uintptr_t first = run_begin(pages->runs[i]);
-
-            if (at < first && first < stop)
-                stop = first;
-            else if (at - first < run_length(pages->runs[i]))
-                at = first + run_length(pages->runs[i]);
-        }
-        if (at >= stop)
-            continue;
-        if (pages->run_count == VI_RUNS)
-            return false;
-        pages->runs[pages->run_count++] = at | ((stop - at) / VI_LINE - 1);
-        for (; at < stop; at += VI_LINE)
-            pages->bits[at / VI_PAGE % VI_SIEVE] |= (uint64_t)1 << at / VI_LINE % 64;
-    }
-    return true;
-}
-
-/* Most ranges are in one page, and have no line whose bit another has. */
 void vi_pages_note(struct vi_pages *pages, const struct iovec *ranges, int count)
 {
-    unsigned noted = pages->run_count;
-
     for (int i = 0; i < count && !pages->lost; i++) {
-        const uintptr_t address = (uintptr_t)ranges[i].iov_base;
-        const uintptr_t first = address / VI_LINE;
-        const uintptr_t last = (address + ranges[i].iov_len - 1) / VI_LINE;
-        uint64_t *const bits = &pages->bits[first / 64 % VI_SIEVE];
-        const uint64_t mask = (((uint64_t)2 << (last - first) % 64) - 1) << first % 64;
+        const uintptr_t end = (uintptr_t)ranges[i].iov_base + ranges[i].iov_len;
 
-        if (ranges[i].iov_len == 0)
-            continue;
-        if (first / 64 == last / 64 && (*bits & mask) == 0 && noted < VI_RUNS) {
-            *bits |= mask;
-            pages->runs[noted++] = first * VI_LINE | (last - first);
-            continue;
-        }
-        pages->run_count = noted;
-        if (!pages->spilled && !note_others(pages, first * VI_LINE, (last + 1) * VI_LINE))
-            spill(pages);
-        if (pages->spilled)
-            take(pages, NULL, first * VI_LINE, (last + 1) * VI_LINE);
-        noted = pages->run_count;
+        for (uintptr_t at = (uintptr_t)ranges[i].iov_base; at < end; at = next_page(at))
+            take_lines(pages, at, end);
     }
-    pages->run_count = noted;
-}
-
-static void flush_run(const struct vi_persist *persist, uintptr_t run)
-{
-    persist->ops.flush((void *)run_begin(run), run_length(run));
 }
 
 bool vi_pages_flush_noted(const struct vi_pages *pages, const struct vi_persist *persist)
 {
-    for (unsigned i = 0; !pages->spilled && i < pages->run_count; i++)
-        flush_run(persist, pages->runs[i]);
-    for (size_t i = 0; pages->spilled && i < pages->capacity; i++)
-        if (is_used(pages, &pages->table[i]))
-            flush_lines(persist, page_of(&pages->table[i]) * VI_PAGE, pages->table[i].lines);
+    for (size_t i = 0; i < pages->used; i++)
+        flush_lines(persist, pages->entries[i].page * VI_PAGE, pages->entries[i].lines);
     return !pages->lost;
 }
 
 void vi_pages_flush(struct vi_pages *pages, const struct vi_persist *persist, const void *address,
                     size_t length)
 {
-    const uintptr_t at = run_begin((uintptr_t)address);
-    const uintptr_t end = run_begin((uintptr_t)address + length + VI_LINE - 1);
-    const unsigned before = pages->run_count;
+    const uintptr_t end = (uintptr_t)address + length;
 
-    if (!pages->spilled && note_others(pages, at, end)) {
-        for (unsigned i = before; i < pages->run_count; i++)
-            flush_run(persist, pages->runs[i]);
-        return;
-    }
-    if (!pages->spilled) {
-        pages->run_count = before;
-        spill(pages);
-    }
-    take(pages, persist, at, end);
+    for (uintptr_t at = (uintptr_t)address; at < end; at = next_page(at))
+        flush_lines(persist, at / VI_PAGE * VI_PAGE, take_lines(pages, at, end));
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What one transaction has to flush and has already done: the lines that it declared, in a
- * short list or, when they are more, by page, so that a commit need not read the log, which is
- * not in the caches, and flushes each line once; and by page, which bytes are declared, so that
- * a long range declared again is not logged again.  Only a help: where memory for it is
- * refused, ranges are logged again, and what to flush is read from the log.
+ * The dirty set of one transaction, by page: which lines a commit has to flush, so that it need
+ * not read the log, which is not in the caches, and flushes each line once; and which bytes are
+ * declared, so that a long range declared again is not logged again.  Only a help: where memory
+ * for it is refused, ranges are logged again, and what to flush is read from the log.
  */
 #ifndef VI_CORE_PAGES_H
 #define VI_CORE_PAGES_H
@@ -16,26 +15,21 @@
 
 #include "media/persist.h"
 
-#define VI_RUNS 24
-#define VI_SIEVE 8 /* pages whose lines do not share bits */
-
+/* An entry is found by a hash table of twice as many places, which is never cleared: a place
+ * counts if it names an entry that is used and names the place in turn. */
 struct vi_pages {
-    uintptr_t runs[VI_RUNS]; /* disjoint: address of the first line | number of the others */
-    unsigned run_count;
-    bool spilled;            /* there were more: all are in the table, and run_count is VI_RUNS */
-    bool lost;               /* not all are anywhere */
-    uint64_t bits[VI_SIEVE]; /* a bit for each of their lines, which others may share */
-    struct vi_page *table;   /* open addressing; entries of other generations are empty */
-    size_t capacity;         /* a power of two, or 0 */
+    struct vi_page *entries; /* in the order in which their pages came */
+    uint32_t *places;
+    size_t capacity; /* of entries: a power of two, or 0 */
     size_t used;
-    uint64_t generation;
+    bool lost; /* not all that is to be flushed is noted */
 };
 
 /* Forgets everything. */
 void vi_pages_forget(struct vi_pages *pages);
 static inline void vi_pages_clear(struct vi_pages *pages)
 {
-    if (pages->run_count != 0 || pages->used != 0 || pages->lost)
+    if (pages->used != 0 || pages->lost)
         vi_pages_forget(pages);
 }
 void vi_pages_release(struct vi_pages *pages);
