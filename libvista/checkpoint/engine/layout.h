@@ -18,7 +18,7 @@
 
 #define VI_GUEST_PAGE 4096u
 #define VI_CHECKPOINT_MAGIC 0x746e696f706b6863u /* "chkpoint" */
-#define VI_CHECKPOINT_VERSION 1u
+#define VI_CHECKPOINT_VERSION 2u
 
 /* Descriptors from here on are the runtime's, and do not exist for the guest. */
 #define VI_DESCRIPTORS 960
@@ -52,11 +52,14 @@ struct vi_frame {
 /* A landing zone.  Input is read into it before the guest has it.  The bytes that hold nothing
  * are 0xFF, which no UTF-8 text contains; so what a read had stored when it was killed is found. */
 struct vi_zone {
-    uint32_t group; /* the open description; 0: unused */
-    uint32_t ended; /* an end of file is about to be taken, or was */
-    uint64_t count; /* bytes that have landed */
+    uint32_t group;    /* the open description; 0: unused */
+    uint32_t ended;    /* an end of file is about to be taken, or was */
+    uint64_t count;    /* bytes that have landed */
+    uint64_t position; /* of the first of them in a TCP stream; VI_NO_POSITION: it is none */
     unsigned char bytes[VI_ZONE_SIZE];
 };
+
+#define VI_NO_POSITION UINT64_MAX
 
 #define VI_COMMAND_SIZE 65536u
 
@@ -73,6 +76,10 @@ struct vi_header {
     /* The visible event behind checkpoint `done_commit` was made, with this result. */
     uint64_t done_commit;
     int64_t done_result;
+    /* The visible event behind checkpoint `sent_commit` is a send, on a connection that had been
+     * sent so much. */
+    uint64_t sent_commit;
+    uint64_t sent_position;
     char program[PATH_MAX];
     char command[VI_COMMAND_SIZE];
     struct vi_frame frame;
@@ -93,8 +100,9 @@ enum vi_file_kind {
     VI_FILE_INHERITED, /* from whoever started the run */
     VI_FILE_REGULAR,
     VI_FILE_DIRECTORY,
-    VI_FILE_DEVICE, /* terminals too; opened again by path */
-    VI_FILE_KEPT    /* held by the supervisor */
+    VI_FILE_DEVICE,  /* terminals too; opened again by path */
+    VI_FILE_KEPT,    /* held by the supervisor */
+    VI_FILE_ACCEPTED /* so, and of group `inherited`, which has not handed it to the guest yet */
 };
 
 #define VI_PATH_SIZE 400u

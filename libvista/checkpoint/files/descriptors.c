@@ -24,6 +24,7 @@ static bool touched[VI_DESCRIPTORS];
 /* Of descriptions that were closed, what the supervisor need not keep from the next checkpoint on. */
 static uint32_t dropped[VI_DESCRIPTORS];
 static uint32_t dropped_count;
+static uint32_t accepted_count; /* of files: VI_FILE_ACCEPTED */
 
 struct vi_open_file *vi_files_of(uint64_t fd)
 {
@@ -90,9 +91,25 @@ static void describe(struct vi_open_file *file, int fd, enum vi_file_kind kind)
         file->kind = VI_FILE_DEVICE;
 }
 
+static struct vi_open_file *enter(uint32_t group, int fd, enum vi_file_kind kind, int flags,
+                                  const char *path)
+{
+    struct vi_open_file *file = &vi_engine.control->files[group - 1];
+
+    memset(file, 0, offsetof(struct vi_open_file, path));
+    memcpy(file->path, path, strlen(path) + 1);
+    describe(file, fd, kind);
+    file->flags = (uint32_t)flags;
+    file->inherited = (uint32_t)fd;
+    file->references = 1;
+    vi_engine.control->descriptors[fd] =
+        (struct vi_descriptor){(uint16_t)group, (flags & O_CLOEXEC) != 0};
+    touched[group - 1] = true;
+    return file;
+}
+
 long vi_files_add(int fd, enum vi_file_kind kind, int flags, const char *path)
 {
-    struct vi_control *c = vi_engine.control;
     const uint32_t group = free_group();
     struct vi_open_file *file;
 
@@ -100,20 +117,58 @@ long vi_files_add(int fd, enum vi_file_kind kind, int flags, const char *path)
         return refuse(fd, -EMFILE);
     if (path != NULL && strlen(path) >= VI_PATH_SIZE)
         return refuse(fd, -ENAMETOOLONG);
-    file = &c->files[group - 1];
-    memset(file, 0, offsetof(struct vi_open_file, path));
-    path = path != NULL ? path : "";
-    memcpy(file->path, path, strlen(path) + 1);
-    describe(file, fd, kind);
-    file->flags = (uint32_t)flags;
-    file->inherited = (uint32_t)fd;
-    file->references = 1;
+    file = enter(group, fd, kind, flags, path != NULL ? path : "");
     if (file->kind == VI_FILE_KEPT && !vi_keeper_give(group, fd)) {
         file->kind = VI_FILE_NONE;
+        vi_engine.control->descriptors[fd] = (struct vi_descriptor){0};
         return refuse(fd, -ENFILE);
     }
-    c->descriptors[fd] = (struct vi_descriptor){(uint16_t)group, (flags & O_CLOEXEC) != 0};
-    touched[group - 1] = true;
+    return fd;
+}
+
+/* A connection of that listener that was accepted and not handed out before a kill, or 0. */
+static uint32_t find_accepted(uint32_t listener)
+{
+    for (uint32_t group = 1; accepted_count != 0 && group <= VI_DESCRIPTORS; group++)
+        if (listener != 0 && vi_engine.control->files[group - 1].kind == VI_FILE_ACCEPTED &&
+            vi_engine.control->files[group - 1].inherited == listener)
+            return group;
+    return 0;
+}
+
+bool vi_files_is_waiting(uint64_t fd)
+{
+    const uint32_t group = vi_files_group(fd);
+
+    return vi_zone_left(group) != 0 || find_accepted(group) != 0;
+}
+
+bool vi_files_any_waiting(void)
+{
+    return accepted_count != 0 || vi_zone_any_left();
+}
+
+long vi_files_accept(uint64_t listener, int flags)
+{
+    uint32_t group = find_accepted(vi_files_group(listener));
+    int fd;
+
+    if (group != 0) {
+        fd = fcntl(vi_keeper_find(group), F_DUPFD, 0);
+        if (fd >= 0)
+            vi_keeper_release(group);
+        accepted_count -= fd >= 0;
+    } else {
+        group = free_group();
+        fd = group != 0 ? vi_keeper_accept(vi_files_group(listener), group) : -EMFILE;
+    }
+    if (fd < 0)
+        return fd;
+    if (fd >= VI_DESCRIPTORS)
+        return refuse(fd, -EMFILE);
+    (void)fcntl(fd, F_SETFD, flags & O_CLOEXEC ? FD_CLOEXEC : 0);
+    (void)fcntl(fd, F_SETFL, O_RDWR | (flags & O_NONBLOCK));
+    (void)enter(group, fd, VI_FILE_KEPT, flags | O_RDWR, "");
     return fd;
 }
 
@@ -132,7 +187,7 @@ long vi_files_dup(int from, int to, bool close_on_exec)
 void vi_files_forget(int fd)
 {
     struct vi_control *c = vi_engine.control;
-    const uint32_t group = vi_files_group((uint64_t)fd);
+    uint32_t group = vi_files_group((uint64_t)fd);
     struct vi_open_file *file;
 
     if (group == 0)
@@ -145,6 +200,20 @@ void vi_files_forget(int fd)
         dropped[dropped_count++] = group;
     file->kind = VI_FILE_NONE;
     vi_zone_close(group);
+    while ((group = find_accepted(group)) != 0) {
+        vi_keeper_release(group);
+        dropped[dropped_count++] = group;
+        accepted_count--;
+        vi_engine.control->files[group - 1].kind = VI_FILE_NONE;
+    }
+}
+
+bool vi_files_ends(uint64_t fd)
+{
+    const struct vi_open_file *file = vi_files_of(fd);
+
+    return file != NULL && file->kind == VI_FILE_KEPT && file->references == 1 &&
+           (file->mode == S_IFSOCK || file->mode == S_IFIFO || file->mode == S_IFCHR);
 }
 
 void vi_files_touch(uint64_t fd)
@@ -321,15 +390,45 @@ static void put_at(int fd, uint32_t group)
         close(fd);
 }
 
-/* What the supervisor was given behind the checkpoint is not ours; it would still hold locks. */
+/* What the supervisor was given behind the checkpoint is not ours; it would still hold locks.  But a
+ * connection that was accepted is there for good. */
 static void drop_stale(void)
 {
-    for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++)
-        if (vi_engine.control->files[group - 1].kind != VI_FILE_KEPT &&
-            vi_keeper_find(group) >= 0) {
-            (void)flock(vi_keeper_find(group), LOCK_UN);
-            vi_keeper_drop(group);
+    for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++) {
+        struct vi_open_file *file = &vi_engine.control->files[group - 1];
+        const uint32_t listener = vi_keeper_accepted(group, vi_engine.header->commits);
+
+        if (file->kind == VI_FILE_ACCEPTED && vi_keeper_find(group) < 0)
+            file->kind = VI_FILE_NONE; /* it ended with its supervisor */
+        if (file->kind == VI_FILE_KEPT || file->kind == VI_FILE_ACCEPTED ||
+            vi_keeper_find(group) < 0) {
+            accepted_count += file->kind == VI_FILE_ACCEPTED;
+            continue;
         }
+        if (listener != 0 && vi_engine.control->files[listener - 1].kind == VI_FILE_KEPT) {
+            file->kind = VI_FILE_ACCEPTED;
+            file->inherited = listener;
+            file->references = 0;
+            accepted_count++;
+            continue;
+        }
+        (void)flock(vi_keeper_find(group), LOCK_UN);
+        vi_keeper_drop(group);
+    }
+}
+
+static int input_of(uint32_t group)
+{
+    return vi_engine.control->files[group - 1].kind == VI_FILE_ACCEPTED ? vi_keeper_find(group)
+                                                                        : descriptor_of(group);
+}
+
+/* A copy that stayed open would keep a connection from its end. */
+static void release_copies(void)
+{
+    for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++)
+        if (vi_engine.control->files[group - 1].kind != VI_FILE_ACCEPTED)
+            vi_keeper_release(group);
 }
 
 void vi_files_recover(void)
@@ -339,7 +438,9 @@ void vi_files_recover(void)
     drop_stale();
     move_started(started);
     for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++) {
-        if (vi_engine.control->files[group - 1].kind == VI_FILE_NONE)
+        const uint32_t kind = vi_engine.control->files[group - 1].kind;
+
+        if (kind == VI_FILE_NONE || kind == VI_FILE_ACCEPTED)
             continue;
         raised = get_again(group, started);
         if (raised < VI_DESCRIPTORS) { /* its number may be meant for another */
@@ -353,5 +454,6 @@ void vi_files_recover(void)
     for (int fd = 0; fd < VI_DESCRIPTORS; fd++)
         if (started[fd] >= 0)
             close(started[fd]);
-    vi_zone_recover(descriptor_of);
+    vi_zone_recover(input_of);
+    release_copies();
 }

@@ -20,6 +20,13 @@ uint32_t vi_files_group(uint64_t fd);
 long vi_files_add(int fd, enum vi_file_kind kind, int flags, const char *path);
 long vi_files_dup(int from, int to, bool close_on_exec);
 void vi_files_forget(int fd);
+/* Accepts a connection, which is entered: its descriptor, or minus an errno. */
+long vi_files_accept(uint64_t listener, int flags);
+/* Is it the last descriptor of a connection or the like, so that others see its end? */
+bool vi_files_ends(uint64_t fd);
+/* Does something wait for the guest that the kernel has handed out already? */
+bool vi_files_is_waiting(uint64_t fd);
+bool vi_files_any_waiting(void);
 
 /* Its offset may change: it is noted at the next checkpoint. */
 void vi_files_touch(uint64_t fd);

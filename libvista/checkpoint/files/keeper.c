@@ -6,14 +6,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Of one message: with a descriptor it is to be kept as `group`, without it to be dropped. */
+#include "checkpoint/engine/guest_memory.h"
+
+/* With a descriptor it is to be kept as `group`, without it to be dropped; with a listener it is to
+ * be accepted from that, and the descriptor or an error comes back. */
 struct message {
     uint32_t group;
+    uint32_t listener;
+    uint64_t commit; /* the last one that was made then */
+    int64_t error;
 };
 
 union control {
@@ -21,8 +28,9 @@ union control {
     struct cmsghdr align;
 };
 
-static int channel[2] = {-1, -1};    /* the supervisor's end, the runtime's */
-static int kept[VI_DESCRIPTORS + 1]; /* by group: its descriptor plus 1 */
+static int channel[2] = {-1, -1};                   /* the supervisor's end, the runtime's */
+static int kept[VI_DESCRIPTORS + 1];                /* by group: its descriptor plus 1 */
+static struct message accepted[VI_DESCRIPTORS + 1]; /* by group: how it came, if by a listener */
 
 static int raise_descriptor(int fd)
 {
@@ -71,40 +79,11 @@ static void keep(uint32_t group, int fd)
     if (kept[group] > 0)
         close(kept[group] - 1);
     kept[group] = fd >= 0 ? raise_descriptor(fd) + 1 : 0;
+    accepted[group].listener = 0;
 }
 
-void vi_keeper_receive(void)
+static bool send_message(int to, struct message message, int fd)
 {
-    struct message message;
-    union control control;
-    struct iovec part = {&message, sizeof message};
-    struct msghdr header = {.msg_iov = &part,
-                            .msg_iovlen = 1,
-                            .msg_control = &control,
-                            .msg_controllen = sizeof control};
-    struct cmsghdr *c;
-    int fd = -1;
-
-    while (recvmsg(channel[0], &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) == sizeof message) {
-        c = CMSG_FIRSTHDR(&header);
-        fd = -1;
-        if (c != NULL && c->cmsg_type == SCM_RIGHTS)
-            memcpy(&fd, CMSG_DATA(c), sizeof fd);
-        keep(message.group, fd);
-        header.msg_controllen = sizeof control;
-    }
-}
-
-void vi_keeper_enter(void)
-{
-    if (channel[0] >= 0)
-        close(channel[0]);
-    channel[0] = -1;
-}
-
-static bool send_message(uint32_t group, int fd)
-{
-    struct message message = {group};
     union control control = {0};
     struct iovec part = {&message, sizeof message};
     struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
@@ -116,15 +95,99 @@ static bool send_message(uint32_t group, int fd)
             .cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
         memcpy(CMSG_DATA(&control.align), &fd, sizeof fd);
     }
-    return sendmsg(channel[1], &header, MSG_NOSIGNAL) == sizeof message;
+    return sendmsg(to, &header, MSG_NOSIGNAL) == sizeof message;
+}
+
+/* The descriptor that came with it, or -1. */
+static bool receive_message(int from, int flags, struct message *message, int *fd)
+{
+    union control control;
+    struct iovec part = {message, sizeof *message};
+    struct msghdr header = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = sizeof control};
+    const struct cmsghdr *c;
+
+    if (recvmsg(from, &header, flags | MSG_CMSG_CLOEXEC) != sizeof *message)
+        return false;
+    c = CMSG_FIRSTHDR(&header);
+    *fd = -1;
+    if (c != NULL && c->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(c), sizeof *fd);
+    return true;
+}
+
+static void accept_for(struct message message)
+{
+    const int listener = message.listener <= VI_DESCRIPTORS ? kept[message.listener] - 1 : -1;
+    struct pollfd ready = {.fd = listener, .events = POLLIN};
+    int fd = -1;
+
+    errno = EAGAIN; /* nor may it wait where the guest has a listener that does */
+    if (poll(&ready, 1, 0) == 1)
+        fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    message.error = fd < 0 ? errno : 0;
+    if (fd >= 0) {
+        keep(message.group, fd);
+        accepted[message.group] = message;
+    }
+    (void)send_message(channel[0], message, fd >= 0 ? kept[message.group] - 1 : -1);
+}
+
+void vi_keeper_receive(void)
+{
+    struct message message;
+    int fd;
+
+    while (receive_message(channel[0], MSG_DONTWAIT, &message, &fd))
+        if (message.listener != 0)
+            accept_for(message);
+        else
+            keep(message.group, fd);
+}
+
+uint32_t vi_keeper_accepted(uint32_t group, uint64_t commit)
+{
+    return kept[group] > 0 && accepted[group].commit >= commit ? accepted[group].listener : 0;
+}
+
+void vi_keeper_release(uint32_t group)
+{
+    if (kept[group] > 0)
+        close(kept[group] - 1);
+    kept[group] = 0;
+}
+
+void vi_keeper_enter(void)
+{
+    struct message message;
+    int fd;
+
+    if (channel[0] >= 0)
+        close(channel[0]);
+    channel[0] = -1;
+    while (receive_message(channel[1], MSG_DONTWAIT, &message, &fd)) /* for a process that died */
+        if (fd >= 0)
+            close(fd);
+}
+
+int vi_keeper_accept(uint32_t listener, uint32_t group)
+{
+    struct message message = {group, listener, vi_engine.header->commits, 0};
+    int fd = -1;
+
+    if (!send_message(channel[1], message, -1) || !receive_message(channel[1], 0, &message, &fd))
+        return -ENOTCONN;
+    return fd >= 0 ? fd : -(int)message.error;
 }
 
 bool vi_keeper_give(uint32_t group, int fd)
 {
-    return send_message(group, fd);
+    return send_message(channel[1], (struct message){.group = group}, fd);
 }
 
 void vi_keeper_drop(uint32_t group)
 {
-    (void)send_message(group, -1);
+    (void)send_message(channel[1], (struct message){.group = group}, -1);
 }

@@ -22,6 +22,14 @@ int vi_keeper_find_file(uint64_t device, uint64_t inode);
 
 /* In the runtime: hands over and takes back. */
 void vi_keeper_enter(void);
+/* Accepts a connection of what is kept as `listener`, to be kept as `group`: a descriptor of it, or
+ * minus an errno.  The supervisor does it, so that no kill loses the connection. */
+int vi_keeper_accept(uint32_t listener, uint32_t group);
+/* Of what was kept when this process was started: the listener that it was accepted from behind
+ * checkpoint `commit`, or 0. */
+uint32_t vi_keeper_accepted(uint32_t group, uint64_t commit);
+/* The copy that this process has of what is kept is not needed any more. */
+void vi_keeper_release(uint32_t group);
 bool vi_keeper_give(uint32_t group, int fd);
 void vi_keeper_drop(uint32_t group);
 

@@ -319,8 +319,8 @@ static void undo_removed(const struct record *record, const char *path, const ch
 {
     if (*name == '\0')
         (void)mkdir(path, record->mode & 07777);
-    else
-        (void)linkat(AT_FDCWD, name, AT_FDCWD, path, 0); /* it may be there yet, or again */
+    else if (linkat(AT_FDCWD, name, AT_FDCWD, path, 0) != 0 && errno != EEXIST)
+        vi_say("%s: cannot be brought back from %s: %s", path, name, strerror(errno));
 }
 
 static void undo_attributes(const struct record *record, const char *path)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "checkpoint/engine/guest_memory.h"
+#include "checkpoint/files/tcp.h"
 
 #define EMPTY 0xff
 
@@ -35,7 +36,7 @@ static size_t *served_of(const struct vi_zone *zone)
 }
 
 /* A free zone; its preset bytes are there before it is anyone's. */
-static struct vi_zone *take(uint32_t group)
+static struct vi_zone *take(uint32_t group, int fd)
 {
     struct vi_zone *zone = find(group);
 
@@ -44,6 +45,8 @@ static struct vi_zone *take(uint32_t group)
     memset(zone->bytes, EMPTY, sizeof zone->bytes);
     zone->count = 0;
     zone->ended = 0;
+    if (!vi_tcp_received(fd, &zone->position))
+        zone->position = VI_NO_POSITION;
     *served_of(zone) = 0;
     __asm__ volatile("" ::: "memory");
     zone->group = group;
@@ -57,6 +60,15 @@ size_t vi_zone_left(uint32_t group)
     if (zone == NULL)
         return 0;
     return zone->count - *served_of(zone) + (zone->ended == 2);
+}
+
+bool vi_zone_any_left(void)
+{
+    for (int i = 0; i < VI_ZONES; i++)
+        if (vi_engine.header->zones[i].group != 0 &&
+            vi_zone_left(vi_engine.header->zones[i].group) != 0)
+            return true;
+    return false;
 }
 
 static long serve(struct vi_zone *zone, unsigned char *to, size_t size)
@@ -74,9 +86,9 @@ static long serve(struct vi_zone *zone, unsigned char *to, size_t size)
     return (long)size;
 }
 
-long vi_zone_read(uint32_t group, int fd, unsigned char *to, size_t size)
+long vi_zone_read(uint32_t group, int fd, unsigned char *to, size_t size, bool ends_once)
 {
-    struct vi_zone *zone = take(group);
+    struct vi_zone *zone = take(group, fd);
     int waiting = 1;
     ssize_t got;
 
@@ -88,7 +100,7 @@ long vi_zone_read(uint32_t group, int fd, unsigned char *to, size_t size)
         return VI_ZONE_FULL;
     if (size > sizeof zone->bytes - zone->count)
         size = sizeof zone->bytes - zone->count;
-    if (ioctl(fd, FIONREAD, &waiting) == 0 && waiting == 0)
+    if (ends_once && ioctl(fd, FIONREAD, &waiting) == 0 && waiting == 0)
         zone->ended = 1;
     __asm__ volatile("" ::: "memory");
     got = read(fd, zone->bytes + zone->count, size);
@@ -124,10 +136,15 @@ static bool end_is_waiting(int fd)
            (poll(&pollfd, 1, 0) == 1 && ioctl(fd, FIONREAD, &waiting) == 0 && waiting == 0);
 }
 
-/* A read that was killed has stored up to the last byte that differs from what was preset. */
-static uint64_t landed(const struct vi_zone *zone)
+/* A connection tells how much was read.  Of others a read that was killed has stored up to the last
+ * byte that differs from what was preset. */
+static uint64_t landed(const struct vi_zone *zone, int fd)
 {
-    uint64_t count = sizeof zone->bytes;
+    uint64_t count = sizeof zone->bytes, position;
+
+    if (zone->position != VI_NO_POSITION && vi_tcp_received(fd, &position) &&
+        position - zone->position <= count)
+        return position - zone->position;
 
     while (count > zone->count && zone->bytes[count - 1] == EMPTY)
         count--;
@@ -145,10 +162,19 @@ void vi_zone_recover(int (*fd_of)(uint32_t group))
             zone->group = 0;
             continue;
         }
-        zone->count = landed(zone);
+        zone->count = landed(zone, fd_of(zone->group));
         if (zone->ended != 0)
             zone->ended = end_is_waiting(fd_of(zone->group)) ? 0 : 2;
     }
+}
+
+/* One that holds nothing is given up: others may need it. */
+static bool is_settling(int i)
+{
+    const struct vi_zone *zone = &vi_engine.header->zones[i];
+
+    return zone->group != 0 &&
+           (served[i] != 0 || zone->ended == 1 || closing[i] || (zone->count | zone->ended) == 0);
 }
 
 int vi_zone_ranges(struct iovec *ranges)
@@ -158,7 +184,7 @@ int vi_zone_ranges(struct iovec *ranges)
     for (int i = 0; i < VI_ZONES; i++) {
         struct vi_zone *zone = &vi_engine.header->zones[i];
 
-        if (zone->group != 0 && (served[i] != 0 || zone->ended == 1 || closing[i]))
+        if (is_settling(i))
             ranges[count++] = (struct iovec){zone, offsetof(struct vi_zone, bytes) + zone->count};
     }
     return count;
@@ -169,14 +195,16 @@ void vi_zone_settle(void)
     for (int i = 0; i < VI_ZONES; i++) {
         struct vi_zone *zone = &vi_engine.header->zones[i];
 
-        if (zone->group == 0 || (served[i] == 0 && zone->ended != 1 && !closing[i]))
+        if (!is_settling(i))
             continue;
         memmove(zone->bytes, zone->bytes + served[i], zone->count - served[i]);
         memset(zone->bytes + zone->count - served[i], EMPTY, served[i]);
         zone->count -= served[i];
+        if (zone->position != VI_NO_POSITION)
+            zone->position += served[i];
         if (zone->ended == 1)
             zone->ended = 0;
-        if (closing[i])
+        if (closing[i] || (zone->count | zone->ended) == 0)
             zone->group = 0;
         served[i] = 0;
         closing[i] = false;

@@ -16,9 +16,10 @@
 size_t vi_zone_left(uint32_t group);
 
 /* Reads at most `size` bytes of `fd`, which has some: what is left first.  VI_ZONE_FULL: a checkpoint
- * has to be made, so that there is room. */
+ * has to be made, so that there is room.  `ends_once`: an end of file can be read only once, too. */
 #define VI_ZONE_FULL (-4096L)
-long vi_zone_read(uint32_t group, int fd, unsigned char *to, size_t size);
+long vi_zone_read(uint32_t group, int fd, unsigned char *to, size_t size, bool ends_once);
+bool vi_zone_any_left(void);
 
 /* The open description is gone. */
 void vi_zone_close(uint32_t group);

@@ -45,11 +45,12 @@ static int64_t terminal_wait(const struct vi_open_file *file)
     return t->c_cc[VTIME] * (int64_t)DECISECOND;
 }
 
-static long read_stream(struct vi_call *call, int fd, void *to, size_t size)
+static long read_stream(struct vi_call *call, void *to, size_t size, bool waits)
 {
+    const int fd = (int)call->arguments[0];
     const struct vi_open_file *file = vi_files_of((uint64_t)fd);
     const uint32_t group = vi_files_group((uint64_t)fd);
-    const int64_t limit = terminal_wait(file);
+    const int64_t limit = waits ? terminal_wait(file) : 0;
     long result;
 
     if (size == 0 || (file->flags & O_ACCMODE) == O_WRONLY)
@@ -57,13 +58,13 @@ static long read_stream(struct vi_call *call, int fd, void *to, size_t size)
     if (vi_zone_left(group) == 0 && is_blocking(file)) {
         result = vi_signals_wait(call, fd, POLLIN, limit, NULL);
         if (result <= 0)
-            return result;
+            return result == 0 && !waits ? -EAGAIN : result;
     }
-    result = vi_zone_read(group, fd, to, size);
+    result = vi_zone_read(group, fd, to, size, file->terminal);
     if (result != VI_ZONE_FULL)
         return result;
     vi_trap_commit(call);
-    result = vi_zone_read(group, fd, to, size);
+    result = vi_zone_read(group, fd, to, size, file->terminal);
     return result != VI_ZONE_FULL ? result
                                   : vi_system(SYS_read, (uint64_t)fd, (uint64_t)to, size, 0, 0, 0);
 }
@@ -82,7 +83,7 @@ long vi_call_read(struct vi_call *call)
         return vi_call_file_read(call);
     if (!vi_memory_writable(a[1], a[2]))
         return -EFAULT;
-    return read_stream(call, (int)a[0], (void *)a[1], a[2]);
+    return read_stream(call, (void *)a[1], a[2], true);
 }
 
 static bool good_vector(const struct iovec *vector, uint64_t count, bool write)
@@ -97,33 +98,44 @@ static bool good_vector(const struct iovec *vector, uint64_t count, bool write)
 }
 
 /* A stream may give less than was asked for: it fills one part. */
+static long read_parts(struct vi_call *call, const struct iovec *vector, uint64_t count, bool waits)
+{
+    if (!good_vector(vector, count, true))
+        return -EFAULT;
+    for (uint64_t i = 0; i < count; i++)
+        if (vector[i].iov_len != 0)
+            return read_stream(call, vector[i].iov_base, vector[i].iov_len, waits);
+    return 0;
+}
+
 long vi_call_readv(struct vi_call *call)
 {
     const uint64_t *a = call->arguments;
-    const struct iovec *vector = (const void *)a[1];
 
     if (!vi_files_is_stream(a[0]))
         return vi_call_file_read(call);
-    if (!good_vector(vector, a[2], true))
-        return -EFAULT;
-    for (uint64_t i = 0; i < a[2]; i++)
-        if (vector[i].iov_len != 0)
-            return read_stream(call, (int)a[0], vector[i].iov_base, vector[i].iov_len);
-    return 0;
+    return read_parts(call, (const void *)a[1], a[2], true);
+}
+
+/* Is it a stream from which is received as it is read? */
+static bool is_plain(uint64_t fd, uint64_t flags)
+{
+    int type = 0;
+    socklen_t size = sizeof type;
+
+    return getsockopt((int)fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
+           (flags & ~(uint64_t)(MSG_NOSIGNAL | MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) == 0;
 }
 
 long vi_call_recv(struct vi_call *call)
 {
     const uint64_t *a = call->arguments;
     const struct vi_open_file *file = vi_files_of(a[0]);
-    int type = 0;
-    socklen_t size = sizeof type;
 
     if (file == NULL)
         return -EBADF;
-    if (getsockopt((int)a[0], SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
-        (a[3] & ~(uint64_t)MSG_NOSIGNAL) == 0 && a[4] == 0 && vi_memory_writable(a[1], a[2]))
-        return read_stream(call, (int)a[0], (void *)a[1], a[2]);
+    if (is_plain(a[0], a[3]) && a[4] == 0 && vi_memory_writable(a[1], a[2]))
+        return read_stream(call, (void *)a[1], a[2], !(a[3] & MSG_DONTWAIT));
     if (is_blocking(file) && !(a[3] & MSG_DONTWAIT)) {
         const long result = vi_signals_wait(call, (int)a[0], POLLIN, -1, NULL);
 
@@ -142,6 +154,10 @@ long vi_call_recvmsg(struct vi_call *call)
 
     if (file == NULL)
         return -EBADF;
+    if (!vi_memory_writable(a[1], sizeof *header))
+        return -EFAULT;
+    if (is_plain(a[0], a[2]) && header->msg_name == NULL && header->msg_controllen == 0)
+        return read_parts(call, header->msg_iov, header->msg_iovlen, !(a[2] & MSG_DONTWAIT));
     if (is_blocking(file) && !(a[2] & MSG_DONTWAIT)) {
         result = vi_signals_wait(call, (int)a[0], POLLIN, -1, NULL);
         if (result < 0)
@@ -160,46 +176,46 @@ long vi_call_recvmsg(struct vi_call *call)
 
 /* ---- Writing ----------------------------------------------------------------- */
 
-/* Writes to what may block, open to signals while it waits. */
-static long write_stream(struct vi_call *call, int fd, const unsigned char *from, size_t size)
+/* Writes to what may block, open to signals while it waits; `done` bytes are written already. */
+static long write_stream(struct vi_call *call, const unsigned char *from, size_t size, size_t done,
+                         uint64_t flags)
 {
-    const struct vi_open_file *file = vi_files_of((uint64_t)fd);
-    const bool piecewise = file->mode == S_IFIFO;
-    size_t done = 0;
-    long result;
+    const uint64_t fd = call->arguments[0];
+    const struct vi_open_file *file = vi_files_of(fd);
+    const bool waits = is_blocking(file) && !(flags & MSG_DONTWAIT);
+    long result = 0;
 
-    do {
+    while (done < size || size == 0) {
         size_t part = size - done;
 
-        if (piecewise && part > MOST_AT_ONCE)
+        if (file->mode == S_IFIFO && part > MOST_AT_ONCE)
             part = MOST_AT_ONCE;
-        if (is_blocking(file)) {
-            result = vi_signals_wait(call, fd, POLLOUT, -1, NULL);
-            if (result < 0)
-                return done != 0 ? (long)done : result;
-        }
-        result = vi_system(SYS_write, (uint64_t)fd, (uint64_t)(from + done), part, 0, 0, 0);
-        if (result < 0)
+        if (waits)
+            result = vi_signals_wait(call, (int)fd, POLLOUT, -1, NULL);
+        if (result >= 0 && file->mode == S_IFSOCK)
+            result = vi_system(SYS_sendto, fd, (uint64_t)(from + done), part, flags | MSG_DONTWAIT,
+                               0, 0);
+        else if (result >= 0)
+            result = vi_system(SYS_write, fd, (uint64_t)(from + done), part, 0, 0, 0);
+        if (result < 0 && !(result == -EAGAIN && waits))
             return done != 0 ? (long)done : result;
-        done += (size_t)result;
-    } while (done < size && is_blocking(file));
+        done += result > 0 ? (size_t)result : 0;
+        if (!waits || size == 0)
+            break;
+        result = 0;
+    }
     return (long)done;
 }
 
-static bool is_stream_out(uint64_t fd)
-{
-    return vi_files_is_stream(fd);
-}
-
-static long write_visible(struct vi_call *call, const void *bytes, size_t size)
+static long write_visible(struct vi_call *call, const void *bytes, size_t size, uint64_t flags)
 {
     const uint64_t fd = call->arguments[0];
     long result;
 
     if (!vi_protocol_visible(call, &result))
         return result;
-    result = is_stream_out(fd) ? write_stream(call, (int)fd, bytes, size)
-                               : vi_system(SYS_write, fd, (uint64_t)bytes, size, 0, 0, 0);
+    result = vi_files_is_stream(fd) ? write_stream(call, bytes, size, (size_t)result, flags)
+                                    : vi_system(SYS_write, fd, (uint64_t)bytes, size, 0, 0, 0);
     if (result != VI_INTERRUPTED)
         vi_protocol_done(call, result, bytes);
     return result;
@@ -235,7 +251,7 @@ long vi_call_write(struct vi_call *call)
         return -EFAULT;
     if (!vi_files_is_visible(a[0]))
         return write_file(call, -1, a[2]);
-    return write_visible(call, (const void *)a[1], a[2]);
+    return write_visible(call, (const void *)a[1], a[2], 0);
 }
 
 static size_t total_of(const struct iovec *vector, uint64_t count)
@@ -247,27 +263,34 @@ static size_t total_of(const struct iovec *vector, uint64_t count)
     return total;
 }
 
+/* The parts in one piece. */
+static long write_parts(struct vi_call *call, const struct iovec *vector, uint64_t count,
+                        uint64_t flags)
+{
+    const size_t total = total_of(vector, count);
+    unsigned char *all = malloc(total + 1);
+    size_t at = 0;
+    long result;
+
+    if (all == NULL)
+        return -ENOMEM;
+    for (uint64_t i = 0; i < count; at += vector[i++].iov_len)
+        memcpy(all + at, vector[i].iov_base, vector[i].iov_len);
+    result = write_visible(call, all, total, flags);
+    free(all);
+    return result;
+}
+
 long vi_call_writev(struct vi_call *call)
 {
     const uint64_t *a = call->arguments;
     const struct iovec *vector = (const void *)a[1];
-    unsigned char *all;
-    size_t total, at = 0;
-    long result;
 
     if (!good_vector(vector, a[2], false))
         return -EFAULT;
-    total = total_of(vector, a[2]);
     if (!vi_files_is_visible(a[0]))
-        return write_file(call, -1, total);
-    all = malloc(total + 1);
-    if (all == NULL)
-        return -ENOMEM;
-    for (uint64_t i = 0; i < a[2]; at += vector[i++].iov_len)
-        memcpy(all + at, vector[i].iov_base, vector[i].iov_len);
-    result = write_visible(call, all, total);
-    free(all);
-    return result;
+        return write_file(call, -1, total_of(vector, a[2]));
+    return write_parts(call, vector, a[2], 0);
 }
 
 long vi_call_pwrite(struct vi_call *call)
@@ -288,35 +311,68 @@ long vi_call_pwritev(struct vi_call *call)
     return write_file(call, (int64_t)call->arguments[3], total_of(vector, call->arguments[2]));
 }
 
+/* What such a call says that was made before a kill took the note of it. */
+static long made_before(const struct vi_call *call, long result)
+{
+    if ((call->number == SYS_connect && result == -EISCONN) ||
+        (call->number == SYS_bind && result == -EINVAL) ||
+        (call->number == SYS_epoll_ctl && (result == -EEXIST || result == -ENOENT)))
+        return 0;
+    return call->number == SYS_connect && result == -EALREADY ? -EINPROGRESS : result;
+}
+
+/* A file's part that the kernel had sent before a kill. */
+static long skip_sent(const uint64_t *a, long sent)
+{
+    if (a[2] == 0)
+        (void)lseek((int)a[1], sent, SEEK_CUR);
+    else if (vi_memory_writable(a[2], sizeof(int64_t)))
+        *(int64_t *)a[2] += sent;
+    return sent;
+}
+
 long vi_call_visible(struct vi_call *call)
 {
     long result;
 
     if (!vi_protocol_visible(call, &result))
         return result;
-    result = vi_pass(call);
+    if (result != 0 && call->number == SYS_sendfile)
+        result = skip_sent(call->arguments, result);
+    else
+        result = vi_pass(call);
+    if (vi_trap_is_first())
+        result = made_before(call, result);
     vi_protocol_done(call, result, NULL);
     return result;
 }
 
+/* Is it a message of nothing but bytes? */
+static bool is_plain_message(const struct msghdr *header)
+{
+    return vi_memory_readable((uint64_t)header, sizeof *header) && header->msg_name == NULL &&
+           header->msg_controllen == 0 && good_vector(header->msg_iov, header->msg_iovlen, false);
+}
+
 long vi_call_send(struct vi_call *call)
 {
-    const struct vi_open_file *file = vi_files_of(call->arguments[0]);
+    const uint64_t *a = call->arguments;
+    const struct vi_open_file *file = vi_files_of(a[0]);
+    const struct msghdr *header = (const void *)a[1];
     long result;
 
     if (file == NULL)
         return -EBADF;
-    if (!vi_protocol_visible(call, &result))
-        return result;
+    if (call->number == SYS_sendto && a[4] == 0 && vi_memory_readable(a[1], a[2]))
+        return write_visible(call, (const void *)a[1], a[2], a[3]);
+    if (call->number == SYS_sendmsg && is_plain_message(header))
+        return write_parts(call, header->msg_iov, header->msg_iovlen, a[2]);
     if (is_blocking(file) && call->number != SYS_shutdown) {
-        result = vi_signals_wait(call, (int)call->arguments[0], POLLOUT, -1, NULL);
+        result = vi_signals_wait(call, (int)a[0], POLLOUT, -1, NULL);
         if (result < 0)
             return result;
     }
-    result = vi_pass(call);
-    vi_protocol_done(call, result,
-                     call->number == SYS_sendto ? (const void *)call->arguments[1] : NULL);
-    return result;
+    return vi_call_visible(call);
 }
 
 /* ---- Between files ----------------------------------------------------------- */

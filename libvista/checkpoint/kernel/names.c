@@ -19,6 +19,7 @@
 #include "checkpoint/files/descriptors.h"
 #include "checkpoint/files/undo.h"
 #include "checkpoint/kernel/memory.h"
+#include "checkpoint/kernel/wait.h"
 #include "checkpoint/trap/signals.h"
 
 /* ---- Opening ----------------------------------------------------------------- */
@@ -89,9 +90,17 @@ long vi_call_open(struct vi_call *call)
 
 long vi_call_close(struct vi_call *call)
 {
+    const bool ends = vi_files_ends(call->arguments[0]);
+
     if (call->arguments[0] >= VI_DESCRIPTORS)
         return -EBADF;
     vi_files_forget((int)call->arguments[0]);
+    if (ends) { /* the supervisor keeps it open until a checkpoint is without it */
+        vi_trap_commit_behind(call, 0);
+        vi_wait_forget((int)call->arguments[0]);
+        vi_pass(call);
+        return VI_NO_RESULT;
+    }
     return vi_pass(call);
 }
 
@@ -255,13 +264,18 @@ long vi_call_accept(struct vi_call *call)
 
     if (file == NULL)
         return -EBADF;
-    if (!(file->flags & O_NONBLOCK)) {
-        result = vi_signals_wait(call, (int)call->arguments[0], POLLIN, -1, NULL);
-        if (result < 0)
-            return result;
-    }
-    result = vi_pass(call);
-    return result < 0 ? result : vi_files_add((int)result, VI_FILE_KEPT, flags | O_RDWR, NULL);
+    do {
+        if (!(file->flags & O_NONBLOCK) && !vi_files_is_waiting(call->arguments[0])) {
+            result = vi_signals_wait(call, (int)call->arguments[0], POLLIN, -1, NULL);
+            if (result < 0)
+                return result;
+        }
+        result = vi_files_accept(call->arguments[0], flags);
+    } while (result == -EAGAIN && !(file->flags & O_NONBLOCK));
+    if (result >= 0 && call->arguments[1] != 0)
+        (void)vi_system(SYS_getpeername, (uint64_t)result, call->arguments[1], call->arguments[2],
+                        0, 0, 0);
+    return result;
 }
 
 /* ---- Names ------------------------------------------------------------------- */

@@ -29,344 +29,164 @@ static long nothing(struct vi_call *call)
     return 0;
 }
 
+/* Rows of the table: a call of a descriptor, and of none; with a handler, or made as it is; refused. */
+#define ROW(class, name, handler, descriptor) \
+    [SYS_##name] = {#name, VI_CLASS_##class, handler, descriptor, 0}
+#define CALL_FD(class, name, handler) ROW(class, name, vi_call_##handler, true)
+#define CALL(class, name, handler) ROW(class, name, vi_call_##handler, false)
+#define PASS_FD(class, name) ROW(class, name, vi_pass, true)
+#define PASS(class, name) ROW(class, name, vi_pass, false)
+#define EMPTY(name) ROW(STATE, name, nothing, false)
+#define REFUSED_WITH(error, name) [SYS_##name] = {#name, VI_CLASS_REFUSED, NULL, false, error}
+#define REFUSED(name) REFUSED_WITH(ENOSYS, name)
+#define FORBIDDEN(name) REFUSED_WITH(EPERM, name)
+#define ABSENT(name) [SYS_##name] = {#name, VI_CLASS_ABSENT, NULL, false, ENOSYS}
+
+/* Others see them at once. */
+#define VISIBLE_ROWS \
+    CALL_FD(VISIBLE, write, write), CALL_FD(VISIBLE, writev, writev), \
+        CALL_FD(VISIBLE, connect, visible), CALL_FD(VISIBLE, bind, visible), \
+        CALL_FD(VISIBLE, listen, visible), CALL_FD(VISIBLE, setsockopt, visible), \
+        CALL_FD(VISIBLE, epoll_ctl, visible), CALL_FD(VISIBLE, timerfd_settime, visible), \
+        CALL_FD(VISIBLE, inotify_add_watch, visible), CALL_FD(VISIBLE, inotify_rm_watch, visible), \
+        CALL_FD(VISIBLE, sendto, send), CALL_FD(VISIBLE, sendmsg, send), \
+        CALL_FD(VISIBLE, sendmmsg, send), CALL_FD(VISIBLE, shutdown, send), \
+        CALL(VISIBLE, exit, exit), CALL(VISIBLE, exit_group, exit), CALL(VISIBLE, kill, kill), \
+        CALL(VISIBLE, tkill, kill), CALL(VISIBLE, tgkill, kill), CALL(VISIBLE, setpgid, visible)
+
+/* They change files. */
+#define FILE_ROWS \
+    CALL_FD(FILE, pwrite64, pwrite), CALL_FD(FILE, pwritev, pwritev), \
+        CALL_FD(FILE, pwritev2, pwritev), CALL_FD(FILE, sendfile, sendfile), \
+        CALL_FD(FILE, copy_file_range, copy_file_range), CALL_FD(FILE, ftruncate, ftruncate), \
+        CALL_FD(FILE, fallocate, fallocate), CALL(FILE, truncate, truncate), \
+        CALL(FILE, open, open), CALL(FILE, openat, open), CALL(FILE, creat, open), \
+        CALL(FILE, mkdir, name_create), CALL(FILE, mkdirat, name_create), \
+        CALL(FILE, mknod, name_create), CALL(FILE, mknodat, name_create), \
+        CALL(FILE, link, name_create), CALL(FILE, linkat, name_create), \
+        CALL(FILE, symlink, name_create), CALL(FILE, symlinkat, name_create), \
+        CALL(FILE, unlink, name_remove), CALL(FILE, unlinkat, name_remove), \
+        CALL(FILE, rmdir, name_remove), CALL(FILE, rename, rename), CALL(FILE, renameat, rename), \
+        CALL(FILE, renameat2, rename), CALL(FILE, chmod, attributes), \
+        CALL(FILE, fchmodat, attributes), CALL(FILE, chown, attributes), \
+        CALL(FILE, lchown, attributes), CALL(FILE, fchownat, attributes), \
+        CALL(FILE, utime, attributes), CALL(FILE, utimes, attributes), \
+        CALL(FILE, utimensat, attributes), CALL(FILE, futimesat, attributes), \
+        CALL_FD(FILE, fchmod, attributes), CALL_FD(FILE, fchown, attributes)
+
+/* Made again, they may give something else. */
+#define UNDETERMINED_ROWS \
+    CALL_FD(UNDETERMINED, read, read), CALL_FD(UNDETERMINED, readv, readv), \
+        CALL_FD(UNDETERMINED, pread64, file_read), CALL_FD(UNDETERMINED, preadv, file_read), \
+        CALL_FD(UNDETERMINED, preadv2, file_read), CALL_FD(UNDETERMINED, getdents, file_read), \
+        CALL_FD(UNDETERMINED, getdents64, file_read), CALL_FD(UNDETERMINED, lseek, file_read), \
+        CALL_FD(UNDETERMINED, fcntl, fcntl), CALL_FD(UNDETERMINED, flock, flock), \
+        CALL_FD(UNDETERMINED, accept, accept), CALL_FD(UNDETERMINED, accept4, accept), \
+        CALL_FD(UNDETERMINED, recvfrom, recv), CALL_FD(UNDETERMINED, recvmsg, recvmsg), \
+        CALL(UNDETERMINED, readlink, readlink), CALL_FD(UNDETERMINED, readlinkat, readlink), \
+        CALL_FD(UNDETERMINED, ioctl, ioctl), CALL(UNDETERMINED, poll, poll), \
+        CALL(UNDETERMINED, ppoll, poll), CALL(UNDETERMINED, select, select), \
+        CALL(UNDETERMINED, pselect6, select), CALL_FD(UNDETERMINED, epoll_wait, epoll_wait), \
+        CALL_FD(UNDETERMINED, epoll_pwait, epoll_wait), CALL(UNDETERMINED, nanosleep, sleep), \
+        CALL(UNDETERMINED, clock_nanosleep, sleep), CALL(UNDETERMINED, pause, pause), \
+        CALL(UNDETERMINED, rt_sigpending, rt_sigpending), \
+        CALL(UNDETERMINED, rt_sigsuspend, rt_sigsuspend), CALL(UNDETERMINED, wait4, wait), \
+        CALL(UNDETERMINED, waitid, wait), PASS(UNDETERMINED, stat), PASS(UNDETERMINED, lstat), \
+        PASS(UNDETERMINED, access), PASS(UNDETERMINED, statfs), PASS(UNDETERMINED, getcwd), \
+        PASS(UNDETERMINED, getxattr), PASS(UNDETERMINED, lgetxattr), \
+        PASS(UNDETERMINED, listxattr), PASS(UNDETERMINED, llistxattr), PASS(UNDETERMINED, sync), \
+        PASS(UNDETERMINED, mincore), PASS(UNDETERMINED, getitimer), PASS(UNDETERMINED, time), \
+        PASS(UNDETERMINED, gettimeofday), PASS(UNDETERMINED, clock_gettime), \
+        PASS(UNDETERMINED, clock_getres), PASS(UNDETERMINED, times), \
+        PASS(UNDETERMINED, getrusage), PASS(UNDETERMINED, sysinfo), PASS(UNDETERMINED, getrandom), \
+        PASS(UNDETERMINED, getcpu), PASS(UNDETERMINED, sched_yield), \
+        PASS(UNDETERMINED, sched_getaffinity), PASS(UNDETERMINED, sched_getparam), \
+        PASS(UNDETERMINED, sched_getscheduler), PASS(UNDETERMINED, sched_get_priority_max), \
+        PASS(UNDETERMINED, sched_get_priority_min), PASS(UNDETERMINED, getpriority), \
+        PASS(UNDETERMINED, ioprio_get), PASS(UNDETERMINED, futex), \
+        PASS_FD(UNDETERMINED, getsockname), PASS_FD(UNDETERMINED, getpeername), \
+        PASS_FD(UNDETERMINED, getsockopt), PASS_FD(UNDETERMINED, timerfd_gettime), \
+        PASS_FD(UNDETERMINED, fstat), PASS_FD(UNDETERMINED, newfstatat), \
+        PASS_FD(UNDETERMINED, statx), PASS_FD(UNDETERMINED, faccessat), \
+        PASS_FD(UNDETERMINED, faccessat2), PASS_FD(UNDETERMINED, fstatfs), \
+        PASS_FD(UNDETERMINED, fgetxattr), PASS_FD(UNDETERMINED, flistxattr), \
+        PASS_FD(UNDETERMINED, fadvise64), PASS_FD(UNDETERMINED, readahead), \
+        PASS_FD(UNDETERMINED, fsync), PASS_FD(UNDETERMINED, fdatasync), \
+        PASS_FD(UNDETERMINED, sync_file_range), PASS_FD(UNDETERMINED, syncfs)
+
+/* They are of the process alone. */
+#define STATE_ROWS \
+    CALL(STATE, close, close), CALL(STATE, close_range, close_range), CALL_FD(STATE, dup, dup), \
+        CALL_FD(STATE, dup2, dup), CALL_FD(STATE, dup3, dup), CALL(STATE, pipe, pipe), \
+        CALL(STATE, pipe2, pipe), CALL(STATE, socketpair, socketpair), CALL(STATE, socket, make), \
+        CALL(STATE, eventfd, make), CALL(STATE, eventfd2, make), CALL(STATE, epoll_create, make), \
+        CALL(STATE, epoll_create1, make), CALL(STATE, timerfd_create, make), \
+        CALL(STATE, signalfd, make), CALL(STATE, signalfd4, make), \
+        CALL(STATE, inotify_init, make), CALL(STATE, inotify_init1, make), \
+        CALL(STATE, memfd_create, make), CALL(STATE, chdir, chdir), CALL_FD(STATE, fchdir, chdir), \
+        CALL(STATE, mmap, mmap), CALL(STATE, munmap, munmap), CALL(STATE, mprotect, mprotect), \
+        CALL(STATE, mremap, mremap), CALL(STATE, madvise, madvise), CALL(STATE, brk, brk), \
+        CALL(STATE, rt_sigaction, rt_sigaction), CALL(STATE, rt_sigprocmask, rt_sigprocmask), \
+        CALL(STATE, rt_sigreturn, rt_sigreturn), CALL(STATE, sigaltstack, sigaltstack), \
+        CALL(STATE, getpid, getpid), CALL(STATE, gettid, getpid), CALL(STATE, getppid, getppid), \
+        CALL(STATE, set_tid_address, set_tid_address), CALL(STATE, arch_prctl, arch_prctl), \
+        CALL(STATE, prctl, prctl), CALL(STATE, umask, umask), CALL(STATE, getrlimit, limit), \
+        CALL(STATE, setrlimit, limit), CALL(STATE, prlimit64, limit), \
+        CALL(STATE, setitimer, setitimer), CALL(STATE, alarm, alarm), CALL(STATE, fork, fork), \
+        CALL(STATE, vfork, fork), CALL(STATE, clone, fork), PASS(STATE, getuid), \
+        PASS(STATE, geteuid), PASS(STATE, getgid), PASS(STATE, getegid), PASS(STATE, getgroups), \
+        PASS(STATE, getresuid), PASS(STATE, getresgid), PASS(STATE, getpgrp), \
+        PASS(STATE, getpgid), PASS(STATE, getsid), PASS(STATE, capget), PASS(STATE, uname), \
+        EMPTY(msync), EMPTY(mlock), EMPTY(munlock), EMPTY(mlock2), EMPTY(set_robust_list)
+
+/* Programs try them and do without. */
+#define ABSENT_ROWS \
+    ABSENT(clone3), ABSENT(rseq), ABSENT(membarrier), ABSENT(openat2), ABSENT(epoll_pwait2), \
+        ABSENT(get_robust_list), ABSENT(futex_waitv), ABSENT(restart_syscall)
+
+/* They could not be taken back or made again, or concern the whole machine. */
+#define REFUSED_ROWS \
+    REFUSED_WITH(ENODEV, shmget), REFUSED_WITH(ENODEV, shmat), REFUSED_WITH(ENODEV, shmctl), \
+        REFUSED_WITH(ENODEV, shmdt), REFUSED(io_uring_setup), REFUSED(io_uring_enter), \
+        REFUSED(io_uring_register), REFUSED(io_setup), REFUSED(io_destroy), REFUSED(io_submit), \
+        REFUSED(io_getevents), REFUSED(io_cancel), REFUSED(io_pgetevents), REFUSED(ptrace), \
+        REFUSED(userfaultfd), REFUSED(perf_event_open), REFUSED(bpf), REFUSED(unshare), \
+        REFUSED(setns), REFUSED(seccomp), REFUSED(execve), REFUSED(execveat), REFUSED(msgget), \
+        REFUSED(msgsnd), REFUSED(msgrcv), REFUSED(msgctl), REFUSED(semget), REFUSED(semop), \
+        REFUSED(semctl), REFUSED(semtimedop), REFUSED(mq_open), REFUSED(mq_unlink), \
+        REFUSED(mq_timedsend), REFUSED(mq_timedreceive), REFUSED(mq_notify), \
+        REFUSED(mq_getsetattr), REFUSED(splice), REFUSED(tee), REFUSED(vmsplice), \
+        REFUSED(recvmmsg), REFUSED(rt_sigtimedwait), REFUSED(rt_sigqueueinfo), \
+        REFUSED(rt_tgsigqueueinfo), REFUSED(timer_create), REFUSED(timer_settime), \
+        REFUSED(timer_gettime), REFUSED(timer_getoverrun), REFUSED(timer_delete), \
+        REFUSED(mlockall), REFUSED(munlockall), REFUSED(pkey_alloc), REFUSED(pkey_free), \
+        REFUSED(pkey_mprotect), REFUSED(remap_file_pages), REFUSED(process_vm_readv), \
+        REFUSED(process_vm_writev), REFUSED(kcmp), REFUSED(pidfd_open), \
+        REFUSED(pidfd_send_signal), REFUSED(pidfd_getfd), REFUSED(process_madvise), \
+        REFUSED(memfd_secret), REFUSED(name_to_handle_at), REFUSED(open_by_handle_at), \
+        REFUSED(fanotify_init), REFUSED(fanotify_mark), REFUSED(landlock_create_ruleset), \
+        REFUSED(landlock_add_rule), REFUSED(landlock_restrict_self), REFUSED(mbind), \
+        REFUSED(set_mempolicy), REFUSED(get_mempolicy), REFUSED(migrate_pages), \
+        REFUSED(move_pages), REFUSED(sched_setaffinity), REFUSED(sched_setparam), \
+        REFUSED(sched_setscheduler), REFUSED(sched_setattr), REFUSED(sched_getattr), \
+        REFUSED(sched_rr_get_interval), REFUSED(setpriority), REFUSED(ioprio_set), \
+        REFUSED(add_key), REFUSED(request_key), REFUSED(keyctl), REFUSED_WITH(ENOTSUP, setxattr), \
+        REFUSED_WITH(ENOTSUP, lsetxattr), REFUSED_WITH(ENOTSUP, fsetxattr), \
+        REFUSED_WITH(ENOTSUP, removexattr), REFUSED_WITH(ENOTSUP, lremovexattr), \
+        REFUSED_WITH(ENOTSUP, fremovexattr), FORBIDDEN(setuid), FORBIDDEN(setgid), \
+        FORBIDDEN(setreuid), FORBIDDEN(setregid), FORBIDDEN(setresuid), FORBIDDEN(setresgid), \
+        FORBIDDEN(setfsuid), FORBIDDEN(setfsgid), FORBIDDEN(setgroups), FORBIDDEN(capset), \
+        FORBIDDEN(setsid), FORBIDDEN(chroot), FORBIDDEN(pivot_root), FORBIDDEN(mount), \
+        FORBIDDEN(umount2), FORBIDDEN(sethostname), FORBIDDEN(setdomainname), \
+        FORBIDDEN(settimeofday), FORBIDDEN(clock_settime), FORBIDDEN(adjtimex), \
+        FORBIDDEN(clock_adjtime), FORBIDDEN(personality), FORBIDDEN(vhangup), FORBIDDEN(acct), \
+        FORBIDDEN(reboot), FORBIDDEN(swapon), FORBIDDEN(swapoff), FORBIDDEN(syslog), \
+        FORBIDDEN(iopl), FORBIDDEN(ioperm), FORBIDDEN(modify_ldt), FORBIDDEN(init_module), \
+        FORBIDDEN(finit_module), FORBIDDEN(delete_module), FORBIDDEN(kexec_load), \
+        FORBIDDEN(kexec_file_load), FORBIDDEN(quotactl)
+
 static const struct vi_row rows[VI_ROWS] = {
-    [SYS_read] = {"read", VI_CLASS_UNDETERMINED, vi_call_read, true, 0},
-    [SYS_readv] = {"readv", VI_CLASS_UNDETERMINED, vi_call_readv, true, 0},
-    [SYS_pread64] = {"pread64", VI_CLASS_UNDETERMINED, vi_call_file_read, true, 0},
-    [SYS_preadv] = {"preadv", VI_CLASS_UNDETERMINED, vi_call_file_read, true, 0},
-    [SYS_preadv2] = {"preadv2", VI_CLASS_UNDETERMINED, vi_call_file_read, true, 0},
-    [SYS_getdents] = {"getdents", VI_CLASS_UNDETERMINED, vi_call_file_read, true, 0},
-    [SYS_getdents64] = {"getdents64", VI_CLASS_UNDETERMINED, vi_call_file_read, true, 0},
-    [SYS_lseek] = {"lseek", VI_CLASS_UNDETERMINED, vi_call_file_read, true, 0},
-    [SYS_write] = {"write", VI_CLASS_VISIBLE, vi_call_write, true, 0},
-    [SYS_writev] = {"writev", VI_CLASS_VISIBLE, vi_call_writev, true, 0},
-    [SYS_pwrite64] = {"pwrite64", VI_CLASS_FILE, vi_call_pwrite, true, 0},
-    [SYS_pwritev] = {"pwritev", VI_CLASS_FILE, vi_call_pwritev, true, 0},
-    [SYS_pwritev2] = {"pwritev2", VI_CLASS_FILE, vi_call_pwritev, true, 0},
-    [SYS_sendfile] = {"sendfile", VI_CLASS_FILE, vi_call_sendfile, true, 0},
-    [SYS_copy_file_range] = {"copy_file_range", VI_CLASS_FILE, vi_call_copy_file_range, true, 0},
-    [SYS_ftruncate] = {"ftruncate", VI_CLASS_FILE, vi_call_ftruncate, true, 0},
-    [SYS_fallocate] = {"fallocate", VI_CLASS_FILE, vi_call_fallocate, true, 0},
-    [SYS_truncate] = {"truncate", VI_CLASS_FILE, vi_call_truncate, false, 0},
-    [SYS_open] = {"open", VI_CLASS_FILE, vi_call_open, false, 0},
-    [SYS_openat] = {"openat", VI_CLASS_FILE, vi_call_open, false, 0},
-    [SYS_creat] = {"creat", VI_CLASS_FILE, vi_call_open, false, 0},
-    [SYS_close] = {"close", VI_CLASS_STATE, vi_call_close, false, 0},
-    [SYS_close_range] = {"close_range", VI_CLASS_STATE, vi_call_close_range, false, 0},
-    [SYS_dup] = {"dup", VI_CLASS_STATE, vi_call_dup, true, 0},
-    [SYS_dup2] = {"dup2", VI_CLASS_STATE, vi_call_dup, true, 0},
-    [SYS_dup3] = {"dup3", VI_CLASS_STATE, vi_call_dup, true, 0},
-    [SYS_fcntl] = {"fcntl", VI_CLASS_UNDETERMINED, vi_call_fcntl, true, 0},
-    [SYS_flock] = {"flock", VI_CLASS_UNDETERMINED, vi_call_flock, true, 0},
-    [SYS_pipe] = {"pipe", VI_CLASS_STATE, vi_call_pipe, false, 0},
-    [SYS_pipe2] = {"pipe2", VI_CLASS_STATE, vi_call_pipe, false, 0},
-    [SYS_socketpair] = {"socketpair", VI_CLASS_STATE, vi_call_socketpair, false, 0},
-    [SYS_socket] = {"socket", VI_CLASS_STATE, vi_call_make, false, 0},
-    [SYS_eventfd] = {"eventfd", VI_CLASS_STATE, vi_call_make, false, 0},
-    [SYS_eventfd2] = {"eventfd2", VI_CLASS_STATE, vi_call_make, false, 0},
-    [SYS_epoll_create] = {"epoll_create", VI_CLASS_STATE, vi_call_make, false, 0},
-    [SYS_epoll_create1] = {"epoll_create1", VI_CLASS_STATE, vi_call_make, false, 0},
-    [SYS_timerfd_create] = {"timerfd_create", VI_CLASS_STATE, vi_call_make, false, 0},
-    [SYS_signalfd] = {"signalfd", VI_CLASS_STATE, vi_call_make, false, 0},
-    [SYS_signalfd4] = {"signalfd4", VI_CLASS_STATE, vi_call_make, false, 0},
-    [SYS_inotify_init] = {"inotify_init", VI_CLASS_STATE, vi_call_make, false, 0},
-    [SYS_inotify_init1] = {"inotify_init1", VI_CLASS_STATE, vi_call_make, false, 0},
-    [SYS_memfd_create] = {"memfd_create", VI_CLASS_STATE, vi_call_make, false, 0},
-    [SYS_accept] = {"accept", VI_CLASS_UNDETERMINED, vi_call_accept, true, 0},
-    [SYS_accept4] = {"accept4", VI_CLASS_UNDETERMINED, vi_call_accept, true, 0},
-    [SYS_connect] = {"connect", VI_CLASS_VISIBLE, vi_call_visible, true, 0},
-    [SYS_bind] = {"bind", VI_CLASS_VISIBLE, vi_call_visible, true, 0},
-    [SYS_listen] = {"listen", VI_CLASS_VISIBLE, vi_call_visible, true, 0},
-    [SYS_setsockopt] = {"setsockopt", VI_CLASS_VISIBLE, vi_call_visible, true, 0},
-    [SYS_epoll_ctl] = {"epoll_ctl", VI_CLASS_VISIBLE, vi_call_visible, true, 0},
-    [SYS_timerfd_settime] = {"timerfd_settime", VI_CLASS_VISIBLE, vi_call_visible, true, 0},
-    [SYS_inotify_add_watch] = {"inotify_add_watch", VI_CLASS_VISIBLE, vi_call_visible, true, 0},
-    [SYS_inotify_rm_watch] = {"inotify_rm_watch", VI_CLASS_VISIBLE, vi_call_visible, true, 0},
-    [SYS_sendto] = {"sendto", VI_CLASS_VISIBLE, vi_call_send, true, 0},
-    [SYS_sendmsg] = {"sendmsg", VI_CLASS_VISIBLE, vi_call_send, true, 0},
-    [SYS_sendmmsg] = {"sendmmsg", VI_CLASS_VISIBLE, vi_call_send, true, 0},
-    [SYS_shutdown] = {"shutdown", VI_CLASS_VISIBLE, vi_call_send, true, 0},
-    [SYS_recvfrom] = {"recvfrom", VI_CLASS_UNDETERMINED, vi_call_recv, true, 0},
-    [SYS_recvmsg] = {"recvmsg", VI_CLASS_UNDETERMINED, vi_call_recvmsg, true, 0},
-    [SYS_getsockname] = {"getsockname", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_getpeername] = {"getpeername", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_getsockopt] = {"getsockopt", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_timerfd_gettime] = {"timerfd_gettime", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_mkdir] = {"mkdir", VI_CLASS_FILE, vi_call_name_create, false, 0},
-    [SYS_mkdirat] = {"mkdirat", VI_CLASS_FILE, vi_call_name_create, false, 0},
-    [SYS_mknod] = {"mknod", VI_CLASS_FILE, vi_call_name_create, false, 0},
-    [SYS_mknodat] = {"mknodat", VI_CLASS_FILE, vi_call_name_create, false, 0},
-    [SYS_link] = {"link", VI_CLASS_FILE, vi_call_name_create, false, 0},
-    [SYS_linkat] = {"linkat", VI_CLASS_FILE, vi_call_name_create, false, 0},
-    [SYS_symlink] = {"symlink", VI_CLASS_FILE, vi_call_name_create, false, 0},
-    [SYS_symlinkat] = {"symlinkat", VI_CLASS_FILE, vi_call_name_create, false, 0},
-    [SYS_unlink] = {"unlink", VI_CLASS_FILE, vi_call_name_remove, false, 0},
-    [SYS_unlinkat] = {"unlinkat", VI_CLASS_FILE, vi_call_name_remove, false, 0},
-    [SYS_rmdir] = {"rmdir", VI_CLASS_FILE, vi_call_name_remove, false, 0},
-    [SYS_rename] = {"rename", VI_CLASS_FILE, vi_call_rename, false, 0},
-    [SYS_renameat] = {"renameat", VI_CLASS_FILE, vi_call_rename, false, 0},
-    [SYS_renameat2] = {"renameat2", VI_CLASS_FILE, vi_call_rename, false, 0},
-    [SYS_chmod] = {"chmod", VI_CLASS_FILE, vi_call_attributes, false, 0},
-    [SYS_fchmodat] = {"fchmodat", VI_CLASS_FILE, vi_call_attributes, false, 0},
-    [SYS_chown] = {"chown", VI_CLASS_FILE, vi_call_attributes, false, 0},
-    [SYS_lchown] = {"lchown", VI_CLASS_FILE, vi_call_attributes, false, 0},
-    [SYS_fchownat] = {"fchownat", VI_CLASS_FILE, vi_call_attributes, false, 0},
-    [SYS_utime] = {"utime", VI_CLASS_FILE, vi_call_attributes, false, 0},
-    [SYS_utimes] = {"utimes", VI_CLASS_FILE, vi_call_attributes, false, 0},
-    [SYS_utimensat] = {"utimensat", VI_CLASS_FILE, vi_call_attributes, false, 0},
-    [SYS_futimesat] = {"futimesat", VI_CLASS_FILE, vi_call_attributes, false, 0},
-    [SYS_fchmod] = {"fchmod", VI_CLASS_FILE, vi_call_attributes, true, 0},
-    [SYS_fchown] = {"fchown", VI_CLASS_FILE, vi_call_attributes, true, 0},
-    [SYS_chdir] = {"chdir", VI_CLASS_STATE, vi_call_chdir, false, 0},
-    [SYS_fchdir] = {"fchdir", VI_CLASS_STATE, vi_call_chdir, true, 0},
-    [SYS_readlink] = {"readlink", VI_CLASS_UNDETERMINED, vi_call_readlink, false, 0},
-    [SYS_readlinkat] = {"readlinkat", VI_CLASS_UNDETERMINED, vi_call_readlink, true, 0},
-    [SYS_stat] = {"stat", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_lstat] = {"lstat", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_access] = {"access", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_statfs] = {"statfs", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_getcwd] = {"getcwd", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_getxattr] = {"getxattr", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_lgetxattr] = {"lgetxattr", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_listxattr] = {"listxattr", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_llistxattr] = {"llistxattr", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_fstat] = {"fstat", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_newfstatat] = {"newfstatat", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_statx] = {"statx", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_faccessat] = {"faccessat", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_faccessat2] = {"faccessat2", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_fstatfs] = {"fstatfs", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_fgetxattr] = {"fgetxattr", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_flistxattr] = {"flistxattr", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_fadvise64] = {"fadvise64", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_readahead] = {"readahead", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_fsync] = {"fsync", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_fdatasync] = {"fdatasync", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_sync_file_range] = {"sync_file_range", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_syncfs] = {"syncfs", VI_CLASS_UNDETERMINED, vi_pass, true, 0},
-    [SYS_sync] = {"sync", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_ioctl] = {"ioctl", VI_CLASS_UNDETERMINED, vi_call_ioctl, true, 0},
-    [SYS_poll] = {"poll", VI_CLASS_UNDETERMINED, vi_call_poll, false, 0},
-    [SYS_ppoll] = {"ppoll", VI_CLASS_UNDETERMINED, vi_call_poll, false, 0},
-    [SYS_select] = {"select", VI_CLASS_UNDETERMINED, vi_call_select, false, 0},
-    [SYS_pselect6] = {"pselect6", VI_CLASS_UNDETERMINED, vi_call_select, false, 0},
-    [SYS_epoll_wait] = {"epoll_wait", VI_CLASS_UNDETERMINED, vi_call_epoll_wait, true, 0},
-    [SYS_epoll_pwait] = {"epoll_pwait", VI_CLASS_UNDETERMINED, vi_call_epoll_wait, true, 0},
-    [SYS_nanosleep] = {"nanosleep", VI_CLASS_UNDETERMINED, vi_call_sleep, false, 0},
-    [SYS_clock_nanosleep] = {"clock_nanosleep", VI_CLASS_UNDETERMINED, vi_call_sleep, false, 0},
-    [SYS_pause] = {"pause", VI_CLASS_UNDETERMINED, vi_call_pause, false, 0},
-    [SYS_mmap] = {"mmap", VI_CLASS_STATE, vi_call_mmap, false, 0},
-    [SYS_munmap] = {"munmap", VI_CLASS_STATE, vi_call_munmap, false, 0},
-    [SYS_mprotect] = {"mprotect", VI_CLASS_STATE, vi_call_mprotect, false, 0},
-    [SYS_mremap] = {"mremap", VI_CLASS_STATE, vi_call_mremap, false, 0},
-    [SYS_madvise] = {"madvise", VI_CLASS_STATE, vi_call_madvise, false, 0},
-    [SYS_brk] = {"brk", VI_CLASS_STATE, vi_call_brk, false, 0},
-    [SYS_mincore] = {"mincore", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_msync] = {"msync", VI_CLASS_STATE, nothing, false, 0},
-    [SYS_mlock] = {"mlock", VI_CLASS_STATE, nothing, false, 0},
-    [SYS_munlock] = {"munlock", VI_CLASS_STATE, nothing, false, 0},
-    [SYS_mlock2] = {"mlock2", VI_CLASS_STATE, nothing, false, 0},
-    [SYS_rt_sigaction] = {"rt_sigaction", VI_CLASS_STATE, vi_call_rt_sigaction, false, 0},
-    [SYS_rt_sigprocmask] = {"rt_sigprocmask", VI_CLASS_STATE, vi_call_rt_sigprocmask, false, 0},
-    [SYS_rt_sigreturn] = {"rt_sigreturn", VI_CLASS_STATE, vi_call_rt_sigreturn, false, 0},
-    [SYS_rt_sigpending] = {"rt_sigpending", VI_CLASS_UNDETERMINED, vi_call_rt_sigpending, false, 0},
-    [SYS_rt_sigsuspend] = {"rt_sigsuspend", VI_CLASS_UNDETERMINED, vi_call_rt_sigsuspend, false, 0},
-    [SYS_sigaltstack] = {"sigaltstack", VI_CLASS_STATE, vi_call_sigaltstack, false, 0},
-    [SYS_exit] = {"exit", VI_CLASS_VISIBLE, vi_call_exit, false, 0},
-    [SYS_exit_group] = {"exit_group", VI_CLASS_VISIBLE, vi_call_exit, false, 0},
-    [SYS_getpid] = {"getpid", VI_CLASS_STATE, vi_call_getpid, false, 0},
-    [SYS_gettid] = {"gettid", VI_CLASS_STATE, vi_call_getpid, false, 0},
-    [SYS_getppid] = {"getppid", VI_CLASS_STATE, vi_call_getppid, false, 0},
-    [SYS_set_tid_address] = {"set_tid_address", VI_CLASS_STATE, vi_call_set_tid_address, false, 0},
-    [SYS_set_robust_list] = {"set_robust_list", VI_CLASS_STATE, nothing, false, 0},
-    [SYS_kill] = {"kill", VI_CLASS_VISIBLE, vi_call_kill, false, 0},
-    [SYS_tkill] = {"tkill", VI_CLASS_VISIBLE, vi_call_kill, false, 0},
-    [SYS_tgkill] = {"tgkill", VI_CLASS_VISIBLE, vi_call_kill, false, 0},
-    [SYS_arch_prctl] = {"arch_prctl", VI_CLASS_STATE, vi_call_arch_prctl, false, 0},
-    [SYS_prctl] = {"prctl", VI_CLASS_STATE, vi_call_prctl, false, 0},
-    [SYS_umask] = {"umask", VI_CLASS_STATE, vi_call_umask, false, 0},
-    [SYS_getrlimit] = {"getrlimit", VI_CLASS_STATE, vi_call_limit, false, 0},
-    [SYS_setrlimit] = {"setrlimit", VI_CLASS_STATE, vi_call_limit, false, 0},
-    [SYS_prlimit64] = {"prlimit64", VI_CLASS_STATE, vi_call_limit, false, 0},
-    [SYS_setitimer] = {"setitimer", VI_CLASS_STATE, vi_call_setitimer, false, 0},
-    [SYS_alarm] = {"alarm", VI_CLASS_STATE, vi_call_alarm, false, 0},
-    [SYS_getitimer] = {"getitimer", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_getuid] = {"getuid", VI_CLASS_STATE, vi_pass, false, 0},
-    [SYS_geteuid] = {"geteuid", VI_CLASS_STATE, vi_pass, false, 0},
-    [SYS_getgid] = {"getgid", VI_CLASS_STATE, vi_pass, false, 0},
-    [SYS_getegid] = {"getegid", VI_CLASS_STATE, vi_pass, false, 0},
-    [SYS_getgroups] = {"getgroups", VI_CLASS_STATE, vi_pass, false, 0},
-    [SYS_getresuid] = {"getresuid", VI_CLASS_STATE, vi_pass, false, 0},
-    [SYS_getresgid] = {"getresgid", VI_CLASS_STATE, vi_pass, false, 0},
-    [SYS_getpgrp] = {"getpgrp", VI_CLASS_STATE, vi_pass, false, 0},
-    [SYS_getpgid] = {"getpgid", VI_CLASS_STATE, vi_pass, false, 0},
-    [SYS_getsid] = {"getsid", VI_CLASS_STATE, vi_pass, false, 0},
-    [SYS_capget] = {"capget", VI_CLASS_STATE, vi_pass, false, 0},
-    [SYS_uname] = {"uname", VI_CLASS_STATE, vi_pass, false, 0},
-    [SYS_setpgid] = {"setpgid", VI_CLASS_VISIBLE, vi_call_visible, false, 0},
-    [SYS_time] = {"time", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_gettimeofday] = {"gettimeofday", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_clock_gettime] = {"clock_gettime", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_clock_getres] = {"clock_getres", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_times] = {"times", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_getrusage] = {"getrusage", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_sysinfo] = {"sysinfo", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_getrandom] = {"getrandom", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_getcpu] = {"getcpu", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_sched_yield] = {"sched_yield", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_sched_getaffinity] = {"sched_getaffinity", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_sched_getparam] = {"sched_getparam", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_sched_getscheduler] = {"sched_getscheduler", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_sched_get_priority_max] = {"sched_get_priority_max", VI_CLASS_UNDETERMINED, vi_pass, false,
-                                    0},
-    [SYS_sched_get_priority_min] = {"sched_get_priority_min", VI_CLASS_UNDETERMINED, vi_pass, false,
-                                    0},
-    [SYS_getpriority] = {"getpriority", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_ioprio_get] = {"ioprio_get", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_futex] = {"futex", VI_CLASS_UNDETERMINED, vi_pass, false, 0},
-    [SYS_wait4] = {"wait4", VI_CLASS_UNDETERMINED, vi_call_wait, false, 0},
-    [SYS_waitid] = {"waitid", VI_CLASS_UNDETERMINED, vi_call_wait, false, 0},
-    [SYS_fork] = {"fork", VI_CLASS_STATE, vi_call_fork, false, 0},
-    [SYS_vfork] = {"vfork", VI_CLASS_STATE, vi_call_fork, false, 0},
-    [SYS_clone] = {"clone", VI_CLASS_STATE, vi_call_fork, false, 0},
-    [SYS_clone3] = {"clone3", VI_CLASS_ABSENT, NULL, false, ENOSYS},
-    [SYS_rseq] = {"rseq", VI_CLASS_ABSENT, NULL, false, ENOSYS},
-    [SYS_membarrier] = {"membarrier", VI_CLASS_ABSENT, NULL, false, ENOSYS},
-    [SYS_openat2] = {"openat2", VI_CLASS_ABSENT, NULL, false, ENOSYS},
-    [SYS_epoll_pwait2] = {"epoll_pwait2", VI_CLASS_ABSENT, NULL, false, ENOSYS},
-    [SYS_get_robust_list] = {"get_robust_list", VI_CLASS_ABSENT, NULL, false, ENOSYS},
-    [SYS_futex_waitv] = {"futex_waitv", VI_CLASS_ABSENT, NULL, false, ENOSYS},
-    [SYS_restart_syscall] = {"restart_syscall", VI_CLASS_ABSENT, NULL, false, ENOSYS},
-    [SYS_shmget] = {"shmget", VI_CLASS_REFUSED, NULL, false, ENODEV},
-    [SYS_shmat] = {"shmat", VI_CLASS_REFUSED, NULL, false, ENODEV},
-    [SYS_shmctl] = {"shmctl", VI_CLASS_REFUSED, NULL, false, ENODEV},
-    [SYS_shmdt] = {"shmdt", VI_CLASS_REFUSED, NULL, false, ENODEV},
-    [SYS_io_uring_setup] = {"io_uring_setup", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_io_uring_enter] = {"io_uring_enter", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_io_uring_register] = {"io_uring_register", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_io_setup] = {"io_setup", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_io_destroy] = {"io_destroy", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_io_submit] = {"io_submit", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_io_getevents] = {"io_getevents", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_io_cancel] = {"io_cancel", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_io_pgetevents] = {"io_pgetevents", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_ptrace] = {"ptrace", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_userfaultfd] = {"userfaultfd", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_perf_event_open] = {"perf_event_open", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_bpf] = {"bpf", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_unshare] = {"unshare", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_setns] = {"setns", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_seccomp] = {"seccomp", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_execve] = {"execve", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_execveat] = {"execveat", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_msgget] = {"msgget", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_msgsnd] = {"msgsnd", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_msgrcv] = {"msgrcv", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_msgctl] = {"msgctl", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_semget] = {"semget", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_semop] = {"semop", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_semctl] = {"semctl", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_semtimedop] = {"semtimedop", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_mq_open] = {"mq_open", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_mq_unlink] = {"mq_unlink", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_mq_timedsend] = {"mq_timedsend", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_mq_timedreceive] = {"mq_timedreceive", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_mq_notify] = {"mq_notify", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_mq_getsetattr] = {"mq_getsetattr", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_splice] = {"splice", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_tee] = {"tee", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_vmsplice] = {"vmsplice", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_recvmmsg] = {"recvmmsg", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_rt_sigtimedwait] = {"rt_sigtimedwait", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_rt_sigqueueinfo] = {"rt_sigqueueinfo", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_rt_tgsigqueueinfo] = {"rt_tgsigqueueinfo", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_timer_create] = {"timer_create", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_timer_settime] = {"timer_settime", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_timer_gettime] = {"timer_gettime", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_timer_getoverrun] = {"timer_getoverrun", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_timer_delete] = {"timer_delete", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_setxattr] = {"setxattr", VI_CLASS_REFUSED, NULL, false, ENOTSUP},
-    [SYS_lsetxattr] = {"lsetxattr", VI_CLASS_REFUSED, NULL, false, ENOTSUP},
-    [SYS_fsetxattr] = {"fsetxattr", VI_CLASS_REFUSED, NULL, false, ENOTSUP},
-    [SYS_removexattr] = {"removexattr", VI_CLASS_REFUSED, NULL, false, ENOTSUP},
-    [SYS_lremovexattr] = {"lremovexattr", VI_CLASS_REFUSED, NULL, false, ENOTSUP},
-    [SYS_fremovexattr] = {"fremovexattr", VI_CLASS_REFUSED, NULL, false, ENOTSUP},
-    [SYS_setuid] = {"setuid", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_setgid] = {"setgid", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_setreuid] = {"setreuid", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_setregid] = {"setregid", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_setresuid] = {"setresuid", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_setresgid] = {"setresgid", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_setfsuid] = {"setfsuid", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_setfsgid] = {"setfsgid", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_setgroups] = {"setgroups", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_capset] = {"capset", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_setsid] = {"setsid", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_chroot] = {"chroot", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_pivot_root] = {"pivot_root", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_mount] = {"mount", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_umount2] = {"umount2", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_sethostname] = {"sethostname", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_setdomainname] = {"setdomainname", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_settimeofday] = {"settimeofday", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_clock_settime] = {"clock_settime", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_adjtimex] = {"adjtimex", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_clock_adjtime] = {"clock_adjtime", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_personality] = {"personality", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_vhangup] = {"vhangup", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_acct] = {"acct", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_reboot] = {"reboot", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_swapon] = {"swapon", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_swapoff] = {"swapoff", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_syslog] = {"syslog", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_iopl] = {"iopl", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_ioperm] = {"ioperm", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_modify_ldt] = {"modify_ldt", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_init_module] = {"init_module", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_finit_module] = {"finit_module", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_delete_module] = {"delete_module", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_kexec_load] = {"kexec_load", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_kexec_file_load] = {"kexec_file_load", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_quotactl] = {"quotactl", VI_CLASS_REFUSED, NULL, false, EPERM},
-    [SYS_mlockall] = {"mlockall", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_munlockall] = {"munlockall", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_pkey_alloc] = {"pkey_alloc", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_pkey_free] = {"pkey_free", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_pkey_mprotect] = {"pkey_mprotect", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_remap_file_pages] = {"remap_file_pages", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_process_vm_readv] = {"process_vm_readv", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_process_vm_writev] = {"process_vm_writev", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_kcmp] = {"kcmp", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_pidfd_open] = {"pidfd_open", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_pidfd_send_signal] = {"pidfd_send_signal", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_pidfd_getfd] = {"pidfd_getfd", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_process_madvise] = {"process_madvise", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_memfd_secret] = {"memfd_secret", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_name_to_handle_at] = {"name_to_handle_at", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_open_by_handle_at] = {"open_by_handle_at", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_fanotify_init] = {"fanotify_init", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_fanotify_mark] = {"fanotify_mark", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_landlock_create_ruleset] = {"landlock_create_ruleset", VI_CLASS_REFUSED, NULL, false,
-                                     ENOSYS},
-    [SYS_landlock_add_rule] = {"landlock_add_rule", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_landlock_restrict_self] = {"landlock_restrict_self", VI_CLASS_REFUSED, NULL, false,
-                                    ENOSYS},
-    [SYS_mbind] = {"mbind", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_set_mempolicy] = {"set_mempolicy", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_get_mempolicy] = {"get_mempolicy", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_migrate_pages] = {"migrate_pages", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_move_pages] = {"move_pages", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_sched_setaffinity] = {"sched_setaffinity", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_sched_setparam] = {"sched_setparam", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_sched_setscheduler] = {"sched_setscheduler", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_sched_setattr] = {"sched_setattr", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_sched_getattr] = {"sched_getattr", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_sched_rr_get_interval] = {"sched_rr_get_interval", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_setpriority] = {"setpriority", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_ioprio_set] = {"ioprio_set", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_add_key] = {"add_key", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_request_key] = {"request_key", VI_CLASS_REFUSED, NULL, false, ENOSYS},
-    [SYS_keyctl] = {"keyctl", VI_CLASS_REFUSED, NULL, false, ENOSYS},
+    VISIBLE_ROWS, FILE_ROWS, UNDETERMINED_ROWS, STATE_ROWS, ABSENT_ROWS, REFUSED_ROWS,
 };
 
 const struct vi_row *vi_table_row(long number)

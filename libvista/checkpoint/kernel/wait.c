@@ -6,15 +6,17 @@
 #include "checkpoint/kernel/wait.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
 #include <time.h>
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/files/descriptors.h"
-#include "checkpoint/files/zone.h"
 #include "checkpoint/kernel/memory.h"
 #include "checkpoint/trap/signals.h"
 
@@ -30,9 +32,7 @@ static uint64_t mask_of(const struct vi_call *call)
 
 static bool has_landed(int fd)
 {
-    const uint32_t group = fd >= 0 ? vi_files_group((uint64_t)fd) : 0;
-
-    return group != 0 && vi_zone_left(group) != 0;
+    return fd >= 0 && vi_files_is_waiting((uint64_t)fd);
 }
 
 static long poll_with(struct vi_call *call, struct pollfd *fds, uint64_t count,
@@ -87,15 +87,13 @@ long vi_call_poll(struct vi_call *call)
 
 /* ---- select ------------------------------------------------------------------ */
 
-static bool take_limit(const struct vi_call *call, struct timespec *limit)
+static struct timespec limit_of(const struct vi_call *call)
 {
     const struct timeval *v = (const void *)call->arguments[4];
 
     if (call->number == SYS_pselect6)
-        *limit = *(const struct timespec *)call->arguments[4];
-    else
-        *limit = (struct timespec){v->tv_sec, v->tv_usec * 1000};
-    return true;
+        return *(const struct timespec *)v;
+    return (struct timespec){v->tv_sec, v->tv_usec * 1000};
 }
 
 static void put_limit(const struct vi_call *call, const struct timespec *left)
@@ -159,7 +157,7 @@ long vi_call_select(struct vi_call *call)
     const int count = (int)a[0];
     const struct select_mask *given = call->number == SYS_pselect6 ? (const void *)a[5] : NULL;
     const size_t set_size = ((size_t)(count > 0 ? count : 0) + 63) / 64 * 8;
-    struct timespec limit;
+    struct timespec limit = {0};
     long result;
 
     if (count < 0 || count > VI_DESCRIPTORS)
@@ -171,7 +169,7 @@ long vi_call_select(struct vi_call *call)
         (given != NULL && !vi_memory_readable(a[5], sizeof *given)))
         return -EFAULT;
     if (a[4] != 0)
-        take_limit(call, &limit);
+        limit = limit_of(call);
     result =
         select_with(call, count, a[4] != 0 ? &limit : NULL, given != NULL ? given->mask : NULL);
     if (a[4] != 0 && vi_memory_writable(a[4], sizeof limit))
@@ -180,6 +178,68 @@ long vi_call_select(struct vi_call *call)
 }
 
 /* ---- Others ------------------------------------------------------------------ */
+
+/* One entry of an epoll set: descriptor, event. */
+typedef bool entry_action(int epoll, int fd, struct epoll_event *event, struct epoll_event *room);
+
+/* Does it with each entry, as the kernel tells them; how often that gave true, `most` at most. */
+static long each_entry(int epoll, entry_action *act, struct epoll_event *room, long most)
+{
+    char name[64], line[256];
+    struct epoll_event event;
+    unsigned long long data;
+    unsigned fd, events;
+    long count = 0;
+    FILE *file;
+
+    snprintf(name, sizeof name, "/proc/self/fdinfo/%d", epoll);
+    file = fopen(name, "re");
+    while (file != NULL && count < most && fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "tfd: %u events: %x data: %llx", &fd, &events, &data) != 3)
+            continue;
+        event = (struct epoll_event){.events = events, .data.u64 = data};
+        count += act(epoll, (int)fd, &event, room != NULL ? room + count : NULL);
+    }
+    if (file != NULL)
+        fclose(file);
+    return count;
+}
+
+static bool tell_landed(int epoll, int fd, struct epoll_event *event, struct epoll_event *room)
+{
+    (void)epoll;
+    if (!(event->events & EPOLLIN) || !has_landed(fd))
+        return false;
+    *room = (struct epoll_event){.events = EPOLLIN, .data = event->data};
+    return true;
+}
+
+/* What was told once may have been forgotten with the kill. */
+static bool tell_again(int epoll, int fd, struct epoll_event *event, struct epoll_event *room)
+{
+    (void)room;
+    return epoll_ctl(epoll, EPOLL_CTL_MOD, fd, event) == 0;
+}
+
+void vi_wait_recover(void)
+{
+    for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
+        const struct vi_open_file *file = vi_files_of((uint64_t)fd);
+
+        if (file != NULL && file->kind == VI_FILE_KEPT && file->mode == 0)
+            each_entry(fd, tell_again, NULL, LONG_MAX);
+    }
+}
+
+void vi_wait_forget(int gone)
+{
+    for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
+        const struct vi_open_file *file = vi_files_of((uint64_t)fd);
+
+        if (file != NULL && file->kind == VI_FILE_KEPT && file->mode == 0)
+            (void)epoll_ctl(fd, EPOLL_CTL_DEL, gone, NULL);
+    }
+}
 
 long vi_call_epoll_wait(struct vi_call *call)
 {
@@ -190,6 +250,13 @@ long vi_call_epoll_wait(struct vi_call *call)
 
     if (mask != NULL && !vi_memory_readable(a[4], KERNEL_SET))
         return -EFAULT;
+    if (vi_files_any_waiting() && (int)a[2] > 0) {
+        if (!vi_memory_writable(a[1], a[2] * sizeof(struct epoll_event)))
+            return -EFAULT;
+        result = each_entry((int)a[0], tell_landed, (void *)a[1], (int)a[2]);
+        if (result > 0)
+            return result;
+    }
     open = vi_signals_open(mask != NULL ? *mask : mask_of(call));
     result = vi_system(SYS_epoll_pwait, a[0], a[1], a[2], a[3], (uint64_t)&open, KERNEL_SET);
     return result == -EINTR ? vi_signals_interrupt(call, mask) : result;

@@ -12,7 +12,8 @@
 
 #include "checkpoint/trap/trap.h"
 
-/* Commits before a visible event.  False: the event was made before a kill, with `result`. */
+/* Commits before a visible event.  False: the event was made before a kill, with `result`.  True: it is
+ * to be made, all but the first `result` bytes of a send, which the kernel took before a kill. */
 bool vi_protocol_visible(const struct vi_call *call, long *result);
 /* The visible event of `bytes` was made. */
 void vi_protocol_done(const struct vi_call *call, long result, const void *bytes);

@@ -23,6 +23,7 @@
 #include "checkpoint/kernel/dc_call.h"
 #include "checkpoint/kernel/guest_process.h"
 #include "checkpoint/kernel/terminal.h"
+#include "checkpoint/kernel/wait.h"
 #include "checkpoint/loader/loader.h"
 #include "checkpoint/protocol/protocol.h"
 #include "checkpoint/protocol/trace.h"
@@ -141,6 +142,7 @@ _Noreturn static void resume(const struct vi_options *o)
     vi_undo_open(o->file, true);
     vi_process_recover();
     vi_files_recover();
+    vi_wait_recover();
     vi_terminal_recover();
     vi_dc_resumed();
     vi_protocol_resumed();

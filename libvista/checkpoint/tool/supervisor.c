@@ -28,7 +28,9 @@
 #define LOCK_TRIES 200 /* 2 seconds */
 #define DESCRIPTORS_WANTED 4096
 
-static sigset_t old_mask;
+/* Signals that were passed on when the child had made so many checkpoints: one that it has not stored
+ * since dies with it, and is passed on again. */
+static uint64_t passed, passed_at;
 static int signals = -1;
 static int lock = -1;
 static bool had_terminal;
@@ -88,7 +90,7 @@ static bool prepare(void)
                                       SIGTTOU, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE, 0};
          *s != 0; s++)
         sigaddset(&set, *s);
-    sigprocmask(SIG_BLOCK, &set, &old_mask);
+    sigprocmask(SIG_BLOCK, &set, NULL);
     signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     signals = signals >= 0 ? fcntl(signals, F_DUPFD_CLOEXEC, VI_DESCRIPTORS) : -1;
     return signals >= 0;
@@ -100,8 +102,7 @@ static pid_t start(const struct vi_options *options)
 
     if (child != 0)
         return child;
-    sigprocmask(SIG_SETMASK, &old_mask, NULL);
-    close(signals);
+    close(signals); /* they stay blocked until the guest is there to have them */
     vi_runtime_run(options);
 }
 
@@ -118,6 +119,13 @@ static void stop(pid_t child)
     kill(child, TICK);
 }
 
+static void pass(pid_t child, int number)
+{
+    passed = (vi_report->commits == passed_at ? passed : 0) | (uint64_t)1 << number;
+    passed_at = vi_report->commits;
+    kill(child, number);
+}
+
 /* What the terminal sends it sends to the child, too; what a user sends to us is the child's. */
 static void pass_on(pid_t child, const struct signalfd_siginfo *info)
 {
@@ -126,7 +134,14 @@ static void pass_on(pid_t child, const struct signalfd_siginfo *info)
     if (number == SIGHUP && (info->ssi_code <= 0 || is_terminal_gone()))
         stop(child);
     else if (info->ssi_code <= 0 && number != SIGCHLD && number != SIGPIPE)
-        kill(child, number);
+        pass(child, number);
+}
+
+static void pass_again(pid_t child)
+{
+    for (int number = 1; passed != 0 && number < TICK; number++)
+        if (passed & (uint64_t)1 << number)
+            kill(child, number);
 }
 
 /* Waits until the child is gone; descriptors come meanwhile. */
@@ -192,12 +207,14 @@ int vi_supervisor_run(const struct vi_options *options)
         return 1;
     for (;;) {
         const pid_t child = start(options);
-        const int status = child > 0 ? wait_for(child) : 0;
+        int status;
 
         if (child < 0) {
             vi_say("no process: %s", strerror(errno));
             return 1;
         }
+        pass_again(child);
+        status = wait_for(child);
         if (vi_report->ended) {
             remove_files(options->file);
             return (int)(vi_report->ended - 1) & 0xff;
@@ -214,7 +231,8 @@ int vi_supervisor_run(const struct vi_options *options)
             return end_by_signal(options->file, WTERMSIG(status));
         if (!may_resume(WTERMSIG(status), &tries, options->retries))
             return 128 + WTERMSIG(status);
-        vi_report->commits = 0;
+        passed = vi_report->commits == passed_at ? passed : 0;
+        vi_report->commits = passed_at = 0;
         vi_report->calls = vi_report->committed_calls;
     }
 }

@@ -344,7 +344,8 @@ long vi_signals_wait(struct vi_call *call, int fd, short events, int64_t nanosec
             return VI_INTERRUPTED;
         result = vi_system(SYS_ppoll, (uint64_t)&pollfd, fd >= 0,
                            nanoseconds < 0 ? 0 : (uint64_t)&left, (uint64_t)&open, KERNEL_SET, 0);
-        if (result == -EINTR)
+        /* In the middle of a visible event a checkpoint would repeat it. */
+        if (result == -EINTR && (events != POLLOUT || vi_report->stopped))
             vi_signals_tick(call);
     } while (result == -EINTR && !(vi_engine.control->pending & ~open));
     return result == -EINTR ? VI_INTERRUPTED : result;

@@ -38,7 +38,9 @@ uint64_t vi_guest_fs;
 uint64_t vi_runtime_fs;
 static const struct vi_frame *entering;
 static struct vi_frame frame;
-static bool first;
+static uint64_t
+    resumed;       /* at this checkpoint; 0: the call there was made again, or there is none */
+static bool first; /* it is being made */
 
 /* The runtime's code may not touch thread-local storage, nor be checked for smashed stacks,
  * before FS is its own.  RBX is kept by the functions called. */
@@ -162,7 +164,21 @@ void vi_trap_commit_here(const ucontext_t *context)
     vi_report->committed_calls = vi_report->calls;
 }
 
+void vi_trap_commit_behind(const struct vi_call *call, long result)
+{
+    call->context->uc_mcontext.gregs[REG_RAX] = result;
+    vi_trap_commit_here(call->context);
+}
+
 /* ---- Calls ----------------------------------------------------------------- */
+
+/* A handler of the guest may run before the call that it was resumed at. */
+static bool is_resumed_at(const greg_t *now)
+{
+    const uint64_t *r = vi_engine.header->frame.registers;
+
+    return (uint64_t)now[REG_RIP] - 2 == r[REG_RIP] && (uint64_t)now[REG_RSP] == r[REG_RSP];
+}
 
 static void handle_call(ucontext_t *context)
 {
@@ -176,11 +192,13 @@ static void handle_call(ucontext_t *context)
     long result;
 
     vi_report->calls++;
+    first = resumed != 0 && resumed == vi_engine.header->commits && is_resumed_at(r);
+    if (first)
+        resumed = 0;
     vi_kill_point(false);
     vi_signals_tick(&call);
     result = vi_table_call(&call);
     vi_kill_point(true);
-    first = false;
     vi_signals_deliver(&call, result);
 }
 
@@ -221,7 +239,7 @@ _Noreturn void vi_trap_enter(const struct vi_frame *from)
     sigset_t none;
 
     take_over();
-    first = true;
+    resumed = vi_engine.header->started ? vi_engine.header->commits : 0;
     entering = from;
     sigfillset(&none); /* but SIGSYS: no signal may come before the guest is there to have it */
     sigdelset(&none, SIGSYS);

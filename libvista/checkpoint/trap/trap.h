@@ -40,10 +40,12 @@ void vi_trap_fresh(struct vi_frame *frame, uint64_t entry, uint64_t stack);
 
 /* Commits with the guest about to make `call`. */
 void vi_trap_commit(const struct vi_call *call);
+/* Commits with the guest behind `call`, which gave `result`. */
+void vi_trap_commit_behind(const struct vi_call *call, long result);
 /* Commits with the guest where it was interrupted. */
 void vi_trap_commit_here(const ucontext_t *context);
 
-/* Is it the first call since the guest was entered?  A resumed guest makes it again. */
+/* Is it the call that the last checkpoint was made before, and that a resumed guest makes again? */
 bool vi_trap_is_first(void);
 bool vi_trap_in_runtime(const ucontext_t *context);
 
