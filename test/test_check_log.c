@@ -54,7 +54,6 @@ START_TEST(test_good_records)
 {
     append(VI_KIND_UNDO, 0, 13, "before-images", 13);
     append(VI_KIND_UNDO, UNITS * VI_UNIT - 8, 8, "the last", 8);
-    append(VI_KIND_UNDO, UNITS * VI_UNIT, 0, NULL, 0);
     append_heap_records();
     expect_damage("slot 2 holds a transaction, but the segment is marked clean");
     make_unclean();
@@ -92,6 +91,7 @@ static const struct {
     uint32_t length;
     uint8_t kind;
 } bad_records[] = {
+    {.kind = VI_KIND_UNDO, .offset = UNITS * VI_UNIT}, /* an empty range is not logged */
     {.kind = VI_KIND_UNDO, .offset = UNITS * VI_UNIT + 1},
     {.kind = VI_KIND_UNDO, .offset = UNITS * VI_UNIT - 7, .length = 8},
     {.kind = VI_KIND_UNDO, .offset = ~(uint64_t)0 - 3, .length = 8},

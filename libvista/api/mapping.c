@@ -16,21 +16,16 @@
 #include <errno.h>
 #include <limits.h>
 
-#include "api/moved.h"
 #include "api/opening.h"
 #include "base/error.h"
 #include "check/check.h"
 #include "core/members.h"
+#include "core/moved.h"
 #include "core/transaction.h"
 #include "disk/disk.h"
 #include "ranges/ranges.h"
 
 const struct vista_map_options vi_default_options;
-
-static bool is_uuid(const struct vi_segment *segment, const uint8_t uuid[16])
-{
-    return memcmp(segment->superblock.uuid, uuid, sizeof segment->superblock.uuid) == 0;
-}
 
 /* In the class that it was left open in, and closed.  NOLINTNEXTLINE(misc-no-recursion) */
 static int recover_undo(const char *path, unsigned flags, int depth)
@@ -68,12 +63,32 @@ static int refuse_member(struct vi_segment *member, const struct vi_member *entr
 }
 
 /* A file is another's to change only if it says so itself. */
-static bool names_back(const struct vi_segment *segment, const struct vi_segment *home)
+static int check_names_back(const struct vi_segment *home, const struct vi_member *entry,
+                            const struct vi_file *file, const struct vi_superblock *superblock)
 {
-    struct vi_member its;
+    if (memcmp(superblock->uuid, entry->uuid, sizeof superblock->uuid) != 0)
+        return vi_fail(ENOENT, "%s: is another segment now", file->path);
+    if (!vi_member_names_back(file, superblock, home->superblock.uuid))
+        return vi_fail(ECANCELED, "%s: was not left open with the log of %s", file->path,
+                       home->path);
+    return 0;
+}
 
-    return !segment->superblock.clean && segment->superblock.features_must & VI_MUST_MEMBER &&
-           vi_member_home(segment, &its) && is_uuid(home, its.uuid);
+/* Before it is opened as a segment, which allocates what a copy has lost. */
+static int look_at_member(const struct vi_segment *home, const struct vi_member *entry,
+                          const char *path)
+{
+    struct vi_superblock superblock;
+    struct vi_file file;
+    int result;
+
+    if (vi_file_open(&file, path, VISTA_READ_ONLY, 0, 0) != 0)
+        return -1;
+    result = vi_superblock_read(&file, false, &superblock) < 0 /* 1: it is all zero */
+                 ? -1
+                 : check_names_back(home, entry, &file, &superblock);
+    vi_file_close(&file);
+    return result;
 }
 
 /* The member of an entry, which has nothing to undo by itself; NULL with errno.  To be recovered, a
@@ -84,17 +99,17 @@ static struct vi_segment *open_member(const struct vi_segment *home, const struc
     struct vi_segment *segment;
     char path[PATH_MAX];
 
-    vi_moved_find(entry, home->real, path);
+    if (!vi_moved_find(entry, home->real, path))
+        return vi_fail(ENOENT, "%s: is not there, or is another segment now", path), NULL;
+    if (look_at_member(home, entry, path) != 0)
+        return NULL;
     segment = vi_open_segment(path, 0, flags | VISTA_ANY_ADDRESS, &vi_default_options);
     if (segment == NULL)
         return NULL;
-    if (!is_uuid(segment, entry->uuid))
-        vi_fail(ENOENT, "%s: is another segment now", path);
-    else if (!names_back(segment, home))
-        vi_fail(ECANCELED, "%s: was not left open with the log of %s", path, home->path);
-    else if (vi_segment_size(segment) > entry->max_size)
+    if (vi_segment_size(segment) > entry->max_size)
         vi_fail(EBADMSG, "%s: is larger than the group has room for", path);
-    else if (segment->own.engine->recover(segment, refuse_member) == 0)
+    else if (check_names_back(home, entry, &segment->file, &segment->superblock) == 0 &&
+             segment->own.engine->recover(segment, refuse_member) == 0)
         return segment;
     vi_close_segment(segment, false);
     return NULL;
@@ -145,10 +160,9 @@ static int asks_for(const struct vi_file *file, const char *path, const struct v
                     const uint8_t uuid[16])
 {
     struct vi_superblock superblock;
-    const int found = vi_superblock_read(file, true, &superblock);
 
-    if (found != 0)
-        return found < 0 ? -1 : vi_fail(EBADMSG, "%s: not a vista segment", file->path);
+    if (vi_superblock_read(file, true, &superblock) < 0) /* 1: it is all zero */
+        return -1;
     if (memcmp(superblock.uuid, home->uuid, sizeof superblock.uuid) != 0)
         return vi_fail(ENOENT, "%s: was open with the log of %s, which is another segment now",
                        path, file->path);
@@ -183,7 +197,11 @@ static int recover_home(const char *path, const char *real, const uint8_t uuid[1
     struct vi_file file;
     int asks;
 
-    vi_moved_find(home, real, where);
+    if (!vi_moved_find(home, real, where))
+        return vi_fail(ENOENT,
+                       "%s: was open with the log of %s, which is not there, or is another segment "
+                       "now",
+                       path, where);
     if (vi_file_open(&file, where, VISTA_READ_ONLY, 0, 0) != 0)
         return vi_fail(errno, "%s: was open with the log of another segment: %s", path,
                        vi_error_message());
@@ -206,7 +224,7 @@ static struct vi_segment *after_home(struct vi_segment *segment, size_t size, un
 
     if (s->clean || !(s->features_must & VI_MUST_MEMBER) || flags & VISTA_READ_ONLY)
         return segment;
-    known = vi_member_home(segment, &home);
+    known = vi_member_home(&segment->file, s, &home);
     if (known && is_mapped_here(home.uuid))
         return segment; /* which recovered it when it was mapped */
     memcpy(path, segment->path, sizeof path);

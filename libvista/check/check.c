@@ -11,9 +11,11 @@
 #include "base/error.h"
 #include "check/findings.h"
 #include "check/steps_file.h"
+#include "check/steps_group.h"
 #include "check/steps_heap.h"
 #include "check/steps_log.h"
 #include "check/steps_redo.h"
+#include "check/view.h"
 #include "media/superblock.h"
 
 static const struct vi_check_visitor no_visitor;
@@ -25,13 +27,10 @@ static const struct step {
     void (*run)(struct vi_check *check);
     bool needs_heap;
 } steps[] = {
-    {"state", vi_check_state, false},
-    {"file", vi_check_size, false},
-    {"redo log", vi_check_redo, false},
-    {"log slots", vi_check_slots, false},
-    {"heap descriptors", vi_check_descriptors, true},
-    {"heap marks", vi_check_marks, true},
-    {"log records", vi_check_records, false},
+    {"state", vi_check_state, false},     {"file", vi_check_size, false},
+    {"redo log", vi_check_redo, false},   {"group", vi_check_group, false},
+    {"log slots", vi_check_slots, false}, {"heap descriptors", vi_check_descriptors, true},
+    {"heap marks", vi_check_marks, true}, {"log records", vi_check_records, false},
     {"root", vi_check_root, true},
 };
 
@@ -130,8 +129,8 @@ int vi_check_visit(const struct vi_file *file, vista_report_fn report, void *arg
                              .arg = arg,
                              .totals = totals != NULL ? totals : &own,
                              .visitor = visitor != NULL ? visitor : &no_visitor};
+    unsigned char *meta;
     size_t size;
-    void *meta;
     int result;
 
     memset(check.totals, 0, sizeof *check.totals);
@@ -139,12 +138,12 @@ int vi_check_visit(const struct vi_file *file, vista_report_fn report, void *arg
         return -1;
     /* The file is known to be long enough. */
     size = vi_superblock_meta_size(check.superblock);
-    /* Private: what a redo log says is stored to it, and not to the file. */
-    meta = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file->fd, 0);
-    if (meta == MAP_FAILED)
-        return vi_fail_system(errno, "%s: cannot map %zu bytes of metadata", file->path, size);
+    meta = vi_view_map(file, size);
+    if (meta == NULL)
+        return -1;
     check.meta = meta;
     result = run_steps(&check);
+    vi_check_members_close(&check);
     munmap(meta, size);
     return result;
 }
@@ -159,7 +158,8 @@ int vi_check_mapped(const struct vi_file *file, const struct vi_superblock *supe
                              .report = report,
                              .arg = arg,
                              .totals = &totals,
-                             .visitor = &no_visitor};
+                             .visitor = &no_visitor,
+                             .is_recovered = true};
 
     return run_steps(&check);
 }

@@ -26,8 +26,10 @@ struct vi_check {
     bool root_pending;                      /* a log that is not idle says what the root will be */
     bool chains_good;                       /* the logs can be walked */
     bool descriptors_good;
-    bool overlaid;   /* meta has what a redo log says, which the file has not yet */
-    char first[512]; /* the first damage found */
+    bool overlaid;     /* meta has what a redo log says, which the file has not yet */
+    bool is_recovered; /* it is mapped, and what it was open with does not matter any more */
+    struct vi_check_member *members; /* that records name, see steps_group.h; NULL: none yet */
+    char first[512];                 /* the first damage found */
 };
 
 /* One line of the report.  A step that finds the same thing everywhere is cut short. */

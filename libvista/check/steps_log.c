@@ -9,8 +9,8 @@
 
 #include "base/arena.h"
 #include "base/crc32c.h"
+#include "check/steps_group.h"
 #include "check/steps_heap.h"
-#include "core/members.h"
 #include "core/walk.h"
 #include "heap/heap.h"
 #include "heap/records.h"
@@ -188,18 +188,15 @@ static bool root_record_good(const struct vi_item *item, uint64_t size)
            both[1].offset <= size && both[1].size <= size - both[1].offset;
 }
 
-/* One of a member's is for home's recovery to look at. */
-static bool record_good(const struct vi_check *check, const struct vi_logs *logs,
-                        const struct vi_item *item, bool finishing)
+/* Of the segment that `check` looks at. */
+static bool item_good(const struct vi_check *check, const struct vi_item *item, bool finishing)
 {
     const uint64_t size = check->superblock->size;
 
-    if (item->kind >= VI_KINDS)
+    if (item->offset >= size)
         return false;
-    if (item->offset >= size && vi_member_at(logs, logs->mapped + item->offset) != NULL)
-        return true;
     if (item->kind == VI_KIND_UNDO)
-        return item->offset <= size && item->length <= size - item->offset;
+        return item->length <= VI_RECORD_MAX && item->length <= size - item->offset;
     if (check->superblock->heap_offset == 0)
         return false;
     if (item->kind == VI_KIND_ROOT)
@@ -208,6 +205,29 @@ static bool record_good(const struct vi_check *check, const struct vi_logs *logs
         return true;
     return item->kind == VI_KIND_EXTEND ? extend_record_good(check, item)
                                         : block_record_good(check, item, finishing);
+}
+
+/* Of this one, or of a member.  A member has none of its own. */
+static bool record_good(struct vi_check *check, const struct vi_logs *logs,
+                        const struct vi_item *item, bool finishing)
+{
+    const struct vi_superblock *s = check->superblock;
+    const uint64_t address = logs->mapped + item->offset;
+    const struct vi_member *entry;
+    const struct vi_check *member;
+    struct vi_item its = *item;
+    bool left;
+
+    if (item->kind >= VI_KINDS)
+        return false;
+    if (item->offset < s->size)
+        return item_good(check, item, finishing);
+    entry = vi_member_at(logs, address);
+    if (entry == NULL || (!s->clean && s->features_must & VI_MUST_MEMBER))
+        return false;
+    its.offset = address - entry->mapped;
+    member = vi_check_member(check, entry, &left);
+    return member != NULL ? item_good(member, &its, finishing) : left;
 }
 
 /* A record of the root holds the old one and the new one; the oldest record of an
@@ -238,7 +258,7 @@ static void check_item(struct vi_check *check, const struct vi_logs *logs, uint3
                      slot, (unsigned long long)at, kind,
                      kind < VI_KINDS ? kind_names[kind] : "unknown",
                      (unsigned long long)item->offset, item->length);
-    else if (kind == VI_KIND_ROOT)
+    else if (kind == VI_KIND_ROOT && item->offset < check->superblock->size)
         note_root(check, item, finishing);
 }
 

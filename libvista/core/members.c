@@ -25,7 +25,7 @@ struct vi_member *vi_members(const struct vi_logs *logs)
     return (struct vi_member *)(logs->meta + VI_MEMBERS_OFFSET);
 }
 
-static bool is_sound(const struct vi_logs *logs, const struct vi_member *entry)
+bool vi_member_is_sound(const struct vi_logs *logs, const struct vi_member *entry)
 {
     return entry->path[0] != '\0' && entry->path[sizeof entry->path - 1] == '\0' &&
            entry->check == check_of(logs->seed, entry);
@@ -36,7 +36,7 @@ const struct vi_member *vi_member_at(const struct vi_logs *logs, uint64_t addres
     const struct vi_member *table = vi_members(logs);
 
     for (unsigned i = 0; i < VI_MEMBERS; i++)
-        if (address - table[i].mapped < table[i].max_size && is_sound(logs, &table[i]))
+        if (address - table[i].mapped < table[i].max_size && vi_member_is_sound(logs, &table[i]))
             return &table[i];
     return NULL;
 }
@@ -47,7 +47,7 @@ bool vi_members_apart(const struct vi_logs *logs)
     unsigned count = 0;
 
     for (unsigned i = 0; i < VI_MEMBERS; i++) {
-        if (table[i].max_size == 0 || !is_sound(logs, &table[i]))
+        if (table[i].max_size == 0 || !vi_member_is_sound(logs, &table[i]))
             continue;
         for (unsigned other = 0; other < count; other++)
             if (table[i].mapped - sound[other]->mapped < sound[other]->max_size ||
@@ -68,16 +68,29 @@ int vi_member_named(const struct vi_file *home, const struct vi_superblock *supe
         if (pread(home->fd, &entry, sizeof entry, VI_MEMBERS_OFFSET + (off_t)i * VI_PAGE) !=
             (ssize_t)sizeof entry)
             return vi_fail(EBADMSG, "%s: cannot read its table of members", home->path);
-        if (memcmp(entry.uuid, uuid, sizeof entry.uuid) == 0 && is_sound(&logs, &entry))
+        if (memcmp(entry.uuid, uuid, sizeof entry.uuid) == 0 && vi_member_is_sound(&logs, &entry))
             return 1;
     }
     return 0;
 }
 
-bool vi_member_home(const struct vi_segment *segment, struct vi_member *home)
+bool vi_member_home(const struct vi_file *file, const struct vi_superblock *superblock,
+                    struct vi_member *home)
 {
-    memcpy(home, segment->map.meta + VI_HOME_OFFSET, sizeof *home);
-    return is_sound(&segment->logs, home);
+    const struct vi_logs logs = {.seed = vi_crc32c(0, superblock->uuid, sizeof superblock->uuid)};
+
+    return pread(file->fd, home, sizeof *home, VI_HOME_OFFSET) == (ssize_t)sizeof *home &&
+           vi_member_is_sound(&logs, home);
+}
+
+bool vi_member_names_back(const struct vi_file *file, const struct vi_superblock *superblock,
+                          const uint8_t uuid[16])
+{
+    struct vi_member home;
+
+    return !superblock->clean && superblock->features_must & VI_MUST_MEMBER &&
+           vi_member_home(file, superblock, &home) &&
+           memcmp(home.uuid, uuid, sizeof home.uuid) == 0;
 }
 
 /* Stores an entry at `offset` of the file with these logs. */
@@ -140,7 +153,7 @@ static unsigned choose(const struct vi_segment *home, const struct vi_segment *s
     unsigned own = VI_MEMBERS, idle = VI_MEMBERS, spare = VI_MEMBERS;
 
     for (unsigned i = VI_MEMBERS; i-- > 0;) {
-        if (!is_sound(&home->logs, &table[i]))
+        if (!vi_member_is_sound(&home->logs, &table[i]))
             spare = i;
         else if (has_uuid(segment, table[i].uuid))
             own = i;

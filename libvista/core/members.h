@@ -11,6 +11,9 @@
 /* The VI_MEMBERS entries of the table, sound or not. */
 struct vi_member *vi_members(const struct vi_logs *logs);
 
+/* Does it count, in the file with these logs? */
+bool vi_member_is_sound(const struct vi_logs *logs, const struct vi_member *entry);
+
 /* A sound one of a member that may have this address; NULL if there is none. */
 const struct vi_member *vi_member_at(const struct vi_logs *logs, uint64_t address);
 
@@ -19,13 +22,19 @@ const struct vi_member *vi_member_at(const struct vi_logs *logs, uint64_t addres
  * when another comes to lie there. */
 bool vi_members_apart(const struct vi_logs *logs);
 
-/* The entry of a member for its home; false: there is none. */
-bool vi_member_home(const struct vi_segment *segment, struct vi_member *home);
+/* The entry of a member, in a file that need not be mapped, for its home; false: there is none. */
+bool vi_member_home(const struct vi_file *file, const struct vi_superblock *superblock,
+                    struct vi_member *home);
 
 /* Does home's table, in a file that is not mapped, name the segment with this UUID?  -1: it cannot
  * be read. */
 int vi_member_named(const struct vi_file *home, const struct vi_superblock *superblock,
                     const uint8_t uuid[16]);
+
+/* Was the segment in this file left open with the log of the home with this
+ * UUID, as it says itself? */
+bool vi_member_names_back(const struct vi_file *file, const struct vi_superblock *superblock,
+                          const uint8_t uuid[16]);
 
 /* Makes `segment`, which is open and not yet started, a member, durably.  ENOSPC. */
 int vi_group_join(struct vi_segment *home, struct vi_segment *segment);

@@ -2,7 +2,7 @@
  *
  * Finding what was moved: see moved.h.
  */
-#include "api/moved.h"
+#include "core/moved.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -51,16 +51,17 @@ static bool find_below(const struct vi_member *entry, const char *folder, size_t
     return false;
 }
 
-void vi_moved_find(const struct vi_member *entry, const char *beside, char path[PATH_MAX])
+bool vi_moved_find(const struct vi_member *entry, const char *beside, char path[PATH_MAX])
 {
     size_t length = strlen(beside);
+    bool found = has_uuid(entry->path, entry->uuid), moved = false;
 
-    if (!has_uuid(entry->path, entry->uuid))
-        for (int i = 0; i < FOLDERS && length > 0; i++) {
-            while (length > 0 && beside[--length] != '/')
-                ;
-            if (find_below(entry, beside, length, path))
-                return;
-        }
-    memcpy(path, entry->path, strlen(entry->path) + 1);
+    for (int i = 0; i < FOLDERS && length > 0 && !found && !moved; i++) {
+        while (length > 0 && beside[--length] != '/')
+            ;
+        moved = find_below(entry, beside, length, path);
+    }
+    if (!moved)
+        memcpy(path, entry->path, strlen(entry->path) + 1);
+    return found || moved;
 }
