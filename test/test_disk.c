@@ -396,18 +396,6 @@ static void leave_open(void *argument)
     kill(getpid(), SIGKILL);
 }
 
-/* Automatic and checked ranges take pages whose stores nobody declares. */
-START_TEST(ranges_are_declared)
-{
-    const char *path = test_path("segment");
-
-    OK(vista_init(&disk_class));
-    NULLS(vista_map(path, 1 << 16, VISTA_CREATE | VISTA_AUTO_RANGE, NULL), ENOTSUP, "declared");
-    NULLS(vista_map(path, 1 << 16, VISTA_CREATE | VISTA_CHECK_RANGES, NULL), ENOTSUP, "declared");
-    OK(vista_init(NULL));
-}
-END_TEST
-
 /* What a block that stays in its place can hold beyond what was asked for. */
 static void grow_in_place_and_die(void *path)
 {
@@ -639,6 +627,81 @@ START_TEST(a_disk_that_fails)
 }
 END_TEST
 
+/* A commit that is refused has protected its pages already, and is rolled back. */
+START_TEST(automatic_ranges_on_a_disk_that_fails)
+{
+    const char *path = test_path("segment");
+    struct vi_io_ops ops = *vi_io();
+    vista_segment *segment;
+    uint64_t *words;
+    vista_tx *tx;
+
+    system_ops = vi_io();
+    vi_io_test_ops = &ops;
+    segment = map(path, 1 << 20, VISTA_NO_HEAP | VISTA_AUTO_RANGE);
+    words = vista_base(segment);
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    words[0] = 1;
+    words[100000] = 1;
+    OK(vista_end_transaction(tx, 0));
+    ops.write = fail_durable;
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    words[1] = 1;
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    FAILS(vista_flush(segment), EIO, "has failed");
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    words[0] = 2;
+    words[100000] = 2;
+    words[90000] = 2;
+    FAILS(vista_end_transaction(tx, 0), EIO, "has failed");
+    ck_assert_uint_eq(words[0] + words[100000], 2);
+    ck_assert_uint_eq(words[90000], 0);
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    words[0] = 3;
+    OK(vista_abort_transaction(tx));
+    ck_assert_uint_eq(words[0], 1);
+    ck_assert_int_eq(vista_unmap(segment), -1);
+    vi_io_test_ops = NULL;
+    segment = map(path, 0, 0);
+    words = vista_base(segment);
+    ck_assert_uint_eq(words[0] + words[100000], 2);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
+/* As many pages as options.auto_pages says fit in one transaction, however large the log was. */
+START_TEST(automatic_ranges_have_room)
+{
+    const struct vista_map_options many = {.auto_pages = 2000};
+    const char *path = test_path("segment");
+    vista_segment *segment;
+    uint64_t *words;
+    vista_tx *tx;
+
+    OK(vista_init(&disk_class));
+    segment = vista_map(path, 16 << 20, VISTA_CREATE | VISTA_NO_HEAP | VISTA_AUTO_RANGE, &many);
+    SOME(segment);
+    words = vista_base(segment);
+    ck_assert_uint_eq(info_of(segment).pages_left, 2000);
+    ck_assert_uint_ge(info_of(segment).log_size, 2 * 2000 * 4096);
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    for (size_t i = 0; i < 2000 * 512; i += i % 5 == 0 ? 7 : 4) /* much, here and there */
+        words[i] = i;
+    ck_assert_uint_eq(info_of(segment).pages_left, 0);
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    OK(vista_unmap(segment));
+    segment = map(path, 0, 0);
+    for (size_t i = 0; i < 2000 * 512; i += i % 5 == 0 ? 7 : 4)
+        ck_assert_uint_eq(((uint64_t *)vista_base(segment))[i], i);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("disk class");
@@ -651,12 +714,13 @@ int main(void)
     tcase_add_test(tcase, power_fails);
     tcase_add_test(tcase, who_is_told_is_told_of_what_is_durable);
     tcase_add_test(tcase, no_groups_yet);
-    tcase_add_test(tcase, ranges_are_declared);
     tcase_add_test(tcase, a_block_that_grows_in_its_place);
     tcase_add_test(tcase, classes_by_turns);
     tcase_add_test(tcase, a_copy_made_while_open);
     tcase_add_test(tcase, large_transactions);
     tcase_add_test(tcase, resizes);
     tcase_add_test(tcase, a_disk_that_fails);
+    tcase_add_test(tcase, automatic_ranges_on_a_disk_that_fails);
+    tcase_add_test(tcase, automatic_ranges_have_room);
     return test_run(suite);
 }

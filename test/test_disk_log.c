@@ -428,6 +428,39 @@ START_TEST(short_and_failing_writes)
 }
 END_TEST
 
+/* Where the file system copies on write, the ring is no part of the file: what was not written is
+ * gone with the process, and what vi_disk_keep has returned for is not. */
+START_TEST(a_ring_that_is_not_mapped)
+{
+    uint64_t records, end = 0;
+
+    vi_io_test_ops = &sim_ops;
+    sim_new(0, FILE_END);
+    lay_out(0);
+    area.copies_on_write = true;
+    OK(vi_disk_create(&area, 1, 0));
+    OK(vi_disk_log_open(&redo, &area, (struct vi_disk_point){RING, 0}, target));
+    ck_assert_uint_eq(sim_files[0].mapped_to, 0);
+    for (uint64_t i = 1; i <= 100; i++)
+        end = put_word(i * 8, i);
+    OK(vi_disk_keep(&redo, end));
+    ck_assert_uint_eq(redo.durable, RING);
+    put_word(8, 77);
+    vi_disk_log_close(&redo);
+    OK(recover(0, &records));
+    ck_assert_uint_eq(records, 100);
+    ck_assert_uint_eq(word_at(0, 8), 1);
+    ck_assert_uint_eq(word_at(0, 800), 100);
+    sim_new(0, FILE_END);
+    begin(0);
+    put_word(8, 1);
+    OK(vi_disk_keep(&redo, redo.tail)); /* there is nothing to do */
+    ck_assert_uint_eq(redo.written, RING);
+    vi_disk_log_close(&redo);
+    vi_io_test_ops = NULL;
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("redo log");
@@ -446,5 +479,6 @@ int main(void)
     tcase_add_test(tcase, a_wild_store_is_not_written);
     tcase_add_test(tcase, a_failed_sync_poisons);
     tcase_add_test(tcase, short_and_failing_writes);
+    tcase_add_test(tcase, a_ring_that_is_not_mapped);
     return test_run(suite);
 }

@@ -284,6 +284,7 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
                                   const struct vista_map_options *options, int depth)
 {
     struct vi_segment *segment = open_recovered(path, size, flags, options, depth);
+    uint64_t pages = options->auto_pages;
     bool fresh;
 
     if (segment != NULL)
@@ -301,7 +302,8 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
         return NULL;
     }
     if (flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES) &&
-        vi_ranges_open(segment, options->auto_pages, flags & VISTA_CHECK_RANGES) != 0) {
+        (vi_disk_reserve_pages(segment, &pages) != 0 ||
+         vi_ranges_open(segment, pages, flags & VISTA_CHECK_RANGES) != 0)) {
         const int error = errno;
 
         segment->fresh = fresh;            /* and then it is not left behind */

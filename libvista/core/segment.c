@@ -72,11 +72,6 @@ static int choose_class(struct vi_segment *segment, unsigned flags,
                                      (class == VISTA_CLASS_DISK && real != VISTA_CLASS_DISK)))
         return vi_fail(ENOTSUP, "%s: cannot be power-safe: %s", segment->path,
                        why_not_power_safe(segment));
-    if (class == VISTA_CLASS_DISK && flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES))
-        return vi_fail(ENOTSUP, "%s: ranges are declared in the disk class", segment->path);
-    if (class == VISTA_CLASS_DISK && segment->file.copy_on_write)
-        return vi_fail(ENOTSUP, "%s: no disk class where the file system copies on write",
-                       segment->path);
     vi_persist_init(&segment->persist, class);
     segment->map.is_private = class == VISTA_CLASS_DISK;
     segment->superblock.real_class = real;

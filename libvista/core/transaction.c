@@ -243,7 +243,8 @@ static inline __attribute__((always_inline)) int commit(struct vi_tx *tx, unsign
     if (VISTA_INLINE_LIKELY(kinds != 0 || !is_empty(log))) {
         log->stamp = log->cursor.stamp;
         if (redo != NULL && vi_redo_prepare(redo, tx, mode) != 0)
-            return vi_tx_abort_followed(tx), mode & VI_TX_TELL ? VI_TX_ROLLED_BACK : -1;
+            return segment->own.engine->abort(tx), /* automatic ranges', if it has any */
+                   mode & VI_TX_TELL ? VI_TX_ROLLED_BACK : -1;
         if (flushes)
             vi_log_flush(log);
         if (kinds != 0)

@@ -87,26 +87,21 @@ static const struct vi_redo_record *next_before(const struct vi_disk_area *area,
     return record != NULL && at->lsn < to ? record : NULL;
 }
 
-struct vi_disk_point vi_disk_named(const struct vi_disk_area *area, const unsigned char *log,
-                                   struct vi_disk_point from, uint64_t to,
-                                   uint8_t named[VI_DISK_MEMBERS])
+void vi_disk_named(const struct vi_disk_area *area, const unsigned char *log,
+                   struct vi_disk_point from, uint64_t to, uint8_t named[VI_DISK_MEMBERS])
 {
     const struct vi_redo_record *record;
-    struct vi_disk_point at = from;
 
-    while ((record = next_before(area, log, &at, to)) != NULL) {
+    for (; (record = next_before(area, log, &from, to)) != NULL;
+         from = vi_disk_behind(from, record)) {
         const struct vi_redo_item *item = NULL;
 
-        for (uint32_t i = 0; i < record->items; i++) {
-            item = vi_disk_item(record, item);
-            if (item == NULL)
+        for (uint32_t i = 0; i < record->items; i++)
+            if ((item = vi_disk_item(record, item)) == NULL)
                 break;
-            if (item->kind == VI_REDO_BYTES && item->member < VI_DISK_MEMBERS)
+            else if (item->kind == VI_REDO_BYTES && item->member < VI_DISK_MEMBERS)
                 named[item->member] = 1;
-        }
-        from = at = vi_disk_behind(at, record);
     }
-    return from;
 }
 
 int vi_disk_validate(const struct vi_disk_area *area, const unsigned char *log,

@@ -8,10 +8,9 @@
 #include "disk/disk_log.h"
 
 /* Sets a byte for each member that the records from `from` up to `to` name, in a log that is in
- * memory; returns the point behind the last record. */
-struct vi_disk_point vi_disk_named(const struct vi_disk_area *area, const unsigned char *log,
-                                   struct vi_disk_point from, uint64_t to,
-                                   uint8_t named[VI_DISK_MEMBERS]);
+ * memory. */
+void vi_disk_named(const struct vi_disk_area *area, const unsigned char *log,
+                   struct vi_disk_point from, uint64_t to, uint8_t named[VI_DISK_MEMBERS]);
 
 /* Looks through the same records: -1 with EBADMSG when an item is not inside its target, or is of
  * a kind that may not be ignored. */

@@ -16,11 +16,16 @@
 #include "media/guard.h"
 
 #define RING_SIZE (1u << 20)
+#define PAGE_MOST \
+    (VI_PAGE + 32u)     /* in a record, of one of which bytes here and there have changed */
+#define PAGES_SPARE 16u /* for what is declared beside automatic ranges */
 #define LOG_MOST ((uint64_t)32 << 20) /* of an eighth of the data, by default */
 
 struct vi_disk {
     struct vi_redo redo; /* first: how its group finds it */
+    struct vi_engine engine;
     struct vi_segment *home;
+    uint64_t pages; /* that automatic ranges may change in one transaction */
     bool lazy; /* what an end returns survives the process; the machine after flush_ms at most */
     struct vi_disk_log log;
     struct vi_disk_record record; /* of the commit that has the log's lock */
@@ -29,6 +34,14 @@ struct vi_disk {
 
 /* ---- What a commit does ------------------------------------------------- */
 
+/* The log takes a record of so many bytes from now on. */
+static int grow(struct vi_disk *disk, uint64_t bytes)
+{
+    const struct vi_superblock *s = &disk->home->superblock;
+
+    return vi_disk_grow(&disk->log, &disk->home->file, s->chunks_offset + s->chunks_size, bytes);
+}
+
 static int prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
 {
     struct vi_disk *disk = (struct vi_disk *)redo;
@@ -36,12 +49,9 @@ static int prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
 
     (void)mode;
     vi_disk_record_measure(&record, tx);
-    if (record.bytes > vi_disk_record_max(&disk->log.area) &&
-        vi_disk_grow(&disk->log, &disk->home->file,
-                     disk->home->superblock.chunks_offset + disk->home->superblock.chunks_size,
-                     record.bytes) != 0)
-        return -1;
-    if (vi_disk_begin(&disk->log, record.bytes, &record.writer) != 0)
+    if (vi_disk_begin(&disk->log, record.bytes, &record.writer) != 0 &&
+        (errno != ENOSPC || grow(disk, record.bytes) != 0 ||
+         vi_disk_begin(&disk->log, record.bytes, &record.writer) != 0))
         return -1;
     disk->record = record;
     return 0;
@@ -62,7 +72,7 @@ static int wait_until_durable(struct vi_redo *redo, uint64_t position, unsigned 
 
     vi_disk_start_wanted_thread(&disk->log);
     if (position != UINT64_MAX && (mode & VISTA_NO_FLUSH || disk->lazy))
-        return 0;
+        return vi_disk_keep(&disk->log, position);
     return vi_disk_flush(&disk->log, position);
 }
 
@@ -109,6 +119,19 @@ int vi_disk_settle(struct vi_segment *segment)
     return disk != NULL ? vi_disk_truncate(&disk->log) : 0;
 }
 
+int vi_disk_reserve_pages(const struct vi_segment *segment, uint64_t *pages)
+{
+    struct vi_disk *disk = disk_of(segment);
+    const uint64_t all = segment->superblock.max_size / VI_PAGE;
+
+    if (disk == NULL)
+        return 0;
+    if (*pages == 0)
+        *pages = vi_disk_record_max(&disk->log.area) / PAGE_MOST - PAGES_SPARE;
+    disk->pages += *pages < all ? *pages : all;
+    return grow(disk, (disk->pages + PAGES_SPARE) * PAGE_MOST);
+}
+
 void vi_disk_count(const struct vi_segment *segment, struct vista_info *info)
 {
     struct vi_disk *disk = disk_of(segment);
@@ -145,7 +168,8 @@ static void set_target(struct vi_disk_target *target, const struct vi_superblock
 struct vi_disk_area vi_disk_area_of(const struct vi_file *file, const struct vi_superblock *s,
                                     uint64_t log_size)
 {
-    struct vi_disk_area area = {.io = vi_io(), .path = file->path, .fd = file->fd};
+    struct vi_disk_area area = {
+        .io = vi_io(), .path = file->path, .fd = file->fd, .copies_on_write = file->copy_on_write};
 
     memcpy(area.uuid, s->uuid, sizeof area.uuid);
     vi_disk_area_set(&area, s->chunks_offset, s->chunks_offset + VI_REDO_HEADERS * VI_REDO_BLOCK,
@@ -158,21 +182,11 @@ static uint64_t log_size_of(const struct vi_superblock *s, uint64_t wanted)
     const uint64_t left = s->chunks_size - VI_REDO_HEADERS * VI_REDO_BLOCK - RING_SIZE;
 
     if (wanted == 0)
-        wanted = s->size / 8 < VI_DISK_LOG_LEAST ? VI_DISK_LOG_LEAST
-                 : s->size / 8 < LOG_MOST        ? s->size / 8
-                                                 : LOG_MOST;
+        wanted = s->size / 8 < LOG_MOST ? s->size / 8 : LOG_MOST;
     if (wanted < VI_DISK_LOG_LEAST)
         wanted = VI_DISK_LOG_LEAST;
-    if (wanted > left)
-        wanted = left / RING_SIZE * RING_SIZE;
-    return vi_disk_up(wanted, RING_SIZE) <= left ? vi_disk_up(wanted, RING_SIZE)
-                                                 : left / RING_SIZE * RING_SIZE;
-}
-
-/* Where redo records ended; a number that none can have is not gone by. */
-static uint64_t lsn_of(const struct vi_superblock *s)
-{
-    return s->lsn < UINT64_MAX / 4 ? s->lsn : 0;
+    return (wanted < left - RING_SIZE ? vi_disk_up(wanted, RING_SIZE) : left) / RING_SIZE *
+           RING_SIZE;
 }
 
 /* An empty log: the one that is there, in a new epoch, if it is as large as wanted. */
@@ -181,29 +195,25 @@ static int begin_log(const struct vi_segment *segment, uint64_t wanted, struct v
 {
     const struct vi_superblock *s = &segment->superblock;
     const uint64_t size = log_size_of(s, wanted), end = s->chunks_offset + s->chunks_size;
+    uint64_t lsn;
+    int found = 1;
 
     *area = vi_disk_area_of(&segment->file, s, size);
-    if (!segment->fresh && s->log_class == VISTA_CLASS_DISK) {
-        const int found = vi_disk_header_read(area, end, head);
-
-        if (found < 0)
-            return -1;
-        if (found == 0 && (wanted == 0 ? area->log_size >= size : area->log_size == size)) {
-            *head = (struct vi_disk_point){
-                vi_disk_up((head->lsn > lsn_of(s) ? head->lsn : lsn_of(s)) + 1, area->ring_size),
-                0};
-            return vi_file_allocate(&segment->file, area->headers_offset,
-                                    area->log_offset + area->log_size - area->headers_offset) != 0
-                       ? -1
-                       : vi_disk_header_write(area, area->epoch + 1, *head);
-        }
+    *head = (struct vi_disk_point){0};
+    if (!segment->fresh && s->log_class == VISTA_CLASS_DISK)
+        found = vi_disk_header_read(area, end, head);
+    if (found == 0 && wanted == 0 ? area->log_size < size : area->log_size != size) {
         vi_disk_area_set(area, area->headers_offset, area->ring_offset, RING_SIZE, size);
+        found = 1;
     }
-    if (vi_file_allocate(&segment->file, area->headers_offset,
-                         area->log_offset + size - area->headers_offset) != 0)
+    if (found < 0 || vi_file_allocate(&segment->file, area->headers_offset,
+                                      area->log_offset + area->log_size - area->headers_offset))
         return -1;
-    *head = (struct vi_disk_point){vi_disk_up(lsn_of(s) + 1, area->ring_size), 0};
-    return vi_disk_create(area, (uint32_t)s->lasting[0] + 1, lsn_of(s));
+    lsn = s->lsn < UINT64_MAX / 4 ? s->lsn : 0; /* a number that none can have is not gone by */
+    lsn = head->lsn > lsn ? head->lsn : lsn;
+    *head = (struct vi_disk_point){vi_disk_up(lsn + 1, area->ring_size), 0};
+    return found == 0 ? vi_disk_header_write(area, area->epoch + 1, *head)
+                      : vi_disk_create(area, (uint32_t)s->lasting[0] + 1, lsn);
 }
 
 /* What the superblock keeps for the file's life. */
@@ -226,22 +236,6 @@ static int close_disk(struct vi_segment *segment, bool clean)
     closed = vi_segment_close(segment, clean && result == 0);
     return result == 0 ? closed : (errno = error, -1);
 }
-
-static int flush_disk(struct vi_segment *segment)
-{
-    return vi_segment_intact(segment) != 0 ? -1 : vi_redo_flush(segment->group->redo);
-}
-
-static const struct vi_engine disk_engine = {
-    .gate = 1,
-    .begin = vi_tx_begin,
-    .declare = vi_tx_declare,
-    .commit = vi_tx_commit_followed,
-    .abort = vi_tx_abort_followed,
-    .flush = flush_disk,
-    .recover = vi_recover,
-    .close = close_disk,
-};
 
 static int open_log(struct vi_segment *segment, struct vi_disk *disk,
                     const struct vista_map_options *options)
@@ -285,7 +279,10 @@ int vi_disk_open(struct vi_segment *segment, unsigned flags,
         return -1;
     }
     vi_engine_follow(&segment->own, &disk->redo);
-    vi_engine_set(&segment->own, &disk_engine);
+    disk->engine = vi_engine_followed;
+    disk->engine.gate = 1;
+    disk->engine.close = close_disk;
+    vi_engine_set(&segment->own, &disk->engine);
     return 0;
 }
 

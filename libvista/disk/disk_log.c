@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "disk/lead.h"
@@ -16,23 +17,14 @@
 int vi_disk_log_open(struct vi_disk_log *redo, const struct vi_disk_area *area,
                      struct vi_disk_point head, struct vi_disk_target *target)
 {
-    *redo = (struct vi_disk_log){
-        .area = *area,
-        .target = target,
-        .head = head,
-        .durable = head.lsn,
-        .written = head.lsn,
-        .tail = head.lsn,
-        .last = head.previous,
-        .last_written = head.previous,
-        .last_durable = head.previous,
-        .end = head.lsn,
-        .end_durable = head.lsn,
-    };
+    *redo = (struct vi_disk_log){.area = *area, .target = target};
+    vi_disk_log_empty(redo, head);
     pthread_mutex_init(&redo->lock, NULL);
     pthread_cond_init(&redo->changed, NULL);
-    vi_disk_init_thread(redo);
-    redo->ring = area->io->map(area->fd, area->ring_offset, area->ring_size);
+    pthread_cond_init(&redo->work, NULL);
+    redo->ring = area->copies_on_write
+                     ? vi_reserve(area->ring_size)
+                     : area->io->map(area->fd, area->ring_offset, area->ring_size);
     if (redo->ring == NULL)
         return vi_fail_system(errno, "%s: cannot map the ring of its redo log", area->path);
     return 0;
@@ -41,7 +33,9 @@ int vi_disk_log_open(struct vi_disk_log *redo, const struct vi_disk_area *area,
 void vi_disk_log_close(struct vi_disk_log *redo)
 {
     vi_disk_stop_thread(redo);
-    if (redo->ring != NULL)
+    if (redo->area.copies_on_write)
+        vi_release(redo->ring, redo->area.ring_size);
+    else if (redo->ring != NULL)
         redo->area.io->unmap(redo->ring, redo->area.ring_size);
     redo->ring = NULL;
 }

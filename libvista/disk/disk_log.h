@@ -68,6 +68,15 @@ struct vi_disk_log {
     unsigned char first[VI_REDO_BLOCK]; /* the first block of a large record */
 };
 
+/* With the lock, if there is anyone else: the log is empty from here on. */
+static inline void vi_disk_log_empty(struct vi_disk_log *redo, struct vi_disk_point from)
+{
+    redo->head = from;
+    redo->durable = redo->written = redo->tail = redo->end = redo->end_durable = from.lsn;
+    redo->last = redo->last_written = redo->last_durable = from.previous;
+    redo->unsynced = false;
+}
+
 /* Begins to use an area whose header says that the log is empty from `head` on. */
 int vi_disk_log_open(struct vi_disk_log *redo, const struct vi_disk_area *area,
                      struct vi_disk_point head, struct vi_disk_target *target);
@@ -104,6 +113,10 @@ int vi_disk_end(struct vi_disk_writer *writer);
 /* The stream up to `lsn`, UINT64_MAX: all of it, is durable on return; -1 with EIO when the log has
  * failed. */
 int vi_disk_flush(struct vi_disk_log *redo, uint64_t lsn);
+
+/* The stream up to `lsn` survives the death of the process on return: there is nothing to do,
+ * unless the ring is memory of the process's own.  -1 with EIO. */
+int vi_disk_keep(struct vi_disk_log *redo, uint64_t lsn);
 
 /* Makes the data the same as the log's durable part, and that part free.  -1 with errno: it
  * stays in the log. */

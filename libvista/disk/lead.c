@@ -108,15 +108,26 @@ void vi_disk_lead(struct vi_disk_log *redo, bool durable)
     pthread_cond_broadcast(&redo->changed);
 }
 
-/* With the lock. */
-int vi_disk_flush_locked(struct vi_disk_log *redo, uint64_t lsn)
+int vi_disk_reach(struct vi_disk_log *redo, const uint64_t *mark, uint64_t lsn)
 {
-    while (redo->durable < lsn && redo->failed == 0)
+    while (*mark < lsn && redo->failed == 0)
         if (redo->leading)
             pthread_cond_wait(&redo->changed, &redo->lock);
         else
-            vi_disk_lead(redo, true);
-    return redo->durable >= lsn ? 0 : -1;
+            vi_disk_lead(redo, mark == &redo->durable);
+    return *mark >= lsn ? 0 : -1;
+}
+
+int vi_disk_keep(struct vi_disk_log *redo, uint64_t lsn)
+{
+    int result;
+
+    if (!redo->area.copies_on_write)
+        return 0;
+    pthread_mutex_lock(&redo->lock);
+    result = vi_disk_reach(redo, &redo->written, lsn);
+    pthread_mutex_unlock(&redo->lock);
+    return result == 0 ? 0 : vi_disk_refuse(redo);
 }
 
 int vi_disk_flush(struct vi_disk_log *redo, uint64_t lsn)
@@ -125,9 +136,9 @@ int vi_disk_flush(struct vi_disk_log *redo, uint64_t lsn)
 
     pthread_mutex_lock(&redo->lock);
     if (lsn != UINT64_MAX)
-        result = vi_disk_flush_locked(redo, lsn);
+        result = vi_disk_reach(redo, &redo->durable, lsn);
     else if (redo->failed == 0)
-        result = vi_disk_flush_locked(redo, redo->tail);
+        result = vi_disk_reach(redo, &redo->durable, redo->tail);
     pthread_mutex_unlock(&redo->lock);
     return result == 0 ? 0 : vi_disk_refuse(redo);
 }

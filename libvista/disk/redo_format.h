@@ -7,7 +7,8 @@
  *           | redo header 0     |  4 KiB each; the sound one with the higher generation counts
  *           | redo header 1     |
  *           +-------------------+
- *           | ring              |  the newest records; never synced for its own sake
+ *           | ring              |  the newest records; never synced for its own sake, and
+ *           |                   |  not stored to where the file system copies on write
  *           +-------------------+
  *           | log               |  a multiple of the ring
  *           +-------------------+

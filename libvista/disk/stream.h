@@ -15,6 +15,7 @@ struct vi_disk_area {
     const struct vi_io_ops *io;
     const char *path; /* for messages */
     int fd;
+    bool copies_on_write; /* a store to the ring, were it mapped, could lack a block and kill */
     uint64_t headers_offset;
     uint64_t ring_offset;
     uint64_t log_offset;

@@ -84,7 +84,7 @@ static int truncate_now(struct vi_disk_log *redo, bool full)
 
     redo->truncating = true;
     redo->wanted = false;
-    result = vi_disk_flush_locked(redo, redo->tail);
+    result = vi_disk_reach(redo, &redo->durable, redo->tail);
     if (result == 0) {
         result = apply_durable(redo, &fatal);
         error = errno;
@@ -122,16 +122,6 @@ int vi_disk_truncate(struct vi_disk_log *redo)
 /* ---- The log's thread --------------------------------------------------- */
 
 #define RETRY_MS 100u /* after a truncation that failed and may be tried again */
-
-void vi_disk_init_thread(struct vi_disk_log *redo)
-{
-    pthread_condattr_t monotonic;
-
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&redo->work, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-}
 
 static bool is_half_full(const struct vi_disk_log *redo)
 {
@@ -177,7 +167,7 @@ static bool wait_for_work(struct vi_disk_log *redo, unsigned ms)
     int result = 0;
 
     while (!redo->stopping && !redo->wanted && result != ETIMEDOUT)
-        result = ms != 0 ? pthread_cond_timedwait(&redo->work, &redo->lock, &until)
+        result = ms != 0 ? pthread_cond_clockwait(&redo->work, &redo->lock, CLOCK_MONOTONIC, &until)
                          : pthread_cond_wait(&redo->work, &redo->lock);
     return result == ETIMEDOUT;
 }
@@ -195,7 +185,7 @@ static void *run_thread(void *arg)
         if (redo->stopping || redo->failed != 0)
             continue;
         if (late && redo->flush_ms != 0)
-            (void)vi_disk_flush_locked(redo, redo->tail);
+            (void)vi_disk_reach(redo, &redo->durable, redo->tail);
         if (is_ring_half_full(redo) && redo->failed == 0)
             vi_disk_lead(redo, false);
         retry = is_half_full(redo) && redo->failed == 0 && truncate_now(redo, false) != 0;
@@ -288,10 +278,8 @@ static int grow_to(struct vi_disk_log *redo, const struct vi_file *file, uint64_
     redo->truncating = false;
     if (result == 0) {
         redo->area = area;
-        redo->head = (struct vi_disk_point){vi_disk_up(redo->tail + 1, area.ring_size), 0};
-        redo->tail = redo->written = redo->durable = redo->end = redo->end_durable = redo->head.lsn;
-        redo->last = redo->last_written = redo->last_durable = 0;
-        redo->unsynced = false;
+        vi_disk_log_empty(redo,
+                          (struct vi_disk_point){vi_disk_up(redo->tail + 1, area.ring_size), 0});
     } else if (error != ENOSPC && error != EDQUOT) {
         vi_disk_poison(redo, error); /* which header counts is not known */
     }
@@ -308,7 +296,10 @@ int vi_disk_grow(struct vi_disk_log *redo, const struct vi_file *file, uint64_t 
     while (redo->growing)
         pthread_cond_wait(&redo->changed, &redo->lock);
     size = size_for(&redo->area, end, bytes);
-    if (size > redo->area.log_size && vi_disk_record_max(&redo->area) < bytes) {
+    if (vi_disk_record_max(&redo->area) < bytes && size / 2 < bytes + redo->area.ring_size) {
+        result = vi_fail(ENOSPC, "%s: a transaction of %llu bytes is more than half its redo log",
+                         redo->area.path, (unsigned long long)bytes);
+    } else if (vi_disk_record_max(&redo->area) < bytes) {
         redo->growing = true;
         result = grow_to(redo, file, size);
         redo->growing = false;

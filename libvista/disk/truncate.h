@@ -11,7 +11,6 @@
 /* With the lock, which is given back in between: truncates, or waits until another thread has. */
 void vi_disk_truncate_locked(struct vi_disk_log *redo);
 
-void vi_disk_init_thread(struct vi_disk_log *redo);
 /* With the lock: is there something for the thread to do? */
 void vi_disk_wake_thread(struct vi_disk_log *redo);
 void vi_disk_stop_thread(struct vi_disk_log *redo);

@@ -6,6 +6,9 @@
  *
  * Invariant: a hot page's bit in `open` is set and it is not in `touched`, but while pages are
  * being protected again; and it has been logged since the open transaction began.
+ *
+ * Where commits compare pages and copy what has changed (the disk class) there are none: what is
+ * open could change in between.
  */
 #ifndef VI_RANGES_HOT_H
 #define VI_RANGES_HOT_H

@@ -95,10 +95,8 @@ static int log_pages(struct vi_ranges *r, uint64_t page, uint64_t end)
     struct vi_ranges *home = r->home;
     const uint64_t count = count_closed(r, page, end);
 
-    if (count > home->left) {
-        errno = ENOSPC;
-        return -1;
-    }
+    if (count > home->left)
+        return errno = ENOSPC, -1;
     home->left -= count;
     for (end = page + count; page < end; page++)
         vi_aside_append(&home->aside, r->protect.base + page * VI_PAGE);
@@ -131,7 +129,7 @@ static void protect(struct vi_ranges *r, uint64_t page, uint64_t end)
         r->home->stuck = true;
 }
 
-/* Protects again what was opened in a group: all, where that has failed before. */
+/* Protects again what was opened in a group: all, where that has failed before (and see hot.h). */
 static void protect_group(struct vi_ranges *home)
 {
     sigset_t before;
@@ -139,7 +137,7 @@ static void protect_group(struct vi_ranges *home)
 
     lock(home, &before);
     for (struct vi_ranges *r = home; r != NULL; r = next_of(r)) {
-        if (r->check.allowed == NULL)
+        if (r->check.allowed == NULL && r->segment->group->redo == NULL)
             vi_hot_choose(&r->hot, &r->protect);
         home->stuck |= vi_protect_again(&r->protect, r->hot.count != 0) != 0;
         vi_hot_end(&r->hot, &r->protect);
@@ -282,10 +280,9 @@ static struct vi_tx *begin(struct vi_ranges *home, unsigned mode)
              : count_records(home) > home->aside.count
                  ? vi_aside_reserve(&home->aside, &tx->log, VI_PAGE, count_records(home))
                  : 0;
-    if (result == 0)
-        return tx;
-    vi_tx_abort(tx);
-    return NULL;
+    if (result != 0)
+        vi_tx_abort(tx);
+    return result == 0 ? tx : NULL;
 }
 
 static struct vi_tx *begin_engine(struct vi_segment *segment, unsigned mode)
@@ -371,7 +368,10 @@ static void abort_engine(struct vi_tx *tx)
 {
     struct vi_ranges *home = tx->segment->ranges;
 
+    home->stuck |= home->state == VI_RANGES_BUSY; /* a refused commit, which has protected all */
     stop(home);
+    for (struct vi_ranges *r = home->stuck ? home : NULL; r != NULL; r = next_of(r))
+        vi_protect_set(&r->protect, 0, pages_of(r), true);
     tx->segment->own.base->abort(tx);
     protect_group(home);
     home->state = VI_RANGES_IDLE;
@@ -448,7 +448,8 @@ static int set_up(struct vi_ranges *r, uint64_t auto_pages, bool check)
     r->protect.touched =
         (uint32_t *)(r->protect.open + segment->superblock.max_size / VI_PAGE / 64 + 1);
     r->base = (uintptr_t)segment->map.data;
-    vi_protect_open(&r->protect, segment->map.data, segment->map.data_size, host_faults);
+    vi_protect_open(&r->protect, segment->map.data, segment->map.data_size,
+                    host_faults || segment->map.is_private);
     return 0;
 }
 
