@@ -72,6 +72,14 @@ NAMED(void, hook_fence, __tsan_atomic_thread_fence, int order)
     (void)order;
 }
 
+/* What threads share that is not in a file is stored to by such instructions: another thread may
+ * come before one. */
+static void let_others_in(void)
+{
+    if (memory.current == LIVE && memory.pause != NULL)
+        memory.pause(false);
+}
+
 /* A locked instruction fences too, on today's processors; not counting on that only
  * makes for more states. */
 #define LOAD(bits) \
@@ -87,6 +95,7 @@ NAMED(void, hook_fence, __tsan_atomic_thread_fence, int order)
     { \
         (void)order; \
         memory_store(at, sizeof *at); \
+        let_others_in(); \
         __atomic_store_n(at, value, __ATOMIC_SEQ_CST); \
     }
 #define MODIFY(bits, what) \

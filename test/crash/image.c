@@ -155,6 +155,23 @@ static bool is_clean(int file)
     return clean;
 }
 
+bool image_flushes(int w)
+{
+    const struct other before = become(w);
+    struct vi_superblock superblock;
+    struct vi_file opened;
+    bool flushes = false;
+
+    files_die(w);
+    if (vi_file_open(&opened, files_path(0), VISTA_READ_ONLY, 0, 0) == 0) {
+        flushes = vi_superblock_read(&opened, true, &superblock) == 0 &&
+                  vi_class_flushes(superblock.log_class);
+        vi_file_close(&opened);
+    }
+    go_back(before);
+    return flushes;
+}
+
 static bool check_unclean(struct trial *trial)
 {
     for (int file = 0; file < trial->files; file++)

@@ -40,6 +40,9 @@ struct trial {
 /* Recovers the only file's log in a world. */
 bool image_recover_log(int world, struct trial *trial);
 
+/* Does the first file of a world say that its log's class flushes? */
+bool image_flushes(int world);
+
 /* Maps all files of a world. */
 bool image_recover_all(int world, struct trial *trial);
 

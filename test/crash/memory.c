@@ -97,6 +97,7 @@ static struct line *touch(struct world *world, struct region *region, unsigned c
     line->count = 1;
     memcpy(line->versions[0].bytes, at, LINE);
     memcpy(line->original, at, LINE);
+    memcpy(line->synced, at, LINE);
     if (!world->touch_only)
         line->versions[0].hash = hash_line(line->offset, at);
     return line;
@@ -300,8 +301,28 @@ void memory_sync(int file)
     for (size_t i = 0; i < world->used; i++) {
         struct line *line = world->lines[i];
 
-        if (REGION_OF(line->at) / AREAS == (unsigned)file)
-            advance(world, line, line->count - 1);
+        if (REGION_OF(line->at) / AREAS != (unsigned)file)
+            continue;
+        advance(world, line, line->count - 1);
+        memcpy(line->synced, line->versions[0].bytes, LINE);
+    }
+}
+
+void memory_doubt(void)
+{
+    struct world *live = &worlds[LIVE];
+
+    live->exact = false;
+    for (size_t i = 0; i < live->used; i++) {
+        struct line *line = live->lines[i];
+        unsigned char now[LINE];
+
+        memcpy(now, line->versions[0].bytes, LINE);
+        if (memcmp(now, line->synced, LINE) == 0)
+            continue;
+        push(live, line, line->synced);
+        advance(live, line, line->count - 1);
+        push(live, line, now);
     }
 }
 

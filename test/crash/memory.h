@@ -55,6 +55,7 @@ struct line {
     uint32_t capacity;
     struct version *versions;
     unsigned char original[LINE]; /* before its first store */
+    unsigned char synced[LINE];   /* when its file was last synced, or as `original` */
 };
 
 struct region {
@@ -120,6 +121,10 @@ void memory_sync(int file);
 
 /* All that was stored to LIVE is durable from now on. */
 void memory_all_durable(void);
+
+/* The class flushes from now on, and did nothing of the kind before: what was stored since its
+ * file was last synced may be lost. */
+void memory_doubt(void);
 
 /* Forgets a world's lines; `restore`: puts back what they were, in deeper worlds too. */
 void memory_forget(struct world *world, bool restore);

@@ -197,6 +197,7 @@ void leave_segment(void)
 
 void die_and_map(enum vista_class class)
 {
+    const bool doubt = run.class == VISTA_CLASS_KILL && class == VISTA_CLASS_LINE;
     bool mapped[FILES];
 
     memory_complete();
@@ -208,6 +209,9 @@ void die_and_map(enum vista_class class)
     }
     files_die(LIVE);
     memory_all_durable(); /* the machine has not died */
+    if (doubt)
+        memory_doubt();
+    states.class_changes = doubt;
     run.class = class;
     model.epoch++;
     states.may_be_clean = ~0u; /* what was recovered, until it is mapped */
@@ -216,6 +220,7 @@ void die_and_map(enum vista_class class)
         if (mapped[file] && file != run.home)
             map_file(file, 0, 0, (struct vista_map_options){0});
     states.may_be_clean = 0;
+    states.class_changes = false;
     for (int act = 0; act < ACTS; act++)
         if (model.act[act].open)
             model_abort(act);

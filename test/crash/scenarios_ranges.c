@@ -371,6 +371,25 @@ static void payload_like_record(void)
     leave_segment();
 }
 
+/* The same behind the record of two ranges, which are declared by one call. */
+static void payload_like_batch(void)
+{
+    fresh_segment(FLAT, SMALL);
+    explore();
+    for (int i = 0; i < 3; i++) {
+        const size_t first = 8 * pick(1, 8), second = 8 * pick(1, 8);
+        const struct iovec ranges[] = {{run.base + 100, first}, {run.base + 900, second}};
+
+        forge_next(4096, first + sizeof(uint64_t) + second, 0);
+        begin(0);
+        declare_all(0, ranges, 2);
+        store(100, first);
+        store(900, second);
+        end(0);
+    }
+    leave_segment();
+}
+
 static void payload_like_block(void)
 {
     size_t block;
@@ -616,6 +635,7 @@ const struct scenario range_scenarios[] = {
     {"sparse", sparse, "a flat segment whose disk blocks come with use", false},
     {"payload-like-record", payload_like_record, "old payload that looks like the next record",
      false},
+    {"payload-like-batch", payload_like_batch, "the same behind a record of two ranges", false},
     {"payload-like-block", payload_like_block, "the same behind the record of a block", false},
     {"two-open", two_open, "two transactions open on two threads", false},
     {"three-open", three_open, "three transactions open on three threads", false},

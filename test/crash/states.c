@@ -354,10 +354,14 @@ static void try_live(void)
         return;
     if (is_judged(hash))
         return;
+    place(&lives, &worlds[LIVE], false);
+    if (states.class_changes && !image_flushes(IMAGE)) {
+        place(&lives, &worlds[LIVE], true);
+        return;
+    }
     states.tried++;
     states.distinct += is_new(hash ^ salt);
     image_hash = hash;
-    place(&lives, &worlds[LIVE], false);
     if (!states.through_files)
         try_in_memory(hash);
     if (states.bad == 0 && (states.through_files || (states.file_each != 0 && hash % each == 0)))

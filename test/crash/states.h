@@ -19,6 +19,7 @@ struct states {
     bool on;               /* points are explored */
     bool created;          /* there is a segment already */
     unsigned may_be_clean; /* the superblock may say so: a bit for each file */
+    bool class_changes;    /* to one that flushes: what is promised is its own, once it is stored */
     bool copied;           /* what goes through a file is a copy of the open segment */
     const char *rerun;     /* how to see a state again: its number is appended */
 
