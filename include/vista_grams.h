@@ -223,7 +223,8 @@ struct vista_endpoint_info {
     uint64_t repeated;      /* requests that came again, and were not executed again */
     uint64_t dropped;       /* datagrams that made no sense, or had no room */
     uint64_t forged;        /* of which wrong by their checksum or their tag */
-    uint64_t reserved[8];
+    uint64_t agreements;    /* that it coordinates or has handed over, as they are stored */
+    uint64_t reserved[7];
 };
 int vista_endpoint_info(const vista_endpoint *endpoint, struct vista_endpoint_info *out);
 
@@ -243,6 +244,107 @@ typedef int (*vista_request_fn)(void *arg, const vista_request *request, unsigne
  * Errors: ECANCELED `visit` has stopped it.
  */
 int vista_each_request(vista_endpoint *endpoint, vista_request_fn visit, void *arg);
+
+/*
+ * Transactions of several sites: try, confirm, cancel.  Each site reserves, in a transaction of
+ * its own, what it is asked for, and votes; when all have, it confirms what it has reserved in a
+ * second one, or cancels it.  No site's memory is blocked in between.  It is two-phase commit
+ * over messages that arrive once, with what QuickSilver (Haskin et al. 1988) has of it: a site
+ * that has only read leaves with its vote; one that has nothing to lose gives none; an abort is
+ * presumed where nothing is known; and a client that may not come back hands the coordination
+ * over to an end that will.
+ *
+ *     tx = vista_begin_transaction(segment, 0);             reserve what is this site's, and
+ *     vista_coordinate(tx, e, &gid, sites, 2, 0);           store it with *gid
+ *     vista_end_transaction(tx, 0);                         the others are asked
+ *
+ *     vista_select(&ready, 1, -1);                          here, and at each site: REQUEST and
+ *     tx = vista_begin_transaction(segment, 0);             RESPONSE, BROKEN where it coordinates
+ *     vista_join(tx, e, &callbacks, arg);                   calls back, in this transaction
+ *     vista_end_transaction(tx, 0);
+ *
+ * An endpoint that takes part is used for nothing else: what else arrives is answered with
+ * nothing.  Transactions that are open at the same time do not both use these four functions on
+ * one endpoint: the program orders them, as it does its other changes of what they share.
+ */
+typedef struct vista_gid {
+    uint64_t part[2]; /* random */
+} vista_gid;
+
+#define VISTA_ONE_PHASE 0x1u /* has no vote, and is told the outcome with its message */
+
+/* Whom vista_coordinate asks. */
+struct vista_site {
+    uint32_t peer;  /* as vista_connect gave it */
+    uint32_t flags; /* VISTA_ONE_PHASE */
+    const void *message;
+    size_t length; /* what the peer takes less 24 bytes, at most */
+};
+
+/* Votes. */
+#define VISTA_VOTE_NO 0        /* nothing is reserved; all others cancel */
+#define VISTA_VOTE_YES 1       /* it can be confirmed, whatever happens */
+#define VISTA_VOTE_READ_ONLY 2 /* nothing is reserved; whatever the others do */
+
+/*
+ * What a site does, in the transaction in which vista_join calls it; its changes and the answer
+ * that they are commit as one.  -1: vista_join fails with the callback's errno, and once that
+ * transaction has been aborted the call is made again.  The message is valid until it returns.  A
+ * callback that is NULL votes no, or does nothing.
+ */
+struct vista_participant {
+    int (*prepare)(void *arg, vista_tx *tx, const vista_gid *gid, const void *message,
+                   size_t length); /* a vote */
+    int (*commit)(void *arg, vista_tx *tx, const vista_gid *gid);
+    int (*abort)(void *arg, vista_tx *tx, const vista_gid *gid);
+    int (*one_phase)(void *arg, vista_tx *tx, const vista_gid *gid, int committed,
+                     const void *message, size_t length);
+};
+
+/*
+ * Begins one: stores its record, and asks the sites when the transaction commits.  *gid is new.  The
+ * outcome is commit when all have voted, and none no.  It is stored by the vista_join that
+ * receives the last vote, which calls `commit` or `abort` here, too.  A site that cannot be asked,
+ * or whose session breaks before it has voted, has voted no.  Sites that have no free slot are asked,
+ * and told, when they have one.
+ *
+ * `via` not 0: this peer is to coordinate, and this end is called with the outcome when it has
+ * it.  That peer must be connected to each site that is not itself, or it aborts; for itself it
+ * calls its own callbacks.  All goes to it as one request.  It is not to be forgotten before
+ * the outcome has come, which is lost with the session.  Of what could not be handed over, as its
+ * session was broken, no site hears.
+ *
+ * Errors: EINVAL no sites, more than 1,024, no such peers, unknown flags; EMSGSIZE more than 4 GiB;
+ * as vista_malloc and vista_set_range, after which the transaction is to be aborted.
+ */
+int vista_coordinate(vista_tx *tx, vista_endpoint *endpoint, vista_gid *gid,
+                     const struct vista_site *sites, int count, uint32_t via);
+
+/*
+ * Takes one message and does what it asks for, or what else is due: as a site, as a
+ * coordinator, or as both.  To be called until it has nothing to do, and again when vista_select
+ * says so.
+ * Errors: EAGAIN nothing is to be done; a callback's; as vista_receive_request, vista_malloc.
+ * After any other than EAGAIN the transaction is to be aborted.
+ */
+int vista_join(vista_tx *tx, vista_endpoint *endpoint, const struct vista_participant *with,
+               void *arg);
+
+/*
+ * Aborts what this endpoint coordinates, and is undecided: sites do not answer for too long.
+ * Here `abort` is called by the next vista_join.
+ * Errors: EINVAL it does not coordinate that; EALREADY it is decided; as vista_set_range.
+ */
+int vista_withdraw(vista_tx *tx, vista_endpoint *endpoint, const vista_gid *gid);
+
+/*
+ * Asks a peer for the outcome of what this end has voted yes to, or handed over: needed only where
+ * the session with its coordinator is broken.  vista_join calls `commit` or `abort` with the
+ * answer; undecided, it calls nothing.  What a coordinator does not know has been aborted.  A
+ * callback may so come for a gid that is done with, and then has nothing to do.
+ * Errors: as vista_send_request.
+ */
+int vista_inquire(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, const vista_gid *gid);
 
 #ifdef __cplusplus
 }

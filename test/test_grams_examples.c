@@ -223,6 +223,65 @@ START_TEST(test_queue)
 }
 END_TEST
 
+static void show(const char *path, long *left, long *held, long *sold, long *booked)
+{
+    char command[1024];
+    long under_way;
+
+    snprintf(command, sizeof command, "%s '%s' show", program, path);
+    ck_assert_int_eq(run_shell(command), 0);
+    ck_assert_int_eq(sscanf(output, "%ld left, %ld held, %ld sold; %ld under way, %ld booked", left,
+                            held, sold, &under_way, booked),
+                     5);
+    ck_assert_int_eq(under_way, 0);
+}
+
+/* What one house has sold the other has, too, and that is what the traveller has booked. */
+START_TEST(test_booking)
+{
+    const char *address[2] = {gram_address("hotel"), gram_address("train")};
+    const char *path[2] = {gram_path("hotel"), gram_path("train")}, *me = gram_path("me");
+    const char *const serve[2][6] = {{"booking", path[0], "serve", address[0], "12", NULL},
+                                     {"booking", path[1], "serve", address[1], "9", NULL}};
+    struct test_random random = test_random_new(10);
+    long left, held, sold[2], booked, none;
+    pid_t pids[2];
+
+    name_program("16_booking");
+    for (int i = 0; i < 2; i++)
+        pids[i] = start(NULL, serve[i]);
+    for (int i = 0; i < 24; i++) {
+        const char *const book[] = {
+            "booking", me, "book", address[0], address[1], i % 3 == 0 ? "kill" : NULL, NULL};
+        const pid_t traveller = start("/dev/null", book);
+        const int which = (int)test_below(&random, 2);
+
+        test_sleep_us(test_below(&random, 10000));
+        kill_it(pids[which]);
+        pids[which] = start(NULL, serve[which]);
+        if (i % 5 == 4)
+            kill_it(traveller);
+        else
+            test_wait(traveller);
+    }
+    {
+        const char *const last[] = {"booking", me, "book", address[0], address[1], NULL};
+
+        ck_assert_int_eq(test_wait(start("/dev/null", last)), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        kill_it(pids[i]);
+        show(path[i], &left, &held, &sold[i], &none);
+        ck_assert_int_eq(held, 0);
+        ck_assert_int_eq(left + sold[i], i == 0 ? 12 : 9);
+    }
+    show(me, &left, &held, &none, &booked);
+    ck_assert_int_eq(sold[0], sold[1]);
+    ck_assert_int_eq(sold[0], booked);
+    ck_assert_int_eq(booked, 9);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("grams_examples");
@@ -231,5 +290,6 @@ int main(void)
     tcase_add_test(tcase, test_locks);
     tcase_add_test(tcase, test_transfer);
     tcase_add_test(tcase, test_queue);
+    tcase_add_test(tcase, test_booking);
     return test_run(suite);
 }

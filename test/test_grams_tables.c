@@ -165,9 +165,9 @@ START_TEST(test_hostile)
                                                            : 14),
                &value, test_below(&random, 2) == 0 ? 4 : 8);
         if (memcmp(table->magic, VI_TABLE_MAGIC, 8) == 0)
-            vi_table_seal(table);
+            vi_table_seal(table, sizeof *table, &table->crc);
         if (where == 1)
-            vi_row_seal(row);
+            vi_table_seal(row, sizeof *row, &row->crc);
         if (where == 2 &&
             (slot->body == NULL ? slot->length <= VI_BODY_INLINE
                                 : vista_usable_size(end->segment, slot->body) >= slot->length))

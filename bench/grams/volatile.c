@@ -112,6 +112,12 @@ size_t vista_usable_size(vista_segment *segment, const void *address)
     return malloc_usable_size((void *)(uintptr_t)address);
 }
 
+size_t vista_size(const vista_segment *segment)
+{
+    (void)segment;
+    return SIZE_MAX;
+}
+
 int vista_info(const vista_segment *segment, struct vista_info *out)
 {
     (void)segment;

@@ -43,7 +43,7 @@ static int change_forgotten(vista_tx *tx, struct vi_gram_table *table, const str
     if (vista_set_range(tx, row, sizeof *row) != 0)
         return -1;
     row->state = VI_ROW_LEAVING;
-    vi_row_seal(row);
+    vi_table_seal(row, sizeof *row, &row->crc);
     return 0;
 }
 

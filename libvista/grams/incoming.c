@@ -168,10 +168,6 @@ static void on_new_request(vista_endpoint *e, const struct arrival *a)
         vi_endpoint_break(e, a->peer, VI_BROKEN_HISTORY);
         return;
     }
-    if (a->header->length > e->table->message_max) {
-        e->counts.dropped++;
-        return;
-    }
     follow_peer(e, a);
     if (lane->staged != NULL)
         return;
@@ -216,10 +212,6 @@ static void on_response(vista_endpoint *e, const struct arrival *a)
 
     if (!is_outstanding(lane, a->header->generation) || lane->staged != NULL)
         return;
-    if (a->header->length > e->table->message_max) {
-        e->counts.dropped++;
-        return;
-    }
     vi_timers_measure(lane, vi_endpoint_now(e));
     message = assemble(e, a);
     if (message == NULL) {
@@ -329,7 +321,8 @@ static void dispatch(vista_endpoint *e, struct arrival *a)
         return;
     if (header->slot >= a->peer->row->slots ||
         ((header->kind == VI_REQUEST || header->kind == VI_RESPONSE) &&
-         (header->offset > header->length || a->length > header->length - header->offset))) {
+         (header->length > e->table->message_max || header->offset > header->length ||
+          a->length > header->length - header->offset))) {
         e->counts.dropped++;
         return;
     }

@@ -153,7 +153,7 @@ static int adopt(vista_segment *segment, struct vi_gram_table *table, const stru
     }
     table->device = file->st_dev;
     table->inode = file->st_ino;
-    vi_table_seal(table);
+    vi_table_seal(table, sizeof *table, &table->crc);
     return vista_end_transaction(tx, 0);
 }
 

@@ -40,6 +40,8 @@ int vista_endpoint_info(const vista_endpoint *endpoint, struct vista_endpoint_in
     for (uint32_t i = 0; i < e->peers_used; i++)
         if (e->peer[i].row != NULL)
             count_row(&e->peer[i], out);
+    for (const struct vi_agreement *of = e->table->agreements; of != NULL; of = of->next)
+        out->agreements++;
     vi_endpoint_unlock(e);
     return 0;
 }

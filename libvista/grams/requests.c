@@ -224,23 +224,35 @@ static struct vi_lane *wait_request(vista_endpoint *e, size_t size, int ms)
     return result == 0 ? take_lane(e, e->requests, size) : NULL;
 }
 
+struct vi_lane *vi_request_receive(vista_tx *tx, vista_endpoint *e, size_t size,
+                                   vista_request *request, int ms)
+{
+    struct vi_lane *lane;
+
+    vi_endpoint_lock(e);
+    lane = wait_request(e, size, ms);
+    vi_endpoint_unlock(e);
+    if (lane == NULL || accept_request(e, tx, lane) != 0)
+        return NULL;
+    *request = request_of(lane);
+    return lane;
+}
+
+static ssize_t copy_out(void *message, const struct vi_lane *lane)
+{
+    if (lane == NULL)
+        return -1;
+    vi_staging_copy(message, lane->staged);
+    return (ssize_t)lane->staged->length;
+}
+
 ssize_t vista_receive_request(vista_tx *tx, vista_endpoint *endpoint, void *message, size_t size,
                               vista_request *request, int ms)
 {
     vista_endpoint *e =
         vi_request_check(tx, endpoint, request != NULL && (message != NULL || size == 0));
-    struct vi_lane *lane;
 
-    if (e == NULL)
-        return -1;
-    vi_endpoint_lock(e);
-    lane = wait_request(e, size, ms);
-    vi_endpoint_unlock(e);
-    if (lane == NULL || accept_request(e, tx, lane) != 0)
-        return -1;
-    vi_staging_copy(message, lane->staged);
-    *request = request_of(lane);
-    return (ssize_t)lane->staged->length;
+    return e != NULL ? copy_out(message, vi_request_receive(tx, e, size, request, ms)) : -1;
 }
 
 /* The lane of a request as its sender or receiver names it; with the lock. */
@@ -342,24 +354,28 @@ static struct vi_lane *wait_response(vista_endpoint *e, vista_tx *tx, const vist
     return found == 1 ? take_lane(e, lane, size) : NULL;
 }
 
+struct vi_lane *vi_request_answer(vista_tx *tx, vista_endpoint *e, size_t size,
+                                  vista_request *request, int ms)
+{
+    struct vi_lane *lane;
+
+    vi_endpoint_lock(e);
+    lane = wait_response(e, tx, request, size, ms);
+    vi_endpoint_unlock(e);
+    if (declare(e, tx, lane, 0, VI_ACT_TAKE) != 0)
+        return NULL;
+    *request = request_of(lane);
+    vi_slot_answered(lane->stored, lane->staged->hash);
+    return lane;
+}
+
 ssize_t vista_receive_response(vista_tx *tx, vista_endpoint *endpoint, vista_request *request,
                                void *message, size_t size, int ms)
 {
     vista_endpoint *e =
         vi_request_check(tx, endpoint, request != NULL && (message != NULL || size == 0));
-    struct vi_lane *lane;
 
-    if (e == NULL)
-        return -1;
-    vi_endpoint_lock(e);
-    lane = wait_response(e, tx, request, size, ms);
-    vi_endpoint_unlock(e);
-    if (declare(e, tx, lane, 0, VI_ACT_TAKE) != 0)
-        return -1;
-    vi_staging_copy(message, lane->staged);
-    *request = request_of(lane);
-    vi_slot_answered(lane->stored, lane->staged->hash);
-    return (ssize_t)lane->staged->length;
+    return e != NULL ? copy_out(message, vi_request_answer(tx, e, size, request, ms)) : -1;
 }
 
 /* ---- Cancelling ---------------------------------------------------- */

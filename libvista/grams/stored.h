@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vista_grams.h"
+
 #define VI_TABLE_MAGIC "VGRAMEP" /* with its NUL, eight bytes */
 #define VI_TABLE_VERSION 1u
 #define VI_ROW_MAGIC 0x52504756u /* "VGPR" */
@@ -56,10 +58,7 @@ struct vi_gram_slot {
 _Static_assert(sizeof(struct vi_gram_slot) == 256, "a slot has 256 bytes");
 _Static_assert(VI_SLOT_HEADER == 64, "and a header of one line");
 
-enum {
-    VI_ROLE_CLIENT = 1,
-    /* requests go to the peer */ VI_ROLE_SERVER = 2 /* they come from it */
-};
+enum { VI_ROLE_CLIENT = 1, VI_ROLE_SERVER = 2 }; /* requests go to the peer, or come from it */
 enum { VI_ROW_ACTIVE = 1, VI_ROW_LEAVING = 2, VI_ROW_BROKEN = 3 };
 
 /* Why a session is broken. */
@@ -104,18 +103,77 @@ struct vi_gram_entry {
 };
 
 struct vi_gram_table {
-    char magic[8];                /* 0 */
-    uint32_t version;             /* 8 */
-    uint32_t slots;               /* 12: of a row, at most */
-    unsigned char uuid[16];       /* 16 */
-    uint64_t device, inode;       /* 32: of the file that was opened last; 0: none yet */
-    uint32_t peers;               /* 48: entries */
-    uint32_t crc;                 /* 52: of these 128 bytes */
-    uint64_t message_max;         /* 56 */
-    uint64_t zero[8];             /* 64 */
-    struct vi_gram_entry entry[]; /* 128 */
+    char magic[8];                   /* 0 */
+    uint32_t version;                /* 8 */
+    uint32_t slots;                  /* 12: of a row, at most */
+    unsigned char uuid[16];          /* 16 */
+    uint64_t device, inode;          /* 32: of the file that was opened last; 0: none yet */
+    uint32_t peers;                  /* 48: entries */
+    uint32_t crc;                    /* 52: of these 128 bytes */
+    uint64_t message_max;            /* 56 */
+    struct vi_agreement *agreements; /* 64: newest first */
+    uint64_t zero[7];                /* 72 */
+    struct vi_gram_entry entry[];    /* 128 */
 };
 _Static_assert(sizeof(struct vi_gram_table) == 128, "a table has 128 bytes before its entries");
 _Static_assert(sizeof(struct vi_gram_entry) == 16, "an entry has 16 bytes");
+
+/* ---- Transactions of several sites ----------------------------------------- */
+
+#define VI_AGREEMENT_MAGIC 0x41544756u /* "VGTA" */
+#define VI_SITES_MAX 1024u
+
+/* What a request says that is about one, before what the program says in it, and all that a
+ * response says. */
+enum {
+    VI_SAY_PREPARE = 1,
+    VI_SAY_COMMIT,
+    VI_SAY_ABORT,
+    VI_SAY_COMMITTED, /* to a site that has no vote, with its message */
+    VI_SAY_ABORTED,
+    VI_SAY_HAND_OVER, /* coordinate this: a struct vi_agreement; answered with a vote */
+    VI_SAY_INQUIRE,
+    VI_SAY_VOTE, /* response, and so are the next: its vote is added, VISTA_VOTE_NO, ... */
+    VI_SAY_UNDECIDED = VI_SAY_VOTE + 3,
+    VI_SAY_DONE
+};
+
+struct vi_saying {
+    uint32_t magic; /* 0 */
+    uint32_t kind;  /* 4 */
+    vista_gid gid;  /* 8 */
+};
+
+/* It coordinates, and its vote is the outcome: READ_ONLY or NO. */
+#define VI_SITE_IS_AWAY 0x2u
+
+enum { VI_SITE_NEW, VI_SITE_ASKED, VI_SITE_READY, VI_SITE_TOLD, VI_SITE_DONE };
+
+struct vi_site {
+    unsigned char uuid[16]; /* 0: of its endpoint */
+    vista_request request;  /* 16: the newest to it; `peer` is right from the beginning */
+    uint32_t state;         /* 40 */
+    uint32_t flags;         /* 44: VISTA_ONE_PHASE, VI_SITE_IS_AWAY */
+    uint32_t offset;        /* 48: from the agreement, to a struct vi_saying and the message */
+    uint32_t length;        /* 52: of both */
+};
+
+enum { VI_AGREEMENT_OPEN, VI_AGREEMENT_COMMITTED, VI_AGREEMENT_ABORTED };
+
+/* The coordinator's record, from its beginning until each site knows the outcome. */
+struct vi_agreement {
+    struct vi_saying says;     /* 0 */
+    struct vi_agreement *next; /* 24 */
+    vista_request parent;      /* 32: who has handed it over, to be answered with the outcome */
+    uint32_t state;            /* 56 */
+    uint32_t local;            /* 60: 1: the outcome is to be told to this end's program */
+    uint32_t count;            /* 64 */
+    uint32_t size;             /* 68: of all */
+    uint32_t crc;              /* 72: of all */
+    uint32_t zero;             /* 76 */
+    struct vi_site site[];     /* 80 */
+};
+_Static_assert(sizeof(struct vi_site) == 56 && sizeof(struct vi_agreement) == 80,
+               "an agreement has 80 bytes and 56 a site before the messages");
 
 #endif

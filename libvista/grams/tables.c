@@ -26,22 +26,30 @@ size_t vi_row_size(uint32_t slots)
 
 /* ---- Checksums --------------------------------------------------------- */
 
-static uint32_t table_crc(const struct vi_gram_table *table)
+/* Of `length` bytes, with the checksum itself, `at` bytes in them, as 0. */
+static uint32_t crc_of(const void *data, size_t length, size_t at)
 {
-    struct vi_gram_table copy;
+    static const uint32_t zero;
+    const unsigned char *bytes = data;
+    const uint32_t crc = vi_crc32c(vi_crc32c(0, bytes, at), &zero, sizeof zero);
 
-    memcpy(&copy, table, sizeof copy);
-    copy.crc = 0;
-    return vi_crc32c(0, &copy, sizeof copy);
+    at += sizeof zero;
+    return vi_crc32c(crc, bytes + at, length - at);
 }
 
-static uint32_t row_crc(const struct vi_gram_row *row)
+static size_t distance(const void *from, const void *to)
 {
-    struct vi_gram_row copy;
+    return (size_t)((const char *)to - (const char *)from);
+}
 
-    memcpy(&copy, row, sizeof copy);
-    copy.crc = 0;
-    return vi_crc32c(0, &copy, sizeof copy);
+void vi_table_seal(void *data, size_t length, uint32_t *crc)
+{
+    *crc = crc_of(data, length, distance(data, crc));
+}
+
+static bool is_sealed(const void *data, size_t length, const uint32_t *crc)
+{
+    return *crc == crc_of(data, length, distance(data, crc));
 }
 
 static uint32_t slot_crc(const struct vi_gram_slot *slot)
@@ -53,16 +61,6 @@ static uint32_t slot_crc(const struct vi_gram_slot *slot)
     memset(head + offsetof(struct vi_gram_slot, crc), 0, sizeof slot->crc);
     crc = vi_crc32c(0, head, sizeof head);
     return slot->length > 0 ? vi_crc32c(crc, vi_slot_body(slot), slot->length) : crc;
-}
-
-void vi_table_seal(struct vi_gram_table *table)
-{
-    table->crc = table_crc(table);
-}
-
-void vi_row_seal(struct vi_gram_row *row)
-{
-    row->crc = row_crc(row);
 }
 
 void vi_slot_seal(struct vi_gram_slot *slot)
@@ -102,7 +100,7 @@ void *vista_create_endpoint(vista_tx *tx, const struct vista_endpoint_options *o
     table = vista_calloc(tx, 1, vi_table_size(head.peers));
     if (table == NULL)
         return NULL;
-    vi_table_seal(&head);
+    vi_table_seal(&head, sizeof head, &head.crc);
     memcpy(table, &head, sizeof head);
     for (uint32_t i = 0; i < head.peers; i++)
         table->entry[i].next_id = head.peers + i;
@@ -201,7 +199,7 @@ static int check_row_head(const struct vi_gram_table *table, const struct vi_gra
     const uint64_t where = (uintptr_t)row;
     struct vi_address address;
 
-    if (row->magic != VI_ROW_MAGIC || row->crc != row_crc(row))
+    if (row->magic != VI_ROW_MAGIC || !is_sealed(row, sizeof *row, &row->crc))
         return damaged("the checksum of a peer's row", where);
     if (row->id % table->peers != index || row->id == 0 ||
         (table->entry[index].next_id != 0 && row->id >= table->entry[index].next_id))
@@ -233,6 +231,31 @@ static int check_row(vista_segment *segment, const struct vi_gram_table *table, 
     return 0;
 }
 
+bool vi_agreement_is_sound(const struct vi_agreement *of, size_t size)
+{
+    if (size < sizeof *of || of->says.magic != VI_AGREEMENT_MAGIC || of->size > size ||
+        of->count > VI_SITES_MAX || of->size < sizeof *of + of->count * sizeof of->site[0] ||
+        of->state > VI_AGREEMENT_ABORTED)
+        return false;
+    for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
+        if (site->state > VI_SITE_DONE || site->offset % 8 != 0 || site->offset > of->size ||
+            site->length < sizeof of->says || site->length > of->size - site->offset)
+            return false;
+    return true;
+}
+
+/* A list that runs in a circle is longer than any that is sound. */
+static int check_agreements(vista_segment *segment, const struct vi_gram_table *table)
+{
+    size_t left = vista_size(segment) / sizeof *table->agreements;
+
+    for (const struct vi_agreement *of = table->agreements; of != NULL; of = of->next)
+        if (!vi_agreement_is_sound(of, vista_usable_size(segment, of)) ||
+            !is_sealed(of, of->size, &of->crc) || left-- == 0)
+            return damaged("a transaction of several sites", (uintptr_t)of);
+    return 0;
+}
+
 int vi_table_check(vista_segment *segment, const struct vi_gram_table *table)
 {
     const size_t size = vista_usable_size(segment, table);
@@ -242,8 +265,8 @@ int vi_table_check(vista_segment *segment, const struct vi_gram_table *table)
     if (table->version != VI_TABLE_VERSION)
         return vi_fail(ENOTSUP, "the endpoint has version %u, which is not %u", table->version,
                        VI_TABLE_VERSION);
-    if (table->crc != table_crc(table) || table->peers == 0 || table->peers > VI_PEERS_MAX ||
-        table->slots == 0 || table->slots > VI_SLOTS_MAX ||
+    if (!is_sealed(table, sizeof *table, &table->crc) || table->peers == 0 ||
+        table->peers > VI_PEERS_MAX || table->slots == 0 || table->slots > VI_SLOTS_MAX ||
         table->message_max > VISTA_MESSAGE_MAX || size < vi_table_size(table->peers))
         return damaged("the head of its table", (uintptr_t)table);
     for (uint32_t i = 0; i < table->peers; i++) {
@@ -254,7 +277,7 @@ int vi_table_check(vista_segment *segment, const struct vi_gram_table *table)
         if (table->entry[i].row != NULL && check_row(segment, table, i) != 0)
             return -1;
     }
-    return 0;
+    return check_agreements(segment, table);
 }
 
 const char *vi_broken_reason(uint32_t reason)

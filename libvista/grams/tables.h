@@ -8,15 +8,14 @@
 #include <stdbool.h>
 
 #include "grams/stored.h"
-#include "vista_grams.h"
 
 /* Bytes of a table for so many peers, and of a row with so many slots. */
 size_t vi_table_size(uint32_t peers);
 size_t vi_row_size(uint32_t slots);
 
-/* Set each structure's checksum. */
-void vi_table_seal(struct vi_gram_table *table);
-void vi_row_seal(struct vi_gram_row *row);
+/* Sets the checksum of a table's head, a row's, or an agreement, which is one of its fields. */
+void vi_table_seal(void *data, size_t length, uint32_t *crc);
+/* Of a slot and its message. */
 void vi_slot_seal(struct vi_gram_slot *slot);
 
 /* Where a slot's message is. */
@@ -30,6 +29,9 @@ bool vi_table_is_one(const void *block, size_t size);
 
 /* Follows every pointer and judges every number: EBADMSG, ENOTSUP. */
 int vi_table_check(vista_segment *segment, const struct vi_gram_table *table);
+
+/* Are its numbers and its sites' in order, in a block or message of so many bytes? */
+bool vi_agreement_is_sound(const struct vi_agreement *of, size_t size);
 
 /* Client: the response with this hash has been received, or dropped; the slot is declared, and its
  * body block freed. */

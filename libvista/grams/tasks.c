@@ -119,7 +119,7 @@ static int make_row(vista_endpoint *e, vista_tx *tx, struct vi_task *task)
     row->message_max = task->hello.message_max;
     row->class = task->hello.class;
     vi_address_print(&task->address, row->address);
-    vi_row_seal(row);
+    vi_table_seal(row, sizeof *row, &row->crc);
     entry->row = row;
     entry->next_id = row->id > UINT32_MAX - e->table->peers ? 0 : row->id + e->table->peers;
     return 0;
@@ -135,7 +135,7 @@ static int change_row(vista_tx *tx, struct vi_gram_row *row, const struct vi_tas
         row->state = VI_ROW_BROKEN;
         row->reason = task->detail;
     }
-    vi_row_seal(row);
+    vi_table_seal(row, sizeof *row, &row->crc);
     return 0;
 }
 

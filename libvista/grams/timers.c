@@ -21,8 +21,11 @@ static uint64_t backed_off(vista_endpoint *e, const struct vi_peer *peer, unsign
     return ns - ns / 4 + vi_endpoint_jitter(e, ns / 2 + 1);
 }
 
-static void set_due(vista_endpoint *e, struct vi_lane *lane, uint64_t due)
+/* Its time-outs begin anew.  `again`: it is no measure of the round trip any more. */
+static void set_due(vista_endpoint *e, struct vi_lane *lane, bool again, uint64_t due)
 {
+    lane->again = again;
+    lane->tries = 0;
     lane->due = due;
     if (due < e->next_due)
         e->next_due = due;
@@ -44,17 +47,13 @@ void vi_timers_sent(vista_endpoint *e, struct vi_lane *lane, uint64_t now)
 {
     link_lane(e, lane);
     lane->sent = now;
-    lane->tries = 0;
-    lane->again = false;
-    set_due(e, lane, now + backed_off(e, lane->peer, 0));
+    set_due(e, lane, false, now + backed_off(e, lane->peer, 0));
 }
 
 void vi_timers_restore(vista_endpoint *e, struct vi_lane *lane, uint64_t due)
 {
     link_lane(e, lane);
-    lane->again = true;
-    lane->tries = 0;
-    set_due(e, lane, due);
+    set_due(e, lane, true, due);
 }
 
 static void undefer(struct vi_lane *lane)
@@ -85,9 +84,7 @@ void vi_timers_put_off(vista_endpoint *e, struct vi_lane *lane, uint64_t by)
     if (!lane->is_unanswered)
         return;
     undefer(lane);
-    lane->again = true;
-    lane->tries = 0;
-    set_due(e, lane, vi_endpoint_now(e) + (by != 0 ? by : backed_off(e, lane->peer, 0)));
+    set_due(e, lane, true, vi_endpoint_now(e) + (by != 0 ? by : backed_off(e, lane->peer, 0)));
 }
 
 void vi_timers_measure(struct vi_lane *lane, uint64_t now)
@@ -128,8 +125,7 @@ void vi_timers_alive(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
         if (lane->peer != peer || !lane->deferred)
             continue;
         undefer(lane);
-        lane->tries = 0;
-        set_due(e, lane, now + backed_off(e, peer, 0));
+        set_due(e, lane, true, now + backed_off(e, peer, 0));
         if (lane->owner == NULL)
             repeat(e, lane);
     }

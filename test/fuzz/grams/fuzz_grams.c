@@ -222,7 +222,7 @@ static void introduce(void)
                                     .class = VISTA_KILL_SAFE};
         memcpy(row->uuid, other->uuid, sizeof row->uuid);
         strcpy(row->address, address[1 - which]);
-        vi_row_seal(row);
+        vi_table_seal(row, sizeof *row, &row->crc);
         table->entry[0].row = row;
         table->entry[0].next_id += 4;
         MUST(vista_end_transaction(tx, 0) == 0);
@@ -390,9 +390,9 @@ static void damage(struct input *input)
         *byte = (unsigned char)take(input, 1);
     }
     if (seals & 1)
-        vi_table_seal(table);
+        vi_table_seal(table, sizeof *table, &table->crc);
     if (seals & 2)
-        vi_row_seal(row);
+        vi_table_seal(row, sizeof *row, &row->crc);
     for (int i = 0; i < 4; i++)
         if (seals & 4 << i && row->slot[i].body == NULL && row->slot[i].length <= VI_BODY_INLINE)
             vi_slot_seal(&row->slot[i]);

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * A site goes through
+ *
+ *     NEW -- prepare --> ASKED -- yes --> READY -- outcome --> TOLD -- answered --> DONE
+ *
+ * and is DONE at once when it votes no or read-only, or was never asked when that is no longer
+ * needed; one without a vote is told straight from NEW.  Requests of one session arrive in no
+ * order, so each waits for the answer to the one before.  A record stays until all sites are DONE:
+ * so nothing that any of them may yet ask about is ever presumed to have been aborted, but what was.
+ */
+#include "grams/agreement.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "grams/requests.h"
+
+enum sent { SENT = 1, LATER = 0, NEVER = -2 }; /* -1: as errno says */
+
+/* ---- Records --------------------------------------------------------------- */
+
+struct vi_agreement *vi_agreement_find(const vista_endpoint *e, const vista_gid *gid)
+{
+    struct vi_agreement *of = e->table->agreements;
+
+    while (of != NULL && memcmp(&of->says.gid, gid, sizeof *gid) != 0)
+        of = of->next;
+    return of;
+}
+
+struct vi_site *vi_agreement_asked(const vista_endpoint *e, const vista_request *request,
+                                   struct vi_agreement **whose)
+{
+    for (struct vi_agreement *of = e->table->agreements; of != NULL; of = of->next)
+        for (struct vi_site *site = of->site; site < of->site + of->count; site++)
+            if (memcmp(&site->request, request, sizeof *request) == 0) {
+                *whose = of;
+                return site;
+            }
+    return NULL;
+}
+
+struct vi_agreement *vi_agreement_new(vista_tx *tx, vista_endpoint *e, size_t size)
+{
+    return vista_set_range(tx, e->table, sizeof *e->table) == 0 ? vista_calloc(tx, 1, size) : NULL;
+}
+
+void vi_agreement_add(vista_endpoint *e, struct vi_agreement *of)
+{
+    of->next = e->table->agreements;
+    e->table->agreements = of;
+    vi_table_seal(e->table, sizeof *e->table, &e->table->crc);
+    vi_table_seal(of, of->size, &of->crc);
+}
+
+int vi_agreement_declare(vista_tx *tx, struct vi_agreement *of)
+{
+    return vista_set_range(tx, of, sizeof *of + of->count * sizeof of->site[0]);
+}
+
+static int remove_record(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of)
+{
+    struct vi_agreement **link = &e->table->agreements, *before = NULL;
+
+    while (*link != of) {
+        before = *link;
+        link = &before->next;
+    }
+    if ((before != NULL ? vi_agreement_declare(tx, before)
+                        : vista_set_range(tx, e->table, sizeof *e->table)) != 0 ||
+        vista_free(tx, of) != 0)
+        return -1;
+    *link = of->next;
+    if (before != NULL)
+        vi_table_seal(before, before->size, &before->crc);
+    else
+        vi_table_seal(e->table, sizeof *e->table, &e->table->crc);
+    return 0;
+}
+
+/* ---- What is sent ---------------------------------------------------------- */
+
+static enum sent send_to(vista_tx *tx, vista_endpoint *e, vista_request *request, const void *says,
+                         size_t length)
+{
+    if (vista_send_request(tx, e, request->peer, says, length, 0, request) == 0)
+        return SENT;
+    if (errno == EAGAIN)
+        return LATER;
+    return errno == ESTALE || errno == EINVAL || errno == EMSGSIZE ? NEVER : (enum sent) - 1;
+}
+
+static bool is_lost(vista_endpoint *e, const struct vi_site *site)
+{
+    bool lost;
+
+    vi_endpoint_lock(e);
+    lost = vi_endpoint_peer(e, site->request.peer, false) == NULL;
+    vi_endpoint_unlock(e);
+    return lost;
+}
+
+void vi_agreement_vote(struct vi_agreement *of, struct vi_site *site, unsigned vote)
+{
+    site->state = vote == VISTA_VOTE_YES ? VI_SITE_READY : VI_SITE_DONE;
+    if (vote == VISTA_VOTE_NO && of->state == VI_AGREEMENT_OPEN)
+        of->state = VI_AGREEMENT_ABORTED;
+}
+
+static enum sent ask(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of, struct vi_site *site)
+{
+    const enum sent sent = send_to(tx, e, &site->request, (char *)of + site->offset, site->length);
+
+    if (sent == SENT)
+        site->state = VI_SITE_ASKED;
+    else if (sent == NEVER)
+        vi_agreement_vote(of, site, VISTA_VOTE_NO);
+    return sent;
+}
+
+/* Who is lost is not told of an abort: it presumes that.  Of a commit it is to ask. */
+static enum sent tell_site(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
+                           struct vi_site *site)
+{
+    const bool committed = of->state == VI_AGREEMENT_COMMITTED;
+    const bool voted = !(site->flags & VISTA_ONE_PHASE);
+    struct vi_saying outcome = of->says, *says = &outcome;
+    enum sent sent;
+
+    outcome.kind = committed ? VI_SAY_COMMIT : VI_SAY_ABORT;
+    if (!voted) {
+        says = (struct vi_saying *)((char *)of + site->offset);
+        if (vista_set_range(tx, says, sizeof *says) != 0)
+            return (enum sent) - 1;
+        says->kind = committed ? VI_SAY_COMMITTED : VI_SAY_ABORTED;
+    }
+    sent = send_to(tx, e, &site->request, says, voted ? sizeof outcome : site->length);
+    if (sent == SENT)
+        site->state = VI_SITE_TOLD;
+    else if (sent == NEVER && !(voted && committed))
+        site->state = VI_SITE_DONE;
+    return sent;
+}
+
+static enum sent advance_site(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
+                              struct vi_site *site)
+{
+    const bool decided = of->state != VI_AGREEMENT_OPEN;
+
+    if (site->state == VI_SITE_NEW && !(site->flags & VISTA_ONE_PHASE)) {
+        if (!decided)
+            return ask(tx, e, of, site);
+        site->state = VI_SITE_DONE;
+    } else if (site->state == VI_SITE_ASKED && !(site->flags & VI_SITE_IS_AWAY) &&
+               is_lost(e, site)) {
+        vi_agreement_vote(of, site, VISTA_VOTE_NO);
+        return SENT;
+    } else if (site->state == VI_SITE_TOLD && is_lost(e, site)) {
+        site->state = VI_SITE_READY;
+    }
+    return decided && (site->state == VI_SITE_NEW || site->state == VI_SITE_READY)
+               ? tell_site(tx, e, of, site)
+               : LATER;
+}
+
+/* ---- The outcome ----------------------------------------------------------- */
+
+static void decide(struct vi_agreement *of)
+{
+    for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
+        if (site->state < VI_SITE_READY && !(site->flags & VISTA_ONE_PHASE))
+            return;
+    of->state = VI_AGREEMENT_COMMITTED;
+}
+
+int vi_agreement_tell(vista_tx *tx, const struct vista_participant *with, void *arg,
+                      const vista_gid *gid, bool committed)
+{
+    int (*const call)(void *, vista_tx *, const vista_gid *) =
+        committed ? with->commit : with->abort;
+
+    return call != NULL ? call(arg, tx, gid) : 0;
+}
+
+/* The parent's answer: of a broken session it has to ask. */
+static int finish(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
+                  const struct vista_participant *with, void *arg)
+{
+    const bool committed = of->state == VI_AGREEMENT_COMMITTED;
+    struct vi_saying outcome = of->says;
+    bool done = true;
+
+    outcome.kind = VI_SAY_VOTE + (committed ? VISTA_VOTE_READ_ONLY : VISTA_VOTE_NO);
+    if (of->local != 0 && vi_agreement_tell(tx, with, arg, &of->says.gid, committed) != 0)
+        return -1;
+    of->local = 0;
+    if (of->parent.session != 0) {
+        if (vista_send_response(tx, e, &of->parent, &outcome, sizeof outcome) == 0 || !committed)
+            of->parent.session = 0;
+        else if (errno != ESTALE && errno != EINVAL)
+            return -1;
+    }
+    for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
+        done = done && site->state == VI_SITE_DONE;
+    vi_table_seal(of, of->size, &of->crc);
+    return done && of->parent.session == 0 ? remove_record(tx, e, of) : 0;
+}
+
+static int advance_sites(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of)
+{
+    int done = 0;
+
+    for (struct vi_site *site = of->site; site < of->site + of->count; site++) {
+        const int sent = advance_site(tx, e, of, site);
+
+        if (sent == -1)
+            return -1;
+        done = done || sent == SENT;
+    }
+    return done;
+}
+
+int vi_agreement_advance(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
+                         const struct vista_participant *with, void *arg)
+{
+    uint32_t before;
+    int result, done = 0;
+
+    if (vi_agreement_declare(tx, of) != 0)
+        return -1;
+    do {
+        before = of->state;
+        result = advance_sites(tx, e, of);
+        if (result == -1)
+            return -1;
+        if (of->state == VI_AGREEMENT_OPEN && with != NULL)
+            decide(of);
+        done = done || result == SENT || of->state != before;
+    } while (of->state != before);
+    vi_table_seal(of, of->size, &of->crc);
+    if (with == NULL || of->state == VI_AGREEMENT_OPEN)
+        return done;
+    return finish(tx, e, of, with, arg) == 0 ? done : -1;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Transactions of several sites: the coordinator's records.  All without the endpoint's lock: no
+ * two open transactions use the records of one endpoint.
+ */
+#ifndef VI_GRAMS_AGREEMENT_H
+#define VI_GRAMS_AGREEMENT_H
+
+#include "grams/endpoint.h"
+#include "grams/tables.h"
+
+/* NULL: it is not coordinated here. */
+struct vi_agreement *vi_agreement_find(const vista_endpoint *e, const vista_gid *gid);
+
+/* The site to which this request went, and whose it is; NULL: of no record. */
+struct vi_site *vi_agreement_asked(const vista_endpoint *e, const vista_request *request,
+                                   struct vi_agreement **whose);
+
+/* Allocates a record, which is not yet in the list. */
+struct vi_agreement *vi_agreement_new(vista_tx *tx, vista_endpoint *e, size_t size);
+/* It is in the list. */
+void vi_agreement_add(vista_endpoint *e, struct vi_agreement *of);
+
+/* Before its head or its sites change. */
+int vi_agreement_declare(vista_tx *tx, struct vi_agreement *of);
+
+/* The site, which was asked, has voted; declared. */
+void vi_agreement_vote(struct vi_agreement *of, struct vi_site *site, unsigned vote);
+
+/*
+ * Decides, if that can be done, sends what is due, tells this end's program and whoever has handed
+ * it over, and removes the record when all is done.  Declares and seals.  Without callbacks it
+ * only sends.  1: something was done.
+ */
+int vi_agreement_advance(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
+                         const struct vista_participant *with, void *arg);
+
+/* Commit or abort: the program's callback. */
+int vi_agreement_tell(vista_tx *tx, const struct vista_participant *with, void *arg,
+                      const vista_gid *gid, bool committed);
+
+#endif

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What a message of a transaction of several sites leads to, in the transaction that receives it.
+ */
+#include "grams/joining.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "grams/agreement.h"
+#include "grams/requests.h"
+
+/* Bytes of a record that is away before the one that it hands over. */
+#define AWAY (sizeof(struct vi_agreement) + sizeof(struct vi_site) + sizeof(struct vi_saying))
+
+/* A message, and who takes it. */
+struct joining {
+    vista_tx *tx;
+    vista_endpoint *e;
+    const struct vista_participant *with;
+    void *arg;
+    struct vi_lane *lane;
+    vista_request request;
+    struct vi_saying says; /* zero: it is none of ours */
+    const void *message;   /* behind that */
+    size_t length;
+};
+
+static void read_message(struct joining *j)
+{
+    const struct vi_message *staged = j->lane->staged;
+
+    if (staged->length >= sizeof j->says)
+        memcpy(&j->says, staged->data, sizeof j->says);
+    if (j->says.magic != VI_AGREEMENT_MAGIC)
+        j->says = (struct vi_saying){0};
+    j->message = staged->data + sizeof j->says;
+    j->length = staged->length - sizeof j->says;
+}
+
+/* ---- Requests --------------------------------------------------------------- */
+
+static int prepare(const struct joining *j, const void *message, size_t length)
+{
+    const int vote = j->with->prepare != NULL
+                         ? j->with->prepare(j->arg, j->tx, &j->says.gid, message, length)
+                         : VISTA_VOTE_NO;
+
+    return vote <= VISTA_VOTE_READ_ONLY ? vote : VISTA_VOTE_NO;
+}
+
+/* A site of what another hands over: it is asked from here, or is here. */
+static int take_site(const struct joining *j, struct vi_agreement *of, struct vi_site *site)
+{
+    const struct vi_saying *says = (const struct vi_saying *)((char *)of + site->offset);
+    const struct vi_peer *peer;
+    int vote;
+
+    vi_endpoint_lock(j->e);
+    peer = vi_endpoint_uuid(j->e, site->uuid, VI_ROLE_CLIENT);
+    site->request = (vista_request){.peer = peer != NULL ? peer->row->id : 0};
+    vi_endpoint_unlock(j->e);
+    site->state = VI_SITE_NEW;
+    if (memcmp(site->uuid, j->e->table->uuid, sizeof site->uuid) != 0)
+        return 0;
+    vote = prepare(j, says + 1, site->length - sizeof *says);
+    if (vote < 0)
+        return -1;
+    vi_agreement_vote(of, site, (unsigned)vote);
+    of->local |= vote == VISTA_VOTE_YES;
+    site->state = VI_SITE_DONE;
+    return 0;
+}
+
+/* Answered when it is decided; at once where it cannot be read. */
+static int take_over(const struct joining *j, uint32_t *answer)
+{
+    const struct vi_agreement *told = j->message;
+    struct vi_agreement *of;
+
+    *answer = VI_SAY_VOTE + VISTA_VOTE_NO;
+    if (!vi_agreement_is_sound(told, j->length) || vi_agreement_find(j->e, &j->says.gid) != NULL)
+        return 0;
+    of = vi_agreement_new(j->tx, j->e, told->size);
+    if (of == NULL)
+        return -1;
+    memcpy(of, told, told->size);
+    of->parent = j->request;
+    of->state = VI_AGREEMENT_OPEN;
+    of->local = 0;
+    for (struct vi_site *site = of->site; site < of->site + of->count; site++)
+        if (take_site(j, of, site) != 0)
+            return -1;
+    vi_agreement_add(j->e, of);
+    *answer = 0;
+    return vi_agreement_advance(j->tx, j->e, of, j->with, j->arg);
+}
+
+/* A site that is being told hears it by that; who is no site has handed it over. */
+static int find_outcome(const struct joining *j, uint32_t *answer)
+{
+    struct vi_agreement *of = vi_agreement_find(j->e, &j->says.gid);
+    bool is_site = false;
+
+    *answer = of == NULL || of->state == VI_AGREEMENT_ABORTED ? VI_SAY_ABORT
+              : of->state == VI_AGREEMENT_COMMITTED           ? VI_SAY_COMMIT
+                                                              : VI_SAY_UNDECIDED;
+    if (of == NULL || *answer == VI_SAY_UNDECIDED)
+        return 0;
+    if (vi_agreement_declare(j->tx, of) != 0)
+        return -1;
+    for (struct vi_site *site = of->site; site < of->site + of->count; site++) {
+        if (memcmp(site->uuid, j->lane->peer->row->uuid, sizeof site->uuid) != 0)
+            continue;
+        is_site = true;
+        if (site->state == VI_SITE_READY)
+            site->state = VI_SITE_DONE;
+        else if (site->state == VI_SITE_TOLD)
+            *answer = VI_SAY_UNDECIDED;
+    }
+    if (!is_site)
+        of->parent.session = 0;
+    return vi_agreement_advance(j->tx, j->e, of, j->with, j->arg);
+}
+
+/* 0 and no answer: it comes later. */
+static int execute(const struct joining *j, uint32_t *answer)
+{
+    int result;
+
+    *answer = VI_SAY_DONE;
+    switch (j->says.kind) {
+    case VI_SAY_PREPARE:
+        result = prepare(j, j->message, j->length);
+        *answer = VI_SAY_VOTE + (uint32_t)result;
+        return result;
+    case VI_SAY_COMMIT:
+    case VI_SAY_ABORT:
+        return vi_agreement_tell(j->tx, j->with, j->arg, &j->says.gid,
+                                 j->says.kind == VI_SAY_COMMIT);
+    case VI_SAY_COMMITTED:
+    case VI_SAY_ABORTED:
+        return j->with->one_phase == NULL
+                   ? 0
+                   : j->with->one_phase(j->arg, j->tx, &j->says.gid,
+                                        j->says.kind == VI_SAY_COMMITTED, j->message, j->length);
+    case VI_SAY_HAND_OVER:
+        return take_over(j, answer);
+    case VI_SAY_INQUIRE:
+        return find_outcome(j, answer);
+    default:
+        return 0;
+    }
+}
+
+static int on_request(const struct joining *j)
+{
+    struct vi_saying answer = j->says;
+
+    if (execute(j, &answer.kind) < 0)
+        return -1;
+    if (answer.kind == 0 || j->lane->stored->state != VI_SLOT_RECEIVED) /* it was one-way */
+        return 0;
+    return vista_send_response(j->tx, j->e, &j->request, &answer,
+                               answer.magic != 0 ? sizeof answer : 0);
+}
+
+/* ---- Responses -------------------------------------------------------------- */
+
+/* What this end has asked for; of what it has handed over that is a vote. */
+static int on_outcome(const struct joining *j)
+{
+    const bool committed = j->says.kind == VI_SAY_COMMIT;
+    struct vi_agreement *of = vi_agreement_find(j->e, &j->says.gid);
+
+    if (!committed && j->says.kind != VI_SAY_ABORT)
+        return 0;
+    if (of == NULL)
+        return vi_agreement_tell(j->tx, j->with, j->arg, &j->says.gid, committed);
+    if (!(of->site->flags & VI_SITE_IS_AWAY) || of->site->state != VI_SITE_ASKED)
+        return 0;
+    if (vi_agreement_declare(j->tx, of) != 0)
+        return -1;
+    vi_agreement_vote(of, of->site, committed ? VISTA_VOTE_READ_ONLY : VISTA_VOTE_NO);
+    return vi_agreement_advance(j->tx, j->e, of, j->with, j->arg);
+}
+
+static int on_response(const struct joining *j)
+{
+    struct vi_agreement *of;
+    struct vi_site *site = vi_agreement_asked(j->e, &j->request, &of);
+    const uint32_t vote = j->says.kind - VI_SAY_VOTE;
+
+    if (site == NULL)
+        return on_outcome(j);
+    if (vi_agreement_declare(j->tx, of) != 0)
+        return -1;
+    if (site->state == VI_SITE_TOLD)
+        site->state = VI_SITE_DONE;
+    else
+        vi_agreement_vote(of, site, vote <= VISTA_VOTE_READ_ONLY ? vote : VISTA_VOTE_NO);
+    return vi_agreement_advance(j->tx, j->e, of, j->with, j->arg);
+}
+
+static int advance_all(const struct joining *j)
+{
+    int done = 0;
+
+    for (struct vi_agreement *of = j->e->table->agreements, *next; of != NULL; of = next) {
+        int result;
+
+        next = of->next;
+        result = vi_agreement_advance(j->tx, j->e, of, j->with, j->arg);
+        if (result < 0)
+            return -1;
+        done |= result;
+    }
+    return done ? 0 : vi_fail(EAGAIN, "%s: nothing is there yet", j->e->address);
+}
+
+int vista_join(vista_tx *tx, vista_endpoint *endpoint, const struct vista_participant *with,
+               void *arg)
+{
+    struct joining j = {.tx = tx, .with = with, .arg = arg};
+    bool is_request;
+
+    j.e = vi_request_check(tx, endpoint, with != NULL);
+    if (j.e == NULL)
+        return -1;
+    j.lane = vi_request_receive(tx, j.e, SIZE_MAX, &j.request, 0);
+    is_request = j.lane != NULL;
+    if (j.lane == NULL && errno == EAGAIN)
+        j.lane = vi_request_answer(tx, j.e, SIZE_MAX, &j.request, 0);
+    if (j.lane == NULL)
+        return errno == EAGAIN ? advance_all(&j) : -1;
+    read_message(&j);
+    return (is_request ? on_request(&j) : on_response(&j)) < 0 ? -1 : 0;
+}
+
+/* ---- Coordinating ----------------------------------------------------------- */
+
+static size_t padded(size_t length)
+{
+    return (sizeof(struct vi_saying) + length + 7) & ~(size_t)7;
+}
+
+/* Of the record; 0: all is said. */
+static size_t size_of(const struct vista_site *sites, int count)
+{
+    size_t size = sizeof(struct vi_agreement) + (size_t)count * sizeof(struct vi_site);
+
+    for (int i = 0; i < count; i++) {
+        if (sites[i].flags & ~VISTA_ONE_PHASE || (sites[i].message == NULL && sites[i].length > 0))
+            return vi_fail(EINVAL, "vista_coordinate: site %d: unknown flags, or no message", i), 0;
+        if (sites[i].length > VISTA_MESSAGE_MAX || size > UINT32_MAX - padded(sites[i].length))
+            return vi_fail(EMSGSIZE, "vista_coordinate: the messages are too long"), 0;
+        size += padded(sites[i].length);
+    }
+    return size;
+}
+
+/* Where the record's next message begins: sites are filled in order. */
+static void fill_site(struct vi_agreement *of, uint32_t *offset, const struct vista_site *from,
+                      uint32_t kind)
+{
+    struct vi_site *site = &of->site[of->count++];
+    struct vi_saying *says = (struct vi_saying *)((char *)of + *offset);
+
+    site->request.peer = from->peer;
+    site->flags = from->flags;
+    site->offset = *offset;
+    site->length = (uint32_t)(sizeof *says + from->length);
+    *says = of->says;
+    says->kind = kind;
+    if (from->message != NULL)
+        memcpy(says + 1, from->message, from->length);
+    *offset += (uint32_t)padded(from->length);
+}
+
+/* EINVAL: one is not there, or no server of ours. */
+static int name_sites(vista_endpoint *e, struct vi_agreement *of)
+{
+    int result = 0;
+
+    vi_endpoint_lock(e);
+    for (struct vi_site *site = of->site; site < of->site + of->count && result == 0; site++) {
+        const struct vi_peer *peer = vi_endpoint_peer(e, site->request.peer, true);
+
+        if (peer != NULL)
+            memcpy(site->uuid, peer->row->uuid, sizeof site->uuid);
+        result = peer != NULL && peer->role == VI_ROLE_CLIENT ? 0 : -1;
+    }
+    vi_endpoint_unlock(e);
+    return result == 0 ? 0 : vi_fail(EINVAL, "%s: a site is no peer to send to", e->address);
+}
+
+/* The head of a record of so many sites; where their messages go. */
+static uint32_t begin_record(struct vi_agreement *of, const vista_gid *gid, size_t size, int count)
+{
+    of->says = (struct vi_saying){VI_AGREEMENT_MAGIC, 0, *gid};
+    of->size = (uint32_t)size;
+    return (uint32_t)(sizeof *of + (size_t)count * sizeof of->site[0]);
+}
+
+/* With `via` the record has that one site, whose message is the record of all others. */
+static int fill(vista_endpoint *e, struct vi_agreement *of, const vista_gid *gid, size_t size,
+                const struct vista_site *sites, int count, uint32_t via)
+{
+    const struct vista_site away = {.peer = via, .flags = VI_SITE_IS_AWAY, .length = size};
+    uint32_t offset = begin_record(of, gid, size + (via != 0 ? AWAY : 0), via != 0 ? 1 : count);
+
+    if (via != 0) {
+        fill_site(of, &offset, &away, VI_SAY_HAND_OVER);
+        if (name_sites(e, of) != 0)
+            return -1;
+        of = (struct vi_agreement *)((char *)of + AWAY);
+        offset = begin_record(of, gid, size, count);
+    }
+    for (int i = 0; i < count; i++)
+        fill_site(of, &offset, &sites[i], VI_SAY_PREPARE);
+    return name_sites(e, of);
+}
+
+int vista_coordinate(vista_tx *tx, vista_endpoint *endpoint, vista_gid *gid,
+                     const struct vista_site *sites, int count, uint32_t via)
+{
+    vista_endpoint *e = vi_request_check(
+        tx, endpoint, gid != NULL && sites != NULL && count > 0 && (unsigned)count <= VI_SITES_MAX);
+    const size_t size = e != NULL && gid != NULL && sites != NULL ? size_of(sites, count) : 0;
+    struct vi_agreement *of = size > 0 ? vi_agreement_new(tx, e, size + AWAY) : NULL;
+
+    if (of == NULL)
+        return -1;
+    e->socket->transport->random(e->socket, gid, sizeof *gid);
+    if (fill(e, of, gid, size, sites, count, via) != 0) {
+        vista_free(tx, of);
+        return -1;
+    }
+    of->local = 1;
+    vi_agreement_add(e, of);
+    return vi_agreement_advance(tx, e, of, NULL, NULL) < 0 ? -1 : 0;
+}
+
+int vista_withdraw(vista_tx *tx, vista_endpoint *endpoint, const vista_gid *gid)
+{
+    vista_endpoint *e = vi_request_check(tx, endpoint, gid != NULL);
+    struct vi_agreement *of = e != NULL ? vi_agreement_find(e, gid) : NULL;
+
+    if (e == NULL)
+        return -1;
+    if (of == NULL || of->site->flags & VI_SITE_IS_AWAY)
+        return vi_fail(EINVAL, "%s: does not coordinate that", e->address);
+    if (of->state != VI_AGREEMENT_OPEN)
+        return vi_fail(EALREADY, "%s: that is decided", e->address);
+    if (vi_agreement_declare(tx, of) != 0)
+        return -1;
+    of->state = VI_AGREEMENT_ABORTED;
+    vi_table_seal(of, of->size, &of->crc);
+    return 0;
+}
+
+int vista_inquire(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, const vista_gid *gid)
+{
+    struct vi_saying says = {VI_AGREEMENT_MAGIC, VI_SAY_INQUIRE, {{0}}};
+    vista_request request;
+
+    if (gid == NULL)
+        return vi_fail(EINVAL, "vista_inquire: no gid");
+    says.gid = *gid;
+    return vista_send_request(tx, endpoint, peer, &says, sizeof says, 0, &request);
+}
