@@ -236,7 +236,7 @@ struct vista_info {
     size_t size;             /* as vista_size */
     size_t max_size;         /* what size may grow to */
     unsigned flags;          /* which of READ_ONLY, AUTO_RANGE, CHECK_RANGES, NO_HEAP, SPARSE it is;
-                                ANY_ADDRESS if moved */
+                                ANY_ADDRESS if moved, ACCEPT_TORN if it may be torn */
     unsigned durability;     /* what is promised: VISTA_KILL_SAFE or VISTA_POWER_SAFE */
     unsigned persistence;    /* how: enum vista_class */
     unsigned forced;         /* 0 probed, 1 forced by vista_init, 2 by the environment */

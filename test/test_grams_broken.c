@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "grams.h"
 #include "grams/tables.h"
 #include "grams/wire.h"
@@ -403,6 +404,47 @@ START_TEST(test_other_answer)
 }
 END_TEST
 
+/* What may be torn may not remember: no session of it is believed, whoever took it, and new
+ * ones are not broken again. */
+START_TEST(test_torn)
+{
+    const char *copy = gram_path("torn");
+    char command[1024];
+
+    setup();
+    exchange("one");
+    test_copy(client.path, copy);
+    gram_close(&client);
+    client.path = copy;
+    client.open_flags = VISTA_ADOPT;
+    if (_i == 0) {
+        client.flags = VISTA_ACCEPT_TORN;
+    } else {
+        snprintf(command, sizeof command, "%s/vista recover --accept-torn '%s'", build_directory(),
+                 copy);
+        ck_assert_int_eq(run_shell(command), 0);
+    }
+    gram_open(&client, NULL);
+    {
+        vista_tx *tx = vista_begin_transaction(client.segment, 0);
+        vista_request request;
+
+        FAILS(vista_send_request(tx, client.endpoint, client.root->peer, "", 1, 0, &request),
+              ESTALE, "torn");
+        OK(vista_abort_transaction(tx));
+    }
+    begin_anew();
+    gram_reopen(&client);
+    exchange("still");
+    gram_close(&client);
+    client.flags = 0;
+    client.open_flags = 0;
+    gram_open(&client, NULL);
+    exchange("on");
+    teardown();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("grams_broken");
@@ -416,5 +458,6 @@ int main(void)
     tcase_add_test(tcase, test_copied);
     tcase_add_test(tcase, test_twice);
     tcase_add_loop_test(tcase, test_other_answer, 0, 3);
+    tcase_add_loop_test(tcase, test_torn, 0, 2);
     return test_run(suite);
 }

@@ -231,7 +231,8 @@ int vista_info(const vista_segment *handle, struct vista_info *out)
     out->base = segment->map.data;
     out->size = vi_segment_size(segment);
     out->max_size = segment->superblock.max_size;
-    out->flags = segment->flags | vi_ranges_mode(segment);
+    out->flags =
+        segment->flags | vi_ranges_mode(segment) | (segment->was_torn ? VISTA_ACCEPT_TORN : 0);
     out->persistence = segment->persist.class;
     out->durability = VISTA_KILL_SAFE;
     if (segment->persist.flushes && segment->superblock.real_class != VISTA_CLASS_KILL)

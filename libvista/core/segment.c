@@ -173,10 +173,11 @@ static int create(struct vi_segment *segment, size_t size, unsigned flags,
 
 /* ---- Opening ----------------------------------------------------------- */
 
-static int check_torn(const struct vi_segment *segment, unsigned flags)
+static int check_torn(struct vi_segment *segment, unsigned flags)
 {
     const char *why = vi_guard_torn(&segment->superblock, &segment->file);
 
+    segment->was_torn = why != NULL;
     if (why == NULL || flags & VISTA_ACCEPT_TORN)
         return 0;
     return vi_fail(ECANCELED,

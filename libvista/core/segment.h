@@ -80,6 +80,7 @@ struct vi_segment {
     bool grows;                /* when the heap is full */
     unsigned holds;            /* vista_hold: it stays mapped; atomic */
     bool accept_torn;          /* as vista_map was told */
+    bool was_torn;             /* and it was needed, for this segment itself */
 
     pthread_mutex_t backing; /* sparse: of `backed`, a bit for each group that has blocks */
     uint64_t *backed;

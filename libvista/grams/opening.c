@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "base/arena.h"
@@ -134,26 +135,48 @@ static int check_file(const struct vi_gram_table *table, const struct stat *file
                    (unsigned long long)file->st_ino, (unsigned long long)file->st_dev);
 }
 
-/* Stores which file it is. */
-static int adopt(vista_segment *segment, struct vi_gram_table *table, const struct stat *file)
+/* Which process this is: of what it has mapped although it was torn, sessions that came later are
+ * as good as any. */
+static uint64_t this_process(void)
+{
+    static uint64_t number; /* with open_lock */
+
+    while (number == 0 && getrandom(&number, sizeof number, 0) < 0)
+        ;
+    return number;
+}
+
+static int mark(vista_tx *tx, struct vi_gram_table *table, const struct stat *file, bool torn)
+{
+    if (vista_set_range(tx, table, sizeof *table) != 0 ||
+        (torn && vi_table_break(tx, table, VI_BROKEN_TORN) != 0))
+        return -1;
+    table->device = file->st_dev;
+    table->inode = file->st_ino;
+    table->torn = torn ? this_process() : 0;
+    vi_table_seal(table, sizeof *table, &table->crc);
+    return 0;
+}
+
+/* Stores which file it is; of one that may be torn no session is to be believed. */
+static int adopt(vista_segment *segment, struct vi_gram_table *table, const struct stat *file,
+                 bool torn)
 {
     vista_tx *tx;
 
-    if (table->device == file->st_dev && table->inode == file->st_ino)
+    torn = torn && table->torn != this_process();
+    if (!torn && table->device == file->st_dev && table->inode == file->st_ino)
         return 0;
     tx = vista_begin_transaction(segment, 0);
     if (tx == NULL)
         return -1;
-    if (vista_set_range(tx, table, sizeof *table) != 0) {
+    if (mark(tx, table, file, torn) != 0) {
         const int error = errno;
 
         vista_abort_transaction(tx);
         errno = error;
         return -1;
     }
-    table->device = file->st_dev;
-    table->inode = file->st_ino;
-    vi_table_seal(table, sizeof *table, &table->crc);
     return vista_end_transaction(tx, 0);
 }
 
@@ -216,7 +239,8 @@ static vista_endpoint *open_locked(vista_segment *segment, struct vi_gram_table 
         return NULL;
     if (fstat(info.fd, &file) != 0)
         return vi_fail_system(errno, "%s", info.path), NULL;
-    if (check_file(table, &file, &info, flags) != 0 || adopt(segment, table, &file) != 0)
+    if (check_file(table, &file, &info, flags) != 0 ||
+        adopt(segment, table, &file, info.flags & VISTA_ACCEPT_TORN) != 0)
         return NULL;
     e = open_on(segment, table, address, key, info.durability);
     if (e == NULL)

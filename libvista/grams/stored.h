@@ -112,7 +112,8 @@ struct vi_gram_table {
     uint32_t crc;                    /* 52: of these 128 bytes */
     uint64_t message_max;            /* 56 */
     struct vi_agreement *agreements; /* 64: newest first */
-    uint64_t zero[7];                /* 72 */
+    uint64_t torn;                   /* 72: the process that broke all sessions, as it was torn */
+    uint64_t zero[6];                /* 80 */
     struct vi_gram_entry entry[];    /* 128 */
 };
 _Static_assert(sizeof(struct vi_gram_table) == 128, "a table has 128 bytes before its entries");

@@ -125,16 +125,11 @@ static int make_row(vista_endpoint *e, vista_tx *tx, struct vi_task *task)
     return 0;
 }
 
-static int change_row(vista_tx *tx, struct vi_gram_row *row, const struct vi_task *task)
+static int move_row(vista_tx *tx, struct vi_gram_row *row, const struct vi_address *to)
 {
     if (vista_set_range(tx, row, sizeof *row) != 0)
         return -1;
-    if (task->kind == VI_TASK_ADDRESS) {
-        vi_address_print(&task->address, row->address);
-    } else {
-        row->state = VI_ROW_BROKEN;
-        row->reason = task->detail;
-    }
+    vi_address_print(to, row->address);
     vi_table_seal(row, sizeof *row, &row->crc);
     return 0;
 }
@@ -161,8 +156,10 @@ static int change(vista_endpoint *e, vista_tx *tx, struct vi_group *group)
         result = finish_lane(tx, group->lanes);
     else if (task->kind == VI_TASK_REMOVE)
         result = vi_row_remove(tx, e->table, task->index);
+    else if (task->kind == VI_TASK_BREAK)
+        result = vi_row_break(tx, e->table->entry[task->index].row, task->detail);
     else
-        result = change_row(tx, e->table->entry[task->index].row, task);
+        result = move_row(tx, e->table->entry[task->index].row, &task->address);
     return result == 0 ? vista_on_end(tx, vi_owning_ended, group) : -1;
 }
 

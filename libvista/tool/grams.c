@@ -87,6 +87,58 @@ int tool_grams_check(const char *path, vista_report_fn report, void *arg)
     return 0;
 }
 
+/* ---- Breaking ------------------------------------------------------------ */
+
+struct tables {
+    struct vi_gram_table *table[64];
+    int count;
+};
+
+static int note_table(void *arg, void *address, size_t size)
+{
+    struct tables *tables = arg;
+
+    if (vi_table_is_one(address, size) &&
+        tables->count < (int)(sizeof tables->table / sizeof *tables->table))
+        tables->table[tables->count++] = address;
+    return 0;
+}
+
+static int break_all(vista_segment *segment, const struct tables *tables)
+{
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+
+    if (tx == NULL)
+        return -1;
+    for (int i = 0; i < tables->count; i++)
+        if (vi_table_check(segment, tables->table[i]) != 0 ||
+            vi_table_break(tx, tables->table[i], VI_BROKEN_TORN) != 0) {
+            const int error = errno;
+
+            vista_abort_transaction(tx);
+            errno = error;
+            return -1;
+        }
+    return vista_end_transaction(tx, 0);
+}
+
+int tool_grams_break(vista_segment *segment)
+{
+    struct tables tables = {.count = 0};
+    struct vista_info info;
+
+    if (vista_info(segment, &info) != 0)
+        return -1;
+    if (info.flags & VISTA_NO_HEAP || vista_heap_walk(segment, note_table, &tables) != 0)
+        return info.flags & VISTA_NO_HEAP ? 0 : -1;
+    if (tables.count > 0 && info.flags & VISTA_ANY_ADDRESS)
+        return vi_fail(EBUSY,
+                       "%s: has endpoints, whose sessions are to be broken, and its address "
+                       "is taken in this process: it was left recovered, but they were not",
+                       info.path);
+    return tables.count == 0 ? 0 : break_all(segment, &tables);
+}
+
 /* ---- Printing ------------------------------------------------------------ */
 
 static const char *state_of(const struct vi_gram_row *row)

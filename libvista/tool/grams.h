@@ -11,4 +11,7 @@
 /* Checks the tables of all endpoints of a clean segment, and reports.  -1: EBADMSG. */
 int tool_grams_check(const char *path, vista_report_fn report, void *arg);
 
+/* Breaks all sessions of a segment that may be torn, which is mapped, at its own address or not. */
+int tool_grams_break(vista_segment *segment);
+
 #endif

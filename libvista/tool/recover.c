@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "tool/grams.h"
 #include "tool/main.h"
 #include "vista.h"
 
@@ -17,6 +18,12 @@ static enum tool_status recover(const char *path, bool accept_torn)
 
     if (segment == NULL || vista_info(segment, &info) != 0)
         return tool_failed(errno);
+    if (info.flags & VISTA_ACCEPT_TORN && tool_grams_break(segment) != 0) {
+        const int error = errno;
+
+        vista_unmap(segment);
+        return tool_failed(error);
+    }
     if (vista_unmap(segment) != 0)
         return tool_failed(errno);
     printf("%s: recovered; transactions rolled back: %llu, committed ones finished: %llu\n", path,
@@ -58,7 +65,7 @@ const struct tool_command tool_recover = {
             "\n"
             "  --accept-torn  also a segment that was open when the machine restarted, or a\n"
             "                 copy made while it was open; its log and a full check must then\n"
-            "                 hold up\n"
+            "                 hold up; sessions of endpoints in it are broken\n"
             "\n"
             "Exit status: 0 recovered, or was clean; 1 damaged, or may be torn and was left\n"
             "as it is; 2 the command line makes no sense; 3 the file cannot be opened or\n"
