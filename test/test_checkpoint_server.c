@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "checkpoint/server.h"
+#include "checkpoint/run_server.h"
 #include "support.h"
 
 #define CLIENTS 8

@@ -88,6 +88,11 @@ static const char *const python_keys[] = {"x = 2**100\n",
                                           "json.dumps({'a': [1, 2]})\n",
                                           "exit(4)\n",
                                           NULL};
+#define MAGIC "/usr/lib/x86_64-linux-gnu/magic/tcl/magicdnull"
+static const char *const magic_arguments[] = {MAGIC, "-nowrapper", "-dnull", "-noconsole", NULL};
+static const char *const magic_keys[] = {
+    "box 0 0 4 6\n", "paint magnet\n", "select area\n", "what\n",           "save drawing\n",
+    "move r 3\n",    "box\n",          "undo\n",        "quit -noprompt\n", NULL};
 static const char *const no_files[] = {NULL};
 static const char *const out_file[] = {"out", NULL};
 static const char *const lua_files[] = {"kept", NULL};
@@ -101,6 +106,10 @@ static const struct program programs[] = {
     {{"sc", sc_arguments, sc_keys}, out_file, 2, 60000},
     {{"tclsh", tclsh_arguments, tclsh_keys}, out_file, 2, 60000},
     {{"python3", python_arguments, python_keys}, out_file, 2, 150000},
+    {{"magic", magic_arguments, magic_keys},
+     no_files,
+     2,
+     1000000}, /* its file has the time in it */
 };
 #define PROGRAMS ((int)(sizeof programs / sizeof programs[0]))
 

@@ -356,7 +356,8 @@ static int get_again(uint32_t group, const int *started)
         /* Whether it is appended to is for whoever started this run to say. */
         const int appended = file->kind == VI_FILE_KEPT ? (int)file->flags : fcntl(fd, F_GETFL);
 
-        (void)fcntl(fd, F_SETFL, (appended & O_APPEND) | ((int)file->flags & O_NONBLOCK));
+        (void)fcntl(fd, F_SETFL,
+                    (appended & O_APPEND) | ((int)file->flags & (O_NONBLOCK | O_ASYNC)));
     }
     /* Output that was inherited is never undone: it goes on at its end. */
     if ((file->mode == S_IFREG || file->mode == S_IFDIR) &&

@@ -7,7 +7,7 @@
 #include <errno.h>
 
 #include "checkpoint/engine/guest_memory.h"
-#include "checkpoint/kernel/memory.h"
+#include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/libdc/dc_protocol.h"
 #include "checkpoint/trap/signals.h"
 #include "dc.h"

@@ -16,7 +16,7 @@
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
-#include "checkpoint/kernel/memory.h"
+#include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/protocol/protocol.h"
 #include "checkpoint/trap/signals.h"
 

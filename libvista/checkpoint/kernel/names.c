@@ -18,7 +18,7 @@
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/descriptors.h"
 #include "checkpoint/files/undo.h"
-#include "checkpoint/kernel/memory.h"
+#include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/kernel/wait.h"
 #include "checkpoint/trap/signals.h"
 
@@ -170,8 +170,8 @@ long vi_call_fcntl(struct vi_call *call)
     if (a[1] == F_SETFD)
         vi_engine.control->descriptors[a[0]].close_on_exec = a[2] & FD_CLOEXEC;
     if (a[1] == F_SETFL)
-        file->flags = (file->flags & ~(uint32_t)(O_NONBLOCK | O_APPEND)) |
-                      ((uint32_t)a[2] & (O_NONBLOCK | O_APPEND));
+        file->flags = (file->flags & ~(uint32_t)(O_NONBLOCK | O_APPEND | O_ASYNC)) |
+                      ((uint32_t)a[2] & (O_NONBLOCK | O_APPEND | O_ASYNC));
     return result;
 }
 

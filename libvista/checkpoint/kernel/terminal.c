@@ -14,8 +14,8 @@
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/descriptors.h"
 #include "checkpoint/files/zone.h"
-#include "checkpoint/kernel/io.h"
-#include "checkpoint/kernel/memory.h"
+#include "checkpoint/kernel/io_calls.h"
+#include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/trap/signals.h"
 
 /* A descriptor of the guest that is a terminal, or -1. */

@@ -17,7 +17,7 @@
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/files/descriptors.h"
-#include "checkpoint/kernel/memory.h"
+#include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/trap/signals.h"
 
 #define KERNEL_SET sizeof(uint64_t)

@@ -16,7 +16,7 @@
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
-#include "checkpoint/kernel/memory.h"
+#include "checkpoint/kernel/memory_calls.h"
 
 #define MOST_HEADERS 64
 #define STACK_SIZE ((uint64_t)16 << 20)

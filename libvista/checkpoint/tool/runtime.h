@@ -5,7 +5,7 @@
 #ifndef VI_CHECKPOINT_RUNTIME_H
 #define VI_CHECKPOINT_RUNTIME_H
 
-#include "checkpoint/tool/options.h"
+#include "checkpoint/tool/run_options.h"
 
 /* Runs in a process of its own, a child of the supervisor. */
 _Noreturn void vi_runtime_run(const struct vi_options *options);

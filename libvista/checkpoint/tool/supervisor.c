@@ -85,11 +85,10 @@ static bool prepare(void)
         mmap(NULL, sizeof *vi_report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (vi_report == MAP_FAILED || !vi_keeper_open())
         return false;
-    sigemptyset(&set);
-    for (const int *s = (const int[]){SIGCHLD, SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP, SIGTTIN,
-                                      SIGTTOU, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE, 0};
+    sigfillset(&set); /* the guest may have asked for any, for its process group */
+    for (const int *s = (const int[]){SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS, 0};
          *s != 0; s++)
-        sigaddset(&set, *s);
+        sigdelset(&set, *s);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     signals = signals >= 0 ? fcntl(signals, F_DUPFD_CLOEXEC, VI_DESCRIPTORS) : -1;

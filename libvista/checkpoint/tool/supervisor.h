@@ -5,7 +5,7 @@
 #ifndef VI_CHECKPOINT_SUPERVISOR_H
 #define VI_CHECKPOINT_SUPERVISOR_H
 
-#include "checkpoint/tool/options.h"
+#include "checkpoint/tool/run_options.h"
 
 /* Returns the status to exit with. */
 int vi_supervisor_run(const struct vi_options *options);

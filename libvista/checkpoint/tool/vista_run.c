@@ -3,7 +3,7 @@
  * vista-run: runs a program so that it survives kill -9.
  */
 #include "checkpoint/tool/inspect.h"
-#include "checkpoint/tool/options.h"
+#include "checkpoint/tool/run_options.h"
 #include "checkpoint/tool/supervisor.h"
 
 int main(int argc, char **argv)

@@ -14,7 +14,7 @@
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
-#include "checkpoint/kernel/memory.h"
+#include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/kernel/terminal.h"
 
 #define TICK 64 /* the runtime's own signal, the last there is */

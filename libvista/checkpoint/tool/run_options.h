@@ -2,8 +2,8 @@
  *
  * The command line of vista-run.
  */
-#ifndef VI_CHECKPOINT_OPTIONS_H
-#define VI_CHECKPOINT_OPTIONS_H
+#ifndef VI_CHECKPOINT_RUN_OPTIONS_H
+#define VI_CHECKPOINT_RUN_OPTIONS_H
 
 #include <limits.h>
 #include <stdbool.h>

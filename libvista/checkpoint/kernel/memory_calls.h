@@ -3,8 +3,8 @@
  * The guest's memory: which of its areas is mapped, in the table of the control state, and the
  * calls that change it.  The views are there already; mapping is protection and contents.
  */
-#ifndef VI_CHECKPOINT_MEMORY_H
-#define VI_CHECKPOINT_MEMORY_H
+#ifndef VI_CHECKPOINT_MEMORY_CALLS_H
+#define VI_CHECKPOINT_MEMORY_CALLS_H
 
 #include <stdbool.h>
 #include <stdint.h>

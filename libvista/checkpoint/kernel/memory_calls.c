@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The guest's memory: see memory.h.
+ * The guest's memory: see memory_calls.h.
  */
-#include "checkpoint/kernel/memory.h"
+#include "checkpoint/kernel/memory_calls.h"
 
 #include <errno.h>
 #include <fcntl.h>

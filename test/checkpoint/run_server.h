@@ -2,8 +2,8 @@
  *
  * What the test server and its clients say to each other.
  */
-#ifndef VISTA_TEST_SERVER_H
-#define VISTA_TEST_SERVER_H
+#ifndef VISTA_TEST_RUN_SERVER_H
+#define VISTA_TEST_RUN_SERVER_H
 
 #include <stddef.h>
 #include <stdint.h>

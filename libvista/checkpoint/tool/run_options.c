@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The command line of vista-run: see options.h.
+ * The command line of vista-run: see run_options.h.
  */
-#include "checkpoint/tool/options.h"
+#include "checkpoint/tool/run_options.h"
 
 #include <getopt.h>
 #include <stdio.h>

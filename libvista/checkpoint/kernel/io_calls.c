@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Reading and writing: see io.h.
+ * Reading and writing: see io_calls.h.
  */
-#include "checkpoint/kernel/io.h"
+#include "checkpoint/kernel/io_calls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #include "checkpoint/files/descriptors.h"
 #include "checkpoint/files/undo.h"
 #include "checkpoint/files/zone.h"
-#include "checkpoint/kernel/memory.h"
+#include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/protocol/protocol.h"
 #include "checkpoint/trap/signals.h"
 

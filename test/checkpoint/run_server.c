@@ -7,7 +7,7 @@
  * A request is a struct server_request and `length` bytes; the answer a struct server_answer and the
  * bytes `copies` times over.  A request of no bytes is the last one.
  */
-#include "server.h"
+#include "run_server.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -2,8 +2,8 @@
  *
  * Reading and writing.
  */
-#ifndef VI_CHECKPOINT_IO_H
-#define VI_CHECKPOINT_IO_H
+#ifndef VI_CHECKPOINT_IO_CALLS_H
+#define VI_CHECKPOINT_IO_CALLS_H
 
 #include "checkpoint/trap/trap.h"
 
