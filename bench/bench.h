@@ -137,6 +137,7 @@ int bench_recovery(struct config *config);
 int bench_threads(struct config *config);
 int bench_segments(struct config *config);
 int bench_grams(struct config *config);
+int bench_checkpoint(struct config *config);
 int bench_sizes(struct config *config);
 int bench_disk(struct config *config);
 

@@ -26,6 +26,7 @@ void bench_usage(FILE *out)
         "  threads       debit-credit on 1, 2, ... threads, own branches and shared ones;\n"
         "                and small blocks of the heap, own and handed on\n"
         "  grams         a request and its response between two processes, beside UDP, Redis, ...\n"
+        "  checkpoint    vista-run beside bare runs: system calls, checkpoints, programs, editors\n"
         "  segments      debit-credit over two segments that share a log, and in one\n"
         "  sizes         debit-credit with databases of 10 to 400 MB (--size: to more or less)\n"
         "  disk          debit-credit and a map on a real disk (--path: where), peers that sync\n"

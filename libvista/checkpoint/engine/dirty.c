@@ -24,7 +24,6 @@
 #define SCAN_WP_MATCHING ((uint64_t)1 << 0)
 #define SCAN_CHECK_WPASYNC ((uint64_t)1 << 1)
 #define IS_WRITTEN ((uint64_t)1 << 1)
-#define IS_FILE ((uint64_t)1 << 2)
 #define IS_PRESENT ((uint64_t)1 << 3)
 #define IS_SWAPPED ((uint64_t)1 << 4)
 
@@ -77,8 +76,7 @@ static long scan(int pagemap, uint64_t start, uint64_t end, struct vi_region *re
         .end = end,
         .vec = (uint64_t)regions,
         .vec_len = room,
-        .category_inverted = IS_FILE,
-        .category_mask = IS_WRITTEN | IS_FILE,
+        .category_mask = IS_WRITTEN,
         .category_anyof_mask = IS_PRESENT | IS_SWAPPED, /* holes would match without */
         .return_mask = IS_WRITTEN,
     };

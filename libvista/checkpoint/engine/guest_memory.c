@@ -36,6 +36,11 @@ struct vi_engine vi_engine;
 static vista_segment *segment;
 static unsigned char *shared;
 static struct vi_dirty dirty;
+/* Behind it nothing of an area was stored by the last checkpoint; what lies there is logged by none. */
+static uint64_t stored_high[VI_AREAS];
+/* What is not writable and is being stored. */
+static struct vi_region settled[64];
+static size_t settled_count;
 
 uint64_t vi_area_start(enum vi_area area)
 {
@@ -121,6 +126,14 @@ static void open_areas(void)
     for (enum vi_area area = 0; area < VI_AREAS; area++)
         map_view(vi_area_start(area), areas[area].size, area_offset(area), PROT_NONE);
     control = vi_engine.control;
+    for (enum vi_area area = 0; area < VI_AREAS; area++) {
+        const uint64_t high = control->high[area] != 0 ? control->high[area] : vi_area_start(area);
+
+        /* A checkpoint that was killed may have left something there. */
+        stored_high[area] = high;
+        if (madvise(stored_at(high), vi_area_end(area) - high, MADV_REMOVE) != 0)
+            stored_high[area] = vi_area_end(area);
+    }
     for (uint64_t i = 0; i < control->map_count; i++) {
         const struct vi_map_entry *map = &control->maps[i];
 
@@ -181,8 +194,9 @@ static void find_changes(void)
 
         if (!(map->protection & PROT_WRITE) && !map->unsaved)
             continue;
-        if (map->unsaved)
-            map->unsaved = 0;
+        if (map->unsaved && settled_count < sizeof settled / sizeof *settled)
+            settled[settled_count++] = (struct vi_region){.start = map->start, .end = map->end};
+        map->unsaved = 0;
         if (map->start != end) {
             vi_dirty_scan(&dirty, start, end);
             start = map->start;
@@ -215,25 +229,33 @@ static void store_header(const struct vi_frame *frame)
     header->pages += dirty.pages;
 }
 
+static bool is_new(uint64_t address)
+{
+    const enum vi_area area = vi_area_of(address);
+
+    return area != VI_AREAS && address >= stored_high[area];
+}
+
 static bool try_commit(const struct vi_frame *frame)
 {
     struct iovec *ranges = vi_dirty_ranges(&dirty, 2 + VI_ZONES);
     vista_tx *tx = vista_begin_transaction(segment, VISTA_NO_RESTORE);
-    const size_t count = dirty.count;
-    int extra;
+    int count = 0;
 
     if (tx == NULL)
         return false;
-    for (size_t i = 0; i < count; i++)
-        ranges[i] = (struct iovec){stored_at(dirty.regions[i].start),
-                                   dirty.regions[i].end - dirty.regions[i].start};
-    extra = header_ranges(ranges + count, frame);
-    if (vista_set_ranges(tx, ranges, (int)count + extra) != 0) {
+    for (size_t i = 0; i < dirty.count; i++)
+        if (!is_new(dirty.regions[i].start))
+            ranges[count++] = (struct iovec){stored_at(dirty.regions[i].start),
+                                             dirty.regions[i].end - dirty.regions[i].start};
+    count += header_ranges(ranges + count, frame);
+    if (vista_set_ranges(tx, ranges, count) != 0) {
         vista_end_transaction(tx, 0);
         return false;
     }
-    for (size_t i = 0; i < count; i++)
-        memcpy(ranges[i].iov_base, (const void *)dirty.regions[i].start, ranges[i].iov_len);
+    for (size_t i = 0; i < dirty.count; i++)
+        memcpy(stored_at(dirty.regions[i].start), (const void *)dirty.regions[i].start,
+               dirty.regions[i].end - dirty.regions[i].start);
     store_header(frame);
     return vista_end_transaction(tx, 0) == 0;
 }
@@ -246,6 +268,15 @@ void vi_engine_commit(const struct vi_frame *frame)
         vi_report->stopped = 1;
         vi_give_up("no checkpoint can be made, the run stops: %s; the same command goes on",
                    vista_errormsg());
+    }
+    for (enum vi_area area = 0; area < VI_AREAS; area++)
+        if (stored_high[area] < vi_engine.control->high[area])
+            stored_high[area] = vi_engine.control->high[area];
+    while (settled_count != 0) { /* text: the file's own pages serve from now on */
+        const struct vi_region *r = &settled[--settled_count];
+
+        (void)madvise((void *)r->start, r->end - r->start, MADV_DONTNEED);
+        (void)madvise(stored_at(r->start), r->end - r->start, MADV_DONTNEED);
     }
     dirty.count = 0;
     dirty.pages = 0;
