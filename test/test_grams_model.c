@@ -16,6 +16,7 @@
 
 #include "grams.h"
 #include "grams/endpoint.h"
+#include "grams_mail.h"
 
 #define STEPS 20
 #define WIRES 4 /* datagrams in the network at once; one more is lost */
@@ -52,90 +53,20 @@ struct wire {
     unsigned char bytes[512];
 };
 
-struct mail {
-    struct vi_socket socket;
-    struct vi_socket *inner;
-    int which;
-};
-
-static struct wire wires[WIRES], inbox;
-static int wire_count, inbox_for = -1;
-static uint64_t clock_now;
+static struct wire wires[WIRES];
+static int wire_count;
 static struct vi_address addresses[2];
-static int opening;
 
-static int send_mail(struct vi_socket *socket, struct vi_packet *packets, int count)
+static void note_sent(int which, const struct vi_packet *packet)
 {
-    const struct mail *mail = (struct mail *)socket;
+    struct wire *wire = &wires[wire_count];
 
-    for (int i = 0; i < count && wire_count < WIRES; i++) {
-        struct wire *wire = &wires[wire_count];
-
-        wire->to = 1 - mail->which;
-        wire->length = 0;
-        for (int p = 0; p < packets[i].parts; p++) {
-            HOLDS(wire->length + packets[i].part[p].iov_len <= sizeof wire->bytes);
-            memcpy(wire->bytes + wire->length, packets[i].part[p].iov_base,
-                   packets[i].part[p].iov_len);
-            wire->length += packets[i].part[p].iov_len;
-        }
-        wire_count++;
-    }
-    return count;
-}
-
-static int receive_mail(struct vi_socket *socket, struct vi_packet *packets, int count, int64_t ns)
-{
-    const struct mail *mail = (struct mail *)socket;
-
-    (void)count, (void)ns;
-    if (inbox_for != mail->which) {
-        errno = EAGAIN;
-        return -1;
-    }
-    packets[0].address = addresses[1 - mail->which];
-    packets[0].length = inbox.length;
-    memcpy(packets[0].part[0].iov_base, inbox.bytes, inbox.length);
-    inbox_for = -1;
-    return 1;
-}
-
-static void wake_mail(struct vi_socket *socket)
-{
-    (void)socket;
-}
-
-static uint64_t now_mail(struct vi_socket *socket)
-{
-    (void)socket;
-    return clock_now;
-}
-
-static void random_mail(struct vi_socket *socket, void *data, size_t length)
-{
-    memset(data, 0x5a + ((struct mail *)socket)->which, length);
-}
-
-static void close_mail(struct vi_socket *socket)
-{
-    struct mail *mail = (struct mail *)socket;
-
-    mail->inner->transport->close(mail->inner);
-    free(mail);
-}
-
-static const struct vi_transport mail_transport = {send_mail, receive_mail, wake_mail,
-                                                   now_mail,  random_mail,  close_mail};
-
-static struct vi_socket *wrap(struct vi_socket *inner)
-{
-    struct mail *mail = calloc(1, sizeof *mail);
-
-    mail->socket = *inner;
-    mail->socket.transport = &mail_transport;
-    mail->inner = inner;
-    mail->which = opening;
-    return &mail->socket;
+    if (wire_count == WIRES)
+        return;
+    wire->to = 1 - which;
+    wire->length = gram_mail_gather(packet, wire->bytes, sizeof wire->bytes);
+    HOLDS(wire->length <= sizeof wire->bytes);
+    wire_count++;
 }
 
 /* ---- The two ends ------------------------------------------------------------------ */
@@ -169,7 +100,7 @@ static uint64_t kept_server[GRAM_DATA];
 
 static void open_endpoint(int which)
 {
-    opening = which;
+    gram_mail.opening = which;
     ends[which].endpoint = vista_open_endpoint(ends[which].segment, ends[which].root->block,
                                                ends[which].address, 0, NULL);
     HOLDS(ends[which].endpoint != NULL);
@@ -208,8 +139,8 @@ static void reset(void)
     for (int i = 0; i < 2; i++)
         memcpy(row_of(&ends[i]), kept.row[i], vi_row_size(1));
     wire_count = 0;
-    inbox_for = -1;
-    clock_now = (uint64_t)1 << 40;
+    gram_mail.to = -1;
+    gram_mail.clock = (uint64_t)1 << 40;
     for (int i = 0; i < 2; i++)
         open_endpoint(i);
 }
@@ -289,18 +220,22 @@ static bool answer_request(void)
 
 static void deliver(int i, bool keeps)
 {
-    inbox = wires[i];
-    inbox_for = inbox.to;
+    const int to = wires[i].to;
+
+    gram_mail.to = to;
+    gram_mail.from = addresses[1 - to];
+    gram_mail.length = wires[i].length;
+    memcpy(gram_mail.bytes, wires[i].bytes, wires[i].length);
     if (!keeps) {
         memmove(&wires[i], &wires[i + 1], (size_t)(wire_count - i - 1) * sizeof wires[0]);
         wire_count--;
     }
-    GOOD(vista_pump(ends[inbox.to].endpoint));
+    GOOD(vista_pump(ends[to].endpoint));
 }
 
 static void pass_time(void)
 {
-    clock_now += (uint64_t)20 * 1000 * 1000 * 1000;
+    gram_mail.clock += (uint64_t)20 * 1000 * 1000 * 1000;
     GOOD(vista_pump(ends[0].endpoint));
 }
 
@@ -563,7 +498,8 @@ START_TEST(test_all_runs)
     }
     gram_connect(&ends[0], &ends[1]);
     keep();
-    vi_socket_wrap = wrap;
+    gram_mail.sent = note_sent;
+    gram_mail_use();
     for (int i = 0; i < 2; i++) {
         OK(vista_close_endpoint(ends[i].endpoint));
         open_endpoint(i);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "grams/endpoint.h"
+#include "grams_mail.h"
 #include "vista_grams.h"
 
 #define MUST(condition) \
@@ -49,89 +50,17 @@ static uint64_t take(struct input *input, unsigned bytes)
 
 /* ---- The network -------------------------------------------------------------- */
 
-struct mail {
-    struct vi_socket socket;
-    struct vi_socket *inner;
-    int which;
-};
-
-static unsigned char inbox[2048], last[2][2048];
-static size_t inbox_length, last_length[2];
-static int inbox_for = -1, opening;
-static uint64_t clock_now = (uint64_t)1 << 40, sent_bytes;
+static unsigned char last[2][2048];
+static size_t last_length[2];
+static uint64_t sent_bytes;
 static struct vi_address addresses[3];
-static int from;
 
-static int send_mail(struct vi_socket *socket, struct vi_packet *packets, int count)
+static void note_sent(int which, const struct vi_packet *packet)
 {
-    const int which = ((struct mail *)socket)->which;
+    const size_t length = gram_mail_gather(packet, last[which], sizeof last[0]);
 
-    for (int i = 0; i < count; i++) {
-        size_t length = 0;
-
-        for (int p = 0; p < packets[i].parts; p++) {
-            if (length + packets[i].part[p].iov_len <= sizeof last[0])
-                memcpy(last[which] + length, packets[i].part[p].iov_base,
-                       packets[i].part[p].iov_len);
-            length += packets[i].part[p].iov_len;
-        }
-        sent_bytes += length;
-        last_length[which] = length <= sizeof last[0] ? length : 0;
-    }
-    return count;
-}
-
-static int receive_mail(struct vi_socket *socket, struct vi_packet *packets, int count, int64_t ns)
-{
-    (void)count, (void)ns;
-    if (inbox_for != ((struct mail *)socket)->which) {
-        errno = EAGAIN;
-        return -1;
-    }
-    packets[0].address = addresses[from];
-    packets[0].length = inbox_length;
-    memcpy(packets[0].part[0].iov_base, inbox, inbox_length);
-    inbox_for = -1;
-    return 1;
-}
-
-static void wake_mail(struct vi_socket *socket)
-{
-    (void)socket;
-}
-
-static uint64_t now_mail(struct vi_socket *socket)
-{
-    (void)socket;
-    return clock_now;
-}
-
-static void random_mail(struct vi_socket *socket, void *data, size_t length)
-{
-    memset(data, 0x5a + ((struct mail *)socket)->which, length);
-}
-
-static void close_mail(struct vi_socket *socket)
-{
-    struct mail *mail = (struct mail *)socket;
-
-    mail->inner->transport->close(mail->inner);
-    free(mail);
-}
-
-static const struct vi_transport mail_transport = {send_mail, receive_mail, wake_mail,
-                                                   now_mail,  random_mail,  close_mail};
-
-static struct vi_socket *wrap(struct vi_socket *inner)
-{
-    struct mail *mail = calloc(1, sizeof *mail);
-
-    mail->socket = *inner;
-    mail->socket.transport = &mail_transport;
-    mail->socket.datagram_max = 1452;
-    mail->inner = inner;
-    mail->which = opening;
-    return &mail->socket;
+    sent_bytes += length;
+    last_length[which] = length <= sizeof last[0] ? length : 0;
 }
 
 /* ---- The ends ------------------------------------------------------------------- */
@@ -162,7 +91,7 @@ static struct vi_gram_row *row_of(int which)
 
 static bool open_endpoint(int which)
 {
-    opening = which;
+    gram_mail.opening = which;
     endpoint[which] =
         vista_open_endpoint(segment[which], root[which]->block, address[which], 0, NULL);
     return endpoint[which] != NULL;
@@ -170,10 +99,10 @@ static bool open_endpoint(int which)
 
 static void pass_on(int to)
 {
-    memcpy(inbox, last[1 - to], last_length[1 - to]);
-    inbox_length = last_length[1 - to];
-    inbox_for = to;
-    from = 1 - to;
+    memcpy(gram_mail.bytes, last[1 - to], last_length[1 - to]);
+    gram_mail.length = last_length[1 - to];
+    gram_mail.to = to;
+    gram_mail.from = addresses[1 - to];
     MUST(vista_pump(endpoint[to]) == 0);
 }
 
@@ -241,8 +170,8 @@ static void reset(void)
                vi_row_size(4));
         memset(root[which]->executed, 0, sizeof root[which]->executed);
     }
-    inbox_for = -1;
-    clock_now = (uint64_t)1 << 40;
+    gram_mail.to = -1;
+    gram_mail.clock = (uint64_t)1 << 40;
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -251,7 +180,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc, (void)argv;
-    vi_socket_wrap = wrap;
+    gram_mail.datagram_max = 1452;
+    gram_mail.sent = note_sent;
+    gram_mail_use();
     make(0);
     make(1);
     MUST(vi_address_parse(&addresses[2], "unix:@a-stranger") == 0);
@@ -288,18 +219,24 @@ static void send_hostile(struct input *input)
     header->length = flags & 8 ? header->offset + (uint32_t)length : (uint32_t)take(input, 3);
     for (size_t i = 0; i < length && i < 96; i++)
         payload[i] = (unsigned char)take(input, 1);
+    if (flags & 64) { /* of a transaction of several sites */
+        const uint32_t magic = VI_AGREEMENT_MAGIC;
+
+        memcpy(payload, &magic, sizeof magic);
+        memcpy(payload + sizeof(struct vi_saying), &magic, sizeof magic);
+    }
     vi_wire_seal(&packet, &envelope, payload, length, NULL, NULL, NULL);
-    memcpy(inbox, header, sizeof *header);
-    memcpy(inbox + sizeof *header, payload, length);
-    inbox_length = sizeof *header + length;
+    memcpy(gram_mail.bytes, header, sizeof *header);
+    memcpy(gram_mail.bytes + sizeof *header, payload, length);
+    gram_mail.length = sizeof *header + length;
     if (flags & 16)
-        inbox[take(input, 1) % inbox_length] ^= (unsigned char)take(input, 1);
-    inbox_for = flags >> 7;
-    from = flags & 32 ? 2 : 1 - inbox_for;
+        gram_mail.bytes[take(input, 1) % gram_mail.length] ^= (unsigned char)take(input, 1);
+    gram_mail.to = flags >> 7;
+    gram_mail.from = addresses[flags & 32 ? 2 : 1 - gram_mail.to];
     sent_bytes = 0;
-    MUST(vista_pump(endpoint[inbox_for]) == 0);
+    MUST(vista_pump(endpoint[gram_mail.to]) == 0);
     if (header->session != 0x1234567890abcdef) /* no longer than the question */
-        MUST(sent_bytes <= inbox_length);
+        MUST(sent_bytes <= gram_mail.length);
 }
 
 static void echo(void)
@@ -343,6 +280,27 @@ static void receive(void)
     MUST(vista_end_transaction(tx, 0) == 0);
 }
 
+static int vote(void *arg, vista_tx *tx, const vista_gid *gid, const void *message, size_t length)
+{
+    unsigned sum = 0;
+
+    (void)arg, (void)tx, (void)gid;
+    for (size_t i = 0; i < length; i++)
+        sum += ((const unsigned char *)message)[i];
+    return (int)(sum % 3);
+}
+
+/* Undone, so that what it allocates does not gather. */
+static void join(int which)
+{
+    const struct vista_participant with = {.prepare = vote};
+    vista_tx *tx = vista_begin_transaction(segment[which], 0);
+
+    if (vista_join(tx, endpoint[which], &with, NULL) != 0)
+        MUST(errno == EAGAIN || errno == ESTALE || errno == ENOSPC || errno == ENOMEM);
+    MUST(vista_abort_transaction(tx) == 0);
+}
+
 static void converse(struct input *input)
 {
     MUST(open_endpoint(0) && open_endpoint(1));
@@ -363,11 +321,14 @@ static void converse(struct input *input)
             pass_on(what >> 7);
             break;
         case 4:
-            clock_now += (uint64_t)1 << (20 + what / 8 % 16);
+            gram_mail.clock += (uint64_t)1 << (20 + what / 8 % 16);
             MUST(vista_pump(endpoint[0]) == 0 && vista_pump(endpoint[1]) == 0);
             break;
         case 5:
             MUST(vista_close_endpoint(endpoint[what >> 7]) == 0 && open_endpoint(what >> 7));
+            break;
+        case 6:
+            join(what >> 7);
             break;
         default:
             send_hostile(input);
@@ -401,7 +362,7 @@ static void damage(struct input *input)
         MUST(errno == EBADMSG || errno == ENOTSUP || errno == ECANCELED);
         return;
     }
-    clock_now += (uint64_t)1 << 34;
+    gram_mail.clock += (uint64_t)1 << 34;
     MUST(vista_pump(endpoint[which]) == 0);
     if (which == 0)
         receive();
