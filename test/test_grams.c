@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "grams.h"
+#include "grams_mail.h"
 
 static struct gram_end client, server;
 
@@ -192,11 +193,12 @@ START_TEST(test_restarts)
 END_TEST
 
 /* With automatic ranges, where the library's own transactions wait for the program's, and in the
- * classes that flush. */
+ * classes that flush or sync. */
 START_TEST(test_classes)
 {
     const struct vista_options options = {.force_class = _i == 1   ? VISTA_CLASS_LINE
                                                          : _i == 2 ? VISTA_CLASS_EADR
+                                                         : _i == 3 ? VISTA_CLASS_DISK
                                                                    : VISTA_CLASS_PROBE};
     vista_request request;
     char text[16];
@@ -239,6 +241,77 @@ START_TEST(test_classes)
 }
 END_TEST
 
+static int packets;
+static struct vi_address addresses[2];
+
+/* No datagram leaves before all that was committed until then is on the disk. */
+static void note_sent(int which, const struct vi_packet *packet)
+{
+    struct vista_info info;
+
+    OK(vista_info(which == 0 ? client.segment : server.segment, &info));
+    ck_assert_uint_gt(info.committed, 0);
+    ck_assert_uint_eq(info.durable, info.committed);
+    gram_mail.to = 1 - which;
+    gram_mail.from = addresses[which];
+    gram_mail.length = gram_mail_gather(packet, gram_mail.bytes, sizeof gram_mail.bytes);
+    packets++;
+}
+
+/* A commit that need not be durable yet, and is not. */
+static void count_lazily(struct gram_end *end)
+{
+    vista_tx *tx = vista_begin_transaction(end->segment, 0);
+    struct vista_info info;
+
+    OK(vista_set_range(tx, end->root->data, 8));
+    end->root->data[0]++;
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    OK(vista_info(end->segment, &info));
+    ck_assert_uint_lt(info.durable, info.committed);
+}
+
+START_TEST(test_disk)
+{
+    const struct vista_options options = {.force_class = VISTA_CLASS_DISK};
+    vista_request request = {0};
+    char text[16] = "";
+    vista_tx *tx;
+
+    OK(vista_init(&options));
+    client = (struct gram_end){.path = gram_path("client"), .address = gram_address("client")};
+    server = (struct gram_end){.path = gram_path("server"), .address = gram_address("server")};
+    OK(vi_address_parse(&addresses[0], client.address));
+    OK(vi_address_parse(&addresses[1], server.address));
+    gram_open(&client, NULL);
+    gram_open(&server, NULL);
+    gram_connect(&client, &server);
+    round_trip(100);
+    gram_mail.sent = note_sent;
+    gram_mail_use();
+    gram_reopen(&client);
+    gram_mail.opening = 1;
+    gram_reopen(&server);
+
+    count_lazily(&client);
+    tx = vista_begin_transaction(client.segment, 0);
+    OK(vista_send_request(tx, client.endpoint, client.root->peer, "lazy", 5, 0, &request));
+    ck_assert_int_eq(packets, 0);
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    ck_assert_int_eq(packets, 1);
+    count_lazily(&server);
+    tx = vista_begin_transaction(server.segment, 0);
+    ck_assert_int_eq(vista_receive_request(tx, server.endpoint, text, 16, &request, 0), 5);
+    OK(vista_send_response(tx, server.endpoint, &request, text, 5));
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    ck_assert_int_eq(packets, 2);
+    request.session = 0;
+    ck_assert_int_eq(gram_receive(&client, &request, text, 16), 5);
+    ck_assert_str_eq(text, "lazy");
+    teardown();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("grams");
@@ -248,6 +321,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_largest, 0, 2);
     tcase_add_test(tcase, test_abort_and_again);
     tcase_add_test(tcase, test_restarts);
-    tcase_add_loop_test(tcase, test_classes, 0, 3);
+    tcase_add_loop_test(tcase, test_classes, 0, 4);
+    tcase_add_test(tcase, test_disk);
     return test_run(suite);
 }
