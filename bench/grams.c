@@ -15,14 +15,16 @@
 
 static const struct {
     const char *name, *program, *class;
+    const char *transport; /* put into the environment */
 } peers[] = {
-    {"vista", "vista", "kill"},
-    {"vista", "vista", "line"},
-    {"same protocol, nothing stored", "volatile", NULL},
-    {"bare UDP", "udp", NULL},
-    {"Redis", "redis", NULL},
-    {"LMDB and nng", "nng", NULL},
-    {"SQLite and ZeroMQ", "zmq", NULL},
+    {"vista", "vista", "kill", ""},
+    {"vista", "vista", "line", ""},
+    {"vista, Unix sockets", "vista", "kill", "VISTA_BENCH_UNIX=1"},
+    {"same protocol, nothing stored", "volatile", NULL, ""},
+    {"bare UDP", "udp", NULL, ""},
+    {"Redis, Unix sockets", "redis", NULL, ""},
+    {"LMDB and nng, Unix sockets", "nng", NULL, ""},
+    {"SQLite and ZeroMQ, Unix sockets", "zmq", NULL, ""},
 };
 #define PEERS (sizeof peers / sizeof peers[0])
 
@@ -71,9 +73,9 @@ static void run(const struct config *config, size_t peer, const struct row_of *r
     snprintf(command, sizeof command, "%s/bench_grams_%s", path, peers[peer].program);
     if (access(command, X_OK) != 0)
         return;
-    snprintf(command, sizeof command, "VISTA_CLASS=%s '%s/bench_grams_%s' %g %zu %u '%s'",
-             peers[peer].class != NULL ? peers[peer].class : "kill", path, peers[peer].program,
-             config->seconds, row->bytes, row->outstanding,
+    snprintf(command, sizeof command, "VISTA_CLASS=%s %s '%s/bench_grams_%s' %g %zu %u '%s'",
+             peers[peer].class != NULL ? peers[peer].class : "kill", peers[peer].transport, path,
+             peers[peer].program, config->seconds, row->bytes, row->outstanding,
              config->path != NULL ? config->path : "/dev/shm");
     pipe = popen(command, "r");
     if (pipe == NULL || fscanf(pipe, "%lf %lf", &wall, &cpu) != 2 || pclose(pipe) != 0)

@@ -2,6 +2,7 @@
  *
  * Messages inside transactions: three of them to a round trip.  Compiled a second time with
  * volatile.c in the place of the library, which is the same protocol without persistence.
+ * VISTA_BENCH_UNIX in the environment: by Unix datagrams instead of UDP.
  */
 #include "pair.h"
 #include "vista_grams.h"
@@ -14,11 +15,12 @@ static const char *transport;
 static const char *address_of(const char *who)
 {
     static char address[64];
-    const pid_t id = strcmp(who, "server") == 0 ? getpid() : getppid();
 
-    (void)id;
-    snprintf(address, sizeof address, "udp:127.0.0.%d:%d", strcmp(who, "server") == 0 ? 2 : 3,
-             20000 + (int)(strtoul(transport, NULL, 10) % 20000));
+    if (getenv("VISTA_BENCH_UNIX") != NULL)
+        snprintf(address, sizeof address, "unix:@vista-bench-%s-%s", transport, who);
+    else
+        snprintf(address, sizeof address, "udp:127.0.0.%d:%d", strcmp(who, "server") == 0 ? 2 : 3,
+                 20000 + (int)(strtoul(transport, NULL, 10) % 20000));
     return address;
 }
 
