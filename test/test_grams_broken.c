@@ -409,8 +409,11 @@ END_TEST
 START_TEST(test_torn)
 {
     const char *copy = gram_path("torn");
-    char command[1024];
+    char command[1024], tool[512];
 
+    snprintf(tool, sizeof tool, "%s/vista", build_directory());
+    if (_i == 1 && access(tool, X_OK) != 0)
+        return; /* built by test/grams_mutants, without it */
     setup();
     exchange("one");
     test_copy(client.path, copy);
@@ -420,8 +423,7 @@ START_TEST(test_torn)
     if (_i == 0) {
         client.flags = VISTA_ACCEPT_TORN;
     } else {
-        snprintf(command, sizeof command, "%s/vista recover --accept-torn '%s'", build_directory(),
-                 copy);
+        snprintf(command, sizeof command, "%s recover --accept-torn '%s'", tool, copy);
         ck_assert_int_eq(run_shell(command), 0);
     }
     gram_open(&client, NULL);
