@@ -114,7 +114,7 @@ typedef struct {
 } rvm_region_t;
 
 /* Optimizations and ways to map. */
-#define RVM_COALESCE_RANGES 1 /* a transaction's ranges that overlap or touch are logged once */
+#define RVM_COALESCE_RANGES 1 /* a range inside the one declared before it is logged once */
 #define RVM_COALESCE_TRANS 2  /* without effect: each transaction has its own record */
 #define RVM_ALL_OPTIMIZATIONS 3
 #define RVM_MAP_PRIVATE 8 /* a region's pages are read when they are used first */
@@ -253,13 +253,25 @@ rvm_length_t rvm_page_mask(void); /* of an address: which page */
 
 rvm_offset_t rvm_mk_offset(rvm_length_t high, rvm_length_t low);
 rvm_offset_t rvm_add_offsets(const rvm_offset_t *x, const rvm_offset_t *y);
-rvm_offset_t rvm_add_length_to_offset(const rvm_offset_t *x, rvm_length_t length);
 rvm_offset_t rvm_sub_offsets(const rvm_offset_t *x, const rvm_offset_t *y);
-rvm_offset_t rvm_sub_length_from_offset(const rvm_offset_t *x, rvm_length_t length);
 rvm_offset_t rvm_round_offset_up_to_page(const rvm_offset_t *x);
 rvm_offset_t rvm_round_offset_down_to_page(const rvm_offset_t *x);
 rvm_length_t rvm_round_length_up_to_page(rvm_length_t length);
 rvm_length_t rvm_round_length_down_to_page(rvm_length_t length);
+
+static inline rvm_offset_t rvm_add_length_to_offset(const rvm_offset_t *x, rvm_length_t length)
+{
+    const rvm_offset_t y = {0, length};
+
+    return rvm_add_offsets(x, &y);
+}
+
+static inline rvm_offset_t rvm_sub_length_from_offset(const rvm_offset_t *x, rvm_length_t length)
+{
+    const rvm_offset_t y = {0, length};
+
+    return rvm_sub_offsets(x, &y);
+}
 
 #define RVM_PAGE_SIZE rvm_page_size()
 #define RVM_PAGE_MASK rvm_page_mask()

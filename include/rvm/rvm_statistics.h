@@ -26,12 +26,10 @@ typedef struct {
     rvm_length_t n_rvm_flush;       /* calls of rvm_flush */
     rvm_length_t n_truncation;      /* calls of rvm_truncate */
     rvm_length_t n_range;           /* ranges of transactions that ended */
-    rvm_length_t n_range_coalesce;  /* of these, merged with others */
-    rvm_offset_t range_overlap;     /* bytes that merging saved */
     rvm_offset_t log_written;       /* bytes of records */
     rvm_offset_t log_size;          /* bytes of the log */
     rvm_offset_t log_used;          /* of these, in use */
-    rvm_length_t reserved[182];     /* 0 */
+    rvm_length_t reserved[185];     /* 0 */
 } rvm_statistics_t;
 
 /* Sets `statistics`, of the version that the program was compiled with: RVM_STATISTICS passes it.

@@ -17,7 +17,7 @@
 int vi_disk_log_open(struct vi_disk_log *redo, const struct vi_disk_area *area,
                      struct vi_disk_point head, struct vi_disk_target *target)
 {
-    *redo = (struct vi_disk_log){.area = *area, .target = target};
+    *redo = (struct vi_disk_log){.area = *area, .target = target, .truncate_percent = 50};
     vi_disk_log_empty(redo, head);
     pthread_mutex_init(&redo->lock, NULL);
     pthread_cond_init(&redo->changed, NULL);

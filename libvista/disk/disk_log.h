@@ -60,8 +60,9 @@ struct vi_disk_log {
     bool stopping;         /* that thread is to end */
     bool has_thread;
     bool wants_thread;
-    int failed;        /* errno: a write or sync failed, nothing is promised any more */
-    unsigned flush_ms; /* 0: nothing is flushed by time */
+    int failed; /* errno: a write or sync failed, nothing is promised any more */
+    /* Flushed by time each so many ms, 0: not; how full the log's thread lets the log become. */
+    unsigned flush_ms, truncate_percent;
     pthread_t thread;
     uint64_t committed;                 /* transactions, counted */
     uint64_t durable_commits;           /* of these, synced */

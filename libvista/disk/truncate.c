@@ -123,9 +123,10 @@ int vi_disk_truncate(struct vi_disk_log *redo)
 
 #define RETRY_MS 100u /* after a truncation that failed and may be tried again */
 
-static bool is_half_full(const struct vi_disk_log *redo)
+static bool is_filled(const struct vi_disk_log *redo)
 {
-    return !redo->truncating && redo->tail - redo->head.lsn > redo->area.log_size / 2;
+    return !redo->truncating &&
+           redo->tail - redo->head.lsn > redo->area.log_size / 100 * redo->truncate_percent;
 }
 
 static bool is_ring_half_full(const struct vi_disk_log *redo)
@@ -135,10 +136,10 @@ static bool is_ring_half_full(const struct vi_disk_log *redo)
 
 void vi_disk_wake_thread(struct vi_disk_log *redo)
 {
-    if (redo->wanted || !(is_half_full(redo) || is_ring_half_full(redo)))
+    if (redo->wanted || !(is_filled(redo) || is_ring_half_full(redo)))
         return;
     if (!redo->has_thread) {
-        redo->wants_thread = is_half_full(redo);
+        redo->wants_thread = is_filled(redo);
     } else {
         redo->wanted = true;
         pthread_cond_signal(&redo->work);
@@ -188,7 +189,7 @@ static void *run_thread(void *arg)
             (void)vi_disk_reach(redo, &redo->durable, redo->tail);
         if (is_ring_half_full(redo) && redo->failed == 0)
             vi_disk_lead(redo, false);
-        retry = is_half_full(redo) && redo->failed == 0 && truncate_now(redo, false) != 0;
+        retry = is_filled(redo) && redo->failed == 0 && truncate_now(redo, false) != 0;
     }
     pthread_mutex_unlock(&redo->lock);
     return NULL;

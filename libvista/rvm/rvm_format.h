@@ -27,22 +27,10 @@
 #define VI_RVM_MEMBERS_OFFSET (VI_REDO_HEADERS * VI_REDO_BLOCK)
 #define VI_RVM_RING_OFFSET (VI_RVM_MEMBERS_OFFSET + VI_RVM_MEMBERS * VI_PAGE)
 
-/* An entry of the table; all zero: none.  Laid out as struct vi_member, whose place it has. */
-struct vi_rvm_member {
-    uint8_t boot[16];        /*  0: id of the boot in which `device` counts; zero: unknown */
-    uint64_t device;         /* 16 */
-    uint64_t size;           /* 24: of the file */
-    uint64_t inode;          /* 32 */
-    uint64_t reserved[2];    /* 40 */
-    uint32_t reserved1;      /* 56 */
-    uint32_t check;          /* 60: CRC32C of all else, begun with that of the log's UUID */
-    char path[VI_PAGE - 64]; /* 64: absolute; ends with zeros */
-};
-_Static_assert(sizeof(struct vi_rvm_member) == sizeof(struct vi_member), "an entry has its place");
-_Static_assert(offsetof(struct vi_rvm_member, inode) == offsetof(struct vi_member, reserved),
-               "entry layout");
-_Static_assert(offsetof(struct vi_rvm_member, check) == offsetof(struct vi_member, check),
-               "entry layout");
+/* An entry of the table is a struct vi_member (media/format.h), all zero if there is none.  `uuid` is the id
+ * of the boot in which the device number counts, zero if it is not known; `mapped` that number; `max_size` the
+ * file's size; `check` begins with the CRC32C of the log's UUID.  And: */
+#define VI_RVM_INODE(entry) ((entry)->reserved[0])
 
 /* The smallest log that is made, and its ring: a quarter of that. */
 #define VI_RVM_LOG_LEAST 65536u

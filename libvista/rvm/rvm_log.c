@@ -82,17 +82,10 @@ static int check_trust(const struct vi_file *file)
     return 0;
 }
 
-/* Coda's logs begin with a text. */
-static bool is_codas(const unsigned char *block)
-{
-    static const char text[] = "RVM Log Version";
-
-    return memmem(block, VI_REDO_BLOCK, text, sizeof text - 1) != NULL;
-}
-
 /* Which log it is its headers say. */
 static int read_uuid(struct vi_disk_area *area)
 {
+    static const char codas[] = "RVM Log Version"; /* with which Coda's begin */
     unsigned char block[VI_REDO_BLOCK];
     bool skewed = false;
 
@@ -105,22 +98,22 @@ static int read_uuid(struct vi_disk_area *area)
         if (header->magic == VI_REDO_MAGIC && header->version == VI_REDO_VERSION &&
             header->check == vi_crc32c(0, header, offsetof(struct vi_redo_header, check)))
             return memcpy(area->uuid, header->uuid, sizeof area->uuid), 0;
-        skewed |= is_codas(block) ||
+        skewed |= memmem(block, sizeof block, codas, sizeof codas - 1) != NULL ||
                   (header->magic == VI_REDO_MAGIC && header->version > VI_REDO_VERSION);
     }
     return skewed ? vi_fail(EPROTO, "%s: is a log of another version", area->path)
                   : vi_fail(EBADMSG, "%s: is no log", area->path);
 }
 
-static uint32_t check_of(const struct vi_disk_area *area, const struct vi_rvm_member *entry)
+static uint32_t check_of(const struct vi_disk_area *area, const struct vi_member *entry)
 {
     uint32_t crc = vi_crc32c(0, area->uuid, sizeof area->uuid);
 
-    crc = vi_crc32c(crc, entry, offsetof(struct vi_rvm_member, check));
+    crc = vi_crc32c(crc, entry, offsetof(struct vi_member, check));
     return vi_crc32c(crc, entry->path, sizeof entry->path);
 }
 
-static bool is_sound(const struct vi_disk_area *area, const struct vi_rvm_member *entry)
+static bool is_sound(const struct vi_disk_area *area, const struct vi_member *entry)
 {
     return entry->path[0] == '/' && entry->path[sizeof entry->path - 1] == '\0' &&
            entry->check == check_of(area, entry);
@@ -166,18 +159,18 @@ int vi_rvm_log_read(struct vi_rvm_log *log, const char *path, bool read_only,
 
 /* ---- Members ------------------------------------------------------------ */
 
-static bool is_same(const struct vi_rvm_member *entry, const struct stat *st)
+static bool is_same(const struct vi_member *entry, const struct stat *st)
 {
     uint8_t boot[16];
-    const bool same_boot = vi_guard_boot_id(boot) && memcmp(boot, entry->boot, sizeof boot) == 0;
+    const bool same_boot = vi_guard_boot_id(boot) && memcmp(boot, entry->uuid, sizeof boot) == 0;
 
-    return S_ISREG(st->st_mode) && st->st_ino == entry->inode &&
-           (!same_boot || st->st_dev == entry->device);
+    return S_ISREG(st->st_mode) && st->st_ino == VI_RVM_INODE(entry) &&
+           (!same_boot || st->st_dev == entry->mapped);
 }
 
 int vi_rvm_member_open(const struct vi_rvm_log *log, unsigned member, int flags)
 {
-    const struct vi_rvm_member *entry = &log->member[member - 1];
+    const struct vi_member *entry = &log->member[member - 1];
     struct stat st;
     int fd;
 
@@ -189,7 +182,7 @@ int vi_rvm_member_open(const struct vi_rvm_log *log, unsigned member, int flags)
         return vi_fail_system(errno, "%s: cannot open, and %s has records of it", entry->path,
                               log->path);
     if (fstat(fd, &st) == 0 && is_same(entry, &st) && st.st_uid == geteuid() &&
-        (uint64_t)st.st_size >= entry->size)
+        (uint64_t)st.st_size >= entry->max_size)
         return fd;
     close(fd);
     return vi_fail(ESTALE, "%s: is not the segment that %s has records of", entry->path, log->path);
@@ -199,13 +192,13 @@ static int write_entry(struct vi_rvm_log *log, unsigned member, const char *path
                        const struct stat *st)
 {
     const struct vi_disk_area *area = &log->redo.area;
-    struct vi_rvm_member *entry = &log->member[member - 1];
+    struct vi_member *entry = &log->member[member - 1];
     const struct iovec whole = {entry, sizeof *entry};
 
-    *entry = (struct vi_rvm_member){
-        .device = st->st_dev, .inode = st->st_ino, .size = (uint64_t)st->st_size};
-    if (!vi_guard_boot_id(entry->boot))
-        memset(entry->boot, 0, sizeof entry->boot);
+    *entry = (struct vi_member){.mapped = st->st_dev, .max_size = (uint64_t)st->st_size};
+    VI_RVM_INODE(entry) = st->st_ino;
+    if (!vi_guard_boot_id(entry->uuid))
+        memset(entry->uuid, 0, sizeof entry->uuid);
     strncpy(entry->path, path, sizeof entry->path - 1);
     entry->check = check_of(area, entry);
     if (vi_io_write(area->io, area->fd, &whole, 1,
@@ -221,7 +214,7 @@ static unsigned find_entry(const struct vi_rvm_log *log, const struct stat *st)
     unsigned free = 0;
 
     for (unsigned member = 1; member <= VI_RVM_MEMBERS; member++) {
-        const struct vi_rvm_member *entry = &log->member[member - 1];
+        const struct vi_member *entry = &log->member[member - 1];
 
         if (log->target[member].exists)
             continue;
@@ -288,7 +281,7 @@ static int open_named(struct vi_rvm_log *log, const struct vi_disk_left *left)
         fd = vi_rvm_member_open(log, member, O_RDWR);
         if (fd < 0)
             return -1;
-        log->target[member] = target_of(fd, log->member[member - 1].size);
+        log->target[member] = target_of(fd, log->member[member - 1].max_size);
     }
     return 0;
 }
@@ -315,10 +308,20 @@ static int recover(struct vi_rvm_log *log, struct vi_disk_area *area)
     return result;
 }
 
+static int begin(struct vi_rvm_log *log, const struct vi_disk_area *found)
+{
+    struct vi_disk_area area = *found;
+    struct vi_disk_point head;
+    const int result = vi_disk_header_read(&area, log->file.size, &head);
+
+    if (result != 0)
+        return result < 0 ? -1 : vi_fail(EBADMSG, "%s: no header of it is sound", log->path);
+    return vi_disk_log_open(&log->redo, &area, head, log->target);
+}
+
 int vi_rvm_log_open(struct vi_rvm_log *log, const char *path)
 {
     struct vi_disk_area area;
-    struct vi_disk_point head;
     int result, error;
 
     if (vi_rvm_log_read(log, path, false, &area) != 0)
@@ -327,13 +330,9 @@ int vi_rvm_log_open(struct vi_rvm_log *log, const char *path)
     error = errno;
     close_targets(log);
     errno = error;
-    if (result == 0)
-        result = vi_disk_header_read(&area, log->file.size, &head);
-    if (result == 0)
-        result = vi_disk_log_open(&log->redo, &area, head, log->target);
-    if (result == 0)
+    if (result == 0 && begin(log, &area) == 0)
         return 0;
-    error = result > 0 ? EBADMSG : errno;
+    error = errno;
     vi_file_close(&log->file);
     errno = error;
     return -1;

@@ -17,7 +17,7 @@ struct vi_rvm_log {
     struct vi_file file;
     char path[PATH_MAX]; /* absolute */
     struct vi_disk_target target[VI_DISK_MEMBERS];
-    struct vi_rvm_member member[VI_RVM_MEMBERS]; /* as in the file */
+    struct vi_member member[VI_RVM_MEMBERS]; /* as in the file */
 };
 
 /* Makes a log for transactions of `bytes` bytes, durably, name and all. */

@@ -27,24 +27,14 @@ rvm_offset_t rvm_add_offsets(const rvm_offset_t *x, const rvm_offset_t *y)
     return rvm_mk_offset(x->high + y->high + (low < x->low), low);
 }
 
-rvm_offset_t rvm_add_length_to_offset(const rvm_offset_t *x, rvm_length_t length)
-{
-    return rvm_add_offsets(x, &(rvm_offset_t){0, length});
-}
-
 rvm_offset_t rvm_sub_offsets(const rvm_offset_t *x, const rvm_offset_t *y)
 {
     return rvm_mk_offset(x->high - y->high - (x->low < y->low), x->low - y->low);
 }
 
-rvm_offset_t rvm_sub_length_from_offset(const rvm_offset_t *x, rvm_length_t length)
-{
-    return rvm_sub_offsets(x, &(rvm_offset_t){0, length});
-}
-
 rvm_offset_t rvm_round_offset_up_to_page(const rvm_offset_t *x)
 {
-    const rvm_offset_t up = rvm_add_length_to_offset(x, rvm_page_size() - 1);
+    const rvm_offset_t up = RVM_ADD_LENGTH_TO_OFFSET(*x, rvm_page_size() - 1);
 
     return rvm_round_offset_down_to_page(&up);
 }

@@ -66,6 +66,13 @@ static rvm_return_t check_is_open(const char *name)
                                                                                : RVM_ELOG;
 }
 
+static void set_truncation(struct vi_disk_log *redo, unsigned percent)
+{
+    pthread_mutex_lock(&redo->lock);
+    redo->truncate_percent = percent != 0 ? percent : 100; /* of which it is never more full */
+    pthread_mutex_unlock(&redo->lock);
+}
+
 rvm_return_t vi_rvm_apply_options(rvm_options_t *options)
 {
     rvm_return_t result = check(options);
@@ -75,6 +82,8 @@ rvm_return_t vi_rvm_apply_options(rvm_options_t *options)
     if (result != RVM_SUCCESS)
         return result;
     vi_rvm.truncate = options->truncate;
+    if (vi_rvm.log != NULL)
+        set_truncation(&vi_rvm.log->redo, (unsigned)options->truncate);
     __atomic_store_n(&vi_rvm.flags, options->flags, __ATOMIC_RELAXED);
     rvm_map_private = (options->flags & RVM_MAP_PRIVATE) != 0;
     return RVM_SUCCESS;

@@ -1,51 +1,40 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What is in force and what is open: the calls are in rvm/rvm.h.
+ * What is in force, what is open, what has been counted: the calls are in rvm/rvm.h and
+ * rvm/rvm_statistics.h.
  */
+#include <rvm/rvm_statistics.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "rvm/rvm_regions.h"
 #include "rvm/rvm_transactions.h"
 
+/* ---- Query ------------------------------------------------------------------ */
+
 static rvm_return_t list_open(rvm_options_t *options, uintptr_t from, uint64_t length)
 {
-    rvm_return_t result = RVM_SUCCESS;
-    rvm_tid_t *tids = NULL;
     size_t count, found = 0;
+    rvm_tid_t *tids = NULL;
 
     pthread_mutex_lock(&vi_rvm.lock);
     count = vi_rvm_uncommitted(from, length, NULL, 0);
-    if (count != 0) {
+    if (count != 0)
         tids = malloc(count * sizeof *tids);
-        if (tids == NULL)
-            result = RVM_ENO_MEMORY;
-        else
-            found = vi_rvm_uncommitted(from, length, tids, count);
-    }
+    if (tids != NULL)
+        found = vi_rvm_uncommitted(from, length, tids, count);
     pthread_mutex_unlock(&vi_rvm.lock);
-    if (result != RVM_SUCCESS)
-        return result;
+    if (count != 0 && tids == NULL)
+        return RVM_ENO_MEMORY;
     free(options->tid_array);
     options->tid_array = tids;
     options->n_uncommit = found < count ? found : count; /* a range may come or go meanwhile */
     return RVM_SUCCESS;
 }
 
-static rvm_return_t query(struct vi_rvm_log *log, rvm_options_t *options,
-                          const rvm_region_t *region)
-{
-    options->log_dev = log->path;
-    options->truncate = vi_rvm.truncate;
-    options->flags = vi_rvm.flags;
-    pthread_mutex_lock(&log->redo.lock);
-    options->log_empty = log->redo.end <= log->redo.head.lsn;
-    pthread_mutex_unlock(&log->redo.lock);
-    return region == NULL ? list_open(options, 0, UINT64_MAX)
-                          : list_open(options, (uintptr_t)region->vmaddr, region->length);
-}
-
 rvm_return_t rvm_query(rvm_options_t *options, rvm_region_t *region)
 {
+    const uintptr_t from = region != NULL ? (uintptr_t)region->vmaddr : 0;
     struct vi_rvm_log *log;
     rvm_return_t result = vi_rvm_ready(&log);
 
@@ -55,10 +44,70 @@ rvm_return_t rvm_query(rvm_options_t *options, rvm_region_t *region)
         return RVM_EOPTIONS;
     if (region != NULL && region->struct_id != rvm_region_id)
         return RVM_EREGION;
+    if (region != NULL && !vi_rvm_is_mapped(from, region->length))
+        return RVM_ENOT_MAPPED;
     pthread_mutex_lock(&vi_rvm.admin);
-    result = region != NULL && !vi_rvm_is_mapped((uintptr_t)region->vmaddr, region->length)
-                 ? RVM_ENOT_MAPPED
-                 : query(log, options, region);
+    options->log_dev = log->path;
+    options->truncate = vi_rvm.truncate;
+    options->flags = vi_rvm.flags;
+    pthread_mutex_lock(&log->redo.lock);
+    options->log_empty = log->redo.end <= log->redo.head.lsn;
+    pthread_mutex_unlock(&log->redo.lock);
+    result = list_open(options, from, region != NULL ? region->length : UINT64_MAX);
     pthread_mutex_unlock(&vi_rvm.admin);
     return result;
+}
+
+/* ---- Statistics -------------------------------------------------------------- */
+
+static void read_counts(struct vi_disk_log *redo, rvm_statistics_t *s)
+{
+    const uint64_t *count = vi_rvm.count;
+
+    pthread_mutex_lock(&vi_rvm.lock);
+    pthread_mutex_lock(&redo->lock);
+    s->n_abort = count[VI_RVM_ABORTS];
+    s->n_flush_commit = count[VI_RVM_FLUSHED];
+    s->n_no_flush_commit = count[VI_RVM_NOT_FLUSHED];
+    s->n_unflush = redo->committed - redo->durable_commits;
+    s->n_rvm_flush = count[VI_RVM_FLUSHES];
+    s->n_truncation = count[VI_RVM_TRUNCATIONS];
+    s->n_range = count[VI_RVM_RANGES];
+    s->log_written.low = count[VI_RVM_LOGGED];
+    s->log_size.low = redo->area.log_size;
+    s->log_used.low = redo->tail - redo->head.lsn;
+    pthread_mutex_unlock(&redo->lock);
+    s->n_uncommit = vi_rvm_uncommitted(0, UINT64_MAX, NULL, 0);
+    pthread_mutex_unlock(&vi_rvm.lock);
+}
+
+rvm_return_t rvm_statistics(const char *version, rvm_statistics_t *statistics)
+{
+    struct vi_rvm_log *log;
+    const rvm_return_t ready = vi_rvm_ready(&log);
+
+    if (ready != RVM_SUCCESS)
+        return ready;
+    if (version == NULL || strcmp(version, RVM_STATISTICS_VERSION) != 0)
+        return RVM_ESTAT_VERSION_SKEW;
+    if (statistics == NULL || statistics->struct_id != rvm_statistics_id)
+        return RVM_ESTATISTICS;
+    read_counts(&log->redo, statistics);
+    return RVM_SUCCESS;
+}
+
+rvm_return_t rvm_print_statistics(rvm_statistics_t *s, FILE *stream)
+{
+    if (s == NULL || s->struct_id != rvm_statistics_id)
+        return RVM_ESTATISTICS;
+    fprintf(stream,
+            "transactions: %lu aborted, %lu committed by flush, %lu by no_flush, %lu open, %lu not "
+            "yet durable\n"
+            "calls: %lu rvm_flush, %lu rvm_truncate\n"
+            "ranges: %lu\n"
+            "log: %lu bytes of records written, %lu of %lu bytes in use\n",
+            s->n_abort, s->n_flush_commit, s->n_no_flush_commit, s->n_uncommit, s->n_unflush,
+            s->n_rvm_flush, s->n_truncation, s->n_range, s->log_written.low, s->log_used.low,
+            s->log_size.low);
+    return ferror(stream) ? RVM_EIO : RVM_SUCCESS;
 }

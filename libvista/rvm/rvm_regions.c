@@ -34,33 +34,33 @@ static bool overlaps(uint64_t a, uint64_t a_length, uint64_t b, uint64_t b_lengt
     return a - b < b_length || b - a < a_length;
 }
 
-bool vi_rvm_is_mapped(uintptr_t from, uint64_t length)
+/* The first of a list that has some of these addresses; NULL: none. */
+static struct vi_rvm_region *find(struct vi_rvm_region *region, uintptr_t from, uint64_t length)
 {
-    const struct vi_rvm_region *region;
-
-    pthread_mutex_lock(&vi_rvm.regions_lock);
-    region = vi_rvm.regions;
     while (region != NULL && !overlaps(region->from, region->length, from, length))
         region = region->next;
+    return region;
+}
+
+bool vi_rvm_is_mapped(uintptr_t from, uint64_t length)
+{
+    bool found;
+
+    pthread_mutex_lock(&vi_rvm.regions_lock);
+    found = find(vi_rvm.regions, from, length) != NULL;
     pthread_mutex_unlock(&vi_rvm.regions_lock);
+    return found;
+}
+
+/* Is some of this part of a segment mapped? */
+static bool part_is_mapped(unsigned member, uint64_t offset, uint64_t length)
+{
+    const struct vi_rvm_region *region = vi_rvm.regions;
+
+    while (region != NULL &&
+           (region->member != member || !overlaps(region->offset, region->length, offset, length)))
+        region = region->next;
     return region != NULL;
-}
-
-static bool has_regions(unsigned member)
-{
-    for (const struct vi_rvm_region *region = vi_rvm.regions; region != NULL; region = region->next)
-        if (region->member == member)
-            return true;
-    return false;
-}
-
-static bool part_is_mapped(const struct mapping *map)
-{
-    for (const struct vi_rvm_region *region = vi_rvm.regions; region != NULL; region = region->next)
-        if (region->member == map->member && map->member != 0 &&
-            overlaps(region->offset, region->length, map->offset, map->length))
-            return true;
-    return false;
 }
 
 /* The segment, if a region of it is mapped: its member. */
@@ -108,7 +108,7 @@ static rvm_return_t cut(const rvm_region_t *region, struct mapping *map)
     if (region->length == 0 || length < region->length || length > end - map->offset)
         length = end - map->offset;
     map->length = length;
-    if (part_is_mapped(map))
+    if (part_is_mapped(map->member, map->offset, map->length))
         return RVM_EOVERLAP;
     if ((uintptr_t)region->vmaddr % rvm_page_size() != 0 ||
         (uintptr_t)region->vmaddr + length < length)
@@ -119,23 +119,27 @@ static rvm_return_t cut(const rvm_region_t *region, struct mapping *map)
 }
 
 /* Memory at the address asked for, unless there is some of the program's, or anywhere. */
-static rvm_return_t take_memory(const rvm_region_t *region, bool lazy, struct mapping *map)
+static rvm_return_t take_memory(const rvm_region_t *region, struct mapping *map)
 {
-    const bool of_file = lazy && !region->no_copy;
-    const int flags = MAP_PRIVATE | MAP_NORESERVE | (of_file ? 0 : MAP_ANONYMOUS);
-    void *got = mmap(region->vmaddr, map->length, PROT_READ | PROT_WRITE,
-                     flags | (region->vmaddr != NULL ? MAP_FIXED_NOREPLACE : 0),
-                     of_file ? map->fd : -1, of_file ? (off_t)map->offset : 0);
+    const bool chosen = region->vmaddr != NULL;
+    void *got = mmap(
+        region->vmaddr, map->length, PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (chosen ? MAP_FIXED_NOREPLACE : 0), -1, 0);
 
     map->is_ours = got != MAP_FAILED;
-    if (!map->is_ours && region->vmaddr != NULL && errno == EEXIST)
-        got = of_file ? mmap(region->vmaddr, map->length, PROT_READ | PROT_WRITE, flags | MAP_FIXED,
-                             map->fd, (off_t)map->offset)
-                      : region->vmaddr;
-    if (got == MAP_FAILED)
-        return errno == ENOMEM && region->vmaddr == NULL ? RVM_ENO_MEMORY : RVM_ERANGE;
-    map->memory = got;
-    return RVM_SUCCESS;
+    map->memory = map->is_ours ? got : region->vmaddr;
+    if (map->is_ours || (chosen && errno == EEXIST))
+        return RVM_SUCCESS;
+    return chosen ? RVM_ERANGE : RVM_ENO_MEMORY;
+}
+
+/* The pages become private ones of the file. */
+static rvm_return_t map_file(const struct mapping *map)
+{
+    return mmap(map->memory, map->length, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, map->fd, (off_t)map->offset) != MAP_FAILED
+               ? RVM_SUCCESS
+               : RVM_EIO;
 }
 
 static rvm_return_t read_segment(const struct mapping *map)
@@ -186,14 +190,13 @@ static rvm_return_t add_region(struct vi_rvm_log *log, struct mapping *map)
 /* The file gets what the log has, then memory what the file has. */
 static rvm_return_t fill(struct vi_rvm_log *log, const rvm_region_t *region, struct mapping *map)
 {
-    const bool lazy = vi_rvm.flags & RVM_MAP_PRIVATE;
     rvm_return_t result;
 
     if (map->member != 0 && vi_disk_truncate(&log->redo) != 0)
         return vi_rvm_code();
-    result = take_memory(region, lazy, map);
-    if (result == RVM_SUCCESS && !region->no_copy && !lazy)
-        result = read_segment(map);
+    result = take_memory(region, map);
+    if (result == RVM_SUCCESS && !region->no_copy)
+        result = vi_rvm.flags & RVM_MAP_PRIVATE ? map_file(map) : read_segment(map);
     if (result == RVM_SUCCESS)
         result = add_region(log, map);
     if (result != RVM_SUCCESS && map->is_ours)
@@ -285,7 +288,7 @@ static rvm_return_t unmap_region(struct vi_rvm_log *log, const rvm_region_t *reg
     if (result != RVM_SUCCESS)
         return result;
     free(found);
-    if (has_regions(member))
+    if (part_is_mapped(member, 0, UINT64_MAX))
         return RVM_SUCCESS;
     if (vi_disk_truncate(&log->redo) != 0)
         return vi_rvm_code(); /* it stays the log's until another truncation */
@@ -310,15 +313,43 @@ rvm_return_t rvm_unmap(rvm_region_t *region)
     return result;
 }
 
-void vi_rvm_forget_regions(void)
+/* ---- Pages in use by others --------------------------------------------------- */
+
+static struct vi_rvm_region *noted; /* with vi_rvm.regions_lock */
+
+rvm_bool_t rvm_register_page(char *vmaddr, rvm_length_t length)
 {
-    struct vi_rvm_region *region;
+    const uintptr_t from = (uintptr_t)vmaddr;
+    struct vi_rvm_region *region = malloc(sizeof *region);
+    bool is_free;
+
+    if (region == NULL)
+        return rvm_false;
+    pthread_mutex_lock(&vi_rvm.regions_lock);
+    is_free = find(noted, from, length) == NULL && find(vi_rvm.regions, from, length) == NULL;
+    if (is_free) {
+        *region = (struct vi_rvm_region){.next = noted, .from = from, .length = length};
+        noted = region;
+    }
+    pthread_mutex_unlock(&vi_rvm.regions_lock);
+    if (!is_free)
+        free(region);
+    return is_free;
+}
+
+rvm_bool_t rvm_unregister_page(char *vmaddr, rvm_length_t length)
+{
+    struct vi_rvm_region **link = &noted, *found;
 
     pthread_mutex_lock(&vi_rvm.regions_lock);
-    while ((region = vi_rvm.regions) != NULL) {
-        vi_rvm.regions = region->next;
-        free(region);
-    }
-    __atomic_add_fetch(&vi_rvm.generation, 1, __ATOMIC_RELEASE);
+    while (*link != NULL && ((*link)->from != (uintptr_t)vmaddr || (*link)->length != length))
+        link = &(*link)->next;
+    found = *link;
+    if (found != NULL)
+        *link = found->next;
     pthread_mutex_unlock(&vi_rvm.regions_lock);
+    if (found == NULL)
+        return rvm_false;
+    free(found);
+    return rvm_true;
 }

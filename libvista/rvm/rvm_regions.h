@@ -10,7 +10,4 @@
 /* Is a mapped region at these addresses? */
 bool vi_rvm_is_mapped(uintptr_t from, uint64_t length);
 
-/* Forgets all regions; memory stays.  With vi_rvm.admin. */
-void vi_rvm_forget_regions(void);
-
 #endif

@@ -7,7 +7,6 @@
 
 #include "base/arena.h"
 #include "rvm/rvm_options.h"
-#include "rvm/rvm_regions.h"
 #include "rvm/rvm_transactions.h"
 
 /* A child has its parent's memory and its descriptors, but the log is the parent's; its threads and
@@ -29,15 +28,6 @@ static void watch_forks(void)
     pthread_atfork(NULL, NULL, forget_in_child);
 }
 
-/* Names go on from the time, so that two runs of a program seldom use the same ones. */
-static void begin_names(void)
-{
-    struct timeval now;
-
-    gettimeofday(&now, NULL);
-    vi_rvm.first_name = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_usec;
-}
-
 rvm_return_t rvm_initialize(const char *version, rvm_options_t *options)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -52,7 +42,6 @@ rvm_return_t rvm_initialize(const char *version, rvm_options_t *options)
     else if (!vi_rvm.is_begun && options != NULL)
         result = vi_rvm_apply_options(options);
     if (result == RVM_SUCCESS && !vi_rvm.is_begun) {
-        begin_names();
         __atomic_store_n(&vi_rvm.is_begun, true, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&vi_rvm.admin);
@@ -71,7 +60,6 @@ static rvm_return_t close_log(struct vi_rvm_log *log)
         error = errno;
         result = vi_rvm_code();
     }
-    vi_rvm_forget_regions();
     vi_rvm_free_idle();
     __atomic_store_n(&vi_rvm.log, NULL, __ATOMIC_RELEASE);
     vi_rvm_log_close(log);
@@ -101,28 +89,32 @@ rvm_return_t rvm_terminate(void)
     return result;
 }
 
+static rvm_return_t count_call(enum vi_rvm_count which, struct vi_rvm_log **log)
+{
+    const rvm_return_t ready = vi_rvm_ready(log);
+
+    pthread_mutex_lock(&vi_rvm.lock);
+    vi_rvm.count[which] += ready == RVM_SUCCESS;
+    pthread_mutex_unlock(&vi_rvm.lock);
+    return ready;
+}
+
 rvm_return_t rvm_flush(void)
 {
     struct vi_rvm_log *log;
-    const rvm_return_t ready = vi_rvm_ready(&log);
+    const rvm_return_t ready = count_call(VI_RVM_FLUSHES, &log);
 
     if (ready != RVM_SUCCESS)
         return ready;
-    pthread_mutex_lock(&vi_rvm.lock);
-    vi_rvm_count(VI_RVM_FLUSHES, 1);
-    pthread_mutex_unlock(&vi_rvm.lock);
     return vi_disk_flush(&log->redo, UINT64_MAX) == 0 ? RVM_SUCCESS : vi_rvm_code();
 }
 
 rvm_return_t rvm_truncate(void)
 {
     struct vi_rvm_log *log;
-    const rvm_return_t ready = vi_rvm_ready(&log);
+    const rvm_return_t ready = count_call(VI_RVM_TRUNCATIONS, &log);
 
     if (ready != RVM_SUCCESS)
         return ready;
-    pthread_mutex_lock(&vi_rvm.lock);
-    vi_rvm_count(VI_RVM_TRUNCATIONS, 1);
-    pthread_mutex_unlock(&vi_rvm.lock);
     return vi_disk_truncate(&log->redo) == 0 ? RVM_SUCCESS : vi_rvm_code();
 }

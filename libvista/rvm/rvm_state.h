@@ -30,9 +30,7 @@ enum vi_rvm_count {
     VI_RVM_FLUSHES,
     VI_RVM_TRUNCATIONS,
     VI_RVM_RANGES,
-    VI_RVM_COALESCED,
-    VI_RVM_LOGGED,  /* bytes of records */
-    VI_RVM_OVERLAP, /* bytes that coalescing saved */
+    VI_RVM_LOGGED, /* bytes of records */
     VI_RVM_COUNTS
 };
 
@@ -44,9 +42,8 @@ struct vi_rvm {
     bool is_over;           /* it has */
     struct vi_rvm_log *log; /* atomic; NULL: none is open */
     long truncate;
-    rvm_length_t flags; /* atomic */
-    uint64_t named;     /* atomic: how many transactions have a name */
-    uint64_t first_name;
+    rvm_length_t flags;  /* atomic */
+    uint64_t named;      /* how many transactions there have been: the last one's name */
     uint64_t generation; /* atomic: of the regions */
     struct vi_rvm_region *regions;
     struct vi_rvm_tx *open; /* transactions */
@@ -61,11 +58,5 @@ rvm_return_t vi_rvm_ready(struct vi_rvm_log **log);
 
 /* The code of what has failed, by errno. */
 rvm_return_t vi_rvm_code(void);
-
-/* Counts; with `lock`. */
-static inline void vi_rvm_count(enum vi_rvm_count what, uint64_t by)
-{
-    vi_rvm.count[what] += by;
-}
 
 #endif

@@ -12,9 +12,56 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "rvm/rvm_coalesce.h"
 
 #define MICROSECONDS 1000000u
+
+/* ---- A transaction's memory ----------------------------------------------- */
+
+static struct vi_rvm_range *range_at(const struct vi_rvm_tx *tx, uint64_t at)
+{
+    return (struct vi_rvm_range *)(tx->memory + at);
+}
+
+static uint64_t old_size(const struct vi_rvm_range *range)
+{
+    return range->has_old ? vi_disk_up(range->length, 8) : 0;
+}
+
+/* Where the next range is. */
+static uint64_t behind(const struct vi_rvm_tx *tx, uint64_t at)
+{
+    const struct vi_rvm_range *range = range_at(tx, at);
+
+    return at + sizeof *range + old_size(range);
+}
+
+static bool make_room(struct vi_rvm_tx *tx, uint64_t more)
+{
+    uint64_t wanted = tx->size;
+    unsigned char *grown;
+
+    if (more <= wanted - tx->used)
+        return true;
+    while (wanted - tx->used < more)
+        wanted = wanted == 0 ? 4096 : 2 * wanted;
+    grown = realloc(tx->memory, wanted);
+    if (grown == NULL)
+        return false;
+    tx->memory = grown;
+    tx->size = wanted;
+    return true;
+}
+
+void vi_rvm_free_idle(void)
+{
+    pthread_mutex_lock(&vi_rvm.lock);
+    for (struct vi_rvm_tx *tx = vi_rvm.idle; tx != NULL; tx = tx->next) {
+        free(tx->memory);
+        tx->memory = NULL;
+        tx->size = 0;
+    }
+    pthread_mutex_unlock(&vi_rvm.lock);
+}
 
 /* ---- Which transaction a tid is ------------------------------------------ */
 
@@ -38,15 +85,6 @@ static struct vi_rvm_tx *lock_tx(const rvm_tid_t *tid)
     return NULL;
 }
 
-static bool is_open(const rvm_tid_t *tid)
-{
-    struct vi_rvm_tx *tx = lock_tx(tid);
-
-    if (tx != NULL)
-        pthread_mutex_unlock(&tx->lock);
-    return tx != NULL;
-}
-
 size_t vi_rvm_uncommitted(uintptr_t from, uint64_t length, rvm_tid_t *tids, size_t room)
 {
     size_t count = 0;
@@ -56,8 +94,8 @@ size_t vi_rvm_uncommitted(uintptr_t from, uint64_t length, rvm_tid_t *tids, size
 
         pthread_mutex_lock(&tx->lock);
         found = tx->name != 0 && length == UINT64_MAX;
-        for (size_t i = 0; i < tx->ranges && !found; i++)
-            found = tx->range[i].from - from < length;
+        for (uint64_t at = 0; at < tx->used && !found; at = behind(tx, at))
+            found = range_at(tx, at)->from - from < length;
         if (found && count < room && tids != NULL) {
             rvm_init_tid(&tids[count]);
             tids[count].uname.tv_sec = (time_t)(tx->name / MICROSECONDS);
@@ -89,11 +127,11 @@ static struct vi_rvm_tx *take_idle(void)
 
 static rvm_return_t open_tx(rvm_tid_t *tid, bool keeps_old)
 {
-    const uint64_t name =
-        vi_rvm.first_name + __atomic_add_fetch(&vi_rvm.named, 1, __ATOMIC_RELAXED);
     struct vi_rvm_tx *tx;
+    uint64_t name;
 
     pthread_mutex_lock(&vi_rvm.lock);
+    name = ++vi_rvm.named;
     tx = take_idle();
     if (tx != NULL) {
         tx->previous = NULL;
@@ -104,6 +142,7 @@ static rvm_return_t open_tx(rvm_tid_t *tid, bool keeps_old)
         pthread_mutex_lock(&tx->lock);
         tx->name = name;
         tx->keeps_old = keeps_old;
+        tx->bytes = sizeof(struct vi_redo_record);
         pthread_mutex_unlock(&tx->lock);
     }
     pthread_mutex_unlock(&vi_rvm.lock);
@@ -116,12 +155,12 @@ static rvm_return_t open_tx(rvm_tid_t *tid, bool keeps_old)
 }
 
 /* It has ended, in one way or the other; its lock is given back. */
-static void close_tx(rvm_tid_t *tid, struct vi_rvm_tx *tx, enum vi_rvm_count how, uint64_t bytes)
+static void close_tx(rvm_tid_t *tid, struct vi_rvm_tx *tx, enum vi_rvm_count how)
 {
-    const uint64_t ranges = tx->ranges;
+    const uint64_t ranges = tx->ranges, bytes = how != VI_RVM_ABORTS && ranges != 0 ? tx->bytes : 0;
 
     tx->name = 0;
-    tx->ranges = tx->old_size = 0;
+    tx->used = tx->ranges = 0;
     pthread_mutex_unlock(&tx->lock);
     tid->tid = NULL;
     pthread_mutex_lock(&vi_rvm.lock);
@@ -133,23 +172,9 @@ static void close_tx(rvm_tid_t *tid, struct vi_rvm_tx *tx, enum vi_rvm_count how
         tx->next->previous = tx->previous;
     tx->next = vi_rvm.idle;
     vi_rvm.idle = tx;
-    vi_rvm_count(how, 1);
-    vi_rvm_count(VI_RVM_RANGES, ranges);
-    vi_rvm_count(VI_RVM_LOGGED, bytes);
-    pthread_mutex_unlock(&vi_rvm.lock);
-}
-
-void vi_rvm_free_idle(void)
-{
-    pthread_mutex_lock(&vi_rvm.lock);
-    for (struct vi_rvm_tx *tx = vi_rvm.idle; tx != NULL; tx = tx->next) {
-        free(tx->range);
-        free(tx->old);
-        free(tx->sorted);
-        tx->range = tx->sorted = NULL;
-        tx->old = NULL;
-        tx->ranges_room = tx->old_room = tx->sorted_room = 0;
-    }
+    vi_rvm.count[how]++;
+    vi_rvm.count[VI_RVM_RANGES] += ranges;
+    vi_rvm.count[VI_RVM_LOGGED] += bytes;
     pthread_mutex_unlock(&vi_rvm.lock);
 }
 
@@ -157,10 +182,14 @@ rvm_return_t rvm_begin_transaction(rvm_tid_t *tid, rvm_mode_t mode)
 {
     struct vi_rvm_log *log;
     const rvm_return_t ready = vi_rvm_ready(&log);
+    struct vi_rvm_tx *tx;
 
     if (ready != RVM_SUCCESS)
         return ready;
-    if (tid == NULL || tid->struct_id != rvm_tid_id || is_open(tid))
+    tx = lock_tx(tid);
+    if (tx != NULL)
+        pthread_mutex_unlock(&tx->lock);
+    if (tx != NULL || tid == NULL || tid->struct_id != rvm_tid_id)
         return RVM_ETID;
     if (mode != restore && mode != no_restore)
         return RVM_EMODE;
@@ -189,45 +218,36 @@ static bool find_region(struct vi_rvm_tx *tx, uintptr_t from, uint64_t length)
     return region != NULL && length <= region->length - (from - region->from);
 }
 
-/* Makes room for `more` behind `used` elements. */
-static bool make_room(void *array, size_t element, size_t used, size_t more, size_t *room)
+/* Is the range inside the one before? */
+static bool is_declared(const struct vi_rvm_tx *tx, uintptr_t from, uint64_t length)
 {
-    size_t wanted = *room;
-    void *grown;
+    const struct vi_rvm_range *last = tx->ranges != 0 ? range_at(tx, tx->last) : NULL;
 
-    if (more <= wanted - used)
-        return true;
-    while (wanted - used < more)
-        wanted = wanted < 64 ? 64 : 2 * wanted;
-    grown = realloc(*(void **)array, wanted * element);
-    if (grown == NULL)
-        return false;
-    *(void **)array = grown;
-    *room = wanted;
-    return true;
+    return last != NULL && from - last->from < last->length &&
+           length <= last->length - (from - last->from) &&
+           __atomic_load_n(&vi_rvm.flags, __ATOMIC_RELAXED) & RVM_COALESCE_RANGES;
 }
 
 static rvm_return_t add_range(struct vi_rvm_tx *tx, uintptr_t from, uint64_t length)
 {
-    if (length == 0)
+    struct vi_rvm_range range = {
+        .from = from, .length = length, .previous = tx->last, .has_old = tx->keeps_old};
+
+    if (length == 0 || is_declared(tx, from, length))
         return RVM_SUCCESS;
     if (!find_region(tx, from, length))
         return RVM_ENOT_MAPPED;
-    if (!make_room(&tx->range, sizeof *tx->range, tx->ranges, 1, &tx->ranges_room) ||
-        (tx->keeps_old && !make_room(&tx->old, 1, tx->old_size, length, &tx->old_room)))
+    if (!make_room(tx, sizeof range + old_size(&range)))
         return RVM_ENO_MEMORY;
-    tx->range[tx->ranges++] = (struct vi_rvm_range){
-        .from = from,
-        .length = length,
-        .offset = tx->region.offset + (from - tx->region.from),
-        .member = tx->region.member,
-        .has_old = tx->keeps_old,
-        .old = tx->old_size,
-    };
-    if (tx->keeps_old) {
-        memcpy(tx->old + tx->old_size, (const void *)from, length);
-        tx->old_size += length;
-    }
+    range.offset = tx->region.offset + (from - tx->region.from);
+    range.member = tx->region.member;
+    tx->last = tx->used;
+    tx->used += sizeof range + old_size(&range);
+    tx->ranges++;
+    tx->bytes += vi_disk_item_size(length);
+    *range_at(tx, tx->last) = range;
+    if (range.has_old)
+        memcpy(range_at(tx, tx->last) + 1, (const void *)from, length);
     return RVM_SUCCESS;
 }
 
@@ -262,55 +282,23 @@ rvm_return_t rvm_modify_bytes(rvm_tid_t *tid, void *dest, const void *src, rvm_l
 
 /* ---- Commit and abort ------------------------------------------------------ */
 
-#define ITEM_MOST ((uint64_t)1 << 31)
-
-static uint64_t size_of(const struct vi_rvm_range *range, size_t ranges, uint32_t *items)
-{
-    uint64_t bytes = sizeof(struct vi_redo_record);
-
-    *items = 0;
-    for (size_t i = 0; i < ranges; i++)
-        for (uint64_t left = range[i].length, part; left != 0; left -= part) {
-            part = left < ITEM_MOST ? left : ITEM_MOST;
-            bytes += vi_disk_item_size(part);
-            ++*items;
-        }
-    return bytes;
-}
-
-/* The values are those of now. */
-static void put_ranges(struct vi_disk_writer *writer, const struct vi_rvm_range *range,
-                       size_t ranges)
-{
-    for (size_t i = 0; i < ranges; i++)
-        for (uint64_t at = 0, part; at < range[i].length; at += part) {
-            part = range[i].length - at < ITEM_MOST ? range[i].length - at : ITEM_MOST;
-            vi_disk_put(writer, range[i].member, range[i].offset + at,
-                        (const void *)(range[i].from + at), (uint32_t)part);
-        }
-}
-
-/* Builds the record: `end` is where it ends in the stream. */
-static rvm_return_t write_record(struct vi_disk_log *redo, struct vi_rvm_tx *tx, uint64_t *bytes,
+/* Builds the record, with the values of now: `end` is where it ends in the stream. */
+static rvm_return_t write_record(struct vi_disk_log *redo, const struct vi_rvm_tx *tx,
                                  uint64_t *end)
 {
-    const struct vi_rvm_range *range = tx->range;
-    size_t ranges = tx->ranges;
     struct vi_disk_writer writer;
-    uint32_t items;
 
-    if (ranges > 1 && __atomic_load_n(&vi_rvm.flags, __ATOMIC_RELAXED) & RVM_COALESCE_RANGES &&
-        make_room(&tx->sorted, sizeof *tx->sorted, 0, ranges, &tx->sorted_room)) {
-        ranges = vi_rvm_coalesce(tx->sorted, tx->range, ranges);
-        range = tx->sorted;
-    }
-    *bytes = size_of(range, ranges, &items);
-    if (*bytes > vi_disk_record_max(&redo->area))
+    if (tx->bytes > vi_disk_record_max(&redo->area))
         return RVM_ETOO_BIG;
-    if (vi_disk_begin(redo, *bytes, &writer) != 0)
+    if (vi_disk_begin(redo, tx->bytes, &writer) != 0)
         return vi_rvm_code();
-    vi_disk_head(&writer, items);
-    put_ranges(&writer, range, ranges);
+    vi_disk_head(&writer, tx->ranges);
+    for (uint64_t at = 0; at < tx->used; at = behind(tx, at)) {
+        const struct vi_rvm_range *range = range_at(tx, at);
+
+        vi_disk_put(&writer, range->member, range->offset, (const void *)range->from,
+                    (uint32_t)range->length);
+    }
     writer.is_commit = true;
     *end = writer.end;
     return vi_disk_end(&writer) == 0 ? RVM_SUCCESS : vi_rvm_code();
@@ -318,7 +306,7 @@ static rvm_return_t write_record(struct vi_disk_log *redo, struct vi_rvm_tx *tx,
 
 rvm_return_t rvm_end_transaction(rvm_tid_t *tid, rvm_mode_t mode)
 {
-    uint64_t bytes = 0, end = UINT64_MAX;
+    uint64_t end = UINT64_MAX;
     struct vi_rvm_log *log;
     rvm_return_t result = vi_rvm_ready(&log);
     struct vi_rvm_tx *tx;
@@ -331,12 +319,12 @@ rvm_return_t rvm_end_transaction(rvm_tid_t *tid, rvm_mode_t mode)
     if (mode != flush && mode != no_flush)
         result = RVM_EMODE;
     else if (tx->ranges != 0)
-        result = write_record(&log->redo, tx, &bytes, &end);
+        result = write_record(&log->redo, tx, &end);
     if (result != RVM_SUCCESS) {
         pthread_mutex_unlock(&tx->lock);
         return result;
     }
-    close_tx(tid, tx, mode == flush ? VI_RVM_FLUSHED : VI_RVM_NOT_FLUSHED, bytes);
+    close_tx(tid, tx, mode == flush ? VI_RVM_FLUSHED : VI_RVM_NOT_FLUSHED);
     vi_disk_start_wanted_thread(&log->redo);
     return mode == flush && vi_disk_flush(&log->redo, end) != 0 ? vi_rvm_code() : RVM_SUCCESS;
 }
@@ -351,9 +339,13 @@ rvm_return_t rvm_abort_transaction(rvm_tid_t *tid)
     tx = lock_tx(tid);
     if (tx == NULL)
         return RVM_ETID;
-    for (size_t i = tx->ranges; i-- != 0;)
-        if (tx->range[i].has_old)
-            memcpy((void *)tx->range[i].from, tx->old + tx->range[i].old, tx->range[i].length);
-    close_tx(tid, tx, VI_RVM_ABORTS, 0);
+    for (uint64_t at = tx->last, left = tx->ranges; left != 0; left--) {
+        const struct vi_rvm_range *range = range_at(tx, at);
+
+        if (range->has_old)
+            memcpy((void *)range->from, range + 1, range->length);
+        at = range->previous;
+    }
+    close_tx(tid, tx, VI_RVM_ABORTS);
     return RVM_SUCCESS;
 }

@@ -7,13 +7,14 @@
 
 #include "rvm/rvm_state.h"
 
+/* Behind it the old values, if they are kept. */
 struct vi_rvm_range {
     uintptr_t from;
     uint64_t length;
-    uint64_t offset; /* in the segment's file */
-    uint32_t member;
+    uint64_t offset;   /* in the segment's file */
+    uint64_t previous; /* where the range before is in the transaction's memory */
+    unsigned member;
     bool has_old;
-    uint64_t old; /* where in the transaction's old values */
 };
 
 struct vi_rvm_tx {
@@ -21,12 +22,12 @@ struct vi_rvm_tx {
     struct vi_rvm_tx *next, *previous;
     uint64_t name; /* 0: not open */
     bool keeps_old;
-    struct vi_rvm_range *range; /* by malloc, kept for the next transaction */
-    size_t ranges, ranges_room;
-    unsigned char *old;
-    size_t old_size, old_room;
-    struct vi_rvm_range *sorted; /* for coalescing */
-    size_t sorted_room;
+    unsigned char
+        *memory; /* ranges, one behind the other; by malloc, kept for the next transaction */
+    uint64_t used, size;
+    uint32_t ranges;
+    uint64_t last;       /* where the last range is */
+    uint64_t bytes;      /* of its record */
     uint64_t generation; /* of the region that was used last: */
     struct vi_rvm_region region;
 };
