@@ -74,6 +74,7 @@ START_TEST(a_segment)
     ck_assert_int_eq(madvise(HEAP_AT, PAGE, MADV_NORMAL), -1); /* the memory is gone */
     WORKS(rvm_load_segment(data_path, no_end, NULL, &count, &got));
     ck_assert_mem_eq(HEAP_AT + 8 * PAGE, "second", 6);
+    WORKS(rvm_release_segment(count, &got));
 }
 END_TEST
 
@@ -91,6 +92,7 @@ START_TEST(a_segment_that_cannot_be_loaded)
     ck_assert_int_eq(madvise(HEAP_AT, PAGE, MADV_NORMAL), -1);
     WORKS(rvm_create_segment(data_path, no_end, NULL, 1, parts));
     WORKS(rvm_load_segment(data_path, no_end, NULL, &count, &got));
+    WORKS(rvm_release_segment(count, &got));
 }
 END_TEST
 

@@ -83,8 +83,8 @@ char *rds_malloc(rvm_length_t size, rvm_tid_t *tid, int *err)
 
 static void give(struct rds_writer *writer, char *address)
 {
-    struct rds_block *block = (struct rds_block *)(address - sizeof block->word);
-    const uint64_t offset = (uint64_t)((char *)block - (char *)rds_heap_first(heap));
+    struct rds_block *block = (struct rds_block *)((uintptr_t)address - sizeof block->word);
+    const uint64_t offset = (uintptr_t)block - (uintptr_t)rds_heap_first(heap);
 
     counts.free++;
     if ((uintptr_t)address % sizeof block->word != 0 || offset >= heap->chunks * heap->chunk_size ||

@@ -18,7 +18,7 @@ static void forget_in_child(void)
     pthread_mutex_init(&vi_rvm.regions_lock, NULL);
     vi_rvm.log = NULL;
     vi_rvm.regions = NULL;
-    vi_rvm.open = vi_rvm.idle = NULL;
+    vi_rvm.open = NULL;
     vi_rvm.is_begun = false;
     vi_rvm.is_over = false;
 }

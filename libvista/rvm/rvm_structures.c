@@ -69,11 +69,13 @@ static void discard(void *structure, rvm_struct_id_t id)
 
 /* Tables: a line for each call, and some codes in each. */
 /* clang-format off */
+/* NOLINTBEGIN(bugprone-macro-parentheses): it makes names */
 #define STRUCTURE(name) \
     void rvm_init_##name(rvm_##name##_t *at) { init(at, sizeof *at, rvm_##name##_id); } \
     rvm_##name##_t *rvm_malloc_##name(void) { return make(sizeof(rvm_##name##_t), rvm_##name##_id); } \
     rvm_##name##_t *rvm_copy_##name(rvm_##name##_t *at) { return copy(at, sizeof *at, rvm_##name##_id); } \
     void rvm_free_##name(rvm_##name##_t *at) { discard(at, rvm_##name##_id); }
+/* NOLINTEND(bugprone-macro-parentheses) */
 STRUCTURE(tid)
 STRUCTURE(region)
 STRUCTURE(options)

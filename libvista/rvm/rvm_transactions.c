@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
-
 #define MICROSECONDS 1000000u
 
 /* ---- A transaction's memory ----------------------------------------------- */
@@ -119,7 +117,7 @@ static struct vi_rvm_tx *take_idle(void)
         vi_rvm.idle = tx->next;
         return tx;
     }
-    tx = vi_arena_alloc(sizeof *tx);
+    tx = calloc(1, sizeof *tx);
     if (tx != NULL)
         pthread_mutex_init(&tx->lock, NULL);
     return tx;

@@ -80,9 +80,9 @@ rvm_return_t rvm_create_segment(char *dev_name, rvm_offset_t dev_length, rvm_opt
 
     (void)dev_length; /* which the regions' ends say, too */
     (void)options;
-    if (dev_name == NULL)
-        return RVM_EREGION_DEF;
-    for (rvm_length_t i = 0; i < nregions && i < REGIONS; i++) {
+    if (dev_name == NULL || nregions > REGIONS)
+        return dev_name == NULL ? RVM_EREGION_DEF : RVM_ERANGE;
+    for (rvm_length_t i = 0; i < nregions; i++) {
         list.region[i].offset = regions[i].offset.low;
         list.region[i].length = regions[i].length;
         list.region[i].vmaddr = (uintptr_t)regions[i].vmaddr;
@@ -122,6 +122,7 @@ rvm_return_t rvm_load_segment(char *dev_name, rvm_offset_t dev_length, rvm_optio
     }
     if (result != RVM_SUCCESS) {
         (void)rvm_release_segment(i - 1, &made);
+        free(made); /* if that has not */
         return result;
     }
     *nregions = list.regions;
