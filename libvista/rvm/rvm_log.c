@@ -124,7 +124,10 @@ static int read_all(struct vi_rvm_log *log, struct vi_disk_area *area)
     struct vi_disk_point head;
     int result;
 
-    *area = (struct vi_disk_area){.io = vi_io(), .path = log->path, .fd = log->file.fd};
+    *area = (struct vi_disk_area){.io = vi_io(),
+                                  .path = log->path,
+                                  .fd = log->file.fd,
+                                  .copies_on_write = log->file.copy_on_write};
     if (check_trust(&log->file) != 0 || read_uuid(area) != 0)
         return -1;
     vi_disk_area_set(area, 0, VI_RVM_RING_OFFSET, VI_RVM_RING_MOST, VI_RVM_RING_MOST);

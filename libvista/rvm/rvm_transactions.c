@@ -324,7 +324,10 @@ rvm_return_t rvm_end_transaction(rvm_tid_t *tid, rvm_mode_t mode)
     }
     close_tx(tid, tx, mode == flush ? VI_RVM_FLUSHED : VI_RVM_NOT_FLUSHED);
     vi_disk_start_wanted_thread(&log->redo);
-    return mode == flush && vi_disk_flush(&log->redo, end) != 0 ? vi_rvm_code() : RVM_SUCCESS;
+    if (end == UINT64_MAX && mode == no_flush)
+        return RVM_SUCCESS;
+    return (mode == flush ? vi_disk_flush : vi_disk_keep)(&log->redo, end) == 0 ? RVM_SUCCESS
+                                                                                : vi_rvm_code();
 }
 
 rvm_return_t rvm_abort_transaction(rvm_tid_t *tid)
