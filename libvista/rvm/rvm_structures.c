@@ -93,7 +93,7 @@ static const char *const codes[] = {
 
 static char *name_in(const char *const *names, size_t count, unsigned at, const char *none)
 {
-    return (char *)(at < count && names[at] != NULL ? names[at] : none);
+    return (char *)(at < count ? names[at] : none);
 }
 
 #define COUNT(names) (sizeof(names) / sizeof *(names))

@@ -304,7 +304,7 @@ static rvm_return_t write_record(struct vi_disk_log *redo, const struct vi_rvm_t
 
 rvm_return_t rvm_end_transaction(rvm_tid_t *tid, rvm_mode_t mode)
 {
-    uint64_t end = UINT64_MAX;
+    uint64_t end = mode == flush ? UINT64_MAX : 0; /* without a record */
     struct vi_rvm_log *log;
     rvm_return_t result = vi_rvm_ready(&log);
     struct vi_rvm_tx *tx;
@@ -324,8 +324,6 @@ rvm_return_t rvm_end_transaction(rvm_tid_t *tid, rvm_mode_t mode)
     }
     close_tx(tid, tx, mode == flush ? VI_RVM_FLUSHED : VI_RVM_NOT_FLUSHED);
     vi_disk_start_wanted_thread(&log->redo);
-    if (end == UINT64_MAX && mode == no_flush)
-        return RVM_SUCCESS;
     return (mode == flush ? vi_disk_flush : vi_disk_keep)(&log->redo, end) == 0 ? RVM_SUCCESS
                                                                                 : vi_rvm_code();
 }
