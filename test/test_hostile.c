@@ -435,12 +435,80 @@ START_TEST(groups)
 }
 END_TEST
 
+/* ---- Holes -------------------------------------------------------------- */
+
+#define TEBIBYTE ((uint64_t)1 << 40)
+
+static int stop(void *arg, void *block, size_t size)
+{
+    (void)arg, (void)block, (void)size;
+    return 0;
+}
+
+/* A segment of a tebibyte in a file of 124 KiB, left open, whose heap says that all of it was in use
+ * once: descriptors alone would be 2 GiB. */
+static void make_huge(struct forge *file, bool large)
+{
+    const struct vista_map_options options = {.max_size = TEBIBYTE};
+    vista_segment *segment;
+
+    forge_open(file, test_path("huge"));
+    segment = vista_map(file->path, 64 * KIB, VISTA_CREATE | VISTA_SPARSE, &options);
+    SOME(segment);
+    SOME(vista_root(segment, 100));
+    OK(vista_unmap(segment));
+    file->s = test_superblock(file->path, test_superblock_current(file->path));
+    file->s.size = TEBIBYTE;
+    file->s.clean = 0;
+    forge_superblock(file, true);
+    forge_poke_word(file, file->s.heap_offset + offsetof(struct vi_heap_header, end),
+                    TEBIBYTE / VI_UNIT);
+    if (large) /* and a block of half of it */
+        forge_poke_word(file, vi_superblock_descriptors(&file->s) + TEBIBYTE / VI_UNIT / 2 * 8,
+                        VI_SPAN(VI_SPAN_LARGE, TEBIBYTE / VI_UNIT / 2, 0));
+}
+
+/* What is no more than a hole in the file stays one, whatever is done with it: neither is it read,
+ * nor does it take time. */
+START_TEST(holes_stay_holes)
+{
+    struct vista_info info;
+    vista_segment *segment;
+    struct forge file;
+    uint64_t blocks;
+    vista_tx *tx;
+    void *block;
+
+    make_huge(&file, _i == 1);
+    blocks = blocks_of(file.path);
+    ck_assert_uint_lt(blocks, 2 * 1024);
+    OK(vista_check(file.path, 0, NULL, NULL));
+    ck_assert_uint_eq(blocks_of(file.path), blocks);
+    segment = vista_map(file.path, 0, 0, NULL);
+    SOME(segment);
+    OK(vista_info(segment, &info));
+    OK(vista_heap_walk(segment, stop, NULL));
+    ck_assert_uint_ge(info.heap_free, TEBIBYTE / 2 - 64 * KIB);
+    OK(vista_resize(segment, TEBIBYTE - VI_PAGE));
+    tx = vista_begin_transaction(segment, 0);
+    block = vista_malloc(tx, 100);
+    SOME(block);
+    (void)vista_free(tx, (char *)vista_base(segment) + TEBIBYTE / 2 + 65536);
+    OK(vista_end_transaction(tx, 0));
+    OK(vista_unmap(segment));
+    OK(vista_check(file.path, 0, NULL, NULL));
+    /* A sparse heap allocates 2 MiB at once, and metadata for them. */
+    ck_assert_uint_lt(blocks_of(file.path), blocks + 3 * 2 * 1024);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("hostile");
     TCase *tests = test_case(suite, "hostile", 120);
 
     tcase_add_test(tests, groups);
+    tcase_add_loop_test(tests, holes_stay_holes, 0, 2);
     suite_add_tcase(suite, tests);
     return test_run(suite);
 }

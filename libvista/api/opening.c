@@ -5,6 +5,7 @@
 #include "api/opening.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/watch.h"
@@ -35,6 +36,19 @@ static void note(void *context, const void *address, size_t length)
     vi_redo_note(segment->group->redo, segment, address, length);
 }
 
+/* Of the file, where the metadata is mapped as it is there. */
+static uint64_t hole(void *context, const void *address)
+{
+    const struct vi_segment *segment = context;
+    const off_t at = (const unsigned char *)address - segment->map.meta;
+    const int error = errno;
+    const off_t data = lseek(segment->file.fd, at, SEEK_DATA);
+    const bool none = data < 0 && errno == ENXIO;
+
+    errno = error;
+    return none ? UINT64_MAX : data > at ? (uint64_t)(data - at) : 0;
+}
+
 static struct vi_heap *make_heap(struct vi_segment *segment, uint64_t size)
 {
     const struct vi_superblock *s = &segment->superblock;
@@ -55,6 +69,7 @@ static struct vi_heap *make_heap(struct vi_segment *segment, uint64_t size)
                       : NULL, /* the log may still say what is there */
         .note = segment->persist.class == VISTA_CLASS_DISK ? note : NULL,
         .each_idle = vi_tx_each_idle,
+        .hole = segment->map.is_private ? NULL : hole,
         .context = segment,
     };
 

@@ -4,6 +4,22 @@
  */
 #include "heap/descriptor.h"
 
+uint64_t vi_descriptor_pass(const struct vi_heap *heap, uint64_t unit, uint64_t end)
+{
+    const struct vi_heap_place *place = &heap->place;
+    uint64_t stop = (unit / VI_GROUP_UNITS + 1) * VI_GROUP_UNITS, hole = 0;
+
+    if (unit < end && unit % VI_GROUP_UNITS == 0 && place->hole != NULL)
+        hole = place->hole(place->context, &place->descriptors[unit]) / sizeof(uint64_t);
+    if (hole != 0)
+        return hole < end - unit ? unit + hole : end;
+    if (stop > end)
+        stop = end;
+    while (unit < stop && vi_descriptor(heap, unit) == 0)
+        unit++;
+    return unit;
+}
+
 bool vi_descriptor_valid(const struct vi_heap *heap, uint64_t unit, uint64_t d)
 {
     const unsigned class = VI_SPAN_CLASS(d);
@@ -20,10 +36,12 @@ bool vi_descriptor_valid(const struct vi_heap *heap, uint64_t unit, uint64_t d)
 
 bool vi_span_sound(const struct vi_heap *heap, uint64_t head, uint64_t descriptor)
 {
+    const uint64_t end = head + VI_SPAN_UNITS(descriptor);
+    uint64_t unit = head + 1, next;
+
     if (!vi_descriptor_valid(heap, head, descriptor))
         return false;
-    for (uint64_t unit = head + 1; unit < head + VI_SPAN_UNITS(descriptor); unit++)
-        if (vi_descriptor(heap, unit) != 0)
-            return false;
-    return true;
+    while (unit < end && (next = vi_descriptor_pass(heap, unit, end)) != unit)
+        unit = next;
+    return unit >= end;
 }

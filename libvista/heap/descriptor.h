@@ -7,6 +7,10 @@
 
 #include "heap/spans.h"
 
+/* Passes over units from `unit` on that have none, up to `end`: those of a page of descriptors, or
+ * of a hole in the file.  Where it does not move, that unit has one. */
+uint64_t vi_descriptor_pass(const struct vi_heap *heap, uint64_t unit, uint64_t end);
+
 /* Does the descriptor make sense for a span that begins at `unit`? */
 bool vi_descriptor_valid(const struct vi_heap *heap, uint64_t unit, uint64_t descriptor);
 

@@ -92,12 +92,15 @@ int vi_heap_cut(struct vi_heap *heap, uint64_t size)
 
     for (int pass = 0; pass < 2; pass++) /* looking; ending */
         for (uint64_t unit = 0; unit < *end && unit < heap->units; unit = next) {
+            next = vi_descriptor_pass(heap, unit, *end < heap->units ? *end : heap->units);
+            if (next != unit)
+                continue;
             d = vi_descriptor(heap, unit);
-            next = unit + (d != 0 ? VI_SPAN_UNITS(d) : 1);
-            if (d != 0 && !vi_span_sound(heap, unit, d))
+            next = unit + VI_SPAN_UNITS(d);
+            if (!vi_span_sound(heap, unit, d))
                 return vi_fail(EBADMSG, "%s: damaged: the heap's descriptor of unit %llu",
                                heap->place.path, (unsigned long long)unit);
-            if (d == 0 || next * VI_UNIT <= size)
+            if (next * VI_UNIT <= size)
                 continue;
             if (pass == 0 && vi_span_allocated(heap, unit, d, 0) < vi_span_blocks(d))
                 return vi_fail(EBUSY, "%s: cannot shrink to %llu bytes: there is a block at %llu",

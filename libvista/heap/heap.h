@@ -34,6 +34,9 @@ struct vi_heap_place {
     void (*each_idle)(void *context, void (*visit)(void *arg, uint32_t slot), void *arg);
     /* Stored metadata was changed outside any transaction; NULL: no one wants to know. */
     void (*note)(void *context, const void *address, size_t length);
+    /* Bytes from a place in the descriptors on that the file has no data for; NULL: it cannot be
+     * told.  To read them would fill a hole. */
+    uint64_t (*hole)(void *context, const void *address);
     void *context;
 };
 

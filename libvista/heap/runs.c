@@ -93,16 +93,15 @@ uint64_t vi_runs_put(struct vi_heap *heap, uint64_t unit, uint64_t units)
 static bool scan(struct vi_heap *heap, uint64_t units, uint64_t parts)
 {
     for (; parts > 0 && heap->frontier < heap->limit && !heap->damaged; parts--) {
-        const uint64_t head = heap->frontier, d = vi_descriptor(heap, head);
-        uint64_t end = head;
+        const uint64_t head = heap->frontier, end = vi_descriptor_pass(heap, head, heap->limit);
 
-        if (d != 0) {
+        if (end == head) {
+            const uint64_t d = vi_descriptor(heap, head);
+
             heap->damaged = !vi_span_sound(heap, head, d) || head + VI_SPAN_UNITS(d) > heap->limit;
             heap->frontier += heap->damaged ? 0 : VI_SPAN_UNITS(d);
             continue;
         }
-        while (end < heap->limit && end - head < VI_GROUP_UNITS && vi_descriptor(heap, end) == 0)
-            end++;
         heap->frontier = end;
         if (vi_runs_put(heap, head, end - head) >= units)
             return true;

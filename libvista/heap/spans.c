@@ -124,19 +124,18 @@ bool vi_spans_look(struct vi_heap *heap, unsigned shard)
 {
     for (int looks = 0; looks < LOOKS; looks++) {
         const uint64_t head = heap->looked;
-        uint64_t d = 0;
+        uint64_t d;
 
-        while (heap->looked < heap->frontier && heap->looked - head < VI_GROUP_UNITS &&
-               (d = vi_descriptor(heap, heap->looked)) == 0)
-            heap->looked++;
+        heap->looked = vi_descriptor_pass(heap, head, heap->frontier);
         if (heap->looked >= heap->frontier) /* a span may lie over it */
             return false;
-        if (d == 0)
+        if (heap->looked != head)
             continue;
-        if (heap->map[heap->looked] == 0)
-            load(heap, heap->looked, d, shard);
-        if (heap->unit[heap->looked].free == heap->unit[heap->looked].blocks)
-            end(heap, heap->looked);
+        d = vi_descriptor(heap, head);
+        if (heap->map[head] == 0)
+            load(heap, head, d, shard);
+        if (heap->unit[head].free == heap->unit[head].blocks)
+            end(heap, head);
         heap->looked += VI_SPAN_UNITS(d);
     }
     return true;

@@ -46,9 +46,10 @@ static int next(struct vi_heap *heap, struct part *part, bool list)
     end = heap->place.header->end;
     if (unit >= end)
         unit = heap->units;
-    while (end <= heap->units && unit < end && unit - part->head < VI_GROUP_UNITS &&
-           (d = vi_descriptor(heap, unit)) == 0)
-        unit++;
+    else if (end <= heap->units)
+        unit = vi_descriptor_pass(heap, unit, end);
+    if (unit == part->head && unit < end && end <= heap->units)
+        d = vi_descriptor(heap, unit);
     if (unit == part->head && vi_descriptor_valid(heap, unit, d)) {
         unit += VI_SPAN_UNITS(d);
         part->size = vi_span_block_size(d);
