@@ -241,6 +241,22 @@ static struct vi_redo_header redo_header(const struct forge *file)
     return both[both[1].generation > both[0].generation];
 }
 
+uint64_t forge_redo_size(const struct forge *file, uint64_t log_size)
+{
+    struct vi_redo_header header = redo_header(file);
+
+    header.log_size = log_size;
+    header.check = vi_crc32c(0, &header, offsetof(struct vi_redo_header, check));
+    forge_poke(file, file->s.chunks_offset + header.generation % VI_REDO_HEADERS * VI_REDO_BLOCK,
+               &header, sizeof header);
+    return file->s.chunks_offset + VI_REDO_HEADERS * VI_REDO_BLOCK + header.ring_size;
+}
+
+uint32_t forge_redo_epoch(const struct forge *file)
+{
+    return redo_header(file).epoch;
+}
+
 bool forge_redo_begin(const struct forge *file, struct vi_disk_point *at)
 {
     const struct vi_redo_header header = redo_header(file);

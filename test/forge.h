@@ -69,6 +69,9 @@ void forge_chunk(struct forge_log *log, uint64_t offset, struct vi_chunk_header 
 
 /* A redo log is forged from the head that the file's redo header has on; false: it has none. */
 bool forge_redo_begin(const struct forge *file, struct vi_disk_point *at);
+/* Makes the log `log_size` bytes long, by the header that counts; returns its offset in the file. */
+uint64_t forge_redo_size(const struct forge *file, uint64_t log_size);
+uint32_t forge_redo_epoch(const struct forge *file);
 /* Appends a record of one item. */
 void forge_redo(const struct forge *file, struct vi_disk_point *at, struct vi_redo_item item,
                 const void *payload, size_t bytes);

@@ -22,6 +22,7 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "core/process.h"
@@ -502,6 +503,76 @@ START_TEST(holes_stay_holes)
 }
 END_TEST
 
+static void leave_redo_log(void *path)
+{
+    const struct vista_map_options options = {.max_size = TEBIBYTE, .log_size = (size_t)4 << 20};
+    vista_segment *segment;
+    vista_tx *tx;
+
+    REQUIRE(vista_init(&(struct vista_options){.force_class = VISTA_CLASS_DISK}) == 0);
+    segment = vista_map(path, 64 * KIB, VISTA_CREATE | VISTA_NO_HEAP, &options);
+    REQUIRE(segment != NULL);
+    tx = vista_begin_transaction(segment, 0);
+    store(tx, segment, 8, 8);
+    REQUIRE(vista_end_transaction(tx, VISTA_NO_FLUSH) == 0);
+    raise(SIGKILL);
+}
+
+static struct forge left_redo_log(void)
+{
+    static struct forge file;
+
+    forge_open(&file, test_path("redo"));
+    ck_assert_int_eq(test_in_child(leave_redo_log, file.path), 128 + SIGKILL);
+    file.s = test_superblock(file.path, test_superblock_current(file.path));
+    return file;
+}
+
+static long pages_touched(void)
+{
+    struct rusage usage;
+
+    ck_assert_int_eq(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_minflt;
+}
+
+/* A log that calls itself half a tebibyte is as quick as what it holds. */
+START_TEST(redo_log_of_holes)
+{
+    const struct forge file = left_redo_log();
+    long before;
+
+    forge_redo_size(&file, TEBIBYTE / 2);
+    before = pages_touched();
+    OK(vista_check(file.path, 0, NULL, NULL));
+    ck_assert_int_lt(pages_touched() - before, 4096);
+}
+END_TEST
+
+/* What looks like records one over the other, each as long as all that is left, is not looked at
+ * through and through. */
+START_TEST(redo_records_over_each_other)
+{
+    const uint64_t size = (uint64_t)4 << 20, step = sizeof(struct vi_redo_record);
+    const struct forge file = left_redo_log();
+    const uint64_t offset = forge_redo_size(&file, size);
+    struct vi_redo_record record = {0};
+    struct vi_disk_point at;
+
+    ck_assert(forge_redo_begin(&file, &at));
+    record.epoch = forge_redo_epoch(&file);
+    for (uint64_t lsn = at.lsn + 8192; lsn < at.lsn + size - step; lsn += step) {
+        record.lsn = lsn;
+        record.synced = at.lsn + size;
+        record.bytes = (uint32_t)((size - lsn % size) & ~(uint64_t)7);
+        if (size - lsn % size >= step)
+            forge_poke(&file, offset + lsn % size, &record, step);
+    }
+    FAILS(vista_check(file.path, 0, NULL, NULL), EBADMSG, "missing");
+    NULLS(vista_map(file.path, 0, 0, NULL), EBADMSG, "missing");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("hostile");
@@ -509,6 +580,8 @@ int main(void)
 
     tcase_add_test(tests, groups);
     tcase_add_loop_test(tests, holes_stay_holes, 0, 2);
+    tcase_add_test(tests, redo_log_of_holes);
+    tcase_add_test(tests, redo_records_over_each_other);
     suite_add_tcase(suite, tests);
     return test_run(suite);
 }

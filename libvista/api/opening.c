@@ -5,7 +5,6 @@
 #include "api/opening.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "base/watch.h"
@@ -17,6 +16,7 @@
 #include "heap/heap.h"
 #include "heap/records.h"
 #include "heap/visit.h"
+#include "media/io.h"
 #include "ranges/ranges.h"
 
 static int back(void *context, uint64_t offset, uint64_t length)
@@ -40,13 +40,9 @@ static void note(void *context, const void *address, size_t length)
 static uint64_t hole(void *context, const void *address)
 {
     const struct vi_segment *segment = context;
-    const off_t at = (const unsigned char *)address - segment->map.meta;
-    const int error = errno;
-    const off_t data = lseek(segment->file.fd, at, SEEK_DATA);
-    const bool none = data < 0 && errno == ENXIO;
 
-    errno = error;
-    return none ? UINT64_MAX : data > at ? (uint64_t)(data - at) : 0;
+    return vi_io_hole(segment->file.fd,
+                      (uint64_t)((const unsigned char *)address - segment->map.meta));
 }
 
 static struct vi_heap *make_heap(struct vi_segment *segment, uint64_t size)

@@ -11,7 +11,9 @@
 #include "base/error.h"
 #include "disk/apply.h"
 
-#define CHUNK (1u << 20) /* bytes read or written at once */
+#define CHUNK (1u << 20)  /* bytes read or written at once */
+#define HOLES (64u << 10) /* places where it is asked for one */
+#define LOOKS 4           /* at each byte, at most, for records behind the end */
 
 /* ---- Reading ------------------------------------------------------------ */
 
@@ -31,17 +33,27 @@ static const struct vi_redo_record *find_next(struct vi_disk_left *left, struct 
     return memcpy(left->log + at->lsn % left->area.log_size, record, record->bytes);
 }
 
-/* Is there a record in `size` bytes of memory, at an LSN from `from` up to `to`, that was built
- * when more was durable than was found? */
+/* Is there a record in a ring or log of `size` bytes, which lies at `offset` of the file, at an LSN
+ * from `from` up to `to`, that was built when more was durable than was found?  Or what only looks
+ * like records, one over the other: sound ones lie side by side. */
 static bool knows_of_more(const struct vi_disk_left *left, const unsigned char *memory,
-                          uint64_t size, uint64_t from, uint64_t to)
+                          uint64_t size, uint64_t offset, uint64_t from, uint64_t to)
 {
-    for (uint64_t lsn = from; lsn + sizeof(struct vi_redo_record) <= to; lsn += 8) {
-        const uint64_t at = lsn % size;
-        const struct vi_redo_record *record = (const void *)(memory + at);
+    uint64_t looked = 0;
 
-        if (size - at >= sizeof *record && record->lsn == lsn && record->synced > left->end.lsn &&
-            vi_disk_sound(&left->area, record, size - at, lsn))
+    for (uint64_t at = 0; at + sizeof(struct vi_redo_record) <= size; at += 8) {
+        const struct vi_redo_record *record = (const void *)(memory + at);
+        const uint64_t hole = at % HOLES == 0 ? vi_io_hole(left->area.fd, offset + at) : 0;
+
+        if (hole > 8) {
+            at = hole < size - at ? at + hole - 8 : size;
+            continue;
+        }
+        if (record->lsn < from || record->lsn > to - sizeof *record || record->lsn % size != at ||
+            record->synced <= left->end.lsn)
+            continue;
+        looked += record->bytes;
+        if (looked > LOOKS * size || vi_disk_sound(&left->area, record, size - at, record->lsn))
             return true;
     }
     return false;
@@ -59,8 +71,8 @@ static int find_end(struct vi_disk_left *left)
         left->end = at = vi_disk_behind(at, record);
         left->records++;
     }
-    if (!knows_of_more(left, left->log, area->log_size, left->end.lsn, limit) &&
-        !knows_of_more(left, left->ring, area->ring_size, left->end.lsn, limit))
+    if (!knows_of_more(left, left->log, area->log_size, area->log_offset, left->end.lsn, limit) &&
+        !knows_of_more(left, left->ring, area->ring_size, area->ring_offset, left->end.lsn, limit))
         return 0;
     return vi_fail(
         EBADMSG,
@@ -69,11 +81,21 @@ static int find_end(struct vi_disk_left *left)
         area->path, (unsigned long long)left->end.lsn);
 }
 
-static int read_part(const struct vi_disk_left *left, void *to, uint64_t size, uint64_t offset)
+/* To fresh memory, which has zeros where the file has holes. */
+static int read_part(const struct vi_disk_left *left, unsigned char *to, uint64_t size,
+                     uint64_t offset)
 {
-    if (vi_io_read(left->area.io, left->area.fd, to, size, offset, false) == 0)
-        return 0;
-    return vi_fail_system(errno, "%s: cannot read its redo log", left->area.path);
+    for (uint64_t at = 0, length; at < size; at += length) {
+        const uint64_t hole = vi_io_hole(left->area.fd, offset + at);
+
+        length = hole != 0 ? hole : CHUNK - at % CHUNK;
+        if (length > size - at)
+            length = size - at;
+        if (hole == 0 &&
+            vi_io_read(left->area.io, left->area.fd, to + at, length, offset + at, false) != 0)
+            return vi_fail_system(errno, "%s: cannot read its redo log", left->area.path);
+    }
+    return 0;
 }
 
 int vi_disk_load(struct vi_disk_left *left, const struct vi_disk_area *area, uint64_t end)

@@ -68,6 +68,16 @@ const struct vi_io_ops *vi_io(void)
     return vi_io_test_ops != NULL ? vi_io_test_ops : &system_ops;
 }
 
+uint64_t vi_io_hole(int fd, uint64_t offset)
+{
+    const int error = errno;
+    const off_t data = vi_io_test_ops == NULL ? lseek(fd, (off_t)offset, SEEK_DATA) : 0;
+    const bool none = data < 0 && errno == ENXIO;
+
+    errno = error;
+    return none ? UINT64_MAX / 2 : data > (off_t)offset ? (uint64_t)data - offset : 0;
+}
+
 int vi_io_read(const struct vi_io_ops *io, int fd, void *to, size_t length, uint64_t offset,
                bool direct)
 {

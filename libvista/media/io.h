@@ -34,6 +34,9 @@ const struct vi_io_ops *vi_io(void);
 /* For tests: takes the place of the operations from now on (NULL: those of the system). */
 extern const struct vi_io_ops *vi_io_test_ops;
 
+/* Bytes from `offset` on that the file has no data for; 0 also where it cannot be told.  errno stays. */
+uint64_t vi_io_hole(int fd, uint64_t offset);
+
 /* Reads all of it: -1 with errno, EBADMSG when the file ends before. */
 int vi_io_read(const struct vi_io_ops *io, int fd, void *to, size_t length, uint64_t offset,
                bool direct);
