@@ -197,6 +197,31 @@ static void print_row(struct search *search, const struct vi_gram_row *row)
     }
 }
 
+static void print_agreement(const struct search *search, const struct vi_agreement *of)
+{
+    static const char *const states[] = {"undecided", "committed", "aborted"};
+    const bool away = of->count > 0 && of->site->flags & VI_SITE_IS_AWAY;
+    const char *state = away && of->state == VI_AGREEMENT_OPEN ? "handed over" : states[of->state];
+    char gid[40];
+    uint32_t done = 0;
+
+    snprintf(gid, sizeof gid, "%016llx%016llx", (unsigned long long)of->says.gid.part[0],
+             (unsigned long long)of->says.gid.part[1]);
+    for (uint32_t i = 0; i < of->count; i++)
+        done += of->site[i].state == VI_SITE_DONE;
+    if (search->json) {
+        tool_json_open(NULL, '{');
+        tool_json_text("gid", gid);
+        tool_json_text("state", state);
+        tool_json_number("sites", of->count);
+        tool_json_number("done", done);
+        tool_json_close('}');
+    } else {
+        printf("  transaction %s of several sites: %s, %u of %u done\n", gid, state, done,
+               of->count);
+    }
+}
+
 static void print_table(struct search *search, const struct vi_gram_table *table)
 {
     const uint64_t offset = (uintptr_t)table - (uintptr_t)vista_base(search->segment);
@@ -217,6 +242,12 @@ static void print_table(struct search *search, const struct vi_gram_table *table
     for (uint32_t i = 0; i < table->peers; i++)
         if (table->entry[i].row != NULL)
             print_row(search, table->entry[i].row);
+    if (search->json) {
+        tool_json_close(']');
+        tool_json_open("agreements", '[');
+    }
+    for (const struct vi_agreement *of = table->agreements; of != NULL; of = of->next)
+        print_agreement(search, of);
     if (search->json) {
         tool_json_close(']');
         tool_json_close('}');
@@ -256,7 +287,8 @@ const struct tool_command tool_grams = {
             "\n"
             "Lists the endpoints in a segment (vista_grams(3)), the peers of each, and the\n"
             "requests that are stored: sent and cancelled ones are this end's and unanswered,\n"
-            "received ones are the peer's and to be answered.\n"
+            "received ones are the peer's and to be answered.  And the transactions of several\n"
+            "sites that an endpoint coordinates.\n"
             "\n"
             "  -a, --all   also requests that are answered, whose responses are kept until\n"
             "              the peer uses their slots again\n"
