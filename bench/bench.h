@@ -184,6 +184,10 @@ int bench_report(const struct table *table);
 const struct row *bench_beside(const struct table *table, const struct row *row, const char *peer);
 const char *bench_sharing(const struct row *row); /* what threads share, in words */
 
+/* A file in the folder of --out for bench/plot, which begins with a line about the machine and the
+ * runs; NULL: no such folder is asked for. */
+FILE *bench_open_data(const struct config *config, const char *name);
+
 /* machine.c */
 const char *bench_processor(void);
 const char *bench_kernel(void);

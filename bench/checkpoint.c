@@ -174,26 +174,10 @@ static void show_interception(void)
 
 /* ---- Figure 5.2 --------------------------------------------------------------------- */
 
-static FILE *open_data(const char *name)
-{
-    char path[PATH_MAX];
-    FILE *data;
-
-    if (config->out == NULL)
-        return NULL;
-    snprintf(path, sizeof path, "%s/%s", config->out, name);
-    data = fopen(path, "we");
-    if (data == NULL)
-        bench_fail("%s: %s", path, strerror(errno));
-    fprintf(data, "# %s; %s; medians of %u runs\n", bench_processor(), bench_kernel(),
-            config->runs);
-    return data;
-}
-
 static void show_pages(void)
 {
     static const unsigned sizes[] = {4, 64}, pages[] = {1, 4, 16, 64, 256, 1024};
-    FILE *data = open_data("checkpoint-pages.dat");
+    FILE *data = bench_open_data(config, "checkpoint-pages.dat");
     double checkpoint[MOST], by_hand[MOST];
 
     if (data != NULL)
@@ -288,7 +272,7 @@ static void show_program(unsigned which, FILE *data)
 
 static void show_intervals(void)
 {
-    FILE *data = open_data("checkpoint-intervals.dat");
+    FILE *data = bench_open_data(config, "checkpoint-intervals.dat");
 
     if (data != NULL)
         fprintf(data, "# program,ms,ratio\n");

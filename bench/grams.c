@@ -23,6 +23,7 @@ static const struct {
     {"same protocol, nothing stored", "volatile", NULL, ""},
     {"bare UDP", "udp", NULL, ""},
     {"Redis, Unix sockets", "redis", NULL, ""},
+    {"Redis streams, Unix sockets", "redis", NULL, "VISTA_BENCH_STREAMS=1"},
     {"LMDB and nng, Unix sockets", "nng", NULL, ""},
     {"SQLite and ZeroMQ, Unix sockets", "zmq", NULL, ""},
 };
@@ -90,32 +91,37 @@ static bool is_wanted(size_t peer, const struct row_of *row)
            strcmp(peers[peer].program, "volatile") == 0 || strcmp(peers[peer].program, "udp") == 0;
 }
 
-static void print(const struct row_of *row, struct found *found)
+static void print(FILE *data, const struct row_of *row, struct found *found)
 {
     const double base = found[0].count > 0 ? median(found[0].cpu, found[0].count) : 0;
 
     for (size_t peer = 0; peer < PEERS; peer++) {
-        double ratio[MOST];
+        const char *class = peers[peer].class != NULL ? peers[peer].class : "-";
+        double wall, cpu;
 
         if (found[peer].count == 0)
             continue;
-        for (unsigned i = 0; i < found[peer].count; i++)
-            ratio[i] = found[peer].cpu[i];
-        printf("%8zu %12u  %-30s %-5s %10.0f %10.0f %8.2f\n", row->bytes, row->outstanding,
-               peers[peer].name, peers[peer].class != NULL ? peers[peer].class : "-",
-               median(found[peer].wall, found[peer].count), median(ratio, found[peer].count),
-               median(ratio, found[peer].count) / base);
+        wall = median(found[peer].wall, found[peer].count);
+        cpu = median(found[peer].cpu, found[peer].count);
+        if (data != NULL)
+            fprintf(data, "%s;%s;%zu;%u;%.0f;%.0f\n", peers[peer].name, class, row->bytes,
+                    row->outstanding, wall, cpu);
+        printf("%8zu %12u  %-32s %-5s %10.0f %10.0f %8.2f\n", row->bytes, row->outstanding,
+               peers[peer].name, class, wall, cpu, cpu / base);
     }
 }
 
 int bench_grams(struct config *config)
 {
+    FILE *data;
+
     config->seconds = config->seconds > 0 ? config->seconds : 0.3;
     config->runs = config->runs > 0 ? config->runs : 5;
     if (config->runs > MOST)
         bench_usage_error("grams: at most %d runs", MOST);
+    data = bench_open_data(config, "grams.dat");
     printf("ns per request with its response, medians of %u runs in turns; both ends on one "
-           "processor\n%8s %12s  %-30s %-5s %10s %10s %8s\n",
+           "processor\n%8s %12s  %-32s %-5s %10s %10s %8s\n",
            config->runs, "bytes", "outstanding", "peer", "class", "wall", "CPU", ": vista");
     for (size_t r = 0; r < ROWS; r++) {
         struct found found[PEERS] = {0};
@@ -124,8 +130,10 @@ int bench_grams(struct config *config)
             for (size_t peer = 0; peer < PEERS; peer++)
                 if (is_wanted(peer, &rows[r]))
                     run(config, peer, &rows[r], &found[peer]);
-        print(&rows[r], found);
+        print(data, &rows[r], found);
         fflush(stdout);
     }
+    if (data != NULL && fclose(data) != 0)
+        bench_fail("grams.dat could not be written");
     return 0;
 }

@@ -3,6 +3,7 @@
  * The rows as a table, as JSON objects, as CSV.
  */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "bench.h"
@@ -194,6 +195,22 @@ static void print_json(const struct table *table, const struct row *row)
            m->verdict, table->config->seconds, table->config->runs,
            (unsigned long long)table->config->seed, file_system(table->config), bench_processor(),
            bench_kernel(), bench_compiler());
+}
+
+FILE *bench_open_data(const struct config *config, const char *name)
+{
+    char path[PATH_MAX];
+    FILE *data;
+
+    if (config->out == NULL)
+        return NULL;
+    snprintf(path, sizeof path, "%s/%s", config->out, name);
+    data = fopen(path, "we");
+    if (data == NULL)
+        bench_fail("%s: %s", path, strerror(errno));
+    fprintf(data, "# %s; %s; medians of %u runs\n", bench_processor(), bench_kernel(),
+            config->runs);
+    return data;
 }
 
 static bool write_csv(const struct table *table)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Redis over its Unix socket, without a file: a request is moved to a list of those in hand
- * (BLMOVE), and leaves it in the transaction that pushes its answer (MULTI).
+ * (BLMOVE), and leaves it in the transaction that pushes its answer (MULTI).  With
+ * VISTA_BENCH_STREAMS in the environment: streams, with a group of readers, whose request is
+ * acknowledged in that transaction.
  */
 #include <hiredis/hiredis.h>
 
@@ -52,11 +54,60 @@ static void serve(const struct pair *pair)
 }
 
 static redisContext *client;
+static char last[64] = "0-0"; /* response that was read */
 
 static void begin(const struct pair *pair)
 {
     (void)pair;
     client = open_redis();
+}
+
+/* The fields of the newest entry of a reply of one stream: [[name, [[id, [field, value]], ...]]]. */
+static redisReply *newest(redisReply *reply)
+{
+    redisReply *entries;
+
+    MUST(reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 1);
+    entries = reply->element[0]->element[1];
+    MUST(entries->elements > 0);
+    return entries->element[entries->elements - 1];
+}
+
+static void serve_stream(const struct pair *pair)
+{
+    redisContext *redis = open_redis();
+
+    (void)pair;
+    freeReplyObject(redisCommand(redis, "XGROUP CREATE requests group 0 MKSTREAM"));
+    for (;;) {
+        redisReply *taken =
+            redisCommand(redis, "XREADGROUP GROUP group one COUNT 1 BLOCK 0 STREAMS requests >");
+        redisReply *entry = newest(taken), *text = entry->element[1]->element[1];
+
+        redisAppendCommand(redis, "MULTI");
+        redisAppendCommand(redis, "XACK requests group %s", entry->element[0]->str);
+        redisAppendCommand(redis, "XADD responses MAXLEN ~ 1000 * m %b", text->str, text->len);
+        redisAppendCommand(redis, "EXEC");
+        for (int i = 0; i < 4; i++)
+            freeReplyObject(reply_of(redis));
+        freeReplyObject(taken);
+    }
+}
+
+static void stream_round_trip(const struct pair *pair)
+{
+    for (unsigned i = 0; i < pair->outstanding; i++)
+        redisAppendCommand(client, "XADD requests MAXLEN ~ 1000 * m %b", pair->message,
+                           pair->bytes);
+    for (unsigned i = 0; i < pair->outstanding; i++)
+        freeReplyObject(reply_of(client));
+    for (unsigned i = 0; i < pair->outstanding;) {
+        redisReply *reply = redisCommand(client, "XREAD BLOCK 0 STREAMS responses %s", last);
+
+        snprintf(last, sizeof last, "%s", newest(reply)->element[0]->str);
+        i += (unsigned)reply->element[0]->element[1]->elements;
+        freeReplyObject(reply);
+    }
 }
 
 static void round_trip(const struct pair *pair)
@@ -92,7 +143,10 @@ int main(int argc, char **argv)
         _exit(1);
     }
     pair_third = redis;
-    status = pair_run(argc, argv, serve, begin, round_trip);
+    if (getenv("VISTA_BENCH_STREAMS") != NULL)
+        status = pair_run(argc, argv, serve_stream, begin, stream_round_trip);
+    else
+        status = pair_run(argc, argv, serve, begin, round_trip);
     kill(redis, SIGKILL);
     waitpid(redis, NULL, 0);
     unlink(path);
