@@ -65,6 +65,8 @@ int vista_forget_peer(vista_tx *tx, vista_endpoint *endpoint, uint32_t id)
         return -1;
     if (vista_set_range(tx, &e->table->entry[peer->index], sizeof e->table->entry[0]) == 0)
         group = vi_owning_group(e, tx);
+    if (group != NULL)
+        vi_endpoint_unlock(e);
     if (group == NULL || change_forgotten(tx, e->table, peer, leave) != 0) {
         peer->owner = NULL;
         return -1;

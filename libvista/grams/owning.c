@@ -54,21 +54,24 @@ void vi_owning_delete(struct vi_group *group)
 struct vi_group *vi_owning_group(vista_endpoint *e, vista_tx *tx)
 {
     struct vi_group *group;
-    bool fresh;
 
     vi_endpoint_lock(e);
     group = vi_owning_find(e, tx);
-    fresh = group == NULL;
-    if (fresh)
-        group = vi_owning_new(e);
-    if (fresh && group != NULL) {
+    if (group != NULL)
+        return group;
+    group = vi_owning_new(e);
+    if (group != NULL) {
         group->tx = tx;
         group->number = tx->idle;
         group->stamp = tx->stamp;
     }
     vi_endpoint_unlock(e);
-    if (!fresh || group == NULL || vista_on_end(tx, vi_owning_ended, group) == 0)
+    if (group == NULL)
+        return NULL;
+    if (vista_on_end(tx, vi_owning_ended, group) == 0) {
+        vi_endpoint_lock(e);
         return group;
+    }
     vi_endpoint_lock(e);
     vi_owning_delete(group);
     vi_endpoint_unlock(e);

@@ -10,7 +10,8 @@
 /*
  * The transaction's group, made and registered with vista_on_end if this is its first call.  The
  * transaction has logged something before: an ended one that logged nothing cannot be told from
- * the handle's next.  NULL with ENOMEM or as vista_on_end.  Without the lock.
+ * the handle's next.  NULL with ENOMEM or as vista_on_end.  Without the lock, which is taken
+ * unless it fails.
  */
 struct vi_group *vi_owning_group(vista_endpoint *e, vista_tx *tx);
 

@@ -54,7 +54,6 @@ static int own(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane, unsigned a
 
     if (group == NULL)
         return -1;
-    vi_endpoint_lock(e);
     vi_owning_add(group, lane, act);
     vi_endpoint_unlock(e);
     return 0;
