@@ -119,7 +119,8 @@ struct vista_map_options {
     size_t stream_size;
     unsigned view_wait_ms;
     unsigned reserved0;    /* zero */
-    uint64_t reserved[16]; /* zero */
+    const char *group_folder; /* where else the other segments of its group may be, see below */
+    uint64_t reserved[15];    /* zero */
 };
 
 /*
@@ -398,7 +399,9 @@ int vista_flush(vista_segment *segment);
  * - What is left of such transactions after a crash is in home's log, which has the paths
  *   of the members.  The next mapping of any of them first recovers home and the
  *   members that its log names, all at once; one that cannot be found, or is locked,
- *   is refused by name (ENOENT, EBUSY, ...).  VISTA_ACCEPT_TORN goes on without it: its
+ *   is refused by name (ENOENT, EBUSY, ...).  What was moved since is found by its UUID where
+ *   the segments lie to each other as before, and in the folder options.group_folder, under
+ *   any name.  VISTA_ACCEPT_TORN goes on without it: its
  *   changes are then not undone, or those of the segment mapped if home is missing.
  * - After a clean unmapping each segment stands alone again.
  */

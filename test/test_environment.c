@@ -281,6 +281,34 @@ START_TEST(moved_and_replaced)
 }
 END_TEST
 
+/* They lie apart now, under other names: found where the program, or the command, is told. */
+START_TEST(moved_apart)
+{
+    const char *tree = make_tree(_i == 0 ? "apart-0" : "apart-1");
+    char from[4200], home[4200], folder[4200], member[4300];
+    struct vista_map_options options = {.group_folder = folder};
+    vista_segment *segment;
+
+    ck_assert_int_eq(test_in_child(die_with_group, (void *)(uintptr_t)tree), 128 + SIGKILL);
+    snprintf(folder, sizeof folder, "%s/elsewhere", tree);
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+    snprintf(from, sizeof from, "%s/two/member", tree);
+    snprintf(member, sizeof member, "%s/kept", folder);
+    ck_assert_int_eq(rename(from, member), 0);
+    snprintf(from, sizeof from, "%s/one/home", tree);
+    snprintf(home, sizeof home, _i == 0 ? "%s/one/home" : "%s/elsewhere/h", tree);
+    ck_assert_int_eq(rename(from, home), 0);
+    if (_i == 0)
+        NULLS(vista_map(home, 0, 0, NULL), ENOENT, "another segment");
+    segment = vista_map(_i == 0 ? home : member, 0, 0, &options);
+    SOME(segment);
+    OK(vista_unmap(segment));
+    test_sound(home);
+    test_sound(member);
+    holds_one(folder, "kept");
+}
+END_TEST
+
 /* As open(2) with O_CREAT: the target is made. */
 START_TEST(link_to_nothing)
 {
@@ -477,6 +505,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tests, another_folder_since, 0, 2);
     tcase_add_loop_test(tests, moved_folder, 0, 2);
     tcase_add_test(tests, moved_and_replaced);
+    tcase_add_loop_test(tests, moved_apart, 0, 2);
     tcase_add_test(tests, link_to_nothing);
     tests = test_case(suite, "children", 30);
     tcase_add_test(tests, child_outlives_parent);

@@ -202,6 +202,43 @@ END_TEST
 
 /* ---- Shrinking --------------------------------------------------------- */
 
+static volatile bool grown;
+
+/* Uses the end of the data, as large as the library says that it is. */
+static void *use_end(void *segment)
+{
+    uint64_t sum = 0;
+
+    while (!grown) {
+        unsigned char *data = vista_base(segment);
+        const size_t size = vista_size(segment);
+
+        sum += data[size - 1];
+        __atomic_fetch_or(&data[size - 1], 0, __ATOMIC_RELAXED);
+    }
+    return sum == 0 ? NULL : segment;
+}
+
+/* A size is told when what it covers can be used, not before. */
+START_TEST(size_is_told_last)
+{
+    const struct vista_map_options options = {.max_size = (size_t)4000 << 12};
+    vista_segment *segment =
+        vista_map(test_path("told"), 1 << 12, VISTA_CREATE | VISTA_NO_HEAP, &options);
+    pthread_t thread;
+    void *wrong;
+
+    SOME(segment);
+    OK(pthread_create(&thread, NULL, use_end, segment));
+    for (unsigned pages = 2; pages <= test_times(1000); pages++)
+        OK(vista_resize(segment, (size_t)pages << 12));
+    grown = true;
+    OK(pthread_join(thread, &wrong));
+    ck_assert_ptr_null(wrong);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
 START_TEST(shrink_keeps_blocks)
 {
     char *blocks[200];
@@ -461,6 +498,7 @@ int main(void)
     tcase_add_loop_test(tests, grow_while_open, 0, 3);
     tcase_add_loop_test(tests, grown_sparse_is_backed, 0, 2);
     tcase_add_test(tests, grow_beside_threads);
+    tcase_add_test(tests, size_is_told_last);
     tcase_add_loop_test(tests, shrink_keeps_blocks, 0, 2);
     tcase_add_test(tests, shrunk_and_grown_is_zero);
     tcase_add_loop_test(tests, disk_space_is_given_back, 0, 2);

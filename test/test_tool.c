@@ -940,6 +940,52 @@ static void run_slowly(const char *command, const char *more)
     ck_assert_int_eq(run_shell(line), 0);
 }
 
+/* The command says what has happened, and does not die by a signal. */
+START_TEST(test_cut_short)
+{
+    char line[4 * PATH_MAX];
+
+    if (test_is_sanitized()) {
+        test_skip("a file cut short", "what is preloaded would come before the sanitizer");
+        return;
+    }
+    make_list();
+    snprintf(line, sizeof line, "TRUNCATED=%s LD_PRELOAD=%s/test/libslow.so %s/vista check %s 2>&1",
+             path, build_directory(), build_directory(), path);
+    ck_assert_int_eq(run_shell(line), 3);
+    ck_assert_ptr_ne(strstr(output, "made shorter by someone"), NULL);
+}
+END_TEST
+
+/* A program with more rights than who started it does not look at the environment. */
+START_TEST(test_more_rights)
+{
+    const char *folder = test_disk_path("rights"), *program = test_disk_path("rights/vista");
+    const char *file = test_disk_path("rights/file");
+    char line[4 * PATH_MAX];
+
+    if (geteuid() != 0) {
+        test_skip("more rights", "only root can give a program another's");
+        return;
+    }
+    ck_assert_int_eq(mkdir(folder, 0777), 0);
+    ck_assert_int_eq(chmod(folder, 0777), 0);
+    snprintf(line, sizeof line, "%s/..", folder); /* which others may pass through */
+    ck_assert_int_eq(chmod(line, 0711), 0);
+    snprintf(line, sizeof line, "cp %s/vista %s && chown 65534 %s", build_directory(), program,
+             program);
+    ck_assert_int_eq(run_shell(line), 0);
+    for (int more = 0; more < 2; more++) {
+        snprintf(line, sizeof line,
+                 "chmod %s %s && rm -f %s && VISTA_CLASS=line %s create -s 64K %s",
+                 more ? "4755" : "755", program, file, program, file);
+        ck_assert_int_eq(run_shell(line), 0);
+        ck_assert_uint_eq(test_superblock(file, test_superblock_current(file)).log_class,
+                          more ? VISTA_CLASS_KILL : VISTA_CLASS_LINE);
+    }
+}
+END_TEST
+
 START_TEST(test_progress)
 {
     vista_segment *segment;
@@ -1008,5 +1054,7 @@ int main(void)
     tcase_add_test(segments, test_dump_counts);
     tcase_add_test(segments, test_json);
     tcase_add_test(segments, test_progress);
+    tcase_add_test(segments, test_cut_short);
+    tcase_add_test(segments, test_more_rights);
     return test_run(suite);
 }

@@ -99,7 +99,7 @@ static struct vi_segment *open_member(const struct vi_segment *home, const struc
     struct vi_segment *segment;
     char path[PATH_MAX];
 
-    if (!vi_moved_find(entry, home->real, path))
+    if (!vi_moved_find(entry, home->real, home->group_folder, path))
         return vi_fail(ENOENT, "%s: is not there, or is another segment now", path), NULL;
     if (look_at_member(home, entry, path) != 0)
         return NULL;
@@ -171,8 +171,10 @@ static int asks_for(const struct vi_file *file, const char *path, const struct v
 
 /* Mapping home rolls its members back, too, and counts them.
  * NOLINTNEXTLINE(misc-no-recursion) */
-static int map_home(const char *path, const char *home, int depth, struct vista_info *info)
+static int map_home(const char *path, const char *home, const char *folder, int depth,
+                    struct vista_info *info)
 {
+    const struct vista_map_options options = {.group_folder = folder};
     struct vi_segment *segment;
 
     if (depth == DEPTH_MAX)
@@ -180,7 +182,7 @@ static int map_home(const char *path, const char *home, int depth, struct vista_
                        "%s: damaged: it was open with the log of a segment that was, and "
                        "so on",
                        path);
-    segment = vi_map_segment(home, 0, VISTA_ANY_ADDRESS, &vi_default_options, depth + 1);
+    segment = vi_map_segment(home, 0, VISTA_ANY_ADDRESS, &options, depth + 1);
     if (segment == NULL)
         return vi_fail(errno, "%s: was open with the log of another segment: %s", path,
                        vi_error_message());
@@ -191,13 +193,14 @@ static int map_home(const char *path, const char *home, int depth, struct vista_
 
 /* NOLINTNEXTLINE(misc-no-recursion) */
 static int recover_home(const char *path, const char *real, const uint8_t uuid[16],
-                        const struct vi_member *home, int depth, struct vista_info *info)
+                        const struct vi_member *home, const char *folder, int depth,
+                        struct vista_info *info)
 {
     char where[PATH_MAX];
     struct vi_file file;
     int asks;
 
-    if (!vi_moved_find(home, real, where))
+    if (!vi_moved_find(home, real, folder, where))
         return vi_fail(ENOENT,
                        "%s: was open with the log of %s, which is not there, or is another segment "
                        "now",
@@ -207,7 +210,7 @@ static int recover_home(const char *path, const char *real, const uint8_t uuid[1
                        vi_error_message());
     asks = asks_for(&file, path, home, uuid);
     vi_file_close(&file);
-    return asks <= 0 ? asks : map_home(path, where, depth, info);
+    return asks <= 0 ? asks : map_home(path, where, folder, depth, info);
 }
 
 /* A member that was left open is its home's to recover: the segment, opened again then; NULL with
@@ -233,7 +236,8 @@ static struct vi_segment *after_home(struct vi_segment *segment, size_t size, un
     vi_close_segment(segment, false); /* so that home can open it */
     if (!known)
         vi_fail(EBADMSG, "%s: damaged: it does not say whose log it used", path);
-    if ((!known || recover_home(path, real, uuid, &home, depth, &info) != 0) &&
+    if ((!known ||
+         recover_home(path, real, uuid, &home, options->group_folder, depth, &info) != 0) &&
         !(flags & VISTA_ACCEPT_TORN))
         return NULL;
     segment = open_recovered(path, size, flags, options, depth);
@@ -292,6 +296,7 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
     if (segment == NULL)
         return NULL;
     fresh = segment->fresh;
+    segment->group_folder = options->group_folder;
     if ((!(flags & VISTA_READ_ONLY) && segment->own.engine->recover(segment, attach_member) != 0) ||
         (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) ||
         release_members(segment, true) != 0 || join(segment, flags, options->log) != 0 ||
@@ -311,6 +316,7 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
         errno = error;
         return NULL;
     }
+    segment->group_folder = NULL;
     segment->grows = flags & VISTA_GROW;
     vi_watch_segment(segment, true);
     return segment;

@@ -109,7 +109,7 @@ static void open_member(struct vi_check *check, const struct vi_member *entry,
     int result = -1;
 
     member->state = LEFT;
-    if (realpath(check->file->path, real) == NULL || !vi_moved_find(entry, real, path))
+    if (realpath(check->file->path, real) == NULL || !vi_moved_find(entry, real, NULL, path))
         vi_fail(ENOENT, "%s: is not there, or is another segment now", path);
     else if (vi_file_open(&file, path, VISTA_READ_ONLY, 0, 0) == 0) {
         result = look_at(check, entry, &file, member);

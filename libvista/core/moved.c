@@ -4,7 +4,9 @@
  */
 #include "core/moved.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -51,7 +53,23 @@ static bool find_below(const struct vi_member *entry, const char *folder, size_t
     return false;
 }
 
-bool vi_moved_find(const struct vi_member *entry, const char *beside, char path[PATH_MAX])
+/* Under any name. */
+static bool find_in(const struct vi_member *entry, const char *folder, char path[PATH_MAX])
+{
+    DIR *const files = opendir(folder);
+    const struct dirent *file;
+    bool found = false;
+
+    while (files != NULL && !found && (file = readdir(files)) != NULL)
+        found = snprintf(path, PATH_MAX, "%s/%s", folder, file->d_name) < PATH_MAX &&
+                has_uuid(path, entry->uuid);
+    if (files != NULL)
+        closedir(files);
+    return found;
+}
+
+bool vi_moved_find(const struct vi_member *entry, const char *beside, const char *folder,
+                   char path[PATH_MAX])
 {
     size_t length = strlen(beside);
     bool found = has_uuid(entry->path, entry->uuid), moved = false;
@@ -61,6 +79,8 @@ bool vi_moved_find(const struct vi_member *entry, const char *beside, char path[
             ;
         moved = find_below(entry, beside, length, path);
     }
+    if (!found && !moved && folder != NULL)
+        moved = find_in(entry, folder, path);
     if (!moved)
         memcpy(path, entry->path, strlen(entry->path) + 1);
     return found || moved;

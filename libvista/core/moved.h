@@ -11,8 +11,9 @@
 #include "core/members.h"
 
 /* Where the segment of an entry is: at the entry's path, or else at the end of that path under
- * one of the folders that `beside`, an absolute path, lies in.  False: it is in neither, and
+ * one of the folders that `beside`, an absolute path, lies in, or else in `folder` (NULL: none).  False: it is in neither, and
  * `path` is the entry's. */
-bool vi_moved_find(const struct vi_member *entry, const char *beside, char path[PATH_MAX]);
+bool vi_moved_find(const struct vi_member *entry, const char *beside, const char *folder,
+                   char path[PATH_MAX]);
 
 #endif

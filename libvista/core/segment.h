@@ -81,6 +81,7 @@ struct vi_segment {
     unsigned holds;            /* vista_hold: it stays mapped; atomic */
     bool accept_torn;          /* as vista_map was told */
     bool was_torn;             /* and it was needed, for this segment itself */
+    const char *group_folder;  /* as vista_map was told; only while it is being mapped */
 
     pthread_mutex_t backing; /* sparse: of `backed`, a bit for each group that has blocks */
     uint64_t *backed;

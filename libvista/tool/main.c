@@ -198,10 +198,22 @@ static enum tool_status run(int argc, char **argv)
     return usage("unknown command ", argv[1], "");
 }
 
+/* A file is mapped while it is looked at; whoever may write it may make it shorter. */
+static void truncated(int signal)
+{
+    static const char text[] =
+        "vista: the file was made shorter by someone, or its disk failed, while it was in use\n";
+
+    (void)signal;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(TOOL_NO_FILE);
+}
+
 int main(int argc, char **argv)
 {
     enum tool_status status;
 
+    signal(SIGBUS, truncated);
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, EFBIG */
     status = run(argc, argv);
     if (fflush(stdout) == 0 && !ferror(stdout))

@@ -10,10 +10,11 @@
 #include "vista.h"
 
 /* Anywhere will do: recovery knows offsets, no addresses. */
-static enum tool_status recover(const char *path, bool accept_torn)
+static enum tool_status recover(const char *path, const char *folder, bool accept_torn)
 {
     const unsigned flags = VISTA_ANY_ADDRESS | (accept_torn ? VISTA_ACCEPT_TORN : 0);
-    vista_segment *segment = vista_map(path, 0, flags, NULL);
+    const struct vista_map_options options = {.group_folder = folder};
+    vista_segment *segment = vista_map(path, 0, flags, &options);
     struct vista_info info;
 
     if (segment == NULL || vista_info(segment, &info) != 0)
@@ -34,7 +35,10 @@ static enum tool_status recover(const char *path, bool accept_torn)
 static enum tool_status run_recover(int argc, char **argv)
 {
     bool accept_torn = false;
-    const struct tool_option options[] = {{.name = "accept-torn", .given = &accept_torn}, {0}};
+    const char *folder = NULL;
+    const struct tool_option options[] = {{.name = "accept-torn", .given = &accept_torn},
+                                          {.name = "group-folder", .value = &folder},
+                                          {0}};
     struct vi_superblock superblock;
     enum tool_status status;
     struct vi_file file;
@@ -47,7 +51,7 @@ static enum tool_status run_recover(int argc, char **argv)
         return status;
     vi_file_close(&file);
     if (!superblock.clean)
-        return recover(path, accept_torn);
+        return recover(path, folder, accept_torn);
     printf("%s: clean, nothing to recover\n", path);
     return TOOL_DONE;
 }
@@ -56,7 +60,7 @@ const struct tool_command tool_recover = {
     .name = "recover",
     .summary = "rolls back what a killed program left open",
     .run = run_recover,
-    .help = "usage: vista recover [--accept-torn] FILE\n"
+    .help = "usage: vista recover [--accept-torn] [--group-folder=FOLDER] FILE\n"
             "\n"
             "Brings a segment that was not unmapped to the state after its last commit, as\n"
             "the next vista_map of a program would: transactions that had not committed are\n"
@@ -66,6 +70,8 @@ const struct tool_command tool_recover = {
             "  --accept-torn  also a segment that was open when the machine restarted, or a\n"
             "                 copy made while it was open; its log and a full check must then\n"
             "                 hold up; sessions of endpoints in it are broken\n"
+            "  --group-folder=FOLDER  segments of its group that were moved are in there,\n"
+            "                 under any name\n"
             "\n"
             "Exit status: 0 recovered, or was clean; 1 damaged, or may be torn and was left\n"
             "as it is; 2 the command line makes no sense; 3 the file cannot be opened or\n"
