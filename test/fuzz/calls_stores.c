@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "calls.h"
+#include "core/segment.h"
+#include "ranges/ranges.h"
 
 #define PAGE ((size_t)4096)
 
@@ -101,12 +103,28 @@ void store(struct seg *s, size_t at, size_t length)
     stored(s, at, try_store(s, at, length));
 }
 
+/* Hot pages stay open between transactions, and so do all where one could not be protected
+ * again. */
+static bool stay_open(const struct seg *s, size_t at, size_t length)
+{
+    const struct vi_segment *segment = (const struct vi_segment *)s->handle;
+    const struct vi_ranges *ranges = segment != NULL ? segment->ranges : NULL;
+
+    if (ranges == NULL || ranges->home->stuck)
+        return true;
+    for (uint32_t i = 0; i < ranges->hot.count; i++)
+        if (ranges->hot.page[i].page >= at / PAGE &&
+            ranges->hot.page[i].page <= (at + length - 1) / PAGE)
+            return true;
+    return false;
+}
+
 void store_outside(struct input *input, struct seg *s)
 {
     const size_t length = some_length(input), at = take(input, 3) % s->size;
 
     if (length > s->size - at || open_count(s) != 0 || s->guarded ||
-        s->watch == VISTA_AUTO_RANGE /* whose hot pages stay open */ ||
+        (s->watch == VISTA_AUTO_RANGE && length != 0 && stay_open(s, at, length)) ||
         (s->watch == 0 && !s->read_only))
         return;
     HOLDS(try_store(s, at, length) == 0, "a store outside any transaction");

@@ -13,6 +13,8 @@
         HOLDS((call) && errno == (error) && *vista_errormsg() != '\0', "of a wrong call"); \
     } while (0)
 
+#define LATER 0x7000u /* flags of a later release */
+
 /* With a file that is mapped: so it is never taken. */
 static void map_wrongly(struct input *input, const struct seg *s)
 {
@@ -31,6 +33,8 @@ static void map_wrongly(struct input *input, const struct seg *s)
     expect();
     HOLDS(vista_map(file_path, which & 64 ? number : 0, flags, &options) == NULL, "mapped twice");
     REFUSED("vista_map of what is mapped", EINVAL, EBUSY, EEXIST, ENOTSUP);
+    HOLDS(errno != ENOTSUP || flags & (VISTA_POWER_SAFE | LATER),
+          "nothing was asked for that is not");
     FAILS(vista_map(which & 1 ? "" : NULL, number, flags, &options) == NULL, EINVAL);
 }
 
