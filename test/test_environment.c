@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -281,10 +282,23 @@ START_TEST(moved_and_replaced)
 }
 END_TEST
 
+/* By the command that is built beside the tests. */
+static void recover_by_command(const char *folder, const char *path)
+{
+    char program[PATH_MAX / 2], line[4 * PATH_MAX];
+    const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+
+    ck_assert_int_gt(length, 0);
+    program[length] = '\0';
+    *strrchr(program, '/') = '\0';
+    snprintf(line, sizeof line, "%s/../vista recover --group-folder=%s %s", program, folder, path);
+    ck_assert_int_eq(system(line), 0);
+}
+
 /* They lie apart now, under other names: found where the program, or the command, is told. */
 START_TEST(moved_apart)
 {
-    const char *tree = make_tree(_i == 0 ? "apart-0" : "apart-1");
+    const char *tree = make_tree(_i == 0 ? "apart-0" : _i == 1 ? "apart-1" : "apart-2");
     char from[4200], home[4200], folder[4200], member[4300];
     struct vista_map_options options = {.group_folder = folder};
     vista_segment *segment;
@@ -300,9 +314,13 @@ START_TEST(moved_apart)
     ck_assert_int_eq(rename(from, home), 0);
     if (_i == 0)
         NULLS(vista_map(home, 0, 0, NULL), ENOENT, "another segment");
-    segment = vista_map(_i == 0 ? home : member, 0, 0, &options);
-    SOME(segment);
-    OK(vista_unmap(segment));
+    if (_i == 2) {
+        recover_by_command(folder, member);
+    } else {
+        segment = vista_map(_i == 0 ? home : member, 0, 0, &options);
+        SOME(segment);
+        OK(vista_unmap(segment));
+    }
     test_sound(home);
     test_sound(member);
     holds_one(folder, "kept");
@@ -505,7 +523,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tests, another_folder_since, 0, 2);
     tcase_add_loop_test(tests, moved_folder, 0, 2);
     tcase_add_test(tests, moved_and_replaced);
-    tcase_add_loop_test(tests, moved_apart, 0, 2);
+    tcase_add_loop_test(tests, moved_apart, 0, 3);
     tcase_add_test(tests, link_to_nothing);
     tests = test_case(suite, "children", 30);
     tcase_add_test(tests, child_outlives_parent);
