@@ -149,7 +149,7 @@ struct vista_map_options {
  * In the disk class the data is a private image of the file, which is older than memory while
  * it is mapped; a commit's values are copied to a redo log in the file.  options->log_size is that
  * log's size: it bounds how much recovery has to apply, and grows when a transaction needs more
- * than half of it.  Segments of this class do not share a log (options->log: ENOTSUP).
+ * than half of it.
  *
  * Caveats.  A child that was forked has none of its parent's segments: it maps them itself
  * when the parent has unmapped them.  Locks on NFS hold only as far as its servers and mounts

@@ -374,16 +374,6 @@ START_TEST(who_is_told_is_told_of_what_is_durable)
 }
 END_TEST
 
-START_TEST(no_groups_yet)
-{
-    vista_segment *home = map(test_path("home"), 1 << 20, 0);
-    const struct vista_map_options options = {.log = home};
-
-    NULLS(vista_map(test_path("member"), 1 << 20, VISTA_CREATE, &options), ENOTSUP, "share a log");
-    OK(vista_unmap(home));
-}
-END_TEST
-
 /* ---- Classes by turns, copies ------------------------------------------- */
 
 static void leave_open(void *argument)
@@ -713,7 +703,6 @@ int main(void)
     tcase_add_test(tcase, killed_at_random);
     tcase_add_test(tcase, power_fails);
     tcase_add_test(tcase, who_is_told_is_told_of_what_is_durable);
-    tcase_add_test(tcase, no_groups_yet);
     tcase_add_test(tcase, a_block_that_grows_in_its_place);
     tcase_add_test(tcase, classes_by_turns);
     tcase_add_test(tcase, a_copy_made_while_open);

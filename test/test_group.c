@@ -47,8 +47,13 @@ static void map_all(size_t size, unsigned flags)
         SOME(map(i, size, flags));
         root[i] = vista_root(segment[i], 4096);
         SOME(root[i]);
-        if (size != 0)
+        if (size != 0) {
+            vista_tx *tx = vista_begin_transaction(segment[i], 0);
+
+            OK(vista_set_range(tx, root[i], 8));
             root[i][0] = TOTAL / SEGMENTS;
+            OK(vista_end_transaction(tx, 0));
+        }
     }
 }
 
@@ -85,7 +90,7 @@ static vista_tx *begin(int on)
 
 static void set_class(int class)
 {
-    static const char *const classes[] = {"kill", "line", "eadr"};
+    static const char *const classes[] = {"kill", "line", "eadr", "disk"};
 
     setenv("VISTA_CLASS", classes[class], 1);
 }
@@ -932,8 +937,8 @@ int main(void)
     Suite *suite = suite_create("group");
     TCase *tests = test_case(suite, "group", 60), *kills = test_case(suite, "kills", 120);
 
-    tcase_add_loop_test(tests, commit_and_abort, 0, 3);
-    tcase_add_loop_test(tests, heaps, 0, 3);
+    tcase_add_loop_test(tests, commit_and_abort, 0, 4);
+    tcase_add_loop_test(tests, heaps, 0, 4);
     tcase_add_test(tests, unmap_in_any_order);
     tcase_add_test(tests, unmapped_home_is_full);
     tcase_add_test(tests, home_without_heap);
@@ -950,7 +955,7 @@ int main(void)
     tcase_add_test(tests, locked_member);
     tcase_add_loop_test(kills, place_of_another, 0, SEGMENTS);
     tcase_add_loop_test(kills, moved_side_by_side, 0, SEGMENTS);
-    tcase_add_loop_test(kills, killed, 0, 3);
+    tcase_add_loop_test(kills, killed, 0, 4);
     tcase_add_loop_test(kills, killed_at_instructions, 0, 4);
     return test_run(suite);
 }

@@ -37,6 +37,9 @@ static int recover_undo(const char *path, unsigned flags, int depth)
     return segment != NULL ? vi_unmap_segment(segment) : -1;
 }
 
+static int recover_redo(const char *path, unsigned flags, const struct vista_map_options *options,
+                        int depth);
+
 /* Opened; a log that only another class can recover is recovered first.
  * NOLINTNEXTLINE(misc-no-recursion) */
 static struct vi_segment *open_recovered(const char *path, size_t size, unsigned flags,
@@ -48,7 +51,7 @@ static struct vi_segment *open_recovered(const char *path, size_t size, unsigned
         segment = vi_open_segment(path, size, flags, options);
         if (segment != NULL || (errno != VI_LEFT_REDO && errno != VI_LEFT_UNDO))
             return segment;
-        if ((errno == VI_LEFT_REDO ? vi_disk_recover(path, flags, options)
+        if ((errno == VI_LEFT_REDO ? recover_redo(path, flags, options, depth)
                                    : recover_undo(path, flags, depth)) != 0)
             return NULL;
     }
@@ -68,7 +71,7 @@ static int check_names_back(const struct vi_segment *home, const struct vi_membe
 {
     if (memcmp(superblock->uuid, entry->uuid, sizeof superblock->uuid) != 0)
         return vi_fail(ENOENT, "%s: is another segment now", file->path);
-    if (!vi_member_names_back(file, superblock, home->superblock.uuid))
+    if (!vi_member_names_back(file, superblock, home->superblock.uuid, entry->opening))
         return vi_fail(ECANCELED, "%s: was not left open with the log of %s", file->path,
                        home->path);
     return 0;
@@ -105,7 +108,7 @@ static struct vi_segment *open_member(const struct vi_segment *home, const struc
         return NULL;
     segment = vi_open_segment(path, 0, flags | VISTA_ANY_ADDRESS, &vi_default_options);
     if (segment == NULL)
-        return NULL;
+        return errno == VI_LEFT_REDO || errno == VI_LEFT_UNDO ? errno = ECANCELED, NULL : NULL;
     if (vi_segment_size(segment) > entry->max_size)
         vi_fail(EBADMSG, "%s: is larger than the group has room for", path);
     else if (check_names_back(home, entry, &segment->file, &segment->superblock) == 0 &&
@@ -117,8 +120,8 @@ static struct vi_segment *open_member(const struct vi_segment *home, const struc
 
 static int attach_member(struct vi_segment *home, const struct vi_member *entry)
 {
-    struct vi_segment *segment =
-        open_member(home, entry, home->accept_torn ? VISTA_ACCEPT_TORN : 0);
+    struct vi_segment *segment = open_member(
+        home, entry, (home->accept_torn ? VISTA_ACCEPT_TORN : 0) | (home->flags & VI_REPLAY));
 
     if (segment != NULL)
         vi_group_link(home, segment, entry->mapped);
@@ -139,16 +142,17 @@ static int release_members(struct vi_segment *home, bool clean)
     return result;
 }
 
-static bool is_mapped_here(const uint8_t uuid[16])
+static const struct vi_segment *find_mapped(const uint8_t uuid[16])
 {
     struct vi_process *process = vi_process();
-    bool found = false;
+    const struct vi_segment *at;
 
     pthread_mutex_lock(&process->lock);
-    for (const struct vi_segment *at = process->mapped; at != NULL; at = at->next)
-        found |= memcmp(at->superblock.uuid, uuid, sizeof at->superblock.uuid) == 0;
+    for (at = process->mapped;
+         at != NULL && memcmp(at->superblock.uuid, uuid, sizeof at->superblock.uuid) != 0;)
+        at = at->next;
     pthread_mutex_unlock(&process->lock);
-    return found;
+    return at;
 }
 
 /* A home may have been a member itself since; longer chains only a damaged file has. */
@@ -166,7 +170,7 @@ static int asks_for(const struct vi_file *file, const char *path, const struct v
     if (memcmp(superblock.uuid, home->uuid, sizeof superblock.uuid) != 0)
         return vi_fail(ENOENT, "%s: was open with the log of %s, which is another segment now",
                        path, file->path);
-    return superblock.clean ? 0 : vi_member_named(file, &superblock, uuid);
+    return superblock.clean ? 0 : vi_member_named(file, &superblock, uuid, home->opening);
 }
 
 /* Mapping home rolls its members back, too, and counts them.
@@ -228,7 +232,7 @@ static struct vi_segment *after_home(struct vi_segment *segment, size_t size, un
     if (s->clean || !(s->features_must & VI_MUST_MEMBER) || flags & VISTA_READ_ONLY)
         return segment;
     known = vi_member_home(&segment->file, s, &home);
-    if (known && is_mapped_here(home.uuid))
+    if (known && find_mapped(home.uuid) != NULL)
         return segment; /* which recovered it when it was mapped */
     memcpy(path, segment->path, sizeof path);
     memcpy(real, segment->real, sizeof real);
@@ -246,6 +250,58 @@ static struct vi_segment *after_home(struct vi_segment *segment, size_t size, un
         segment->finished = info.finished;
     }
     return segment;
+}
+
+/* Has home, which was recovered, had nothing of this member in its redo log?  So it says by the opening
+ * in which it joined; else one of them is an old copy, or it was abandoned. */
+static int check_idle(const struct vi_segment *member)
+{
+    const struct vi_superblock *s = &member->superblock;
+    const struct vi_segment *here;
+    struct vi_superblock superblock;
+    struct vi_member home;
+    struct vi_file file;
+    char where[PATH_MAX];
+    int named = 0;
+
+    if (!vi_member_home(&member->file, s, &home))
+        return vi_fail(EBADMSG, "%s: damaged: it does not say whose log it used", member->path);
+    here = find_mapped(home.uuid);
+    (void)vi_moved_find(&home, member->real, where);
+    if (here != NULL)
+        named = vi_member_named(&here->file, &here->superblock, s->uuid, home.opening);
+    else if (vi_file_open(&file, where, VISTA_READ_ONLY, 0, 0) != 0)
+        return -1;
+    else if (vi_superblock_read(&file, true, &superblock) == 0)
+        named = vi_member_named(&file, &superblock, s->uuid, home.opening);
+    if (here == NULL)
+        vi_file_close(&file);
+    return named > 0 ? 0
+                     : vi_fail(ECANCELED, "%s: was open with the log of %s, which does not say so",
+                               member->path, where);
+}
+
+/* What the redo log says that was left becomes part of the files, which are closed, clean.
+ * NOLINTNEXTLINE(misc-no-recursion) */
+static int recover_redo(const char *path, unsigned flags, const struct vista_map_options *options,
+                        int depth)
+{
+    const unsigned kept = (flags & VISTA_ACCEPT_TORN) | VISTA_ANY_ADDRESS | VI_REPLAY;
+    const struct vista_map_options wait = {.lock_wait_ms = options->lock_wait_ms};
+    struct vi_segment *segment = vi_open_segment(path, 0, kept, &wait);
+    int result = 0;
+
+    if (segment != NULL)
+        segment = after_home(segment, 0, kept, &wait, depth);
+    if (segment == NULL)
+        return -1;
+    if (!(segment->superblock.features_must & VI_MUST_MEMBER))
+        result = vi_disk_recover(segment, attach_member);
+    else if (!(flags & VISTA_ACCEPT_TORN))
+        result = check_idle(segment);
+    if (release_members(segment, result == 0) != 0 || vi_close_segment(segment, result == 0) != 0)
+        result = -1;
+    return result;
 }
 
 /* The segment, mapped with these flags, is to use the log of `log`, unless that is NULL. */
@@ -266,9 +322,6 @@ static int join(struct vi_segment *segment, unsigned flags, vista_segment *log)
         return vi_fail(
             EINVAL, "%s: mapped %s, but %s, whose log it is to use, is not", segment->path,
             mode == VISTA_AUTO_RANGE ? "VISTA_AUTO_RANGE" : "VISTA_CHECK_RANGES", home->path);
-    if (home->persist.class == VISTA_CLASS_DISK || segment->persist.class == VISTA_CLASS_DISK)
-        return vi_fail(ENOTSUP, "%s: segments of the disk class do not share a log yet",
-                       segment->path);
     if (home->persist.class != segment->persist.class)
         return vi_fail(ENOTSUP, "%s: its class is %d, that of %s, whose log it is to use, %d",
                        segment->path, segment->persist.class, home->path, home->persist.class);
@@ -307,7 +360,7 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
         return NULL;
     }
     if (flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES) &&
-        (vi_disk_reserve_pages(segment, &pages) != 0 ||
+        (vi_disk_reserve_pages(segment, segment->superblock.size, &pages) != 0 ||
          vi_ranges_open(segment, pages, flags & VISTA_CHECK_RANGES) != 0)) {
         const int error = errno;
 

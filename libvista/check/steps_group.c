@@ -69,7 +69,7 @@ static int read_member(const struct vi_check *check, const struct vi_member *ent
     if (vi_superblock_read(file, true, superblock) < 0) /* 1: it is all zero */
         return -1;
     if (memcmp(superblock->uuid, entry->uuid, sizeof entry->uuid) != 0 ||
-        !vi_member_names_back(file, superblock, check->superblock->uuid))
+        !vi_member_names_back(file, superblock, check->superblock->uuid, entry->opening))
         return vi_fail(ECANCELED, "%s: was not left open with this log", file->path);
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "core/group.h"
+#include "media/io.h"
 
 static uint32_t check_of(uint32_t seed, const struct vi_member *entry)
 {
@@ -59,7 +60,7 @@ bool vi_members_apart(const struct vi_logs *logs)
 }
 
 int vi_member_named(const struct vi_file *home, const struct vi_superblock *superblock,
-                    const uint8_t uuid[16])
+                    const uint8_t uuid[16], uint64_t opening)
 {
     const struct vi_logs logs = {.seed = vi_crc32c(0, superblock->uuid, sizeof superblock->uuid)};
     struct vi_member entry;
@@ -68,7 +69,8 @@ int vi_member_named(const struct vi_file *home, const struct vi_superblock *supe
         if (pread(home->fd, &entry, sizeof entry, VI_MEMBERS_OFFSET + (off_t)i * VI_PAGE) !=
             (ssize_t)sizeof entry)
             return vi_fail(EBADMSG, "%s: cannot read its table of members", home->path);
-        if (memcmp(entry.uuid, uuid, sizeof entry.uuid) == 0 && vi_member_is_sound(&logs, &entry))
+        if (memcmp(entry.uuid, uuid, sizeof entry.uuid) == 0 && entry.opening == opening &&
+            vi_member_is_sound(&logs, &entry))
             return 1;
     }
     return 0;
@@ -84,20 +86,39 @@ bool vi_member_home(const struct vi_file *file, const struct vi_superblock *supe
 }
 
 bool vi_member_names_back(const struct vi_file *file, const struct vi_superblock *superblock,
-                          const uint8_t uuid[16])
+                          const uint8_t uuid[16], uint64_t opening)
 {
     struct vi_member home;
 
     return !superblock->clean && superblock->features_must & VI_MUST_MEMBER &&
-           vi_member_home(file, superblock, &home) &&
+           vi_member_home(file, superblock, &home) && home.opening == opening &&
            memcmp(home.uuid, uuid, sizeof home.uuid) == 0;
+}
+
+/* Stores an entry durably: in the disk class the mapping is but an image of the file. */
+static int write_entry(const struct vi_logs *logs, uint64_t offset, const struct vi_member *entry)
+{
+    const struct iovec part = {(void *)entry, sizeof *entry};
+
+    memcpy(logs->meta + offset, entry, sizeof *entry);
+    vi_flush_fence(logs->persist, logs->meta + offset, sizeof *entry);
+    if (!logs->in_memory || vi_io_write(vi_io(), logs->file->fd, &part, 1, offset, true) == 0)
+        return 0;
+    return vi_fail_system(errno, "%s: cannot write its table of members", logs->file->path);
+}
+
+int vi_member_void(const struct vi_logs *logs, const struct vi_member *entry)
+{
+    static const struct vi_member none;
+
+    return write_entry(logs, (uint64_t)((const unsigned char *)entry - logs->meta), &none);
 }
 
 /* Stores an entry at `offset` of the file with these logs. */
 static int store(const struct vi_logs *logs, uint64_t offset, const struct vi_segment *of,
-                 uint64_t mapped)
+                 uint64_t mapped, uint64_t opening)
 {
-    struct vi_member entry = {.mapped = mapped, .max_size = of->map.reserved};
+    struct vi_member entry = {.mapped = mapped, .max_size = of->map.reserved, .opening = opening};
     const size_t length = strlen(of->real);
     struct stat st;
 
@@ -114,9 +135,7 @@ static int store(const struct vi_logs *logs, uint64_t offset, const struct vi_se
     entry.check = check_of(logs->seed, &entry);
     if (vi_file_allocate(logs->file, offset, sizeof entry) != 0)
         return -1;
-    memcpy(logs->meta + offset, &entry, sizeof entry);
-    vi_flush_fence(logs->persist, logs->meta + offset, sizeof entry);
-    return 0;
+    return write_entry(logs, offset, &entry);
 }
 
 static bool has_uuid(const struct vi_segment *segment, const uint8_t uuid[16])
@@ -134,35 +153,35 @@ static bool is_in_group(const struct vi_segment *home, const uint8_t uuid[16])
 }
 
 /* One that is not mapped now and was where the new one is would be taken for it: it goes. */
-static void clear_place(const struct vi_logs *logs, struct vi_member *entry,
-                        const struct vi_segment *segment)
+static int clear_place(const struct vi_logs *logs, const struct vi_member *entry,
+                       const struct vi_segment *segment)
 {
     const uint64_t from = (uintptr_t)segment->map.data;
 
     if (entry->mapped - from >= segment->map.reserved && from - entry->mapped >= entry->max_size)
-        return;
-    entry->max_size = 0;
-    vi_flush_fence(logs->persist, &entry->max_size, sizeof entry->max_size);
+        return 0;
+    return vi_member_void(logs, entry);
 }
 
 /* The member's own entry, or a free one, or that of one which is not mapped now: no record
- * names it, since home was recovered.  VI_MEMBERS: none. */
-static unsigned choose(const struct vi_segment *home, const struct vi_segment *segment)
+ * names it, since home was recovered.  VI_MEMBERS: none.  -1: it cannot be written. */
+static int choose(const struct vi_segment *home, const struct vi_segment *segment)
 {
     struct vi_member *table = vi_members(&home->logs);
-    unsigned own = VI_MEMBERS, idle = VI_MEMBERS, spare = VI_MEMBERS;
+    int own = VI_MEMBERS, idle = VI_MEMBERS, spare = VI_MEMBERS;
 
-    for (unsigned i = VI_MEMBERS; i-- > 0;) {
+    for (int i = VI_MEMBERS; i-- > 0;) {
         if (!vi_member_is_sound(&home->logs, &table[i]))
             spare = i;
         else if (has_uuid(segment, table[i].uuid))
             own = i;
         else if (!is_in_group(home, table[i].uuid)) {
-            clear_place(&home->logs, &table[i], segment);
+            if (clear_place(&home->logs, &table[i], segment) != 0)
+                return -1;
             idle = i;
         }
     }
-    return own != VI_MEMBERS ? own : spare != VI_MEMBERS ? spare : idle;
+    return own != (int)VI_MEMBERS ? own : spare != (int)VI_MEMBERS ? spare : idle;
 }
 
 /* It was left open as a member, and its home was recovered: it stands alone, and says so
@@ -179,23 +198,25 @@ static int stand_alone(struct vi_segment *segment)
 
 int vi_group_join(struct vi_segment *home, struct vi_segment *segment)
 {
-    int result = -1;
-    unsigned place;
+    const uint64_t opening = home->superblock.opening[0];
+    int result = -1, place;
 
     pthread_mutex_lock(&home->size_lock); /* one at a time */
     place = choose(home, segment);
     if (is_in_group(home, segment->superblock.uuid))
         vi_fail(EINVAL, "%s: is a copy of a segment that shares the log of %s", segment->path,
                 home->path);
-    else if (place == VI_MEMBERS)
+    else if (place == (int)VI_MEMBERS)
         vi_fail(ENOSPC, "%s: %u segments share its log, and no more can", home->path, VI_MEMBERS);
-    else if (stand_alone(segment) == 0 &&
+    else if (place >= 0 && stand_alone(segment) == 0 &&
              store(&home->logs, VI_MEMBERS_OFFSET + (uint64_t)place * VI_PAGE, segment,
-                   (uintptr_t)segment->map.data) == 0 &&
-             store(&segment->logs, VI_HOME_OFFSET, home, 0) == 0)
+                   (uintptr_t)segment->map.data, opening) == 0 &&
+             store(&segment->logs, VI_HOME_OFFSET, home, 0, opening) == 0)
         result = 0;
-    if (result == 0)
+    if (result == 0) {
+        segment->member = (unsigned)place + 1;
         vi_group_link(home, segment, (uintptr_t)segment->map.data);
+    }
     pthread_mutex_unlock(&home->size_lock);
     return result;
 }

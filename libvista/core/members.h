@@ -26,15 +26,18 @@ bool vi_members_apart(const struct vi_logs *logs);
 bool vi_member_home(const struct vi_file *file, const struct vi_superblock *superblock,
                     struct vi_member *home);
 
-/* Does home's table, in a file that is not mapped, name the segment with this UUID?  -1: it cannot
- * be read. */
+/* Does home's table, as its file has it, name the segment with this UUID, joined in this opening of
+ * home?  -1: it cannot be read. */
 int vi_member_named(const struct vi_file *home, const struct vi_superblock *superblock,
-                    const uint8_t uuid[16]);
+                    const uint8_t uuid[16], uint64_t opening);
+
+/* Makes an entry none, durably.  -1: it cannot be written. */
+int vi_member_void(const struct vi_logs *logs, const struct vi_member *entry);
 
 /* Was the segment in this file left open with the log of the home with this
- * UUID, as it says itself? */
+ * UUID, having joined in this opening of it, as it says itself? */
 bool vi_member_names_back(const struct vi_file *file, const struct vi_superblock *superblock,
-                          const uint8_t uuid[16]);
+                          const uint8_t uuid[16], uint64_t opening);
 
 /* Makes `segment`, which is open and not yet started, a member, durably.  ENOSPC. */
 int vi_group_join(struct vi_segment *home, struct vi_segment *segment);

@@ -58,8 +58,14 @@ static const char *why_not_power_safe(const struct vi_segment *segment)
 static int choose_class(struct vi_segment *segment, unsigned flags,
                         const struct vista_map_options *options)
 {
-    enum vista_class real = probe(segment, flags, options), class;
+    enum vista_class real, class;
 
+    if (flags & VI_REPLAY) {
+        vi_persist_init(&segment->persist, VISTA_CLASS_DISK);
+        segment->map.is_private = segment->map.is_lazy = true;
+        return 0;
+    }
+    real = probe(segment, flags, options);
     if (vi_persist_forced(vi_process()->force_class, &class, &segment->forced) != 0)
         return -1;
     if (flags & VISTA_KILL_SAFE || (flags & VISTA_READ_ONLY && class == VISTA_CLASS_DISK))
@@ -273,12 +279,13 @@ static int open_existing(struct vi_segment *segment, unsigned flags,
     segment->map.writable = !(flags & VISTA_READ_ONLY);
     if (check_flags(segment, flags) != 0)
         return -1;
-    if (!s->clean && s->features_must & VI_MUST_REDO)
+    if (!s->clean && s->features_must & VI_MUST_REDO && !(flags & VI_REPLAY))
         return vi_fail(VI_LEFT_REDO, "%s: has a redo log that was left", segment->path);
     if (check_torn(segment, flags) != 0 || reserve_old(segment, flags) != 0 ||
         choose_class(segment, flags, options) != 0)
         return -1;
-    if (!s->clean && segment->persist.class == VISTA_CLASS_DISK)
+    if (!s->clean && segment->persist.class == VISTA_CLASS_DISK &&
+        !(s->features_must & VI_MUST_REDO))
         return vi_fail(VI_LEFT_UNDO, "%s: has an undo log that was left", segment->path);
     if (map_file(segment) != 0)
         return -1;
@@ -289,7 +296,7 @@ static int open_existing(struct vi_segment *segment, unsigned flags,
 
 static void keep_flags(struct vi_segment *segment, unsigned flags)
 {
-    segment->flags |= flags & VISTA_READ_ONLY;
+    segment->flags |= flags & (VISTA_READ_ONLY | VI_REPLAY);
     if (!(segment->superblock.features_must & VI_MUST_HEAP))
         segment->flags |= VISTA_NO_HEAP;
     if (segment->superblock.features_must & VI_MUST_SPARSE)
@@ -384,6 +391,7 @@ int vi_segment_start(struct vi_segment *segment)
         s->log_class = segment->persist.class;
         s->mapped = (uintptr_t)segment->map.data;
         vi_superblock_new_opening(s);
+        s->opening[0] = s->sequence + 1;
         s->clean = 0;
         s->features_must &= ~(uint64_t)(VI_MUST_MEMBER | VI_MUST_REDO);
         if (vi_is_member(segment))

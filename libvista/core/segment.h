@@ -119,6 +119,10 @@ uint64_t vi_segment_round(uint64_t size, unsigned flags);
 #define VI_LEFT_REDO 0x7001
 #define VI_LEFT_UNDO 0x7002
 
+/* A flag of vi_segment_open: the redo log that was left is to be applied to the file; its image is
+ * not used. */
+#define VI_REPLAY 0x80000000u
+
 /* Opens or creates; arguments are checked by the caller.  Errors as vista_map. */
 struct vi_segment *vi_segment_open(const char *path, size_t size, unsigned flags,
                                    const struct vista_map_options *options);

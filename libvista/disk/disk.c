@@ -8,12 +8,12 @@
 
 #include "base/arena.h"
 #include "base/error.h"
-#include "core/engine.h"
+#include "core/members.h"
 #include "core/redo.h"
 #include "core/transaction.h"
+#include "disk/apply.h"
 #include "disk/commit_record.h"
 #include "disk/replay.h"
-#include "media/guard.h"
 
 #define RING_SIZE (1u << 20)
 #define PAGE_MOST \
@@ -119,16 +119,15 @@ int vi_disk_settle(struct vi_segment *segment)
     return disk != NULL ? vi_disk_truncate(&disk->log) : 0;
 }
 
-int vi_disk_reserve_pages(const struct vi_segment *segment, uint64_t *pages)
+int vi_disk_reserve_pages(const struct vi_segment *segment, uint64_t size, uint64_t *pages)
 {
     struct vi_disk *disk = disk_of(segment);
-    const uint64_t all = segment->superblock.max_size / VI_PAGE;
 
     if (disk == NULL)
         return 0;
     if (*pages == 0)
         *pages = vi_disk_record_max(&disk->log.area) / PAGE_MOST - PAGES_SPARE;
-    disk->pages += *pages < all ? *pages : all;
+    disk->pages += *pages < size / VI_PAGE ? *pages : size / VI_PAGE;
     return grow(disk, (disk->pages + PAGES_SPARE) * PAGE_MOST);
 }
 
@@ -216,25 +215,51 @@ static int begin_log(const struct vi_segment *segment, uint64_t wanted, struct v
                       : vi_disk_create(area, (uint32_t)s->lasting[0] + 1, lsn);
 }
 
-/* What the superblock keeps for the file's life. */
-static void keep_place(struct vi_superblock *s, uint64_t lsn, uint32_t epoch)
+/* A member's file is one of those that records may name, or no longer. */
+static void set_member(struct vi_disk *disk, const struct vi_segment *segment, bool exists)
 {
-    s->lsn = lsn;
-    s->lasting[0] = epoch;
+    struct vi_disk_target *target = &disk->target[segment->member];
+
+    pthread_mutex_lock(&disk->log.lock);
+    while (disk->log.truncating)
+        pthread_cond_wait(&disk->log.changed, &disk->log.lock);
+    set_target(target, &segment->superblock, segment->file.fd, segment->superblock.max_size);
+    target->exists = exists;
+    pthread_mutex_unlock(&disk->log.lock);
 }
 
+/* A member has left the group already, so that no later record names it. */
 static int close_disk(struct vi_segment *segment, bool clean)
 {
     struct vi_disk *disk = disk_of(segment);
     const int result = clean ? vi_disk_truncate(&disk->log) : 0, error = errno;
     int closed;
 
-    vi_disk_log_close(&disk->log);
-    keep_place(&segment->superblock, disk->log.tail, disk->log.area.epoch);
     segment->own.redo = NULL;
-    vi_release(disk, sizeof *disk);
+    if (segment == disk->home) {
+        vi_disk_log_close(&disk->log);
+        segment->superblock.lsn = disk->log.tail;
+        segment->superblock.lasting[0] = disk->log.area.epoch;
+        vi_release(disk, sizeof *disk);
+    } else {
+        set_member(disk, segment, false);
+    }
     closed = vi_segment_close(segment, clean && result == 0);
     return result == 0 ? closed : (errno = error, -1);
+}
+
+/* Its commits go to home's log. */
+static int join(struct vi_segment *segment, unsigned flags)
+{
+    struct vi_disk *disk = disk_of(segment);
+
+    if (flags & VISTA_POWER_SAFE && disk->lazy)
+        return vi_fail(ENOTSUP, "%s: cannot be power-safe: %s, whose log it is to use, is not",
+                       segment->path, disk->home->path);
+    set_member(disk, segment, true);
+    segment->own.redo = &disk->redo; /* also when it has left */
+    vi_engine_set(&segment->own, &disk->engine);
+    return 0;
 }
 
 static int open_log(struct vi_segment *segment, struct vi_disk *disk,
@@ -247,13 +272,11 @@ static int open_log(struct vi_segment *segment, struct vi_disk *disk,
     if (begin_log(segment, options->log_size, &area, &head) != 0)
         return -1;
     set_target(&disk->target[0], s, segment->file.fd, s->max_size);
-    if (vi_disk_log_open(&disk->log, &area, head, disk->target) != 0)
-        return -1;
-    if (options->flush_ms != 0 && vi_disk_start_thread(&disk->log, options->flush_ms) != 0) {
-        vi_disk_log_close(&disk->log);
-        return -1;
-    }
-    return 0;
+    if (vi_disk_log_open(&disk->log, &area, head, disk->target) == 0 &&
+        (options->flush_ms == 0 || vi_disk_start_thread(&disk->log, options->flush_ms) == 0))
+        return 0;
+    vi_disk_log_close(&disk->log);
+    return -1;
 }
 
 int vi_disk_open(struct vi_segment *segment, unsigned flags,
@@ -268,6 +291,8 @@ int vi_disk_open(struct vi_segment *segment, unsigned flags,
         return !segment->fresh && s->log_class == VISTA_CLASS_DISK ? vi_disk_headers_void(&area)
                                                                    : 0;
     }
+    if (vi_is_member(segment))
+        return join(segment, flags);
     disk = vi_reserve(sizeof *disk);
     if (disk == NULL)
         return vi_fail(ENOMEM, "%s: no memory for its redo log", segment->path);
@@ -288,55 +313,49 @@ int vi_disk_open(struct vi_segment *segment, unsigned flags,
 
 /* ---- Recovery ----------------------------------------------------------- */
 
-static int recover_file(const struct vi_file *file, struct vi_superblock *s)
+/* Opens the members that records name.  One that cannot be is passed over if the caller takes what
+ * may be torn, and has no entry from then on. */
+static int attach_named(struct vi_segment *home, const struct vi_disk_left *left,
+                        struct vi_disk_target *target, vi_attach_fn *attach)
 {
-    const struct vi_disk_area area = vi_disk_area_of(file, s, VI_DISK_LOG_LEAST);
-    struct vi_disk_target *target;
-    struct vi_persist persist;
-    struct vi_disk_left left;
-    int result = vi_disk_load(&left, &area, s->chunks_offset + s->chunks_size);
+    const struct vi_member *entry = vi_members(&home->logs);
+    uint8_t named[VI_DISK_MEMBERS] = {0};
 
-    if (result != 0)
-        return result < 0 ? -1
-                          : vi_fail(EBADMSG,
-                                    "%s: damaged: it was open with a redo log, of which "
-                                    "no header is sound",
-                                    file->path);
-    target = vi_reserve(VI_DISK_MEMBERS * sizeof *target);
-    result = target != NULL ? 0 : vi_fail(ENOMEM, "%s: no memory", file->path);
-    if (result == 0) {
-        set_target(&target[0], s, file->fd, s->size);
-        result = vi_disk_replay(&left, target);
+    vi_disk_named(&left->area, left->log, left->head, left->end.lsn, named);
+    for (unsigned i = 1; i < VI_DISK_MEMBERS; i++, entry++) {
+        const struct vi_segment *const before = home->own.members, *now;
+        const bool sound = named[i] && vi_member_is_sound(&home->logs, entry);
+
+        if (sound && attach(home, entry) != 0)
+            return -1;
+        now = home->own.members;
+        if (now != before)
+            set_target(&target[i], &now->superblock, now->file.fd, now->superblock.size);
+        else if (named[i] && home->accept_torn)
+            target[i] = (struct vi_disk_target){.exists = true, .abandoned = true};
+        if (sound && now == before && vi_member_void(&home->logs, entry) != 0)
+            return -1;
     }
-    if (result == 0) {
-        keep_place(s, left.end.lsn, left.area.epoch);
-        s->clean = 1;
-        s->features_must &= ~(uint64_t)VI_MUST_REDO;
-        vi_persist_init(&persist, VISTA_CLASS_DISK);
-        result = vi_superblock_write(file, &persist, NULL, s);
-    }
-    vi_release(target, VI_DISK_MEMBERS * sizeof *target);
-    vi_disk_unload(&left);
-    return result;
+    return 0;
 }
 
-int vi_disk_recover(const char *path, unsigned flags, const struct vista_map_options *options)
+int vi_disk_recover(struct vi_segment *segment, vi_attach_fn *attach)
 {
-    struct vi_superblock superblock;
-    struct vi_file file;
-    const char *torn;
-    int result;
+    struct vi_superblock *s = &segment->superblock;
+    const struct vi_disk_area area = vi_disk_area_of(&segment->file, s, VI_DISK_LOG_LEAST);
+    struct vi_disk_target target[VI_DISK_MEMBERS] = {0};
+    struct vi_disk_left left;
+    int result = s->clean ? 0 : vi_disk_load(&left, &area, s->chunks_offset + s->chunks_size);
 
-    if (vi_file_open(&file, path, flags & ~(unsigned)(VISTA_CREATE | VISTA_EXCLUSIVE), 0,
-                     options->lock_wait_ms) != 0)
-        return -1;
-    result = vi_superblock_read(&file, false, &superblock);
-    if (result == 0 && !superblock.clean && superblock.features_must & VI_MUST_REDO) {
-        torn = vi_guard_torn(&superblock, &file);
-        result = torn != NULL && !(flags & VISTA_ACCEPT_TORN)
-                     ? vi_fail(ECANCELED, "%s: may be torn: %s", path, torn)
-                     : recover_file(&file, &superblock);
-    }
-    vi_file_close(&file);
-    return result < 0 ? -1 : 0;
+    if (s->clean || result < 0)
+        return result;
+    if (result > 0)
+        return vi_fail(EBADMSG, "%s: damaged: no header of its redo log is sound", segment->path);
+    set_target(&target[0], s, segment->file.fd, s->size);
+    result = attach_named(segment, &left, target, attach);
+    result = result == 0 ? vi_disk_replay(&left, target) : -1;
+    s->lsn = left.end.lsn;
+    s->lasting[0] = left.area.epoch;
+    vi_disk_unload(&left);
+    return result;
 }

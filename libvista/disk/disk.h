@@ -9,6 +9,7 @@
 #ifndef VI_DISK_DISK_H
 #define VI_DISK_DISK_H
 
+#include "core/engine.h"
 #include "core/segment.h"
 #include "disk/stream.h"
 
@@ -17,22 +18,22 @@
 struct vi_disk_area vi_disk_area_of(const struct vi_file *file, const struct vi_superblock *s,
                                     uint64_t log_size);
 
-/* Recovers a file of this class that was left open, if it is one: what the redo log says becomes
- * part of the data, and the file is clean.  0, also if there was nothing to do; -1 with errno as
- * vista_map.  The file is not mapped here. */
-int vi_disk_recover(const char *path, unsigned flags, const struct vista_map_options *options);
+/* Makes what the redo log says part of the data, of the segment and of those members that it names,
+ * which `attach` opens, in their files.  The segment was opened with VI_REPLAY; it can be closed,
+ * clean, then.  0, also if there was nothing to do; -1 with errno as vista_map. */
+int vi_disk_recover(struct vi_segment *segment, vi_attach_fn *attach);
 
 /* Begins with a redo log, an empty one, before the segment starts; it is the segment's group's
- * engine from then on.  A segment of another class: its file has no redo log from now on. */
+ * engine from then on.  A member takes part in home's.  A segment of another class: its file has no redo log from now on. */
 int vi_disk_open(struct vi_segment *segment, unsigned flags,
                  const struct vista_map_options *options);
 
 /* Makes the data in the files what was committed; -1 with errno. */
 int vi_disk_settle(struct vi_segment *segment);
 
-/* Automatic ranges may change so many pages in one transaction, 0: as many as fit, which it is
- * set to, if the segment is of this class.  -1: ENOSPC, EIO. */
-int vi_disk_reserve_pages(const struct vi_segment *segment, uint64_t *pages);
+/* Automatic ranges may change so many pages more of `size` bytes in one transaction, 0: as many as
+ * fit, which it is set to, if the segment is of this class.  -1: ENOSPC, EIO. */
+int vi_disk_reserve_pages(const struct vi_segment *segment, uint64_t size, uint64_t *pages);
 
 /* Sets the disk class's fields, which are zero. */
 void vi_disk_count(const struct vi_segment *segment, struct vista_info *info);

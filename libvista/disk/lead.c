@@ -132,13 +132,12 @@ int vi_disk_keep(struct vi_disk_log *redo, uint64_t lsn)
 
 int vi_disk_flush(struct vi_disk_log *redo, uint64_t lsn)
 {
+    const bool all = lsn == UINT64_MAX;
     int result = -1;
 
     pthread_mutex_lock(&redo->lock);
-    if (lsn != UINT64_MAX)
-        result = vi_disk_reach(redo, &redo->durable, lsn);
-    else if (redo->failed == 0)
-        result = vi_disk_reach(redo, &redo->durable, redo->tail);
+    if (!all || redo->failed == 0)
+        result = vi_disk_reach(redo, &redo->durable, all ? redo->tail : lsn);
     pthread_mutex_unlock(&redo->lock);
     return result == 0 ? 0 : vi_disk_refuse(redo);
 }

@@ -123,7 +123,6 @@ void vi_disk_unload(struct vi_disk_left *left)
 {
     vi_release(left->log, left->area.log_size);
     vi_release(left->ring, left->area.ring_size);
-    left->log = left->ring = NULL;
 }
 
 /* ---- Recovery ----------------------------------------------------------- */

@@ -151,12 +151,9 @@ static struct timespec after_ms(unsigned ms)
     struct timespec at;
 
     clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += ms / 1000;
     at.tv_nsec += ms % 1000 * 1000000L;
-    if (at.tv_nsec >= 1000000000L) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000L;
-    }
+    at.tv_sec += ms / 1000 + at.tv_nsec / 1000000000L;
+    at.tv_nsec %= 1000000000L;
     return at;
 }
 
@@ -298,8 +295,9 @@ int vi_disk_grow(struct vi_disk_log *redo, const struct vi_file *file, uint64_t 
         pthread_cond_wait(&redo->changed, &redo->lock);
     size = size_for(&redo->area, end, bytes);
     if (vi_disk_record_max(&redo->area) < bytes && size / 2 < bytes + redo->area.ring_size) {
-        result = vi_fail(ENOSPC, "%s: a transaction of %llu bytes is more than half its redo log",
-                         redo->area.path, (unsigned long long)bytes);
+        result =
+            vi_fail(ENOSPC, "%s: its log area has no room for a redo log that takes %llu bytes",
+                    redo->area.path, (unsigned long long)bytes);
     } else if (vi_disk_record_max(&redo->area) < bytes) {
         redo->growing = true;
         result = grow_to(redo, file, size);

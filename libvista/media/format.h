@@ -119,7 +119,7 @@ struct vi_superblock {
      * file for writing. */
     uint64_t shares;      /* 424: in use */
     uint64_t incarnation; /* 432: of this opening */
-    uint64_t opening[6];  /* 440: reserved */
+    uint64_t opening[6];  /* 440: [0] a number that no other opening has; reserved */
 
     uint64_t reserved2[2]; /* 488 */
     uint32_t reserved3;    /* 504 */
@@ -162,7 +162,8 @@ struct vi_member {
     uint8_t uuid[16];        /*  0 */
     uint64_t mapped;         /* 16: where its data was mapped; of home: 0 */
     uint64_t max_size;       /* 24: of its data */
-    uint64_t reserved[3];    /* 32 */
+    uint64_t opening;        /* 32: of home in which it joined; 0: not known */
+    uint64_t reserved[2];    /* 40 */
     uint32_t reserved1;      /* 56 */
     uint32_t check;          /* 60: CRC32C of all else, begun with that of this file's UUID */
     char path[VI_PAGE - 64]; /* 64: absolute, when it was mapped; ends with zeros */

@@ -155,9 +155,12 @@ static int map_image(const struct vi_file *file, unsigned char *at, size_t size,
 }
 
 /* Data that is small enough is read at once, to huge pages where there are any. */
-static int read_image(const struct vi_file *file, unsigned char *at, size_t size, uint64_t offset)
+static int read_image(const struct vi_map *map, const struct vi_file *file, uint64_t offset)
 {
-    if (size > READ_MAX)
+    unsigned char *const at = map->data;
+    const size_t size = map->data_size;
+
+    if (size > READ_MAX || map->is_lazy)
         return map_image(file, at, size, offset);
     if (map_own(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
         NULL)
@@ -221,9 +224,8 @@ int vi_map_file(struct vi_map *map, const struct vi_file *file, size_t meta_size
     map->meta_size = meta_size;
     map->data_size = data_size;
     if (map->is_private)
-        return map_image(file, map->meta, meta_size, 0) != 0
-                   ? -1
-                   : read_image(file, map->data, data_size, data_offset);
+        return map_image(file, map->meta, meta_size, 0) != 0 ? -1
+                                                             : read_image(map, file, data_offset);
     map->map_sync = true;
     if (map_metadata(map, file) != 0)
         return -1;

@@ -20,6 +20,7 @@ struct vi_map {
     bool map_sync;   /* granted for both mappings */
     bool writable;
     bool unprotected; /* while it is mapped: not yet to be touched */
+    bool is_lazy;     /* and one that is hardly read */
     bool is_private;  /* an image of the file: what is stored to it stays in memory */
 };
 
