@@ -32,6 +32,7 @@ void sim_new(int fd, uint64_t size)
     memset(sim->disk, 0, SIM_MAX);
     memset(sim->dirty, 0, sizeof sim->dirty);
     memset(sim->versions, 0, sizeof sim->versions);
+    memset(sim->forgotten, 0, sizeof sim->forgotten);
     sim->size = size;
     sim->mapped_from = sim->mapped_to = 0;
 }
@@ -47,13 +48,26 @@ static unsigned char *at(unsigned char *content, unsigned sector)
     return content + (size_t)sector * SIM_SECTOR;
 }
 
-/* Is it mapped, and stored to since it was synced? */
+static uint64_t hash_sector(const struct sim *sim, unsigned sector)
+{
+    uint64_t hash = 1, word;
+
+    for (unsigned i = 0; i < SIM_SECTOR; i += sizeof word) {
+        memcpy(&word, at(sim->cache, sector) + i, sizeof word);
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 32;
+    }
+    return hash;
+}
+
+/* Is it mapped, and stored to since it was synced, or since a sync failed? */
 static bool is_stored_to(const struct sim *sim, unsigned sector)
 {
     const uint64_t offset = (uint64_t)sector * SIM_SECTOR;
 
     return offset >= sim->mapped_from && offset < sim->mapped_to &&
-           memcmp(at(sim->cache, sector), at(sim->disk, sector), SIM_SECTOR) != 0;
+           memcmp(at(sim->cache, sector), at(sim->disk, sector), SIM_SECTOR) != 0 &&
+           (sim->forgotten[sector] == 0 || sim->forgotten[sector] != hash_sector(sim, sector));
 }
 
 unsigned sim_dirty(int fd, uint16_t list[SIM_SECTORS])
@@ -77,10 +91,12 @@ void sim_kill(int from, int to)
         sim_new(to, a->size);
     memcpy(b->cache, a->cache, a->size);
     memcpy(b->disk, a->disk, a->size);
-    for (int i = 0; i < SIM_VERSIONS; i++)
-        memcpy(b->older[i], a->older[i], a->size);
+    for (unsigned sector = 0; sector < a->size / SIM_SECTOR; sector++)
+        for (int i = 0; i < a->versions[sector]; i++)
+            memcpy(at(b->older[i], sector), at(a->older[i], sector), SIM_SECTOR);
     memcpy(b->dirty, a->dirty, sizeof a->dirty);
     memcpy(b->versions, a->versions, sizeof a->versions);
+    memcpy(b->forgotten, a->forgotten, sizeof a->forgotten);
     for (unsigned sector = 0; sector < a->size / SIM_SECTOR; sector++)
         if (is_stored_to(a, sector))
             b->dirty[sector] = 2;
@@ -143,6 +159,7 @@ void sim_power(int from, int to, enum sim_choice choice, unsigned sector,
     memcpy(b->disk, b->cache, a->size);
     memset(b->dirty, 0, sizeof b->dirty);
     memset(b->versions, 0, sizeof b->versions);
+    memset(b->forgotten, 0, sizeof b->forgotten);
     b->size = a->size;
     b->mapped_from = b->mapped_to = 0;
     b->log_from = a->log_from;
@@ -189,12 +206,21 @@ static bool is_due(unsigned *counter)
     return *counter != 0 && --*counter == 0;
 }
 
+/* Does the sync fail that is of this kind? */
+static bool sync_is_due(int fd, int kind)
+{
+    return sim_faults.on == fd &&
+           (sim_faults.kind == SIM_ANY_SYNC || (int)sim_faults.kind == kind) &&
+           is_due(&sim_faults.fail_sync);
+}
+
 /* A range of sectors is on the disk; `forget`: the kernel only thinks so. */
 static void settle(struct sim *sim, uint64_t from, uint64_t to, bool forget)
 {
     for (unsigned s = (unsigned)(from / SIM_SECTOR); (uint64_t)s * SIM_SECTOR < to; s++) {
         if (!forget)
             memcpy(at(sim->disk, s), at(sim->cache, s), SIM_SECTOR);
+        sim->forgotten[s] = forget ? hash_sector(sim, s) : 0;
         sim->dirty[s] = 0;
         sim->versions[s] = 0;
     }
@@ -220,7 +246,9 @@ static ssize_t sim_write(int fd, const struct iovec *from, int count, uint64_t o
             point(fd, "write");
         }
     if (durable) {
-        const bool fails = ours && is_due(&sim_faults.fail_sync);
+        const bool header =
+            offset >= sim->log_from && offset < sim->log_from + 2 * (uint64_t)VI_PAGE;
+        const bool fails = sync_is_due(fd, header ? SIM_HEADER_SYNC : SIM_ANY_SYNC);
 
         settle(sim, offset, offset + done, fails);
         point(fd, "synced write");
@@ -233,10 +261,14 @@ static ssize_t sim_write(int fd, const struct iovec *from, int count, uint64_t o
 static int sim_sync(int fd)
 {
     struct sim *sim = &sim_files[fd];
-    const bool fails = sim_faults.on == fd && is_due(&sim_faults.fail_sync);
+    const bool fails = sync_is_due(fd, SIM_FILE_SYNC);
+    uint16_t list[SIM_SECTORS];
+    unsigned count;
 
     point(fd, "before a sync");
-    settle(sim, 0, sim->size, fails);
+    count = sim_dirty(fd, list);
+    for (unsigned i = 0; i < count; i++)
+        settle(sim, (uint64_t)list[i] * SIM_SECTOR, ((uint64_t)list[i] + 1) * SIM_SECTOR, fails);
     point(fd, "sync");
     return fails ? (errno = EIO, -1) : 0;
 }

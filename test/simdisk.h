@@ -24,8 +24,9 @@ struct sim {
     unsigned char *cache; /* SIM_MAX, page-aligned */
     unsigned char *disk;
     unsigned char *older[SIM_VERSIONS];
-    uint8_t versions[SIM_SECTORS]; /* contents in `older`, newest first lost */
-    uint8_t dirty[SIM_SECTORS];    /* 1 written; 2 mapped and stored to, perhaps */
+    uint8_t versions[SIM_SECTORS];   /* contents in `older`, newest first lost */
+    uint8_t dirty[SIM_SECTORS];      /* 1 written; 2 mapped and stored to, perhaps */
+    uint64_t forgotten[SIM_SECTORS]; /* hash of a content that a failed sync takes for written */
     uint64_t size;
     uint64_t mapped_from, mapped_to; /* the part that is mapped */
     uint64_t log_from, log_to;       /* where a torn sector may be garbage */
@@ -41,6 +42,8 @@ struct sim_faults {
     int error;           /* of that, EIO or ENOSPC */
     unsigned short_write;
     int on; /* the descriptor they are for */
+    /* Of syncs counts: any; one of the file; a synced write to the log's headers. */
+    enum { SIM_ANY_SYNC, SIM_FILE_SYNC, SIM_HEADER_SYNC } kind;
 };
 extern struct sim_faults sim_faults;
 

@@ -64,7 +64,8 @@ static const struct {
         {offsetof(struct vi_superblock, reserved3), 4},
 },
   opening[] = {
-      {offsetof(struct vi_superblock, shares), 64},
+      {offsetof(struct vi_superblock, shares), 16},
+      {offsetof(struct vi_superblock, opening) + 8, 40}, /* the first is a number of its own */
 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -76,7 +77,7 @@ static void stamp(void)
 
         for (size_t i = 0; i < COUNT(kept); i++)
             memset((char *)&s + kept[i].offset, (int)(0x80 + i), kept[i].length);
-        memset(&s.shares, 0xee, opening[0].length);
+        memset(&s.shares, 0xee, 64);
         test_superblock_put(path, copy, s, true);
     }
 }
@@ -95,7 +96,9 @@ static void expect_stamp(int of_opening)
 
         for (size_t i = 0; i < COUNT(kept); i++)
             expect_all(&s, kept[i].offset, kept[i].length, (int)(0x80 + i));
-        expect_all(&s, opening[0].offset, opening[0].length, of_opening);
+        for (size_t i = 0; i < COUNT(opening); i++)
+            expect_all(&s, opening[i].offset, opening[i].length, of_opening);
+        ck_assert_uint_ne(s.opening[0], 0);
     }
 }
 

@@ -210,17 +210,14 @@ int vi_disk_replay(struct vi_disk_left *left, struct vi_disk_target *target)
 int vi_disk_create(struct vi_disk_area *area, uint32_t epoch, uint64_t lsn)
 {
     const struct vi_disk_point head = {vi_disk_up(lsn + 1, area->ring_size), 0};
-    unsigned char *zeros = vi_reserve(CHUNK);
-    int result = zeros != NULL ? 0 : -1;
+    struct iovec zeros = {vi_reserve(CHUNK), 0};
+    int result = zeros.iov_base != NULL ? 0 : -1;
 
-    for (uint64_t at = 0, length; at < area->log_size && result == 0; at += length) {
-        struct iovec part = {zeros, CHUNK};
-
-        length = area->log_size - at < CHUNK ? area->log_size - at : CHUNK;
-        part.iov_len = length;
-        result = vi_io_write(area->io, area->fd, &part, 1, area->log_offset + at, false);
+    for (uint64_t at = 0; at < area->log_size && result == 0; at += zeros.iov_len) {
+        zeros.iov_len = area->log_size - at < CHUNK ? area->log_size - at : CHUNK;
+        result = vi_io_write(area->io, area->fd, &zeros, 1, area->log_offset + at, false);
     }
-    vi_release(zeros, CHUNK);
+    vi_release(zeros.iov_base, CHUNK);
     if (result == 0)
         result = area->io->sync(area->fd);
     if (result != 0)

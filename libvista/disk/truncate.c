@@ -203,9 +203,9 @@ int vi_disk_start_thread(struct vi_disk_log *redo, unsigned flush_ms)
     error = pthread_create(&redo->thread, NULL, run_thread, redo);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     redo->has_thread = error == 0;
-    if (error == 0)
-        return 0;
-    return vi_fail_system(error, "%s: cannot start a thread for its redo log", redo->area.path);
+    return error == 0 ? 0
+                      : vi_fail_system(error, "%s: cannot start a thread for its redo log",
+                                       redo->area.path);
 }
 
 void vi_disk_start_wanted_thread(struct vi_disk_log *redo)
