@@ -492,6 +492,53 @@ START_TEST(large_transactions)
 }
 END_TEST
 
+/* The redo log grows when a range is declared or a block allocated, or that fails; a commit never
+ * does for want of space. */
+START_TEST(room_is_made_before)
+{
+    const struct vista_map_options options = {.max_size = 64 << 20};
+    const char *heap = test_path("heap");
+    vista_segment *segment;
+    unsigned char *data;
+    size_t done;
+    vista_tx *tx;
+    char *block;
+
+    OK(vista_init(&disk_class));
+    segment = vista_map(test_path("flat"), 64 << 20, VISTA_CREATE | VISTA_NO_HEAP, &options);
+    SOME(segment);
+    data = vista_base(segment);
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    OK(vista_set_range(tx, data, 10 << 20));
+    ck_assert_uint_ge(info_of(segment).log_size, 20 << 20);
+    FAILS(vista_set_range(tx, data, 50 << 20), ENOSPC, "log area");
+    memset(data, 1, 10 << 20);
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    for (done = 0; done < 1 << 20 && vista_set_range(tx, data + 64 * done, 8) == 0; done++)
+        data[64 * done] = 2; /* short ones, until there is no room */
+    ck_assert_int_eq(errno, ENOSPC);
+    ck_assert_uint_gt(done, 1 << 18);
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    OK(vista_unmap(segment));
+    segment = vista_map(heap, 64 << 20, VISTA_CREATE, &options);
+    SOME(segment);
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    block = vista_malloc(tx, 20 << 20);
+    SOME(block);
+    ck_assert_uint_ge(info_of(segment).log_size, 40 << 20);
+    NULLS(vista_malloc(tx, 40 << 20), ENOSPC, "log area");
+    SOME(vista_malloc(tx, 100));
+    memset(block, 3, 20 << 20);
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    OK(vista_unmap(segment));
+    test_sound(heap);
+}
+END_TEST
+
 static void resize_and_die(void *argument)
 {
     const struct run *run = argument;
@@ -707,6 +754,7 @@ int main(void)
     tcase_add_test(tcase, classes_by_turns);
     tcase_add_test(tcase, a_copy_made_while_open);
     tcase_add_test(tcase, large_transactions);
+    tcase_add_test(tcase, room_is_made_before);
     tcase_add_test(tcase, resizes);
     tcase_add_test(tcase, a_disk_that_fails);
     tcase_add_test(tcase, automatic_ranges_on_a_disk_that_fails);

@@ -340,6 +340,7 @@ void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot)
     log->cursor.stamp = log->stamp;
     log->ours = false;
     log->stage = NULL;
+    log->granted = 0;
     vi_log_reset(log);
 }
 

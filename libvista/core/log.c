@@ -88,6 +88,23 @@ static void put_out(struct vi_log *log)
     log->in_flight = true;
 }
 
+/* Where it goes elsewhere at commit, too, there has to be room for that before it is logged: for
+ * short ranges as much and a half, for long ones and new blocks as much. */
+static bool make_room(struct vi_log *log, uint64_t bytes)
+{
+    struct vi_logs *const logs = log->logs;
+
+    if (logs->make_room == NULL)
+        return true;
+    log->needed += bytes;
+    if (log->needed > log->granted && logs->make_room(logs->room_context, log->needed) != 0) {
+        log->needed -= bytes;
+        return false;
+    }
+    log->granted = log->needed > log->granted ? log->needed : log->granted;
+    return true;
+}
+
 /* Moves on to a chunk with room for `need` bytes. */
 static bool enter_chunk(struct vi_log *log, size_t need)
 {
@@ -96,7 +113,7 @@ static bool enter_chunk(struct vi_log *log, size_t need)
     if (chunk == NULL || chunk->size < sizeof *chunk + need)
         chunk = vi_chunk_link(log->logs, log->slot, log->place.chunk, log->place.index + 1,
                               sizeof *chunk + need, log->start.index != 0);
-    if (chunk == NULL)
+    if (chunk == NULL || !make_room(log, need + (chunk->size - need) * 3 / 2))
         return false;
     if (log->flushed != log->cursor.next)
         put_out(log);
@@ -327,8 +344,13 @@ const void *vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t l
 
 int vi_log_append(struct vi_log *log, struct vi_item item, uintptr_t address)
 {
-    const uint64_t *const at = add_one(log, item.kind, address, item.length, item.payload);
+    const struct vi_record_kind *const kind = log->logs->kinds[item.kind];
+    const uint64_t *at;
 
+    if (log->logs->make_room != NULL && kind->extent != NULL &&
+        !make_room(log, kind->extent(&item).iov_len))
+        return -1;
+    at = add_one(log, item.kind, address, item.length, item.payload);
     if (at == NULL)
         return -1;
     item.payload = at + 1;

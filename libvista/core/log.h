@@ -35,6 +35,10 @@ struct vi_logs {
     uint64_t chunks_offset;   /* of the chunk area */
     uint64_t units;           /* in it */
     uint64_t kept;            /* bytes of chunks that a slot keeps between transactions */
+    /* What is logged has room elsewhere at commit, as so many bytes: -1 with ENOSPC, EIO.  NULL: it
+     * goes nowhere else. */
+    int (*make_room)(void *context, uint64_t bytes);
+    void *room_context;
     pthread_mutex_t lock;
     uint64_t *used; /* a bit for each unit: in some slot's chain */
     uint64_t held;  /* units whose bit is set */
@@ -86,6 +90,8 @@ struct vi_log {
      * and settle is found here, without a walk. */
     struct vi_item effects[VI_EFFECTS_KEPT];
     uint32_t effect_count; /* all, kept or not */
+    uint64_t needed;       /* of make_room, for this transaction's chunks and new blocks */
+    uint64_t granted;      /* by it, to any of this log's */
     bool ours;             /* this process has written it, and it is not being recovered */
     uint64_t *first;       /* record since vi_log_start */
 };
@@ -227,6 +233,7 @@ void vi_chunk_trim(struct vi_logs *logs, uint32_t slot, uintptr_t chunk);
 /* After the discard: begins again. */
 static inline void vi_log_reset(struct vi_log *log)
 {
+    log->needed = 0;
     if (VISTA_INLINE_UNLIKELY(log->place.index != log->start.index)) {
         vi_chunk_trim(log->logs, log->slot, log->start.chunk);
         log->place = log->start;

@@ -42,6 +42,14 @@ static int grow(struct vi_disk *disk, uint64_t bytes)
     return vi_disk_grow(&disk->log, &disk->home->file, s->chunks_offset + s->chunks_size, bytes);
 }
 
+/* Beside what the slot itself holds, and automatic ranges. */
+static int make_room(void *context, uint64_t bytes)
+{
+    struct vi_disk *disk = context;
+
+    return grow(disk, bytes + 2 * VI_SLOT_SIZE + disk->pages * PAGE_MOST);
+}
+
 static int prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
 {
     struct vi_disk *disk = (struct vi_disk *)redo;
@@ -308,6 +316,8 @@ int vi_disk_open(struct vi_segment *segment, unsigned flags,
     disk->engine.gate = 1;
     disk->engine.close = close_disk;
     vi_engine_set(&segment->own, &disk->engine);
+    segment->logs.make_room = make_room;
+    segment->logs.room_context = disk;
     return 0;
 }
 
