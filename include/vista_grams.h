@@ -223,7 +223,8 @@ struct vista_endpoint_info {
     uint64_t repeated;      /* requests that came again, and were not executed again */
     uint64_t dropped;       /* datagrams that made no sense, or had no room */
     uint64_t forged;        /* of which wrong by their checksum or their tag */
-    uint64_t agreements;    /* that it coordinates or has handed over, as they are stored */
+    uint64_t agreements;    /* that it coordinates or has handed over, as they are stored: for
+                               who may call vista_join */
     uint64_t reserved[7];
 };
 int vista_endpoint_info(const vista_endpoint *endpoint, struct vista_endpoint_info *out);

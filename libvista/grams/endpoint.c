@@ -130,17 +130,17 @@ static void attach_lane(vista_endpoint *e, struct vi_peer *peer, uint32_t index)
 
 void vi_endpoint_attach(vista_endpoint *e, struct vi_peer *peer, struct vi_gram_row *row)
 {
-    peer->row = row;
-    peer->session = row->session;
-    peer->role = row->role;
-    peer->slots = row->slots;
-    peer->reason = row->state == VI_ROW_BROKEN ? row->reason : VI_BROKEN_NOT;
-    peer->round_trip = 0;
-    peer->timeout = VI_TIMEOUT_FIRST;
-    peer->deferred = 0;
-    peer->probe = NULL;
-    peer->bye_due = 0;
-    peer->bye_tries = 0;
+    *peer = (struct vi_peer){
+        .endpoint = e,
+        .row = row,
+        .lane = peer->lane,
+        .session = row->session,
+        .role = row->role,
+        .slots = row->slots,
+        .index = peer->index,
+        .reason = row->state == VI_ROW_BROKEN ? row->reason : VI_BROKEN_NOT,
+        .timeout = VI_TIMEOUT_FIRST,
+    };
     vi_address_parse(&peer->address, row->address);
     for (uint32_t i = 0; i < row->slots; i++)
         attach_lane(e, peer, i);

@@ -32,21 +32,6 @@ static struct vi_peer *reserve_peer(vista_endpoint *e, uint32_t id)
     return peer;
 }
 
-/* The row goes at once, or when the peer's has gone. */
-static int change_forgotten(vista_tx *tx, struct vi_gram_table *table, const struct vi_peer *peer,
-                            bool leave)
-{
-    struct vi_gram_row *row = table->entry[peer->index].row;
-
-    if (!leave)
-        return vi_row_remove(tx, table, peer->index);
-    if (vista_set_range(tx, row, sizeof *row) != 0)
-        return -1;
-    row->state = VI_ROW_LEAVING;
-    vi_table_seal(row, sizeof *row, &row->crc);
-    return 0;
-}
-
 int vista_forget_peer(vista_tx *tx, vista_endpoint *endpoint, uint32_t id)
 {
     vista_endpoint *e = vi_request_check(tx, endpoint, true);
@@ -67,7 +52,9 @@ int vista_forget_peer(vista_tx *tx, vista_endpoint *endpoint, uint32_t id)
         group = vi_owning_group(e, tx);
     if (group != NULL)
         vi_endpoint_unlock(e);
-    if (group == NULL || change_forgotten(tx, e->table, peer, leave) != 0) {
+    /* The row goes at once, or when the peer's has gone. */
+    if (group == NULL || (leave ? vi_row_set_state(tx, peer->row, VI_ROW_LEAVING, VI_BROKEN_NOT)
+                                : vi_row_remove(tx, e->table, peer->index)) != 0) {
         peer->owner = NULL;
         return -1;
     }

@@ -70,7 +70,7 @@ static bool is_used(const struct vi_peer *peer)
 }
 
 /* A client that has a row: it says the row's session, or it has forgotten an unused one. */
-static void hello_again(vista_endpoint *e, struct vi_peer *peer, struct vi_task *task)
+static void hello_again(vista_endpoint *e, struct vi_peer *peer, const struct vi_task *task)
 {
     if (peer->reason != VI_BROKEN_NOT || (task->hello.session == 0 && is_used(peer))) {
         refuse(e, task, VI_BROKEN_USED);
@@ -86,10 +86,7 @@ static void hello_again(vista_endpoint *e, struct vi_peer *peer, struct vi_task 
         answer(e, &task->address, VI_WELCOME, task->attempt, peer->row->session, 0);
         return;
     }
-    task->kind = VI_TASK_ADDRESS;
-    task->index = peer->index;
-    task->id = peer->row->id;
-    vi_tasks_add(e, task);
+    vi_tasks_move(e, peer, &task->address, task->attempt);
 }
 
 static void on_hello(vista_endpoint *e, const struct vi_address *from,
@@ -193,19 +190,13 @@ static void on_challenge(vista_endpoint *e, struct vi_attempt *attempt, const st
 /* The peer is known from before: it may have moved. */
 static void welcome_again(vista_endpoint *e, struct vi_attempt *attempt, struct vi_peer *peer)
 {
-    struct vi_task task = {.kind = VI_TASK_ADDRESS,
-                           .index = peer->index,
-                           .id = peer->row->id,
-                           .attempt = attempt->number,
-                           .address = attempt->address};
-
     if (peer->row->session != attempt->told.session) {
         fail_attempt(attempt, ESTALE, VI_BROKEN_UNKNOWN);
     } else if (vi_address_equal(&peer->address, &attempt->address)) {
         attempt->peer = peer->row->id;
         attempt->state = VI_STORED;
     } else {
-        vi_tasks_add(e, &task);
+        vi_tasks_move(e, peer, &attempt->address, attempt->number);
     }
 }
 

@@ -145,14 +145,9 @@ static void on_repetition(vista_endpoint *e, const struct arrival *a)
 /* A keyed datagram with a new generation is no replay: the peer is where it comes from. */
 static void follow_peer(vista_endpoint *e, const struct arrival *a)
 {
-    const struct vi_task task = {.kind = VI_TASK_ADDRESS,
-                                 .index = a->peer->index,
-                                 .id = a->peer->row->id,
-                                 .address = *a->from};
-
     if (e->key == NULL || vi_address_equal(&a->peer->address, a->from))
         return;
-    if (vi_tasks_add(e, &task))
+    if (vi_tasks_move(e, a->peer, a->from, 0))
         a->peer->address = *a->from;
 }
 

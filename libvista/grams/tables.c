@@ -118,11 +118,11 @@ void vi_slot_answered(struct vi_gram_slot *slot, uint64_t response)
     vi_slot_seal(slot);
 }
 
-int vi_row_break(vista_tx *tx, struct vi_gram_row *row, uint32_t reason)
+int vi_row_set_state(vista_tx *tx, struct vi_gram_row *row, unsigned state, uint32_t reason)
 {
     if (vista_set_range(tx, row, sizeof *row) != 0)
         return -1;
-    row->state = VI_ROW_BROKEN;
+    row->state = (uint16_t)state;
     row->reason = reason;
     vi_table_seal(row, sizeof *row, &row->crc);
     return 0;
@@ -133,7 +133,8 @@ int vi_table_break(vista_tx *tx, const struct vi_gram_table *table, uint32_t rea
     for (uint32_t i = 0; i < table->peers; i++) {
         struct vi_gram_row *row = table->entry[i].row;
 
-        if (row != NULL && row->state != VI_ROW_BROKEN && vi_row_break(tx, row, reason) != 0)
+        if (row != NULL && row->state != VI_ROW_BROKEN &&
+            vi_row_set_state(tx, row, VI_ROW_BROKEN, reason) != 0)
             return -1;
     }
     return 0;

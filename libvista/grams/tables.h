@@ -37,8 +37,10 @@ bool vi_agreement_is_sound(const struct vi_agreement *of, size_t size);
  * body block freed. */
 void vi_slot_answered(struct vi_gram_slot *slot, uint64_t response);
 
-/* The row's session is broken; of all rows, if it is not already. */
-int vi_row_break(vista_tx *tx, struct vi_gram_row *row, uint32_t reason);
+/* VI_ROW_BROKEN, for a reason, or VI_ROW_LEAVING. */
+int vi_row_set_state(vista_tx *tx, struct vi_gram_row *row, unsigned state, uint32_t reason);
+
+/* All sessions that are not yet broken are. */
 int vi_table_break(vista_tx *tx, const struct vi_gram_table *table, uint32_t reason);
 
 /* Frees a row and all its messages. */

@@ -27,6 +27,18 @@ bool vi_tasks_note(vista_endpoint *e, enum vi_task_kind kind, const struct vi_pe
     return vi_tasks_add(e, &task);
 }
 
+bool vi_tasks_move(vista_endpoint *e, const struct vi_peer *peer, const struct vi_address *to,
+                   uint64_t attempt)
+{
+    const struct vi_task task = {.kind = VI_TASK_ADDRESS,
+                                 .index = peer->index,
+                                 .id = peer->row->id,
+                                 .attempt = attempt,
+                                 .address = *to};
+
+    return vi_tasks_add(e, &task);
+}
+
 void vi_tasks_finish(vista_endpoint *e, struct vi_lane *lane)
 {
     if (!vi_tasks_note(e, VI_TASK_FINISH, lane->peer, (uint32_t)(lane - lane->peer->lane)))
@@ -157,7 +169,8 @@ static int change(vista_endpoint *e, vista_tx *tx, struct vi_group *group)
     else if (task->kind == VI_TASK_REMOVE)
         result = vi_row_remove(tx, e->table, task->index);
     else if (task->kind == VI_TASK_BREAK)
-        result = vi_row_break(tx, e->table->entry[task->index].row, task->detail);
+        result =
+            vi_row_set_state(tx, e->table->entry[task->index].row, VI_ROW_BROKEN, task->detail);
     else
         result = move_row(tx, e->table->entry[task->index].row, &task->address);
     return result == 0 ? vista_on_end(tx, vi_owning_ended, group) : -1;
