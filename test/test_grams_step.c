@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Killed at every instruction of the three commits of a request (its sending, its receipt with the
- * answer, the answer's receipt) an end has the state before it or after it: message, generation and
+ * answer, the answer's receipt), and of those of a transaction of several sites, an end has the state before it or after it: message, generation and
  * history together with what the program changed in the same transaction, all in tables that
  * open again.
  */
@@ -129,6 +129,62 @@ static void act_take(void)
     REQUIRE(vista_end_transaction(tx, 0) == 0);
 }
 
+/* ---- Of a transaction of several sites ------------------------------------------- */
+
+static int vote_yes(void *arg, vista_tx *tx, const vista_gid *gid, const void *message,
+                    size_t length)
+{
+    (void)arg, (void)tx, (void)gid, (void)message;
+    REQUIRE(length == 5);
+    return VISTA_VOTE_YES;
+}
+
+static const struct vista_participant callbacks = {.prepare = vote_yes};
+
+static void coordinate(vista_tx *tx)
+{
+    const struct vista_site site = {ends[0].root->peer, 0, "room", 5};
+    vista_gid gid;
+
+    REQUIRE(vista_coordinate(tx, ends[0].endpoint, &gid, &site, 1, 0) == 0);
+    REQUIRE(vista_end_transaction(tx, 0) == 0);
+}
+
+static void act_coordinate(void)
+{
+    coordinate(begin_counted());
+}
+
+static void prepare_vote(void)
+{
+    prepare();
+    coordinate(vista_begin_transaction(ends[0].segment, 0));
+    gram_settle(&ends[0], &ends[1]);
+}
+
+static void join(vista_tx *tx, int which)
+{
+    REQUIRE(vista_join(tx, ends[which].endpoint, &callbacks, NULL) == 0);
+    REQUIRE(vista_end_transaction(tx, 0) == 0);
+}
+
+static void act_vote(void)
+{
+    join(begin_counted(), 1);
+}
+
+static void prepare_decision(void)
+{
+    prepare_vote();
+    join(vista_begin_transaction(ends[1].segment, 0), 1);
+    gram_settle(&ends[0], &ends[1]);
+}
+
+static void act_decide(void)
+{
+    join(begin_counted(), 0);
+}
+
 /* What the copy has, recovered; its tables are judged whole. */
 static uint64_t view(uint64_t number)
 {
@@ -146,6 +202,8 @@ static uint64_t view(uint64_t number)
     for (uint32_t i = 0; i < table->peers; i++)
         if (table->entry[i].row != NULL)
             hash = step_mix(hash, table->entry[i].row, vi_row_size(1));
+    for (const struct vi_agreement *of = table->agreements; of != NULL; of = of->next)
+        hash = step_mix(hash, of, of->size);
     OK(vista_unmap(segment));
     test_sound(copy);
     return hash;
@@ -157,15 +215,16 @@ START_TEST(every_instruction)
         const char *name;
         int stepped;
         void (*prepare)(void), (*act)(void);
-    } commits[] = {{"sending", 0, prepare, act_send},
-                   {"answering", 1, prepare_request, act_answer},
-                   {"taking", 0, prepare_response, act_take}};
+    } commits[] = {
+        {"sending", 0, prepare, act_send},         {"answering", 1, prepare_request, act_answer},
+        {"taking", 0, prepare_response, act_take}, {"coordinating", 0, prepare, act_coordinate},
+        {"voting", 1, prepare_vote, act_vote},     {"deciding", 0, prepare_decision, act_decide}};
     const struct vista_map_options options = {.address = ADDRESS, .max_size = SIZE};
     vista_segment *segment;
 
     OK(vista_init(
-        &(struct vista_options){.force_class = _i < 3 ? VISTA_CLASS_KILL : VISTA_CLASS_LINE}));
-    stepped = commits[_i % 3].stepped;
+        &(struct vista_options){.force_class = _i < 6 ? VISTA_CLASS_KILL : VISTA_CLASS_LINE}));
+    stepped = commits[_i % 6].stepped;
     path = gram_path("stepped");
     copy = gram_path("copy");
     segment = vista_map(path, SIZE, VISTA_CREATE, &options);
@@ -174,10 +233,10 @@ START_TEST(every_instruction)
     step = (struct step){
         .file = {{.path = path, .copy = copy, .address = ADDRESS, .max_size = SIZE, .chunks = 3}},
         .files = 1,
-        .prepare = commits[_i % 3].prepare,
-        .act = commits[_i % 3].act,
+        .prepare = commits[_i % 6].prepare,
+        .act = commits[_i % 6].act,
         .view = view};
-    step_through(&step, commits[_i % 3].name, STEP_CHANGES);
+    step_through(&step, commits[_i % 6].name, STEP_CHANGES);
 }
 END_TEST
 
@@ -190,6 +249,6 @@ int main(void)
         test_skip("single steps of messages", "a sanitizer's instructions are too many");
         return 77;
     }
-    tcase_add_loop_test(tcase, every_instruction, 0, 6);
+    tcase_add_loop_test(tcase, every_instruction, 0, 12);
     return test_run(suite);
 }
