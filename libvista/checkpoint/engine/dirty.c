@@ -37,18 +37,9 @@ struct scan_arguments {
 #define UFFD_USER_MODE_ONLY 1
 #endif
 
-static int above_guest(int fd)
-{
-    const int raised = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
-
-    if (fd >= 0)
-        close(fd);
-    return raised;
-}
-
 static int open_watcher(void)
 {
-    const int fd = above_guest((int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY));
+    const int fd = vi_report_raise((int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY));
     struct uffdio_api api = {.api = UFFD_API, .features = WP_ASYNC | WP_UNPOPULATED};
 
     if (fd >= 0 && ioctl(fd, UFFDIO_API, &api) != 0) {
@@ -126,7 +117,7 @@ bool vi_dirty_lacks(char *what, size_t size)
 void vi_dirty_open(struct vi_dirty *dirty)
 {
     *dirty = (struct vi_dirty){.watcher = open_watcher()};
-    dirty->pagemap = above_guest(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+    dirty->pagemap = vi_report_raise(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
     dirty->room = 1024;
     dirty->regions = malloc(dirty->room * sizeof *dirty->regions);
     if (dirty->watcher < 0 || dirty->pagemap < 0 || dirty->regions == NULL)

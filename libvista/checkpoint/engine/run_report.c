@@ -17,6 +17,15 @@
 struct vi_report *vi_report;
 static int stderr_copy = 2;
 
+int vi_report_raise(int fd)
+{
+    const int raised = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, VI_DESCRIPTORS) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    return raised;
+}
+
 void vi_report_keep_stderr(void)
 {
     const int copy = fcntl(2, F_DUPFD_CLOEXEC, VI_DESCRIPTORS);

@@ -29,7 +29,9 @@ void vi_refuse(const char *subject, const char *why);
 /* The same, and the run ends with what was committed. */
 _Noreturn void vi_give_up(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Keeps the standard error, at a number that the guest does not see. */
+/* Moves a descriptor to a number that the guest does not see; -1 stays -1. */
+int vi_report_raise(int fd);
+/* Keeps the standard error there. */
 void vi_report_keep_stderr(void);
 
 #endif

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "checkpoint/engine/guest_memory.h"
+#include "checkpoint/engine/run_report.h"
 
 /* With a descriptor it is to be kept as `group`, without it to be dropped; with a listener it is to
  * be accepted from that, and the descriptor or an error comes back. */
@@ -32,20 +33,12 @@ static int channel[2] = {-1, -1};                   /* the supervisor's end, the
 static int kept[VI_DESCRIPTORS + 1];                /* by group: its descriptor plus 1 */
 static struct message accepted[VI_DESCRIPTORS + 1]; /* by group: how it came, if by a listener */
 
-static int raise_descriptor(int fd)
-{
-    const int raised = fcntl(fd, F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
-
-    close(fd);
-    return raised;
-}
-
 bool vi_keeper_open(void)
 {
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) != 0)
         return false;
-    channel[0] = raise_descriptor(channel[0]);
-    channel[1] = raise_descriptor(channel[1]);
+    channel[0] = vi_report_raise(channel[0]);
+    channel[1] = vi_report_raise(channel[1]);
     return channel[0] >= 0 && channel[1] >= 0;
 }
 
@@ -78,7 +71,7 @@ static void keep(uint32_t group, int fd)
     }
     if (kept[group] > 0)
         close(kept[group] - 1);
-    kept[group] = fd >= 0 ? raise_descriptor(fd) + 1 : 0;
+    kept[group] = fd >= 0 ? vi_report_raise(fd) + 1 : 0;
     accepted[group].listener = 0;
 }
 

@@ -439,13 +439,7 @@ void vi_undo_open(const char *path, bool recovering)
     if (realpath(path, resolved) == NULL)
         vi_give_up("%s: %s", path, strerror(errno));
     snprintf(log_path, sizeof log_path, "%.*s.undo", (int)sizeof log_path - 8, resolved);
-    log_fd = open(log_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (log_fd >= 0) {
-        const int raised = fcntl(log_fd, F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
-
-        close(log_fd);
-        log_fd = raised;
-    }
+    log_fd = vi_report_raise(open(log_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (log_fd < 0)
         vi_give_up("%s: %s", log_path, strerror(errno));
     recover(recovering);

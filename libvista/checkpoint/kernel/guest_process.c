@@ -153,8 +153,7 @@ long vi_call_umask(struct vi_call *call)
 /* Of descriptors the guest has those below the runtime's; a stack's size is given. */
 static void show_limit(uint64_t resource, struct rlimit *limit)
 {
-    if (resource == RLIMIT_NOFILE)
-        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the kernel has stored to it */
+    if (resource == RLIMIT_NOFILE && limit != NULL)
         *limit = (struct rlimit){VI_DESCRIPTORS, VI_DESCRIPTORS};
 }
 

@@ -102,7 +102,6 @@ static void put_limit(const struct vi_call *call, const struct timespec *left)
         *(struct timespec *)call->arguments[4] = *left;
     else
         *(struct timeval *)call->arguments[4] =
-            /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): filled in */
             (struct timeval){left->tv_sec, left->tv_nsec / 1000};
 }
 
@@ -142,8 +141,7 @@ static long select_with(struct vi_call *call, int count, struct timespec *limit,
                        (uint64_t)(found != 0 ? &none : limit), (uint64_t)&argument);
     if (result < 0)
         return result == -EINTR ? vi_signals_interrupt(call, mask) : result;
-    for (int fd = 0; found != 0 && fd < count; fd++)
-        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): where some were found is a set */
+    for (int fd = 0; found != 0 && reading != NULL && fd < count; fd++)
         if (FD_ISSET(fd, &landed) && !FD_ISSET(fd, reading)) {
             FD_SET(fd, reading);
             result++;
@@ -208,7 +206,7 @@ static long each_entry(int epoll, entry_action *act, struct epoll_event *room, l
 static bool tell_landed(int epoll, int fd, struct epoll_event *event, struct epoll_event *room)
 {
     (void)epoll;
-    if (!(event->events & EPOLLIN) || !has_landed(fd))
+    if (room == NULL || !(event->events & EPOLLIN) || !has_landed(fd))
         return false;
     *room = (struct epoll_event){.events = EPOLLIN, .data = event->data};
     return true;

@@ -51,8 +51,8 @@ static bool take_lock(const char *file)
     char name[PATH_MAX + 8];
 
     snprintf(name, sizeof name, "%s.undo", file);
-    lock = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (lock < 0 || (lock = fcntl(lock, F_DUPFD_CLOEXEC, VI_DESCRIPTORS)) < 0) {
+    lock = vi_report_raise(open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (lock < 0) {
         vi_say("%s: %s", name, strerror(errno));
         return false;
     }
@@ -90,8 +90,7 @@ static bool prepare(void)
          *s != 0; s++)
         sigdelset(&set, *s);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    signals = signals >= 0 ? fcntl(signals, F_DUPFD_CLOEXEC, VI_DESCRIPTORS) : -1;
+    signals = vi_report_raise(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
     return signals >= 0;
 }
 

@@ -8,12 +8,20 @@
 
 #include <stdbool.h>
 
+struct vi_row;
+
 #ifdef VI_KILL_POINTS
 void vi_kill_point(bool after);
+/* Another row, where a test is to find that this one is missed. */
+const struct vi_row *vi_kill_row(const struct vi_row *row);
 #else
 static inline void vi_kill_point(bool after)
 {
     (void)after;
+}
+static inline const struct vi_row *vi_kill_row(const struct vi_row *row)
+{
+    return row;
 }
 #endif
 
