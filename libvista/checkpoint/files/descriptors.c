@@ -16,6 +16,7 @@
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/keeper.h"
+#include "checkpoint/files/undo.h"
 #include "checkpoint/files/zone.h"
 
 #define REOPENED (~(O_CREAT | O_EXCL | O_TRUNC))
@@ -268,9 +269,9 @@ bool vi_files_is_stream(uint64_t fd)
     return file != NULL && (file->terminal || file->mode == S_IFIFO || file->mode == S_IFSOCK);
 }
 
-static bool is_open_as(const struct vi_open_file *file, const struct stat *st)
+static bool has_name(const struct vi_open_file *file)
 {
-    return file->kind == VI_FILE_REGULAR && file->device == st->st_dev && file->inode == st->st_ino;
+    return file->kind == VI_FILE_REGULAR || file->kind == VI_FILE_DIRECTORY;
 }
 
 static int descriptor_of(uint32_t group);
@@ -279,25 +280,28 @@ void vi_files_unnamed(const char *path)
 {
     struct stat st;
 
-    if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode))
+    if (lstat(path, &st) != 0)
         return;
     for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++) {
         struct vi_open_file *file = &vi_engine.control->files[group - 1];
 
-        if (is_open_as(file, &st) && vi_keeper_give(group, descriptor_of(group)))
+        if (has_name(file) && file->device == st.st_dev && file->inode == st.st_ino &&
+            vi_keeper_give(group, descriptor_of(group)))
             file->kind = VI_FILE_KEPT;
     }
 }
 
-void vi_files_renamed(const char *path)
+void vi_files_renamed(void)
 {
-    struct stat st;
+    char path[PATH_MAX];
 
-    if (strlen(path) >= VI_PATH_SIZE || lstat(path, &st) != 0)
-        return;
-    for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++)
-        if (is_open_as(&vi_engine.control->files[group - 1], &st))
-            memcpy(vi_engine.control->files[group - 1].path, path, strlen(path) + 1);
+    for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
+        struct vi_open_file *file = vi_files_of((uint64_t)fd);
+
+        if (file != NULL && has_name(file) && vi_undo_path_of(fd, path) &&
+            strlen(path) < VI_PATH_SIZE)
+            memcpy(file->path, path, strlen(path) + 1);
+    }
 }
 
 /* ---- Start and recovery ------------------------------------------------------ */

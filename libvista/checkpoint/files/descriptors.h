@@ -39,9 +39,9 @@ bool vi_files_is_visible(uint64_t fd);
 /* Can its input be read only once? */
 bool vi_files_is_stream(uint64_t fd);
 
-/* The file of this path is about to lose its name, or has another from now on. */
+/* What has this path is about to lose it; something has another name, and with it what lies below. */
 void vi_files_unnamed(const char *path);
-void vi_files_renamed(const char *path);
+void vi_files_renamed(void);
 
 /* Enters what the run was started with; opens again what there was. */
 void vi_files_start(void);

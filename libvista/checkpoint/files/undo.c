@@ -115,7 +115,7 @@ static long append(struct record record, const char *path, const char *other, co
     return 0;
 }
 
-static bool path_of(int fd, char *path)
+bool vi_undo_path_of(int fd, char *path)
 {
     char link[64];
     ssize_t length;
@@ -136,7 +136,7 @@ static long save(int fd, uint64_t offset, uint64_t length)
     int reader;
     long result;
 
-    if (fstat(fd, &st) != 0 || !path_of(fd, path))
+    if (fstat(fd, &st) != 0 || !vi_undo_path_of(fd, path))
         return -EBADF;
     record.size = (uint64_t)st.st_size;
     record.device = st.st_dev;

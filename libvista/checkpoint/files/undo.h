@@ -30,6 +30,7 @@ long vi_undo_rename(const char *from, const char *to);
 long vi_undo_attributes(const char *path); /* mode, owner, times */
 
 /* The absolute path that a call's directory descriptor and path mean; false: too long. */
+bool vi_undo_path_of(int fd, char *path);
 bool vi_undo_path(int directory, const char *path, char *absolute, size_t size);
 
 #endif

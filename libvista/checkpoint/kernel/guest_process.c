@@ -47,9 +47,27 @@ void vi_process_recover(void)
         setitimer(ITIMER_REAL, &c->timer, NULL);
 }
 
+/* Signals that the kernel holds for the guest's handlers would be lost with the process. */
+static void gather_signals(struct vi_control *c)
+{
+    sigset_t set;
+    siginfo_t info;
+
+    sigemptyset(&set);
+    for (int number = 1; number < SIGRTMAX; number++)
+        if (c->actions[number].handler > 1)
+            sigaddset(&set, number);
+    while (sigtimedwait(&set, &info, &(struct timespec){0}) > 0) {
+        c->pending |= (uint64_t)1 << (info.si_signo - 1);
+        c->info[info.si_signo] = info;
+    }
+}
+
 void vi_process_gather(void)
 {
     struct itimerval *timer = &vi_engine.control->timer;
+
+    gather_signals(vi_engine.control);
 
     if (timer->it_value.tv_sec != 0 || timer->it_value.tv_usec != 0)
         getitimer(ITIMER_REAL, timer);

@@ -62,12 +62,9 @@ static long prepare_open(const char *path, int flags)
 
 static long enter_opened(int fd, int flags)
 {
-    char link[64], path[PATH_MAX];
-    ssize_t length;
+    char path[PATH_MAX];
 
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    length = readlink(link, path, sizeof path - 1);
-    path[length > 0 ? length : 0] = '\0';
+    (void)vi_undo_path_of(fd, path);
     if (strcmp(path, "/dev/ptmx") == 0 || strcmp(path, "/dev/pts/ptmx") == 0)
         return vi_files_add(fd, VI_FILE_KEPT, flags, path);
     return vi_files_add(fd, VI_FILE_REGULAR, flags, path);
@@ -340,7 +337,7 @@ long vi_call_rename(struct vi_call *call)
     vi_files_unnamed(to);
     result = vi_pass(call);
     if (result == 0)
-        vi_files_renamed(to);
+        vi_files_renamed();
     return result;
 }
 
@@ -366,13 +363,7 @@ long vi_call_attributes(struct vi_call *call)
         p = arguments_of(call, false, 0);
     }
     if (p.path == 0 || *(const char *)p.path == '\0') { /* the descriptor itself */
-        char link[64];
-        ssize_t length;
-
-        snprintf(link, sizeof link, "/proc/self/fd/%d", p.directory);
-        length = readlink(link, path, sizeof path - 1);
-        path[length > 0 ? length : 0] = '\0';
-        result = length > 0 ? 0 : -EBADF;
+        result = vi_undo_path_of(p.directory, path) ? 0 : -EBADF;
     } else {
         result = absolute_of(p, path);
     }

@@ -86,8 +86,6 @@ static long set_terminal(struct vi_call *call)
             c->termios = now;
             c->terminal = 1;
         }
-        if (call->arguments[1] == TCSETSF)
-            c->terminal = 1;
     }
     return result;
 }
