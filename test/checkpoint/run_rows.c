@@ -118,6 +118,8 @@ static long argument(char letter)
         return FIONREAD;
     case 'K':
         return SIGCHLD;
+    case 'R':
+        return 24; /* a robust list's head */
     case 'n':
         return 0;
     default:
