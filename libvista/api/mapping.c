@@ -254,7 +254,7 @@ static struct vi_segment *after_home(struct vi_segment *segment, size_t size, un
 
 /* Has home, which was recovered, had nothing of this member in its redo log?  So it says by the opening
  * in which it joined; else one of them is an old copy, or it was abandoned. */
-static int check_idle(const struct vi_segment *member)
+static int check_idle(const struct vi_segment *member, const char *folder)
 {
     const struct vi_superblock *s = &member->superblock;
     const struct vi_segment *here;
@@ -267,7 +267,7 @@ static int check_idle(const struct vi_segment *member)
     if (!vi_member_home(&member->file, s, &home))
         return vi_fail(EBADMSG, "%s: damaged: it does not say whose log it used", member->path);
     here = find_mapped(home.uuid);
-    (void)vi_moved_find(&home, member->real, where);
+    (void)vi_moved_find(&home, member->real, folder, where);
     if (here != NULL)
         named = vi_member_named(&here->file, &here->superblock, s->uuid, home.opening);
     else if (vi_file_open(&file, where, VISTA_READ_ONLY, 0, 0) != 0)
@@ -287,7 +287,8 @@ static int recover_redo(const char *path, unsigned flags, const struct vista_map
                         int depth)
 {
     const unsigned kept = (flags & VISTA_ACCEPT_TORN) | VISTA_ANY_ADDRESS | VI_REPLAY;
-    const struct vista_map_options wait = {.lock_wait_ms = options->lock_wait_ms};
+    const struct vista_map_options wait = {.lock_wait_ms = options->lock_wait_ms,
+                                           .group_folder = options->group_folder};
     struct vi_segment *segment = vi_open_segment(path, 0, kept, &wait);
     int result = 0;
 
@@ -295,10 +296,11 @@ static int recover_redo(const char *path, unsigned flags, const struct vista_map
         segment = after_home(segment, 0, kept, &wait, depth);
     if (segment == NULL)
         return -1;
+    segment->group_folder = options->group_folder;
     if (!(segment->superblock.features_must & VI_MUST_MEMBER))
         result = vi_disk_recover(segment, attach_member);
     else if (!(flags & VISTA_ACCEPT_TORN))
-        result = check_idle(segment);
+        result = check_idle(segment, options->group_folder);
     if (release_members(segment, result == 0) != 0 || vi_close_segment(segment, result == 0) != 0)
         result = -1;
     return result;
