@@ -42,12 +42,13 @@ static int grow(struct vi_disk *disk, uint64_t bytes)
     return vi_disk_grow(&disk->log, &disk->home->file, s->chunks_offset + s->chunks_size, bytes);
 }
 
-/* Beside what the slot itself holds, and automatic ranges. */
+/* Beside what the slot itself holds.  Where there are automatic ranges, their pages have room, and
+ * what is declared beside them is measured at commit: both at their most are seldom needed. */
 static int make_room(void *context, uint64_t bytes)
 {
     struct vi_disk *disk = context;
 
-    return grow(disk, bytes + 2 * VI_SLOT_SIZE + disk->pages * PAGE_MOST);
+    return disk->pages != 0 ? 0 : grow(disk, bytes + 2 * VI_SLOT_SIZE);
 }
 
 static int prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
