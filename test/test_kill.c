@@ -336,7 +336,9 @@ static void kill_and_compare(unsigned class, size_t size, size_t largest, unsign
     segment = vista_map(shared->path, size, VISTA_CREATE, NULL);
     SOME(segment);
     SOME(vista_root(segment, sizeof *root));
-    for (unsigned i = 0; i < kills || rolled_back == 0 || shared->transactions <= kills; i++) {
+    for (unsigned i = 0; i < kills || (rolled_back == 0 && class != VISTA_CLASS_DISK) ||
+                         shared->transactions <= kills;
+         i++) {
         OK(vista_unmap(segment));
         shared->stream = i;
         before = shared->transactions;
@@ -373,6 +375,12 @@ END_TEST
 START_TEST(killed_in_the_line_class)
 {
     kill_and_compare(VISTA_CLASS_LINE, 4 * MIB, 30000, test_times(100));
+}
+END_TEST
+
+START_TEST(killed_in_the_disk_class)
+{
+    kill_and_compare(VISTA_CLASS_DISK, 4 * MIB, 30000, test_times(30));
 }
 END_TEST
 
@@ -428,6 +436,7 @@ static Suite *suite(void)
 
     tcase_add_test(tests, killed_in_the_kill_class);
     tcase_add_test(tests, killed_in_the_line_class);
+    tcase_add_test(tests, killed_in_the_disk_class);
     tcase_add_test(tests, killed_with_the_heap_full);
     tcase_add_test(tests, killed_with_the_heap_full_in_the_line_class);
     tcase_add_test(tests, killed_while_creating);
