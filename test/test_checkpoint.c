@@ -196,12 +196,19 @@ static int tree(const char *to)
                  to, to);
 }
 
-static void kill_list(struct test_random *random, unsigned calls, char *list, size_t size)
+/* Calls, before and after; with `inside`, at instructions of the runtime, too, most of which are a
+ * checkpoint's. */
+static void kill_list(struct test_random *random, unsigned calls, bool inside, char *list,
+                      size_t size)
 {
     *list = '\0';
     for (unsigned at = 1 + (unsigned)test_below(random, 8); at < calls && strlen(list) + 16 < size;
          at += 1 + (unsigned)test_below(random, 16))
-        snprintf(list + strlen(list), 16, "%u%c ", at, test_below(random, 2) ? 'a' : 'b');
+        if (inside)
+            snprintf(list + strlen(list), 16, "%us%u ", at,
+                     1 + (unsigned)test_below(random, test_below(random, 2) ? 20000 : 1000));
+        else
+            snprintf(list + strlen(list), 16, "%u%c ", at, test_below(random, 2) ? 'a' : 'b');
 }
 
 /* `which` of the guest with kills that are drawn: output, status and files as without. */
@@ -224,7 +231,7 @@ static void killed_guest(const char *which, uint64_t stream)
     ck_assert(file != NULL && fread(&calls, sizeof calls, 1, file) == 1);
     fclose(file);
     for (unsigned i = 0; i < test_times(12); i++) {
-        kill_list(&random, (unsigned)calls, kills, sizeof kills);
+        kill_list(&random, (unsigned)calls, i % 2 != 0, kills, sizeof kills);
         OK(shell("rm -rf killed out2; mkdir killed"));
         OK(chdir("killed"));
         ck_assert_msg(status_of(shell("VISTA_KILLS='%s' $K --retries 10000 -f ../k.dc "

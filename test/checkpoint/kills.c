@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Kills at given system calls: VISTA_KILLS is a list "12b 57a ..." in ascending order, of the
- * program's system call 12, before it is made, and 57, after.  VISTA_CALLS names a file of 8
+ * program's system call 12, before it is made, and 57, after; "12s3456": at the 3,456th instruction that
+ * the runtime executes for it, if there are so many.  VISTA_CALLS names a file of 8
  * bytes that tells how many there were.  VISTA_WITHOUT names a row of the table that is taken out:
  * a call that has a handler is not there, and one that is refused does nothing and says so to nobody.
  */
@@ -32,8 +33,8 @@ static uint64_t *open_count(void)
     return map != MAP_FAILED ? map : NULL;
 }
 
-/* Entry `index` of the list: the call's number, 0 if there is none. */
-static uint64_t entry(const char *list, uint64_t index, bool *after)
+/* Entry `index` of the list: the call's number, 0 if there is none, its side and its instruction. */
+static uint64_t entry(const char *list, uint64_t index, char *side, uint64_t *instruction)
 {
     char *end = (char *)list;
     uint64_t number = 0;
@@ -42,9 +43,47 @@ static uint64_t entry(const char *list, uint64_t index, bool *after)
         number = strtoull(end, &end, 10);
         if (number == 0)
             return 0;
-        *after = *end++ == 'a';
+        *side = *end++;
+        *instruction = *side == 's' ? strtoull(end, &end, 10) : 0;
     }
     return number;
+}
+
+static uint64_t steps_left;
+
+static void die(void)
+{
+    kill(getpid(), SIGKILL);
+    for (;;)
+        pause();
+}
+
+static void stepped(int number)
+{
+    (void)number;
+    if (--steps_left == 0)
+        die();
+}
+
+/* Single steps of this process, told by SIGTRAP, which the runtime's handlers block. */
+static void step(uint64_t count)
+{
+    struct sigaction action = {.sa_handler = stepped, .sa_flags = SA_ONSTACK};
+    sigset_t set;
+
+    steps_left = count;
+    sigaction(SIGTRAP, &action, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTRAP);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    __asm__ volatile("pushfq\n orq $0x100, (%%rsp)\n popfq" ::: "memory", "cc");
+}
+
+static void step_no_more(void)
+{
+    __asm__ volatile("pushfq\n andq $~0x100, (%%rsp)\n popfq" ::: "memory", "cc");
+    steps_left = 0;
+    signal(SIGTRAP, SIG_DFL);
 }
 
 void vi_kill_point(bool after)
@@ -52,9 +91,11 @@ void vi_kill_point(bool after)
     static uint64_t *count;
     static bool opened;
     const char *list = getenv("VISTA_KILLS");
-    bool side = false;
-    uint64_t number;
+    uint64_t number, instruction = 0;
+    char side = 0;
 
+    if (after && steps_left != 0)
+        step_no_more();
     if (!opened)
         count = open_count();
     opened = true;
@@ -62,14 +103,15 @@ void vi_kill_point(bool after)
         *count = vi_report->calls;
     if (list == NULL)
         return;
-    while ((number = entry(list, vi_report->kills, &side)) != 0) {
-        if (number > vi_report->calls || (number == vi_report->calls && side && !after))
+    while ((number = entry(list, vi_report->kills, &side, &instruction)) != 0) {
+        if (number > vi_report->calls || (number == vi_report->calls && side == 'a' && !after))
             return;
         vi_report->kills++; /* one that was passed in the dark is not made */
-        if (number == vi_report->calls && side == after) {
-            kill(getpid(), SIGKILL);
-            for (;;)
-                pause();
+        if (number == vi_report->calls && (side == 'a') == after && side != 's')
+            die();
+        if (number == vi_report->calls && side == 's' && !after) {
+            step(instruction);
+            return;
         }
     }
 }

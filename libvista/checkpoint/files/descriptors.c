@@ -266,7 +266,8 @@ bool vi_files_is_stream(uint64_t fd)
 {
     const struct vi_open_file *file = vi_files_of(fd);
 
-    return file != NULL && (file->terminal || file->mode == S_IFIFO || file->mode == S_IFSOCK);
+    return file != NULL && (file->terminal || file->mode == S_IFIFO || file->mode == S_IFSOCK ||
+                            (file->mode == 0 && file->kind == VI_FILE_KEPT));
 }
 
 static bool has_name(const struct vi_open_file *file)

@@ -10,16 +10,14 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-/* As the kernel numbers them (net/tcp_states.h): the peer will send no more. */
+/* As the kernel numbers them (net/tcp_states.h): the peer will send no more; 7 is closed. */
 #define ENDED_STATES (1u << 6 | 1u << 8 | 1u << 9 | 1u << 11)
-#define CLOSED_STATE 7
 
 static bool look(int fd, struct tcp_info *info)
 {
     socklen_t size = sizeof *info;
 
-    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) == 0 &&
-           info->tcpi_state != CLOSED_STATE;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) == 0 && info->tcpi_state != 7;
 }
 
 bool vi_tcp_sent(int fd, uint64_t *position)
