@@ -170,7 +170,6 @@ struct forge_log forge_log_begin(const struct forge *file, uint32_t slot, bool f
 static bool append(struct forge_log *log, const uint64_t *body, size_t words)
 {
     const struct vi_logs logs = {.meta = NULL, .seed = seed_of(log->file)};
-    const struct vi_log of = {.logs = (struct vi_logs *)&logs, .slot = log->slot};
     const size_t header = log->file->checked ? 2 : 1;
     uint64_t *const record = calloc(words + 3, sizeof *record);
     const size_t bytes = (header + words) * sizeof *record;
@@ -183,7 +182,7 @@ static bool append(struct forge_log *log, const uint64_t *body, size_t words)
     record[0] = log->stamp;
     memcpy(record + header, body, words * sizeof *record);
     if (log->file->checked)
-        record[1] = vi_record_check(&of, log->at, record, words * sizeof *record);
+        record[1] = vi_record_check(&logs, log->slot, log->at, record, words * sizeof *record);
     forge_poke(log->file, log->at, record, bytes + sizeof *record); /* and a word of zeros */
     log->at += bytes;
     if (log->file->checked)

@@ -5,6 +5,7 @@
  */
 #include "support.h"
 
+#include "core/engine.h"
 #include "core/redo.h"
 #include "core/segment.h"
 

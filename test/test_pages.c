@@ -99,7 +99,7 @@ START_TEST(lost_until_forgotten)
 {
     struct vi_pages pages = {0};
 
-    vi_pages_lose(&pages);
+    pages.lost = true;
     ck_assert(!vi_pages_flush_noted(&pages, &persist));
     vi_pages_clear(&pages);
     ck_assert(vi_pages_flush_noted(&pages, &persist));

@@ -19,6 +19,7 @@
 #include "api/opening.h"
 #include "base/error.h"
 #include "check/check.h"
+#include "core/lifetime.h"
 #include "core/members.h"
 #include "core/moved.h"
 #include "core/transaction.h"
@@ -148,8 +149,8 @@ static const struct vi_segment *find_mapped(const uint8_t uuid[16])
     const struct vi_segment *at;
 
     pthread_mutex_lock(&process->lock);
-    for (at = process->mapped;
-         at != NULL && memcmp(at->superblock.uuid, uuid, sizeof at->superblock.uuid) != 0;)
+    at = process->mapped;
+    while (at != NULL && !vi_segment_is(at, uuid))
         at = at->next;
     pthread_mutex_unlock(&process->lock);
     return at;

@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "base/watch.h"
 #include "core/backing.h"
+#include "core/engine.h"
+#include "core/lifetime.h"
 #include "core/redo.h"
 #include "core/resize.h"
 #include "core/transaction.h"

@@ -148,6 +148,20 @@ int vi_segment_back(struct vi_segment *segment, uint64_t offset, uint64_t length
     return result;
 }
 
+static void forget(struct vi_segment *segment, uint64_t from, uint64_t last)
+{
+    for (uint64_t group = from / segment->group_size; group <= last / segment->group_size; group++)
+        __atomic_fetch_and(&segment->backed[group / 64], ~group_bit(group), __ATOMIC_RELEASE);
+}
+
+void vi_segment_forget_backed(struct vi_segment *segment, uint64_t from, uint64_t last)
+{
+    pthread_mutex_lock(&segment->backing); /* whoever is at it knows of the old size */
+    if (segment->backed != NULL)
+        forget(segment, from, last);
+    pthread_mutex_unlock(&segment->backing);
+}
+
 bool vi_segment_unback(struct vi_segment *segment, uint64_t offset, uint64_t length)
 {
     const struct parts parts = parts_of(&segment->superblock, offset, length);
@@ -155,9 +169,7 @@ bool vi_segment_unback(struct vi_segment *segment, uint64_t offset, uint64_t len
     if (segment->ranges != NULL) /* what watches pages is not to lose them meanwhile */
         return false;
     pthread_mutex_lock(&segment->backing);
-    for (uint64_t group = offset / segment->group_size;
-         group * segment->group_size < offset + length; group++)
-        __atomic_fetch_and(&segment->backed[group / 64], ~group_bit(group), __ATOMIC_RELEASE);
+    forget(segment, offset, offset + length - 1);
     for (int i = 0; i < 3; i++)
         if (i != 1) /* descriptors of a group are less than a page of the disk */
             vi_file_punch(&segment->file, parts.offset[i], parts.length[i]);

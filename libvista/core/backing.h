@@ -16,6 +16,9 @@ void vi_segment_cut(struct vi_segment *segment, uint64_t size, uint64_t old);
 /* The same where the segment is sparse, by 2 MiB and only once. */
 int vi_segment_back(struct vi_segment *segment, uint64_t offset, uint64_t length);
 
+/* The groups that the bytes `from` to `last` are in are to be backed again before they are used. */
+void vi_segment_forget_backed(struct vi_segment *segment, uint64_t from, uint64_t last);
+
 /* Gives the disk blocks of whole groups back, whose bytes are of no use and whose heap's metadata
  * is zero.  False: pages are watched, and it was not done. */
 bool vi_segment_unback(struct vi_segment *segment, uint64_t offset, uint64_t length);

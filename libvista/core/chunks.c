@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The log area: slots, and who has which chunk.  See chunks.h and log.h.
+ * The log area: slots, and who has which chunk.  See chunks.h.
  */
 #include "core/chunks.h"
 
@@ -37,7 +37,7 @@ static void punch(const struct vi_logs *logs, uint64_t offset, uint64_t length)
         vi_file_punch(logs->file, offset, length);
 }
 
-static uintptr_t slot_address(const struct vi_logs *logs, uint32_t slot)
+uintptr_t vi_logs_slot(const struct vi_logs *logs, uint32_t slot)
 {
     return (uintptr_t)logs->meta +
            vi_superblock_slot(logs->chunks_offset + logs->units * VI_CHUNK_UNIT, slot);
@@ -146,36 +146,36 @@ static void unlink_tail(struct vi_logs *logs, uint32_t slot, uintptr_t chunk)
     }
 }
 
+/* A run with disk blocks. */
+static bool take_backed(struct vi_logs *logs, uint64_t count, uint64_t *unit)
+{
+    if (!take_run(logs, count, unit))
+        return vi_fail(ENOSPC, "%s: no room for %llu bytes in the log area of %llu",
+                       logs->file->path, (unsigned long long)(count * VI_CHUNK_UNIT),
+                       (unsigned long long)(logs->units * VI_CHUNK_UNIT)),
+               false;
+    if (allocate(logs, logs->chunks_offset + *unit * VI_CHUNK_UNIT, count * VI_CHUNK_UNIT) == 0)
+        return true;
+    give_run(logs, *unit, count);
+    return false;
+}
+
 /* Doubles the chain, so that it has few chunks; less where that is not to be had. */
 static bool take_space(struct vi_logs *logs, uint64_t chain, uint64_t *count, uint64_t *unit)
 {
-    const uint64_t wanted = *count;
+    const uint64_t most = VI_CHUNK_MAX / VI_CHUNK_UNIT, more = chain < most ? chain : most;
 
-    *count = chain > VI_CHUNK_MAX / VI_CHUNK_UNIT ? VI_CHUNK_MAX / VI_CHUNK_UNIT : chain;
-    if (*count > wanted && take_run(logs, *count, unit)) {
-        if (allocate(logs, logs->chunks_offset + *unit * VI_CHUNK_UNIT, *count * VI_CHUNK_UNIT) ==
-            0)
-            return true;
-        give_run(logs, *unit, *count);
-    }
-    *count = wanted;
-    if (!take_run(logs, wanted, unit)) {
-        vi_fail(ENOSPC, "%s: no room for %llu bytes in the log area of %llu", logs->file->path,
-                (unsigned long long)(wanted * VI_CHUNK_UNIT),
-                (unsigned long long)(logs->units * VI_CHUNK_UNIT));
-        return false;
-    }
-    if (allocate(logs, logs->chunks_offset + *unit * VI_CHUNK_UNIT, wanted * VI_CHUNK_UNIT) == 0)
-        return true;
-    give_run(logs, *unit, wanted);
-    return false;
+    if (more <= *count || !take_backed(logs, more, unit))
+        return take_backed(logs, *count, unit);
+    *count = more;
+    return true;
 }
 
 static uint64_t chain_units(const struct vi_logs *logs, uint32_t slot)
 {
     uint64_t total = 0;
 
-    for (struct vi_chunk_header *chunk = vi_chunk_next(logs, slot, slot_address(logs, slot));
+    for (struct vi_chunk_header *chunk = vi_chunk_next(logs, slot, vi_logs_slot(logs, slot));
          chunk != NULL; chunk = vi_chunk_next(logs, slot, (uintptr_t)chunk))
         total += chunk->size / VI_CHUNK_UNIT;
     return total;
@@ -231,7 +231,7 @@ static struct vi_log_header *log_header(const struct vi_logs *logs)
 /* Marks a stored chain's chunks as used; false: it cannot be one. */
 static bool adopt_chain(struct vi_logs *logs, uint32_t slot)
 {
-    const struct vi_slot_header *header = (const void *)slot_address(logs, slot);
+    const struct vi_slot_header *header = (const void *)vi_logs_slot(logs, slot);
     uintptr_t at = (uintptr_t)header;
     uint64_t index = 0;
 
@@ -324,30 +324,14 @@ void vi_logs_trim(struct vi_logs *logs)
     const uint64_t slots = log_header(logs)->slots_used;
 
     for (uint32_t slot = 0; slot < slots; slot++)
-        unlink_tail(logs, slot, slot_address(logs, slot));
+        unlink_tail(logs, slot, vi_logs_slot(logs, slot));
     punch(logs, logs->chunks_offset, far_unit(logs, slots) * VI_CHUNK_UNIT);
-}
-
-void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot)
-{
-    log->logs = logs;
-    log->slot = slot;
-    log->cursor.word = (uint64_t *)slot_address(logs, slot);
-    log->start = vi_chunk_place(slot_address(logs, slot), 0);
-    log->cursor.first = log->start.at;
-    log->place = log->start;
-    log->stamp = *log->cursor.word & ~(uint64_t)VI_STAMP_FINISHING;
-    log->cursor.stamp = log->stamp;
-    log->ours = false;
-    log->stage = NULL;
-    log->granted = 0;
-    vi_log_reset(log);
 }
 
 /* Makes slot `slot`, the first that was never used. */
 static int make_slot(struct vi_logs *logs, uint32_t slot)
 {
-    struct vi_slot_header *header = (struct vi_slot_header *)slot_address(logs, slot);
+    struct vi_slot_header *header = (struct vi_slot_header *)vi_logs_slot(logs, slot);
     const uint64_t unit = far_unit(logs, (uint64_t)slot + 1);
     const bool takes_unit = unit != far_unit(logs, slot);
 
@@ -368,7 +352,7 @@ static int make_slot(struct vi_logs *logs, uint32_t slot)
     return 0;
 }
 
-int vi_log_take(struct vi_logs *logs, struct vi_log *log)
+int vi_logs_take(struct vi_logs *logs, uint32_t *slot)
 {
     int result = 0;
 
@@ -378,10 +362,8 @@ int vi_log_take(struct vi_logs *logs, struct vi_log *log)
                          logs->file->path, logs->most_slots);
     else if (logs->slots >= log_header(logs)->slots_used)
         result = make_slot(logs, logs->slots);
-    if (result == 0) {
-        vi_log_attach(logs, log, logs->slots++);
-        log->ours = true;
-    }
+    *slot = logs->slots;
+    logs->slots += result == 0;
     pthread_mutex_unlock(&logs->lock);
     return result;
 }

@@ -4,6 +4,7 @@
  */
 #include "core/engine.h"
 
+#include "core/lifetime.h"
 #include "core/redo.h"
 #include "core/transaction.h"
 

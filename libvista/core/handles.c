@@ -5,7 +5,6 @@
 #include "core/handles.h"
 
 #include "base/arena.h"
-#include "core/process.h"
 
 /* Where a thread has none: it is never idle. */
 static struct vista_tx no_handle = {.limit1 = VISTA_INLINE_CLOSED};

@@ -15,8 +15,20 @@
 
 #include "core/hooks.h"
 #include "core/pages.h"
-#include "core/range.h"
+#include "core/process.h"
 #include "core/segment.h"
+
+#define VI_LONG_RANGES 8
+
+/* The long ranges that a transaction has declared, which need not be logged again.  They are
+ * those of the transaction that has `stamp`; so an end need not clear them. */
+struct vi_long_ranges {
+    uint64_t stamp;
+    unsigned count;
+    struct {
+        uintptr_t from, to;
+    } range[VI_LONG_RANGES];
+};
 
 struct vi_tx {
     struct vi_log log;          /* first: begins with the public prefix */
@@ -36,7 +48,6 @@ struct vi_tx {
 
 /* What a thread has at the places that `entry` of segments' handles leads to.  Segments are
  * given these in turn, so that four logs have one each. */
-#define VI_THREAD_HANDLES 4
 struct vi_thread_cache {
     vista_tx *handle[VI_THREAD_HANDLES]; /* never NULL */
 };

@@ -55,13 +55,4 @@ struct vi_record_kind {
 /* A table has VI_KINDS entries; NULL: there is no such kind. */
 typedef const struct vi_record_kind *const *vi_kinds;
 
-/* Bytes behind an item's address, with the padding. */
-static inline size_t vi_kind_payload(const struct vi_record_kind *kind, uint32_t length)
-{
-    return kind->payload == VI_PAYLOAD_LENGTH ? ((size_t)length + 7) & ~(size_t)7 : kind->payload;
-}
-
-/* Of VI_KIND_UNDO; its context is the segment. */
-extern const struct vi_record_kind vi_undo_kind;
-
 #endif

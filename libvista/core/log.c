@@ -13,14 +13,13 @@
  * in memory that the handle has, its stage, and written from there past the caches, all that
  * are to be flushed at once; a range that is longer than that goes there piece by piece.
  */
+#include "core/log.h"
+
+#include <assert.h>
 #include <string.h>
 
 #include "base/crc32c.h"
-#include "base/error.h"
-
-#include "core/chunks.h"
 #include "core/record.h"
-#include <assert.h>
 
 /* Written at once of a long range: whole lines, as much as the checksum's runs. */
 #define PIECE ((size_t)3840)
@@ -166,7 +165,8 @@ static inline void end_record(struct vi_log *log, uint64_t *record, uint64_t *en
     VISTA_INLINE_COMPILER_BARRIER();
     *record = log->cursor.stamp;
     if (log->logs->checked) {
-        record[1] = vi_record_check(log, at, record, next - at - 2 * sizeof *record);
+        record[1] =
+            vi_record_check(log->logs, log->slot, at, record, next - at - 2 * sizeof *record);
         keep_heads(log, at, next, record);
     }
     VISTA_INLINE_COMPILER_BARRIER();
@@ -190,7 +190,7 @@ static uint64_t *add_one(struct vi_log *log, enum vi_kind kind, uintptr_t addres
 
     if (record == NULL)
         return NULL;
-    item = vi_record_shape(log, record);
+    item = vi_record_shape(log->logs, record);
     *item++ = (uint64_t)kind << VI_KIND_SHIFT | length;
     *item = address;
     if (payload != NULL)
@@ -243,7 +243,7 @@ static bool add_streamed(struct vi_log *log, uintptr_t address, uint32_t length)
     line[2] = (uint64_t)VI_KIND_UNDO << VI_KIND_SHIFT | length;
     line[3] = address;
     memcpy(line + 4, from, sizeof line / 2);
-    line[1] = vi_record_seed(log, at, line[0], bytes - 2 * sizeof line[0]);
+    line[1] = vi_record_seed(log->logs, log->slot, at, line[0], bytes - 2 * sizeof line[0]);
     line[1] = vi_crc32c((uint32_t)line[1], line + 2, sizeof line - 2 * sizeof line[0]);
     line[1] = write_pieces(log, at + sizeof line, length - sizeof line / 2, from + sizeof line / 2,
                            (uint32_t)line[1]);
@@ -306,12 +306,12 @@ int vi_log_add(struct vi_log *log, const struct iovec *ranges, int count)
     record = begin_record(log, (size_t)most * VISTA_INLINE_ITEM(VISTA_INLINE_LENGTH - 1));
     if (record == NULL)
         return -1;
-    item = vi_record_shape(log, record) + 1;
+    item = vi_record_shape(log->logs, record) + 1;
     for (run = 0; run < most && ranges[run].iov_len - 1 < VISTA_INLINE_LENGTH - 1; run++) {
         shape |= (uint64_t)ranges[run].iov_len << VISTA_INLINE_SHAPE_BITS * run;
         item = put_item(item, &ranges[run]);
     }
-    *vi_record_shape(log, record) = shape;
+    *vi_record_shape(log->logs, record) = shape;
     end_record(log, record, item);
     return run;
 }
@@ -355,6 +355,33 @@ int vi_log_append(struct vi_log *log, struct vi_item item, uintptr_t address)
         return -1;
     item.payload = at + 1;
     vi_log_keep(log, item);
+    return 0;
+}
+
+void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot)
+{
+    log->logs = logs;
+    log->slot = slot;
+    log->cursor.word = (uint64_t *)vi_logs_slot(logs, slot);
+    log->start = vi_chunk_place(vi_logs_slot(logs, slot), 0);
+    log->cursor.first = log->start.at;
+    log->place = log->start;
+    log->stamp = *log->cursor.word & ~(uint64_t)VI_STAMP_FINISHING;
+    log->cursor.stamp = log->stamp;
+    log->ours = false;
+    log->stage = NULL;
+    log->granted = 0;
+    vi_log_reset(log);
+}
+
+int vi_log_take(struct vi_logs *logs, struct vi_log *log)
+{
+    uint32_t slot;
+
+    if (vi_logs_take(logs, &slot) != 0)
+        return -1;
+    vi_log_attach(logs, log, slot);
+    log->ours = true;
     return 0;
 }
 

@@ -4,55 +4,19 @@
  * are described in vista_inline.h, slots and chunks in media/format.h, the six rules in
  * libvista/README.md.
  *
- * A slot is used by one transaction at a time, which needs no lock for its log;
- * the lock of struct vi_logs guards what slots share: who has which chunk.
+ * A slot is used by one transaction at a time, which needs no lock for its log.
  */
 #ifndef VI_CORE_LOG_H
 #define VI_CORE_LOG_H
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/chunks.h"
 #include "core/kinds.h"
-#include "media/file.h"
 #include "media/format.h"
 #include "media/persist.h"
-
-/* A segment's log area. */
-struct vi_logs {
-    unsigned char *meta; /* the file's mapped beginning */
-    const struct vi_file *file;
-    const struct vi_persist *persist;
-    uint32_t seed;            /* CRC32C of the file's UUID */
-    vi_kinds kinds;           /* what its records mean, see vi_logs_use */
-    vi_step_fn *const *steps; /* of all of these that have any */
-    uint32_t deferred;        /* bit k: kind k has work after the commit point */
-    uint64_t mapped;          /* address of the data in records */
-    bool in_memory;           /* nothing of it is in the file: the disk class */
-    bool checked;             /* records carry a CRC32C: the log's class flushes */
-    uint64_t chunks_offset;   /* of the chunk area */
-    uint64_t units;           /* in it */
-    uint64_t kept;            /* bytes of chunks that a slot keeps between transactions */
-    /* What is logged has room elsewhere at commit, as so many bytes: -1 with ENOSPC, EIO.  NULL: it
-     * goes nowhere else. */
-    int (*make_room)(void *context, uint64_t bytes);
-    void *room_context;
-    pthread_mutex_t lock;
-    uint64_t *used; /* a bit for each unit: in some slot's chain */
-    uint64_t held;  /* units whose bit is set */
-    uint32_t slots; /* handed out in this mapping */
-    uint32_t most_slots;
-};
-
-/* Where in its chain a log stands. */
-struct vi_place {
-    uintptr_t chunk; /* slot header or chunk header */
-    uintptr_t at;    /* where the next record goes */
-    uintptr_t end;   /* of the chunk */
-    uint64_t index;  /* of the chunk; 0: the slot's own */
-};
 
 /* limit1 of an open transaction whose ranges all go out of line; odd, too. */
 #define VI_GATED 3u
@@ -95,20 +59,6 @@ struct vi_log {
     bool ours;             /* this process has written it, and it is not being recovered */
     uint64_t *first;       /* record since vi_log_start */
 };
-
-/* Opens the log area; damaged chains are EBADMSG. */
-int vi_logs_open(struct vi_logs *logs, unsigned char *meta, const struct vi_superblock *superblock,
-                 const struct vi_file *file, const struct vi_persist *persist);
-void vi_logs_close(struct vi_logs *logs);
-
-/* Says what records mean, before any is read or written. */
-void vi_logs_use(struct vi_logs *logs, vi_kinds kinds);
-
-/* Bytes of slots and chunks now in use. */
-uint64_t vi_logs_bytes(struct vi_logs *logs);
-
-/* With every slot idle: unlinks all chunks and gives their disk blocks back. */
-void vi_logs_trim(struct vi_logs *logs);
 
 /* A slot that no one has had in this mapping, ready to be appended to.  EAGAIN,
  * ENOSPC. */
@@ -190,6 +140,7 @@ static inline void vi_log_flush(struct vi_log *log)
         vi_fence(log->logs->persist);
 }
 
+/* Stores the slot's word, durably after the next fence. */
 static inline void vi_log_write_word(const struct vi_log *log, uint64_t word)
 {
     const struct vi_persist *const persist = log->logs->persist;
@@ -203,14 +154,7 @@ static inline void vi_log_write_word(const struct vi_log *log, uint64_t word)
     VISTA_INLINE_COMPILER_BARRIER();
 }
 
-/* Stores the slot's word, durably. */
-static inline void vi_log_store_word(const struct vi_log *log, uint64_t word)
-{
-    vi_log_write_word(log, word);
-    vi_fence(log->logs->persist);
-}
-
-/* The same with the next stamp, which is the cursor's from then on: the log is void, durably
+/* Stores the next stamp there, which is the cursor's from then on: the log is void, durably
  * after the next fence. */
 static inline void vi_log_begin_discard(struct vi_log *log)
 {
@@ -226,9 +170,6 @@ static inline void vi_log_discard(struct vi_log *log)
     vi_log_begin_discard(log);
     vi_fence(log->logs->persist);
 }
-
-/* Gives back what the chain has beyond logs->kept bytes (chunks.c). */
-void vi_chunk_trim(struct vi_logs *logs, uint32_t slot, uintptr_t chunk);
 
 /* After the discard: begins again. */
 static inline void vi_log_reset(struct vi_log *log)

@@ -138,18 +138,13 @@ static int store(const struct vi_logs *logs, uint64_t offset, const struct vi_se
     return write_entry(logs, offset, &entry);
 }
 
-static bool has_uuid(const struct vi_segment *segment, const uint8_t uuid[16])
-{
-    return memcmp(segment->superblock.uuid, uuid, sizeof segment->superblock.uuid) == 0;
-}
-
 static bool is_in_group(const struct vi_segment *home, const uint8_t uuid[16])
 {
     const struct vi_segment *at = home->own.members;
 
-    while (at != NULL && !has_uuid(at, uuid))
+    while (at != NULL && !vi_segment_is(at, uuid))
         at = at->next_member;
-    return at != NULL || has_uuid(home, uuid);
+    return at != NULL || vi_segment_is(home, uuid);
 }
 
 /* One that is not mapped now and was where the new one is would be taken for it: it goes. */
@@ -173,7 +168,7 @@ static int choose(const struct vi_segment *home, const struct vi_segment *segmen
     for (int i = VI_MEMBERS; i-- > 0;) {
         if (!vi_member_is_sound(&home->logs, &table[i]))
             spare = i;
-        else if (has_uuid(segment, table[i].uuid))
+        else if (vi_segment_is(segment, table[i].uuid))
             own = i;
         else if (!is_in_group(home, table[i].uuid)) {
             if (clear_place(&home->logs, &table[i], segment) != 0)

@@ -22,7 +22,7 @@ struct vi_pages {
     uint32_t *places;
     size_t capacity; /* of entries: a power of two, or 0 */
     size_t used;
-    bool lost; /* not all that is to be flushed is noted */
+    bool lost; /* not all that is to be flushed is noted: it is to be read from the log */
 };
 
 /* Forgets everything. */
@@ -40,12 +40,6 @@ void vi_pages_declare(struct vi_pages *pages, const void *address, size_t length
 
 /* Notes that the lines of the ranges are to be flushed at the commit. */
 void vi_pages_note(struct vi_pages *pages, const struct iovec *ranges, int count);
-
-/* From now on not all are noted. */
-static inline void vi_pages_lose(struct vi_pages *pages)
-{
-    pages->lost = true;
-}
 
 /* Flushes what is noted; false: not all is. */
 bool vi_pages_flush_noted(const struct vi_pages *pages, const struct vi_persist *persist);

@@ -8,7 +8,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
-#include "core/handles.h"
+#include "core/segment.h"
 
 /* So many closed segments are kept before the oldest is used again: until then a
  * handle used after vista_unmap is told so. */

@@ -14,6 +14,9 @@
 struct vi_segment;
 struct vi_tx;
 
+/* Segments are given the handles of a thread in turns: so four logs have one each. */
+#define VI_THREAD_HANDLES 4
+
 /* The process's own state; lives in the arena. */
 struct vi_process {
     pthread_mutex_t lock;

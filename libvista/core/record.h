@@ -5,7 +5,7 @@
 #ifndef VI_CORE_RECORD_H
 #define VI_CORE_RECORD_H
 
-#include "core/log.h"
+#include "core/chunks.h"
 
 #define VI_RECORD_HEADER (3 * sizeof(uint64_t))
 #define VI_TERMINATOR sizeof(uint64_t)
@@ -15,18 +15,25 @@ static inline uintptr_t vi_line_up(uintptr_t at)
     return (at + VI_LINE - 1) & ~(uintptr_t)(VI_LINE - 1);
 }
 
-/* Where a record has its shape. */
-static inline uint64_t *vi_record_shape(const struct vi_log *log, const uint64_t *record)
+/* Bytes behind an item's address, with the padding. */
+static inline size_t vi_kind_payload(const struct vi_record_kind *kind, uint32_t length)
 {
-    return (uint64_t *)record + (log->logs->checked ? 2 : 1);
+    return kind->payload == VI_PAYLOAD_LENGTH ? ((size_t)length + 7) & ~(size_t)7 : kind->payload;
 }
 
-/* The checksum of a record that is, or will be, at `at`, before the `bytes` behind its first two
+/* Where a record has its shape. */
+static inline uint64_t *vi_record_shape(const struct vi_logs *logs, const uint64_t *record)
+{
+    return (uint64_t *)record + (logs->checked ? 2 : 1);
+}
+
+/* The checksum of a record that is, or will be, in a slot's log at `at`, before the `bytes` behind its first two
  * words. */
-uint32_t vi_record_seed(const struct vi_log *log, uintptr_t at, uint64_t stamp, uint64_t bytes);
+uint32_t vi_record_seed(const struct vi_logs *logs, uint32_t slot, uintptr_t at, uint64_t stamp,
+                        uint64_t bytes);
 
 /* The checksum's word of such a record. */
-uint64_t vi_record_check(const struct vi_log *log, uintptr_t at, const uint64_t *record,
-                         uint64_t bytes);
+uint64_t vi_record_check(const struct vi_logs *logs, uint32_t slot, uintptr_t at,
+                         const uint64_t *record, uint64_t bytes);
 
 #endif

@@ -47,20 +47,6 @@ static int sync_file(const struct vi_segment *segment)
     return vi_fail_system(errno, "%s: cannot sync", segment->path);
 }
 
-/* Of the group that the old size ends in only a part may have disk blocks. */
-static void unback(struct vi_segment *segment, uint64_t old)
-{
-    uint64_t group;
-
-    pthread_mutex_lock(&segment->backing); /* whoever is at it knows of the old size */
-    if (segment->backed != NULL) {
-        group = old / segment->group_size;
-        __atomic_fetch_and(&segment->backed[group / 64], ~((uint64_t)1 << group % 64),
-                           __ATOMIC_RELEASE);
-    }
-    pthread_mutex_unlock(&segment->backing);
-}
-
 int vi_segment_grow(struct vi_segment *segment, uint64_t size)
 {
     const uint64_t old = segment->map.data_size, end = segment->superblock.data_offset;
@@ -77,7 +63,9 @@ int vi_segment_grow(struct vi_segment *segment, uint64_t size)
         sync_file(segment) == 0 &&
         vi_map_extend(&segment->map, &segment->file, end, old, size) == 0) {
         if (store_size(segment, size) == 0) {
-            unback(segment, old); /* first: what is published may be used */
+            /* First: what is published may be used.  Of the group that the old size ends in only a
+             * part may have disk blocks. */
+            vi_segment_forget_backed(segment, old, old);
             publish(segment, size);
             return 0;
         }
@@ -91,16 +79,6 @@ int vi_segment_grow(struct vi_segment *segment, uint64_t size)
     return -1;
 }
 
-static void forget_backing(struct vi_segment *segment, uint64_t size, uint64_t old)
-{
-    const uint64_t group_size = segment->group_size;
-
-    if (segment->backed == NULL)
-        return;
-    for (uint64_t at = (size + group_size - 1) / group_size; at <= old / group_size; at++)
-        segment->backed[at / 64] &= ~((uint64_t)1 << at % 64);
-}
-
 int vi_segment_shrink(struct vi_segment *segment, uint64_t size)
 {
     const uint64_t old = segment->map.data_size;
@@ -109,7 +87,7 @@ int vi_segment_shrink(struct vi_segment *segment, uint64_t size)
         return -1;
     publish(segment, size);
     vi_map_cut(&segment->map, size, old);
-    forget_backing(segment, size, old);
+    vi_segment_forget_backed(segment, size, old);
     vi_segment_cut(segment, size, old);
     return 0;
 }

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * A mapped segment: what a file is turned into before transactions run on it, and
- * back again.
- *
- * Opening takes three steps, between which the caller puts in what this layer does
- * not know: vi_segment_open; setting `contexts` and vi_logs_use (what records mean);
- * vi_recover; vi_segment_start.
+ * A mapped segment: what a file is turned into before transactions run on it.
  *
  * Lock order: a segment's root lock, its size lock, the list of segments, a segment's lock, the
  * heap's lock, the log area's lock, `backing`.
@@ -16,8 +11,8 @@
 #include <limits.h>
 #include <pthread.h>
 
-#include "core/engine.h"
 #include "core/log.h"
+#include "core/operations.h"
 #include "media/guard.h"
 #include "media/map.h"
 #include "media/superblock.h"
@@ -111,30 +106,19 @@ static inline bool vi_is_member(const struct vi_segment *segment)
     return segment->group != &segment->own;
 }
 
+/* Is it the one with this UUID? */
+static inline bool vi_segment_is(const struct vi_segment *segment, const uint8_t uuid[16])
+{
+    return memcmp(segment->superblock.uuid, uuid, sizeof segment->superblock.uuid) == 0;
+}
+
 /* A size as it will be: whole pages, and room for a heap unless VISTA_NO_HEAP. */
 uint64_t vi_segment_round(uint64_t size, unsigned flags);
 
-/* What vi_segment_open fails with where an earlier opening left what has to be recovered first
- * in its own class: a redo log; an undo log, where the disk class is wanted. */
-#define VI_LEFT_REDO 0x7001
-#define VI_LEFT_UNDO 0x7002
-
-/* A flag of vi_segment_open: the redo log that was left is to be applied to the file; its image is
- * not used. */
-#define VI_REPLAY 0x80000000u
-
-/* Opens or creates; arguments are checked by the caller.  Errors as vista_map. */
-struct vi_segment *vi_segment_open(const char *path, size_t size, unsigned flags,
-                                   const struct vista_map_options *options);
-
-/* Marks the segment as open, durably, and lets transactions begin. */
-int vi_segment_start(struct vi_segment *segment);
-
-/* Undoes vi_segment_open and start; the file is marked clean if `clean`.  The handle
- * is gone, also on failure. */
-int vi_segment_close(struct vi_segment *segment, bool clean);
-
 /* 0 if no one has removed or truncated the file; ENOENT, EBADMSG. */
 int vi_segment_intact(const struct vi_segment *segment);
+
+/* Of VI_KIND_UNDO, the kind of record that is the log's own; its context is the segment. */
+extern const struct vi_record_kind vi_undo_kind;
 
 #endif

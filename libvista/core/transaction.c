@@ -229,6 +229,21 @@ void vi_tx_abort_followed(struct vi_tx *tx)
     end_aborted(tx);
 }
 
+/* Commits, with work to do: says whether VI_SETTLE is needed. */
+static inline __attribute__((always_inline)) bool finish(struct vi_tx *tx, bool flushes)
+{
+    struct vi_segment *segment = tx->segment;
+    struct vi_log *log = &tx->log;
+    bool settle;
+
+    vi_log_write_word(log, log->stamp | VI_STAMP_FINISHING);
+    vi_fence(&segment->persist);
+    settle = vi_items_step(segment, log, VI_FINISH);
+    if (flushes)
+        vi_flush_finished(segment, log, &tx->pages);
+    return settle;
+}
+
 /* What a class or a group does not need is not compiled into its function. */
 static inline __attribute__((always_inline)) int commit(struct vi_tx *tx, unsigned mode,
                                                         bool flushes, struct vi_redo *redo)
@@ -251,12 +266,8 @@ static inline __attribute__((always_inline)) int commit(struct vi_tx *tx, unsign
             settle = vi_items_step(segment, log, VI_APPLY);
         if (flushes)
             flush_effects(tx);
-        if (kinds & log->logs->deferred) {
-            vi_log_store_word(log, log->stamp | VI_STAMP_FINISHING);
-            settle |= vi_items_step(segment, log, VI_FINISH);
-            if (flushes)
-                vi_flush_finished(segment, log, &tx->pages);
-        }
+        if (kinds & log->logs->deferred)
+            settle |= finish(tx, flushes);
         if (redo != NULL)
             position = vi_redo_commit(redo, tx, mode);
         vi_log_begin_discard(log);

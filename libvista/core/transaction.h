@@ -7,10 +7,7 @@
 
 #include "core/group.h"
 #include "core/handles.h"
-#include "core/pages.h"
-#include "core/process.h"
 #include "core/recovery.h"
-#include "core/segment.h"
 
 /* In the handle that this thread has in its cache, or that it may keep there: then the next can
  * be inlined.  Uncached: the next cannot. */

@@ -17,7 +17,8 @@ void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log)
 /* Stands before the items of the transaction's record at `at`, if there is one. */
 static bool enter_record(struct vi_walk *walk, uintptr_t at)
 {
-    const uint64_t *record = (const uint64_t *)at, *shape = vi_record_shape(walk->log, record);
+    const uint64_t *record = (const uint64_t *)at,
+                   *shape = vi_record_shape(walk->log->logs, record);
     uintptr_t end = walk->place.end - VI_TERMINATOR;
 
     if (at > end || end - at < VI_RECORD_HEADER || *record != walk->log->stamp)
@@ -26,7 +27,8 @@ static bool enter_record(struct vi_walk *walk, uintptr_t at)
         const uint64_t bytes = record[1] >> 32;
 
         if (bytes < sizeof *shape || bytes > end - (uintptr_t)shape ||
-            (!walk->log->ours && record[1] != vi_record_check(walk->log, at, record, bytes)))
+            (!walk->log->ours &&
+             record[1] != vi_record_check(walk->log->logs, walk->log->slot, at, record, bytes)))
             return false;
         end = (uintptr_t)shape + bytes;
     }

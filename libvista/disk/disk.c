@@ -8,6 +8,8 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "core/engine.h"
+#include "core/lifetime.h"
 #include "core/members.h"
 #include "core/redo.h"
 #include "core/transaction.h"

@@ -9,7 +9,7 @@
 #ifndef VI_DISK_DISK_H
 #define VI_DISK_DISK_H
 
-#include "core/engine.h"
+#include "core/operations.h"
 #include "core/segment.h"
 #include "disk/stream.h"
 

@@ -5,6 +5,7 @@
  */
 #include "heap/records.h"
 
+#include "core/segment.h"
 #include "heap/cache.h"
 #include "heap/descriptor.h"
 #include "heap/spans.h"

@@ -68,14 +68,6 @@ int vi_superblock_read(const struct vi_file *file, bool read_only, struct vi_sup
 int vi_superblock_check(const struct vi_file *file, const struct vi_superblock *superblock,
                         bool read_only);
 
-/* What the last opening for writing left for others to read is void, whatever it was. */
-static inline void vi_superblock_new_opening(struct vi_superblock *superblock)
-{
-    const size_t from = offsetof(struct vi_superblock, shares);
-
-    memset((char *)superblock + from, 0, offsetof(struct vi_superblock, reserved2) - from);
-}
-
 /* Writes both copies, one after the other, each durable before the next: that the
  * segment is open is in both before anything else is stored, so that the loss of
  * either is harmless.  `copies` is the file's mapped beginning. */

@@ -301,7 +301,7 @@ static struct vi_tx *begin_engine(struct vi_segment *segment, unsigned mode)
             vi_hot_begin(&r->hot, &r->protect, &home->aside);
         while ((r = next_of(r)) != NULL);
         vi_log_flush(&home->aside.log);
-        vi_pages_lose(&tx->pages); /* what to flush is read from the log */
+        tx->pages.lost = true;
     }
     home->state = tx != NULL ? VI_RANGES_OPEN : VI_RANGES_IDLE;
     return tx;

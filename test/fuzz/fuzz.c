@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/watch.h"
 #include "check/check.h"
+#include "core/lifetime.h"
 #include "core/transaction.h"
 #include "heap/heap.h"
 #include "heap/visit.h"
