@@ -326,7 +326,7 @@ static int descriptor_of(uint32_t group)
     return -1;
 }
 
-static int open_again(const struct vi_open_file *file)
+static int open_again(struct vi_open_file *file)
 {
     const int flags = (int)(file->flags & (uint32_t)REOPENED) | O_CLOEXEC | O_NOCTTY;
     const int fd = open(file->path, flags);
@@ -334,15 +334,17 @@ static int open_again(const struct vi_open_file *file)
 
     if (fd < 0)
         vi_give_up("%s, which the program had open: %s", file->path, strerror(errno));
-    if (file->kind != VI_FILE_DEVICE && (fstat(fd, &st) != 0 || st.st_ino != file->inode))
+    /* A folder may have been removed and made again, in undoing. */
+    if (fstat(fd, &st) != 0 || (file->kind == VI_FILE_REGULAR && st.st_ino != file->inode))
         vi_give_up("%s, which the program had open, is another file now", file->path);
+    file->inode = st.st_ino;
     return fd;
 }
 
 /* A descriptor of the description, at any number, its offset as it was. */
 static int get_again(uint32_t group, const int *started)
 {
-    const struct vi_open_file *file = &vi_engine.control->files[group - 1];
+    struct vi_open_file *file = &vi_engine.control->files[group - 1];
     const bool output = (file->flags & O_ACCMODE) != O_RDONLY;
     int fd;
 
