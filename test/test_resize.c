@@ -202,7 +202,7 @@ END_TEST
 
 /* ---- Shrinking --------------------------------------------------------- */
 
-static volatile bool grown;
+static atomic_bool grown;
 
 /* Uses the end of the data, as large as the library says that it is. */
 static void *use_end(void *segment)
