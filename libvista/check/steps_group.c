@@ -25,7 +25,7 @@ struct vi_check_member {
     struct vi_check_totals totals;
 };
 
-static struct vi_logs logs_of(const struct vi_check *check)
+struct vi_logs vi_check_logs(const struct vi_check *check)
 {
     const struct vi_superblock *s = check->superblock;
 
@@ -49,7 +49,7 @@ static void check_home(struct vi_check *check, const struct vi_logs *logs)
 void vi_check_group(struct vi_check *check)
 {
     const struct vi_superblock *s = check->superblock;
-    const struct vi_logs logs = logs_of(check);
+    const struct vi_logs logs = vi_check_logs(check);
     struct vi_check_scan table = vi_check_scan(check, VI_MEMBERS_OFFSET, VI_SLOTS_OFFSET);
 
     if (check->is_recovered)
@@ -126,7 +126,7 @@ static void open_member(struct vi_check *check, const struct vi_member *entry,
 const struct vi_check *vi_check_member(struct vi_check *check, const struct vi_member *entry,
                                        bool *left)
 {
-    const struct vi_logs logs = logs_of(check);
+    const struct vi_logs logs = vi_check_logs(check);
     struct vi_check_member *member;
 
     if (check->members == NULL)

@@ -11,6 +11,9 @@
 
 void vi_check_group(struct vi_check *check);
 
+/* The file's table of members, for what looks for one in it. */
+struct vi_logs vi_check_logs(const struct vi_check *check);
+
 /* The check of the member with an address in a record, which has looked at its file; `offset` is
  * made that of its data.  NULL: there is none; or it could not be looked at, which was noted:
  * `*left`. */

@@ -8,27 +8,43 @@
 
 #include "base/error.h"
 #include "check/findings.h"
+#include "check/steps_group.h"
+#include "disk/apply.h"
 #include "disk/disk.h"
 #include "disk/replay.h"
 
-/* False: the item is nowhere where one may be. */
-static bool overlay(const struct vi_check *check, const struct vi_redo_item *item)
+/* What recovery lets the records change.  A member that cannot be had was noted, and recovery will
+ * say so, too. */
+static void set_targets(struct vi_check *check, const struct vi_disk_left *left,
+                        struct vi_disk_target *target)
 {
     const struct vi_superblock *s = check->superblock;
-    const uint64_t meta = vi_superblock_meta_size(s), end = s->data_offset + s->size;
+    const struct vi_logs logs = vi_check_logs(check);
+    const struct vi_member *entry = vi_members(&logs);
+    uint8_t named[VI_DISK_MEMBERS] = {0};
+    bool missing;
 
-    if (item->kind != VI_REDO_BYTES || item->member != 0)
-        return true;
-    if (item->offset >= s->data_offset)
-        return item->offset <= end && item->length <= end - item->offset;
-    if (s->heap_offset == 0 || item->offset < s->heap_offset || item->offset > meta ||
-        item->length > meta - item->offset)
-        return false;
-    memcpy((unsigned char *)check->meta + item->offset, item + 1, item->length);
-    return true;
+    vi_disk_named(&left->area, left->log, left->head, left->end.lsn, named);
+    vi_disk_set_target(&target[0], s, check->file->fd, s->size);
+    for (unsigned i = 1; i < VI_DISK_MEMBERS; i++, entry++) {
+        const bool sound = named[i] && vi_member_is_sound(&logs, entry);
+        const struct vi_check *member = sound ? vi_check_member(check, entry, &missing) : NULL;
+
+        if (member != NULL)
+            vi_disk_set_target(&target[i], member->superblock, -1, member->superblock->size);
+        else if (sound)
+            target[i] = (struct vi_disk_target){.exists = true, .abandoned = true};
+    }
 }
 
-static void overlay_all(struct vi_check *check, const struct vi_disk_left *left)
+static void overlay(const struct vi_check *check, const struct vi_redo_item *item)
+{
+    if (item->kind == VI_REDO_BYTES && item->member == 0 &&
+        item->offset < check->superblock->data_offset)
+        memcpy((unsigned char *)check->meta + item->offset, item + 1, item->length);
+}
+
+static void overlay_all(const struct vi_check *check, const struct vi_disk_left *left)
 {
     const struct vi_redo_record *record;
     struct vi_disk_point at = left->head;
@@ -37,16 +53,26 @@ static void overlay_all(struct vi_check *check, const struct vi_disk_left *left)
            (record = vi_disk_next(&left->area, left->log, left->area.log_size, &at)) != NULL) {
         const struct vi_redo_item *item = NULL;
 
-        for (uint32_t i = 0; i < record->items; i++) {
-            item = vi_disk_item(record, item);
-            if (item == NULL || !overlay(check, item)) {
-                vi_check_say(check, VI_CHECK_DAMAGE, "the record at LSN %llu, item %u, cannot be",
-                             (unsigned long long)at.lsn, i);
-                break;
-            }
-        }
+        for (uint32_t i = 0; i < record->items; i++)
+            overlay(check, item = vi_disk_item(record, item));
         at = vi_disk_behind(at, record);
     }
+}
+
+/* By the rule that recovery has for them. */
+static void check_records(struct vi_check *check, const struct vi_disk_left *left)
+{
+    struct vi_disk_target target[VI_DISK_MEMBERS] = {0};
+
+    set_targets(check, left, target);
+    if (vi_disk_validate(&left->area, left->log, left->head, left->end.lsn, target) != 0) {
+        vi_check_say(check, VI_CHECK_DAMAGE, "%s", vi_error_message());
+        return;
+    }
+    check->overlaid = left->records != 0;
+    overlay_all(check, left);
+    vi_check_say(check, VI_CHECK_PASSED, "records that recovery will apply: %llu",
+                 (unsigned long long)left->records);
 }
 
 void vi_check_redo(struct vi_check *check)
@@ -68,10 +94,6 @@ void vi_check_redo(struct vi_check *check)
                      found > 0 ? "no header of it is sound" : vi_error_message());
         return;
     }
-    check->overlaid = left.records != 0;
-    overlay_all(check, &left);
-    if (check->damage == 0)
-        vi_check_say(check, VI_CHECK_PASSED, "records that recovery will apply: %llu",
-                     (unsigned long long)left.records);
+    check_records(check, &left);
     vi_disk_unload(&left);
 }

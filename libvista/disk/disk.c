@@ -161,8 +161,8 @@ void vi_disk_count(const struct vi_segment *segment, struct vista_info *info)
 
 /* ---- Opening and closing ------------------------------------------------ */
 
-static void set_target(struct vi_disk_target *target, const struct vi_superblock *s, int fd,
-                       uint64_t size)
+void vi_disk_set_target(struct vi_disk_target *target, const struct vi_superblock *s, int fd,
+                        uint64_t size)
 {
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): of an array that is not empty */
     *target = (struct vi_disk_target){.exists = true, .fd = fd};
@@ -234,7 +234,8 @@ static void set_member(struct vi_disk *disk, const struct vi_segment *segment, b
     pthread_mutex_lock(&disk->log.lock);
     while (disk->log.truncating)
         pthread_cond_wait(&disk->log.changed, &disk->log.lock);
-    set_target(target, &segment->superblock, segment->file.fd, segment->superblock.max_size);
+    vi_disk_set_target(target, &segment->superblock, segment->file.fd,
+                       segment->superblock.max_size);
     target->exists = exists;
     pthread_mutex_unlock(&disk->log.lock);
 }
@@ -282,7 +283,7 @@ static int open_log(struct vi_segment *segment, struct vi_disk *disk,
 
     if (begin_log(segment, options->log_size, &area, &head) != 0)
         return -1;
-    set_target(&disk->target[0], s, segment->file.fd, s->max_size);
+    vi_disk_set_target(&disk->target[0], s, segment->file.fd, s->max_size);
     if (vi_disk_log_open(&disk->log, &area, head, disk->target) == 0 &&
         (options->flush_ms == 0 || vi_disk_start_thread(&disk->log, options->flush_ms) == 0))
         return 0;
@@ -343,7 +344,7 @@ static int attach_named(struct vi_segment *home, const struct vi_disk_left *left
             return -1;
         now = home->own.members;
         if (now != before)
-            set_target(&target[i], &now->superblock, now->file.fd, now->superblock.size);
+            vi_disk_set_target(&target[i], &now->superblock, now->file.fd, now->superblock.size);
         else if (named[i] && home->accept_torn)
             target[i] = (struct vi_disk_target){.exists = true, .abandoned = true};
         if (sound && now == before && vi_member_void(&home->logs, entry) != 0)
@@ -364,7 +365,7 @@ int vi_disk_recover(struct vi_segment *segment, vi_attach_fn *attach)
         return result;
     if (result > 0)
         return vi_fail(EBADMSG, "%s: damaged: no header of its redo log is sound", segment->path);
-    set_target(&target[0], s, segment->file.fd, s->size);
+    vi_disk_set_target(&target[0], s, segment->file.fd, s->size);
     result = attach_named(segment, &left, target, attach);
     result = result == 0 ? vi_disk_replay(&left, target) : -1;
     s->lsn = left.end.lsn;

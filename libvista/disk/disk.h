@@ -18,6 +18,12 @@
 struct vi_disk_area vi_disk_area_of(const struct vi_file *file, const struct vi_superblock *s,
                                     uint64_t log_size);
 
+struct vi_disk_target;
+
+/* What records may change of a segment whose data has or may have so many bytes. */
+void vi_disk_set_target(struct vi_disk_target *target, const struct vi_superblock *s, int fd,
+                        uint64_t size);
+
 /* Makes what the redo log says part of the data, of the segment and of those members that it names,
  * which `attach` opens, in their files.  The segment was opened with VI_REPLAY; it can be closed,
  * clean, then.  0, also if there was nothing to do; -1 with errno as vista_map. */
