@@ -104,12 +104,12 @@ static void put_bytes(struct vi_disk_writer *writer, const void *from, uint64_t 
     const struct vi_disk_log *redo = writer->redo;
     const uint64_t ring = redo->area.ring_size;
 
-    if (writer->large)
-        writer->crc = vi_crc32c(writer->crc, from, length);
     while (length != 0) {
         const uint64_t at = writer->at % ring, part = length < ring - at ? length : ring - at;
 
         memcpy(redo->ring + at, from, part);
+        if (writer->large) /* of the copy: a thread may store to what it was made of */
+            writer->crc = vi_crc32c(writer->crc, redo->ring + at, part);
         writer->at += part;
         from = (const char *)from + part;
         length -= part;
