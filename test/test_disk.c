@@ -534,6 +534,13 @@ START_TEST(room_is_made_before)
     SOME(vista_malloc(tx, 100));
     memset(block, 3, 20 << 20);
     OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    for (done = 0; (block = vista_malloc(tx, 1000)) != NULL; done++)
+        memset(block, 4, 1000); /* small blocks, until there is no room */
+    ck_assert_int_eq(errno, ENOSPC);
+    ck_assert_uint_gt(done, 20000);
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
     OK(vista_unmap(segment));
     test_sound(heap);
 }

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "media/io.h"
 #include "support.h"
 
 #define SEGMENTS 3 /* 0 is home */
@@ -300,6 +301,35 @@ START_TEST(sizes)
 }
 END_TEST
 
+static ssize_t no_space(int fd, const struct iovec *from, int count, uint64_t offset, bool durable)
+{
+    (void)fd, (void)from, (void)count, (void)offset, (void)durable;
+    return errno = ENOSPC, -1;
+}
+
+/* Its last commits are in the log of home alone, which is mapped: it cannot be had without them. */
+START_TEST(a_member_whose_unmap_failed)
+{
+    struct vi_io_ops ops = *vi_io();
+
+    make_group();
+    vi_io_test_ops = &ops;
+    for (int i = 0; i < SEGMENTS; i++)
+        SOME(map(i, 0));
+    add(7);
+    OK(vista_flush(segment[0]));
+    ops.write = no_space;
+    ck_assert_int_eq(vista_unmap(segment[2]), -1);
+    vi_io_test_ops = NULL;
+    ops = *vi_io();
+    NULLS(map(2, 0), EBUSY, "which is mapped");
+    (void)vista_unmap(segment[1]);
+    (void)vista_unmap(segment[0]);
+    for (int i = SEGMENTS - 1; i >= 0; i--)
+        ck_assert_uint_eq(value_of(i), 1);
+}
+END_TEST
+
 START_TEST(classes_and_promises)
 {
     const struct vista_map_options lazy = {.flush_ms = 1000};
@@ -335,6 +365,7 @@ int main(void)
     tcase_add_test(tcase, an_old_copy_of_home);
     tcase_add_test(tcase, an_old_copy_of_a_member);
     tcase_add_test(tcase, a_member_that_has_left);
+    tcase_add_test(tcase, a_member_whose_unmap_failed);
     tcase_add_test(tcase, sizes);
     tcase_add_test(tcase, classes_and_promises);
     return test_run(suite);

@@ -29,11 +29,13 @@
 const struct vista_map_options vi_default_options;
 
 /* In the class that it was left open in, and closed.  NOLINTNEXTLINE(misc-no-recursion) */
-static int recover_undo(const char *path, unsigned flags, int depth)
+static int recover_undo(const char *path, unsigned flags, const struct vista_map_options *options,
+                        int depth)
 {
+    const struct vista_map_options wait = {.lock_wait_ms = options->lock_wait_ms,
+                                           .group_folder = options->group_folder};
     const unsigned kept = flags & (VISTA_ACCEPT_TORN | VISTA_ANY_ADDRESS);
-    struct vi_segment *segment =
-        vi_map_segment(path, 0, kept | VISTA_KILL_SAFE, &vi_default_options, depth);
+    struct vi_segment *segment = vi_map_segment(path, 0, kept | VISTA_KILL_SAFE, &wait, depth);
 
     return segment != NULL ? vi_unmap_segment(segment) : -1;
 }
@@ -53,7 +55,7 @@ static struct vi_segment *open_recovered(const char *path, size_t size, unsigned
         if (segment != NULL || (errno != VI_LEFT_REDO && errno != VI_LEFT_UNDO))
             return segment;
         if ((errno == VI_LEFT_REDO ? recover_redo(path, flags, options, depth)
-                                   : recover_undo(path, flags, depth)) != 0)
+                                   : recover_undo(path, flags, options, depth)) != 0)
             return NULL;
     }
     return vi_fail(EBUSY, "%s: is left open again and again", path), NULL;
@@ -269,6 +271,9 @@ static int check_idle(const struct vi_segment *member, const char *folder)
         return vi_fail(EBADMSG, "%s: damaged: it does not say whose log it used", member->path);
     here = find_mapped(home.uuid);
     (void)vi_moved_find(&home, member->real, folder, where);
+    if (here != NULL && home.opening == here->superblock.opening[0])
+        return vi_fail(EBUSY, "%s: its last commits are in the log of %s, which is mapped",
+                       member->path, here->path);
     if (here != NULL)
         named = vi_member_named(&here->file, &here->superblock, s->uuid, home.opening);
     else if (vi_file_open(&file, where, VISTA_READ_ONLY, 0, 0) != 0)
@@ -302,9 +307,9 @@ static int recover_redo(const char *path, unsigned flags, const struct vista_map
         result = vi_disk_recover(segment, attach_member);
     else if (!(flags & VISTA_ACCEPT_TORN))
         result = check_idle(segment, options->group_folder);
-    if (release_members(segment, result == 0) != 0 || vi_close_segment(segment, result == 0) != 0)
+    if (release_members(segment, result == 0) != 0)
         result = -1;
-    return result;
+    return vi_close_segment(segment, result == 0) == 0 ? result : -1;
 }
 
 /* The segment, mapped with these flags, is to use the log of `log`, unless that is NULL. */

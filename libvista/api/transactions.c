@@ -45,8 +45,11 @@ static __attribute__((noinline)) int end_and_tell(struct vi_tx *tx, unsigned mod
     int result = home->own.engine->commit(tx, mode | VI_TX_TELL), error;
 
     /* They are told of what is durable, also of a transaction that need not be yet. */
-    if (result == 0 && home->persist.class == VISTA_CLASS_DISK)
-        result = home->own.engine->flush(home);
+    if (result == 0 && home->persist.class == VISTA_CLASS_DISK &&
+        home->own.engine->flush(home) != 0) {
+        result = -1;
+        errno = EIO; /* the transaction has ended, whatever it was */
+    }
     error = errno;
 
     if (result == 0 || error == EIO)

@@ -104,7 +104,7 @@ static int look_at(struct vi_check *check, const struct vi_member *entry,
 static void open_member(struct vi_check *check, const struct vi_member *entry,
                         struct vi_check_member *member)
 {
-    char real[PATH_MAX] = "", path[PATH_MAX];
+    char real[PATH_MAX] = "", path[PATH_MAX] = "";
     struct vi_file file;
     int result = -1;
 

@@ -264,6 +264,7 @@ int vi_logs_open(struct vi_logs *logs, unsigned char *meta, const struct vi_supe
         .seed = vi_crc32c(0, superblock->uuid, sizeof superblock->uuid),
         .mapped = superblock->mapped,
         .checked = vi_class_flushes(superblock->log_class),
+        .careful = vi_class_flushes(superblock->log_class),
         .chunks_offset = superblock->chunks_offset,
         .units = superblock->chunks_size / VI_CHUNK_UNIT,
         .most_slots = (uint32_t)vi_superblock_slots(superblock),

@@ -32,9 +32,10 @@ struct vi_logs {
     uint64_t mapped;          /* address of the data in records */
     bool in_memory;           /* nothing of it is in the file: the disk class */
     bool checked;             /* records carry a CRC32C: the log's class flushes */
-    uint64_t chunks_offset;   /* of the chunk area */
-    uint64_t units;           /* in it */
-    uint64_t kept;            /* bytes of chunks that a slot keeps between transactions */
+    bool careful;           /* that, or they need room elsewhere: none is appended the quick way */
+    uint64_t chunks_offset; /* of the chunk area */
+    uint64_t units;         /* in it */
+    uint64_t kept;          /* bytes of chunks that a slot keeps between transactions */
     /* What is logged has room elsewhere at commit, as so many bytes: -1 with ENOSPC, EIO.  NULL: it
      * goes nowhere else. */
     int (*make_room)(void *context, uint64_t bytes);

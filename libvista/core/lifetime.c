@@ -396,6 +396,7 @@ int vi_segment_start(struct vi_segment *segment)
             (segment->file.made && vi_file_sync_name(segment->real) != 0))
             return -1;
         segment->logs.checked = segment->persist.flushes;
+        segment->logs.careful = segment->logs.checked || segment->logs.make_room != NULL;
         segment->logs.mapped = s->mapped;
     }
     segment->fresh = false;

@@ -23,6 +23,7 @@
 
 /* Written at once of a long range: whole lines, as much as the checksum's runs. */
 #define PIECE ((size_t)3840)
+#define ELSEWHERE 16u /* what names a new block there, beyond what its record here counts for */
 _Static_assert(PIECE % VI_LINE == 0 && PIECE <= VI_STAGE, "a piece is in the stage");
 
 /* A record no longer counts, nor would it with a part of another written over it. */
@@ -348,7 +349,7 @@ int vi_log_append(struct vi_log *log, struct vi_item item, uintptr_t address)
     const uint64_t *at;
 
     if (log->logs->make_room != NULL && kind->extent != NULL &&
-        !make_room(log, kind->extent(&item).iov_len))
+        !make_room(log, kind->extent(&item).iov_len + ELSEWHERE))
         return -1;
     at = add_one(log, item.kind, address, item.length, item.payload);
     if (at == NULL)

@@ -99,7 +99,7 @@ static inline bool vi_log_try_append(struct vi_log *log, struct vi_item item, ui
 {
     uint64_t *const record = (uint64_t *)log->cursor.next;
 
-    if (VISTA_INLINE_UNLIKELY(log->logs->checked || (uintptr_t)(record + 4) > log->place.end))
+    if (VISTA_INLINE_UNLIKELY(log->logs->careful || (uintptr_t)(record + 4) > log->place.end))
         return false;
     record[1] = (uint64_t)item.kind << VI_KIND_SHIFT | item.length;
     record[2] = address;

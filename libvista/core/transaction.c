@@ -244,6 +244,14 @@ static inline __attribute__((always_inline)) bool finish(struct vi_tx *tx, bool 
     return settle;
 }
 
+/* Whatever refused the commit, to who ended it that is EIO: the transaction is no more. */
+static __attribute__((noinline)) int roll_back_refused(struct vi_tx *tx, unsigned mode)
+{
+    tx->segment->own.engine->abort(tx); /* automatic ranges', if it has any */
+    errno = EIO;
+    return mode & VI_TX_TELL ? VI_TX_ROLLED_BACK : -1;
+}
+
 /* What a class or a group does not need is not compiled into its function. */
 static inline __attribute__((always_inline)) int commit(struct vi_tx *tx, unsigned mode,
                                                         bool flushes, struct vi_redo *redo)
@@ -258,8 +266,7 @@ static inline __attribute__((always_inline)) int commit(struct vi_tx *tx, unsign
     if (VISTA_INLINE_LIKELY(kinds != 0 || !is_empty(log))) {
         log->stamp = log->cursor.stamp;
         if (redo != NULL && vi_redo_prepare(redo, tx, mode) != 0)
-            return segment->own.engine->abort(tx), /* automatic ranges', if it has any */
-                   mode & VI_TX_TELL ? VI_TX_ROLLED_BACK : -1;
+            return roll_back_refused(tx, mode);
         if (flushes)
             vi_log_flush(log);
         if (kinds != 0)

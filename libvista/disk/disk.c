@@ -320,6 +320,7 @@ int vi_disk_open(struct vi_segment *segment, unsigned flags,
     disk->engine.gate = 1;
     disk->engine.close = close_disk;
     vi_engine_set(&segment->own, &disk->engine);
+    segment->logs.careful = true;
     segment->logs.make_room = make_room;
     segment->logs.room_context = disk;
     return 0;

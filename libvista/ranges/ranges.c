@@ -367,14 +367,16 @@ static int commit(struct vi_tx *tx, unsigned mode)
 static void abort_engine(struct vi_tx *tx)
 {
     struct vi_ranges *home = tx->segment->ranges;
+    const bool refused = home->state == VI_RANGES_BUSY; /* by commit(), which has protected all */
 
-    home->stuck |= home->state == VI_RANGES_BUSY; /* a refused commit, which has protected all */
+    home->stuck |= refused;
     stop(home);
     for (struct vi_ranges *r = home->stuck ? home : NULL; r != NULL; r = next_of(r))
         vi_protect_set(&r->protect, 0, pages_of(r), true);
     tx->segment->own.base->abort(tx);
     protect_group(home);
-    home->state = VI_RANGES_IDLE;
+    if (!refused) /* else commit() says when the next may begin */
+        home->state = VI_RANGES_IDLE;
 }
 
 /* From now on home's group has ranges of this kind around what it has, or no longer. */
