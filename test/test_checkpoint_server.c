@@ -24,6 +24,7 @@
 static struct test_random draws;
 static pid_t supervisor;
 static int port;
+static FILE *output; /* of the server, read as long as it runs: a kill may repeat the line */
 static unsigned kills;
 
 static int64_t now_us(void)
@@ -36,12 +37,11 @@ static int64_t now_us(void)
 
 /* ---- The server --------------------------------------------------------------- */
 
-/* The port is in the first line of its output; a kill may repeat the line. */
+/* The port is in the first line of its output. */
 static void start(const char *runner, const char *way, const char *list)
 {
     char line[64] = "";
     int fds[2];
-    FILE *output;
 
     (void)unlink("server.dc");
     OK(pipe(fds));
@@ -60,7 +60,6 @@ static void start(const char *runner, const char *way, const char *list)
     output = fdopen(fds[0], "r");
     ck_assert(output != NULL && fgets(line, sizeof line, output) != NULL &&
               sscanf(line, "port %d", &port) == 1);
-    fclose(output);
 }
 
 static pid_t server_process(void)
@@ -94,6 +93,7 @@ static void stop(void)
     ck_assert_int_eq(waitpid(supervisor, &status, 0), supervisor);
     ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM, "status %x", status);
     ck_assert_int_ne(access("server.dc", F_OK), 0);
+    fclose(output);
 }
 
 /* ---- Its clients -------------------------------------------------------------- */

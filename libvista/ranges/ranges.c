@@ -180,17 +180,16 @@ bool vi_ranges_fault(struct vi_ranges *r, struct vi_note store)
 
 void vi_ranges_count(struct vi_ranges *r, uint64_t *touched, uint64_t *left)
 {
+    uint32_t changed = 0;
     sigset_t before;
 
     lock(r, &before);
     *touched = r->protect.count;
     *left = r->home->state == VI_RANGES_OPEN ? r->home->left : r->home->budget;
-    if (r->home->state == VI_RANGES_OPEN) {
-        const uint32_t changed = vi_hot_count_changed(&r->hot, &r->protect);
-
-        *touched += changed;
-        *left -= changed < *left ? changed : *left;
-    }
+    if (r->home->state == VI_RANGES_OPEN)
+        changed = vi_hot_count_changed(&r->hot, &r->protect);
+    *touched += changed;
+    *left -= changed < *left ? changed : *left;
     unlock(r, &before);
 }
 
@@ -369,14 +368,13 @@ static void abort_engine(struct vi_tx *tx)
     struct vi_ranges *home = tx->segment->ranges;
     const bool refused = home->state == VI_RANGES_BUSY; /* by commit(), which has protected all */
 
-    home->stuck |= refused;
     stop(home);
+    home->stuck |= refused;
     for (struct vi_ranges *r = home->stuck ? home : NULL; r != NULL; r = next_of(r))
         vi_protect_set(&r->protect, 0, pages_of(r), true);
     tx->segment->own.base->abort(tx);
     protect_group(home);
-    if (!refused) /* else commit() says when the next may begin */
-        home->state = VI_RANGES_IDLE;
+    home->state = refused ? VI_RANGES_BUSY : VI_RANGES_IDLE; /* commit() ends the first itself */
 }
 
 /* From now on home's group has ranges of this kind around what it has, or no longer. */

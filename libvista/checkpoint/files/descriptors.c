@@ -22,10 +22,12 @@
 #define REOPENED (~(O_CREAT | O_EXCL | O_TRUNC))
 
 static bool touched[VI_DESCRIPTORS];
-/* Of descriptions that were closed, what the supervisor need not keep from the next checkpoint on. */
+/* Of descriptions that were closed, what the supervisor need not keep from the next checkpoint on;
+ * and what the last one has, whose groups are not free before. */
 static uint32_t dropped[VI_DESCRIPTORS];
 static uint32_t dropped_count;
-static uint32_t accepted_count; /* of files: VI_FILE_ACCEPTED */
+static uint32_t accepted_count;      /* of files: VI_FILE_ACCEPTED */
+static bool entered[VI_DESCRIPTORS]; /* since the last checkpoint, which has the others */
 
 struct vi_open_file *vi_files_of(uint64_t fd)
 {
@@ -105,7 +107,7 @@ static struct vi_open_file *enter(uint32_t group, int fd, enum vi_file_kind kind
     file->references = 1;
     vi_engine.control->descriptors[fd] =
         (struct vi_descriptor){(uint16_t)group, (flags & O_CLOEXEC) != 0};
-    touched[group - 1] = true;
+    touched[group - 1] = entered[group - 1] = true;
     return file;
 }
 
@@ -188,8 +190,9 @@ long vi_files_dup(int from, int to, bool close_on_exec)
 void vi_files_forget(int fd)
 {
     struct vi_control *c = vi_engine.control;
-    uint32_t group = vi_files_group((uint64_t)fd);
+    const uint32_t group = vi_files_group((uint64_t)fd);
     struct vi_open_file *file;
+    uint32_t waiting;
 
     if (group == 0)
         return;
@@ -197,15 +200,15 @@ void vi_files_forget(int fd)
     c->descriptors[fd] = (struct vi_descriptor){0};
     if (--file->references != 0)
         return;
-    if (file->kind == VI_FILE_KEPT && dropped_count < VI_DESCRIPTORS)
+    if ((file->kind == VI_FILE_KEPT || !entered[group - 1]) && dropped_count < VI_DESCRIPTORS)
         dropped[dropped_count++] = group;
     file->kind = VI_FILE_NONE;
     vi_zone_close(group);
-    while ((group = find_accepted(group)) != 0) {
-        vi_keeper_release(group);
-        dropped[dropped_count++] = group;
+    while ((waiting = find_accepted(group)) != 0) {
+        vi_keeper_release(waiting);
+        dropped[dropped_count++] = waiting;
         accepted_count--;
-        vi_engine.control->files[group - 1].kind = VI_FILE_NONE;
+        vi_engine.control->files[waiting - 1].kind = VI_FILE_NONE;
     }
 }
 
@@ -253,6 +256,7 @@ void vi_files_settle(void)
 {
     while (dropped_count != 0)
         vi_keeper_drop(dropped[--dropped_count]);
+    memset(entered, 0, sizeof entered);
 }
 
 bool vi_files_is_visible(uint64_t fd)
@@ -275,7 +279,14 @@ static bool has_name(const struct vi_open_file *file)
     return file->kind == VI_FILE_REGULAR || file->kind == VI_FILE_DIRECTORY;
 }
 
-static int descriptor_of(uint32_t group);
+/* A descriptor of an open description of this process, or -1. */
+static int descriptor_of(uint32_t group)
+{
+    for (int fd = 0; fd < VI_DESCRIPTORS; fd++)
+        if (vi_engine.control->descriptors[fd].group == group)
+            return fd;
+    return -1;
+}
 
 void vi_files_unnamed(const char *path)
 {
@@ -315,15 +326,6 @@ void vi_files_start(void)
         if (flags >= 0)
             vi_files_add(fd, VI_FILE_INHERITED, flags, NULL);
     }
-}
-
-/* A descriptor of an open description of this process, or -1. */
-static int descriptor_of(uint32_t group)
-{
-    for (int fd = 0; fd < VI_DESCRIPTORS; fd++)
-        if (vi_engine.control->descriptors[fd].group == group)
-            return fd;
-    return -1;
 }
 
 static int open_again(struct vi_open_file *file)

@@ -172,7 +172,7 @@ int vi_keeper_accept(uint32_t listener, uint32_t group)
 
     if (!send_message(channel[1], message, -1) || !receive_message(channel[1], 0, &message, &fd))
         return -ENOTCONN;
-    return fd >= 0 ? fd : -(int)message.error;
+    return fd >= 0 ? fd : message.error != 0 ? -(int)message.error : -EMFILE;
 }
 
 bool vi_keeper_give(uint32_t group, int fd)

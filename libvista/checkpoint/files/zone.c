@@ -55,11 +55,9 @@ static struct vi_zone *take(uint32_t group, int fd)
 
 size_t vi_zone_left(uint32_t group)
 {
-    const struct vi_zone *zone = find(group);
+    const struct vi_zone *zone = group != 0 ? find(group) : NULL;
 
-    if (zone == NULL)
-        return 0;
-    return zone->count - *served_of(zone) + (zone->ended == 2);
+    return zone == NULL ? 0 : zone->count - *served_of(zone) + (zone->ended == 2);
 }
 
 bool vi_zone_any_left(void)
