@@ -341,7 +341,8 @@ int vista_withdraw(vista_tx *tx, vista_endpoint *endpoint, const vista_gid *gid)
 /*
  * Asks a peer for the outcome of what this end has voted yes to, or handed over: needed only where
  * the session with its coordinator is broken.  vista_join calls `commit` or `abort` with the
- * answer; undecided, it calls nothing.  What a coordinator does not know has been aborted.  A
+ * answer; undecided, it calls nothing.  What a coordinator does not know has been aborted: so it
+ * keeps what has been committed until each site has stored that, however long one is away.  A
  * callback may so come for a gid that is done with, and then has nothing to do.
  * Errors: as vista_send_request.
  */

@@ -382,14 +382,21 @@ static uint32_t client_of(const struct party *party)
     return 0;
 }
 
+static void inquire(struct party *party, const vista_gid *gid)
+{
+    vista_tx *tx = vista_begin_transaction(party->segment, 0);
+
+    OK(vista_inquire(tx, party->endpoint, party->bank->peer[0], gid));
+    OK(vista_end_transaction(tx, 0));
+}
+
 /* The south votes yes, or was never asked, and its session breaks: the outcome is commit or abort
- * accordingly, and it learns it when it asks. */
+ * accordingly, and it learns it when it asks, also if the first answer is lost. */
 START_TEST(test_broken)
 {
     const struct order north = {-10, YES}, south = {10, YES};
     const bool voted = _i != 0;
     vista_gid gid;
-    vista_tx *tx;
 
     open_all(NULL);
     gid = begin_one(&north, &south, false, false);
@@ -410,9 +417,14 @@ START_TEST(test_broken)
     SOME(find(parties[2].bank, &gid));
 
     connect_parties(2, 0, 0);
-    tx = vista_begin_transaction(parties[2].segment, 0);
-    OK(vista_inquire(tx, parties[2].endpoint, parties[2].bank->peer[0], &gid));
-    OK(vista_end_transaction(tx, 0));
+    inquire(&parties[2], &gid);
+    while (join(&parties[0]))
+        ;
+    ck_assert_uint_eq(agreements(&parties[0]), voted);
+    forget(&parties[0], client_of(&parties[0])); /* and with it the answer */
+    forget(&parties[2], parties[2].bank->peer[0]);
+    connect_parties(2, 0, 0);
+    inquire(&parties[2], &gid);
     settle_all();
     ck_assert_int_eq(parties[2].bank->money, voted ? 10010 : 10000);
     ck_assert_uint_eq(parties[2].bank->commits, voted);

@@ -97,27 +97,44 @@ static int take_over(const struct joining *j, uint32_t *answer)
     return vi_agreement_advance(j->tx, j->e, of, j->with, j->arg);
 }
 
-/* A site that is being told hears it by that; who is no site has handed it over. */
+static bool is_asker(const struct joining *j, const struct vi_site *site)
+{
+    return memcmp(site->uuid, j->lane->peer->row->uuid, sizeof site->uuid) == 0;
+}
+
+/* The answer may be lost with its session: so nothing changes here until it was HEARD.  A site that
+ * is being told hears it by that. */
 static int find_outcome(const struct joining *j, uint32_t *answer)
 {
     struct vi_agreement *of = vi_agreement_find(j->e, &j->says.gid);
-    bool is_site = false;
 
     *answer = of == NULL || of->state == VI_AGREEMENT_ABORTED ? VI_SAY_ABORT
               : of->state == VI_AGREEMENT_COMMITTED           ? VI_SAY_COMMIT
                                                               : VI_SAY_UNDECIDED;
     if (of == NULL || *answer == VI_SAY_UNDECIDED)
         return 0;
+    for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
+        if (site->state == VI_SITE_TOLD && is_asker(j, site))
+            *answer = VI_SAY_UNDECIDED;
+    return vi_agreement_advance(j->tx, j->e, of, j->with, j->arg);
+}
+
+/* Who is no site has handed it over. */
+static int on_heard(const struct joining *j)
+{
+    struct vi_agreement *of = vi_agreement_find(j->e, &j->says.gid);
+    bool is_site = false;
+
+    if (of == NULL || of->state != VI_AGREEMENT_COMMITTED)
+        return 0;
     if (vi_agreement_declare(j->tx, of) != 0)
         return -1;
     for (struct vi_site *site = of->site; site < of->site + of->count; site++) {
-        if (memcmp(site->uuid, j->lane->peer->row->uuid, sizeof site->uuid) != 0)
+        if (!is_asker(j, site))
             continue;
         is_site = true;
-        if (site->state == VI_SITE_READY)
+        if (!(site->flags & VISTA_ONE_PHASE))
             site->state = VI_SITE_DONE;
-        else if (site->state == VI_SITE_TOLD)
-            *answer = VI_SAY_UNDECIDED;
     }
     if (!is_site)
         of->parent.session = 0;
@@ -149,6 +166,8 @@ static int execute(const struct joining *j, uint32_t *answer)
         return take_over(j, answer);
     case VI_SAY_INQUIRE:
         return find_outcome(j, answer);
+    case VI_SAY_HEARD:
+        return on_heard(j);
     default:
         return 0;
     }
@@ -168,6 +187,18 @@ static int on_request(const struct joining *j)
 
 /* ---- Responses -------------------------------------------------------------- */
 
+/* Without a free slot the record there stays until this end asks once more. */
+static int say_heard(const struct joining *j)
+{
+    struct vi_saying says = {VI_AGREEMENT_MAGIC, VI_SAY_HEARD, j->says.gid};
+    vista_request request;
+
+    if (vista_send_request(j->tx, j->e, j->request.peer, &says, sizeof says, VISTA_ONE_WAY,
+                           &request) == 0)
+        return 0;
+    return errno == EAGAIN || errno == ESTALE || errno == EINVAL ? 0 : -1;
+}
+
 /* What this end has asked for; of what it has handed over that is a vote. */
 static int on_outcome(const struct joining *j)
 {
@@ -176,6 +207,8 @@ static int on_outcome(const struct joining *j)
 
     if (!committed && j->says.kind != VI_SAY_ABORT)
         return 0;
+    if (committed && say_heard(j) != 0)
+        return -1;
     if (of == NULL)
         return vi_agreement_tell(j->tx, j->with, j->arg, &j->says.gid, committed);
     if (!(of->site->flags & VI_SITE_IS_AWAY) || of->site->state != VI_SITE_ASKED)

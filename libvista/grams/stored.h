@@ -134,7 +134,8 @@ enum {
     VI_SAY_ABORTED,
     VI_SAY_HAND_OVER, /* coordinate this: a struct vi_agreement; answered with a vote */
     VI_SAY_INQUIRE,
-    VI_SAY_VOTE, /* response, and so are the next: its vote is added, VISTA_VOTE_NO, ... */
+    VI_SAY_HEARD, /* one-way: the answer to an inquiry, which was commit, is stored */
+    VI_SAY_VOTE,  /* response, and so are the next: its vote is added, VISTA_VOTE_NO, ... */
     VI_SAY_UNDECIDED = VI_SAY_VOTE + 3,
     VI_SAY_DONE
 };
