@@ -473,6 +473,44 @@ START_TEST(test_away_and_broken)
 }
 END_TEST
 
+/* Is asked for something, and answers the newest request with this.  The others are left. */
+static void answer_newest(struct party *party, uint32_t kind)
+{
+    struct vi_saying says;
+    vista_request request, newest = {0};
+    vista_tx *tx = vista_begin_transaction(party->segment, 0);
+    char message[4096];
+
+    while (vista_receive_request(tx, party->endpoint, message, sizeof message, &request, 0) >= 0) {
+        memcpy(&says, message, sizeof says);
+        newest = request;
+        if (says.kind == VI_SAY_INQUIRE)
+            break;
+    }
+    says.kind = kind;
+    OK(vista_send_response(tx, party->endpoint, &newest, &says, sizeof says));
+    OK(vista_end_transaction(tx, 0));
+}
+
+/* The inquiry's answer is from before the record arrived there. */
+START_TEST(test_overtaken)
+{
+    const struct order north = {-10, YES}, south = {10, YES};
+    vista_gid gid;
+
+    open_all(NULL);
+    gid = begin_one(&north, &south, false, true);
+    inquire(&parties[0], &gid);
+    answer_newest(&parties[1], VI_SAY_ABORT);
+    while (join(&parties[0]))
+        ;
+    ck_assert_uint_eq(agreements(&parties[0]), 1);
+    ck_assert_uint_eq(parties[0].bank->aborts, 0);
+    for (int i = 0; i < 3; i++)
+        close_party(i);
+}
+END_TEST
+
 /* A request that is none is answered with nothing, and a one-way one not at all. */
 START_TEST(test_nonsense)
 {
@@ -772,6 +810,7 @@ int main(void)
     tcase_add_test(tcase, test_withdrawn);
     tcase_add_loop_test(tcase, test_broken, 0, 2);
     tcase_add_test(tcase, test_away_and_broken);
+    tcase_add_test(tcase, test_overtaken);
     tcase_add_test(tcase, test_nonsense);
     tcase_add_test(tcase, test_damaged);
     killed = test_case(suite, "kill", 30 + 3 * test_scale());

@@ -92,7 +92,7 @@ static enum sent send_to(vista_tx *tx, vista_endpoint *e, vista_request *request
     return errno == ESTALE || errno == EINVAL || errno == EMSGSIZE ? NEVER : (enum sent) - 1;
 }
 
-static bool is_lost(vista_endpoint *e, const struct vi_site *site)
+bool vi_agreement_is_lost(vista_endpoint *e, const struct vi_site *site)
 {
     bool lost;
 
@@ -154,10 +154,10 @@ static enum sent advance_site(vista_tx *tx, vista_endpoint *e, struct vi_agreeme
             return ask(tx, e, of, site);
         site->state = VI_SITE_DONE;
     } else if (site->state == VI_SITE_ASKED && !(site->flags & VI_SITE_IS_AWAY) &&
-               is_lost(e, site)) {
+               vi_agreement_is_lost(e, site)) {
         vi_agreement_vote(of, site, VISTA_VOTE_NO);
         return SENT;
-    } else if (site->state == VI_SITE_TOLD && is_lost(e, site)) {
+    } else if (site->state == VI_SITE_TOLD && vi_agreement_is_lost(e, site)) {
         site->state = VI_SITE_READY;
     }
     return decided && (site->state == VI_SITE_NEW || site->state == VI_SITE_READY)

@@ -24,6 +24,9 @@ void vi_agreement_add(vista_endpoint *e, struct vi_agreement *of);
 /* Before its head or its sites change. */
 int vi_agreement_declare(vista_tx *tx, struct vi_agreement *of);
 
+/* Is the session with the site's peer broken, or its row gone? */
+bool vi_agreement_is_lost(vista_endpoint *e, const struct vi_site *site);
+
 /* The site, which was asked, has voted; declared. */
 void vi_agreement_vote(struct vi_agreement *of, struct vi_site *site, unsigned vote);
 

@@ -199,7 +199,9 @@ static int say_heard(const struct joining *j)
     return errno == EAGAIN || errno == ESTALE || errno == EINVAL ? 0 : -1;
 }
 
-/* What this end has asked for; of what it has handed over that is a vote. */
+/* What this end has asked for; of what it has handed over that is a vote.  An inquiry may overtake
+ * what is handed over, and then knows nothing of it: unless that can no longer arrive, its abort
+ * means nothing. */
 static int on_outcome(const struct joining *j)
 {
     const bool committed = j->says.kind == VI_SAY_COMMIT;
@@ -211,7 +213,8 @@ static int on_outcome(const struct joining *j)
         return -1;
     if (of == NULL)
         return vi_agreement_tell(j->tx, j->with, j->arg, &j->says.gid, committed);
-    if (!(of->site->flags & VI_SITE_IS_AWAY) || of->site->state != VI_SITE_ASKED)
+    if (!(of->site->flags & VI_SITE_IS_AWAY) || of->site->state != VI_SITE_ASKED ||
+        (!committed && !vi_agreement_is_lost(j->e, of->site)))
         return 0;
     if (vi_agreement_declare(j->tx, of) != 0)
         return -1;
