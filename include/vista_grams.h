@@ -269,7 +269,7 @@ int vista_each_request(vista_endpoint *endpoint, vista_request_fn visit, void *a
  * one endpoint: the program orders them, as it does its other changes of what they share.
  */
 typedef struct vista_gid {
-    uint64_t part[2]; /* random */
+    uint64_t part[2]; /* random, and the beginning of the UUID of the endpoint that coordinates */
 } vista_gid;
 
 #define VISTA_ONE_PHASE 0x1u /* has no vote, and is told the outcome with its message */
@@ -342,8 +342,10 @@ int vista_withdraw(vista_tx *tx, vista_endpoint *endpoint, const vista_gid *gid)
  * Asks a peer for the outcome of what this end has voted yes to, or handed over: needed only where
  * the session with its coordinator is broken.  vista_join calls `commit` or `abort` with the
  * answer; undecided, it calls nothing.  What a coordinator does not know has been aborted: so it
- * keeps what has been committed until each site has stored that, however long one is away.  A
- * callback may so come for a gid that is done with, and then has nothing to do.
+ * keeps what has been committed until each site has stored that, however long one is away, and one
+ * that was restored from an old copy is not to be asked.  An end that does not coordinate it answers
+ * that it is undecided.  A callback may so come for a gid that is done with, and then has nothing
+ * to do.
  * Errors: as vista_send_request.
  */
 int vista_inquire(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, const vista_gid *gid);

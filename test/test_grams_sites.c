@@ -473,6 +473,28 @@ START_TEST(test_away_and_broken)
 }
 END_TEST
 
+/* The south coordinates nothing, and so cannot tell the north that it was aborted. */
+START_TEST(test_other_asked)
+{
+    const struct order north = {-10, YES}, south = {10, YES};
+    vista_gid gid;
+
+    open_all(NULL);
+    gid = begin_one(&north, &south, false, _i != 0);
+    join(&parties[1]);
+    inquire(&parties[1], &gid);
+    while (join(&parties[2]) || join(&parties[1]))
+        ;
+    ck_assert_uint_eq(parties[1].bank->aborts, 0);
+    settle_all();
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_eq(parties[i].bank->commits, 1);
+        ck_assert_uint_eq(agreements(&parties[i]), 0);
+        close_party(i);
+    }
+}
+END_TEST
+
 /* Is asked for something, and answers the newest request with this.  The others are left. */
 static void answer_newest(struct party *party, uint32_t kind)
 {
@@ -810,6 +832,7 @@ int main(void)
     tcase_add_test(tcase, test_withdrawn);
     tcase_add_loop_test(tcase, test_broken, 0, 2);
     tcase_add_test(tcase, test_away_and_broken);
+    tcase_add_loop_test(tcase, test_other_asked, 0, 2);
     tcase_add_test(tcase, test_overtaken);
     tcase_add_test(tcase, test_nonsense);
     tcase_add_test(tcase, test_damaged);

@@ -39,6 +39,12 @@ static void read_message(struct joining *j)
     j->length = staged->length - sizeof j->says;
 }
 
+/* Half of a gid is the coordinator's: the beginning of its endpoint's UUID. */
+static bool is_own(const vista_endpoint *e, const vista_gid *gid)
+{
+    return memcmp(&gid->part[1], e->table->uuid, sizeof gid->part[1]) == 0;
+}
+
 /* ---- Requests --------------------------------------------------------------- */
 
 static int prepare(const struct joining *j, const void *message, size_t length)
@@ -80,7 +86,8 @@ static int take_over(const struct joining *j, uint32_t *answer)
     struct vi_agreement *of;
 
     *answer = VI_SAY_VOTE + VISTA_VOTE_NO;
-    if (!vi_agreement_is_sound(told, j->length) || vi_agreement_find(j->e, &j->says.gid) != NULL)
+    if (!vi_agreement_is_sound(told, j->length) || !is_own(j->e, &j->says.gid) ||
+        vi_agreement_find(j->e, &j->says.gid) != NULL)
         return 0;
     of = vi_agreement_new(j->tx, j->e, told->size);
     if (of == NULL)
@@ -102,15 +109,18 @@ static bool is_asker(const struct joining *j, const struct vi_site *site)
     return memcmp(site->uuid, j->lane->peer->row->uuid, sizeof site->uuid) == 0;
 }
 
-/* The answer may be lost with its session: so nothing changes here until it was HEARD.  A site that
+/* Nothing is presumed of what another coordinates.  The answer may be lost with its session: so nothing changes here until it was HEARD.  A site that
  * is being told hears it by that. */
 static int find_outcome(const struct joining *j, uint32_t *answer)
 {
     struct vi_agreement *of = vi_agreement_find(j->e, &j->says.gid);
 
-    *answer = of == NULL || of->state == VI_AGREEMENT_ABORTED ? VI_SAY_ABORT
-              : of->state == VI_AGREEMENT_COMMITTED           ? VI_SAY_COMMIT
-                                                              : VI_SAY_UNDECIDED;
+    if (of == NULL)
+        *answer = is_own(j->e, &j->says.gid) ? VI_SAY_ABORT : VI_SAY_UNDECIDED;
+    else
+        *answer = of->state == VI_AGREEMENT_ABORTED     ? VI_SAY_ABORT
+                  : of->state == VI_AGREEMENT_COMMITTED ? VI_SAY_COMMIT
+                                                        : VI_SAY_UNDECIDED;
     if (of == NULL || *answer == VI_SAY_UNDECIDED)
         return 0;
     for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
@@ -358,6 +368,21 @@ static int fill(vista_endpoint *e, struct vi_agreement *of, const vista_gid *gid
     return name_sites(e, of);
 }
 
+static void make_gid(vista_endpoint *e, uint32_t via, vista_gid *gid)
+{
+    const unsigned char *uuid = e->table->uuid;
+
+    e->socket->transport->random(e->socket, &gid->part[0], sizeof gid->part[0]);
+    vi_endpoint_lock(e);
+    if (via != 0) {
+        const struct vi_peer *peer = vi_endpoint_peer(e, via, true);
+
+        uuid = peer != NULL ? peer->row->uuid : uuid;
+    }
+    memcpy(&gid->part[1], uuid, sizeof gid->part[1]);
+    vi_endpoint_unlock(e);
+}
+
 int vista_coordinate(vista_tx *tx, vista_endpoint *endpoint, vista_gid *gid,
                      const struct vista_site *sites, int count, uint32_t via)
 {
@@ -368,7 +393,7 @@ int vista_coordinate(vista_tx *tx, vista_endpoint *endpoint, vista_gid *gid,
 
     if (of == NULL)
         return -1;
-    e->socket->transport->random(e->socket, gid, sizeof *gid);
+    make_gid(e, via, gid);
     if (fill(e, of, gid, size, sites, count, via) != 0) {
         vista_free(tx, of);
         return -1;
