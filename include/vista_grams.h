@@ -343,9 +343,9 @@ int vista_withdraw(vista_tx *tx, vista_endpoint *endpoint, const vista_gid *gid)
  * the session with its coordinator is broken.  vista_join calls `commit` or `abort` with the
  * answer; undecided, it calls nothing.  What a coordinator does not know has been aborted: so it
  * keeps what has been committed until each site has stored that, however long one is away, and one
- * that was restored from an old copy is not to be asked.  An end that does not coordinate it answers
- * that it is undecided.  A callback may so come for a gid that is done with, and then has nothing
- * to do.
+ * that was restored from an old copy is not to be asked.  An end that does not coordinate it
+ * answers that it is undecided.  A callback may so come for a gid that is done with, and then has
+ * nothing to do.
  * Errors: as vista_send_request.
  */
 int vista_inquire(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, const vista_gid *gid);

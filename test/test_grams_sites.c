@@ -31,7 +31,7 @@ struct reserved {
 };
 
 struct bank {
-    void *block;
+    struct vi_gram_table *block;
     uint32_t peer[2];
     int64_t money;
     struct reserved open[OPEN];
@@ -576,6 +576,49 @@ START_TEST(test_nonsense)
 }
 END_TEST
 
+/* A record of one site, which a stranger hands over to the north, spoilt in one way each. */
+START_TEST(test_strange_record)
+{
+    static const uint32_t offsets[] = {80 + 56, 80, 0, 8}, flags[] = {0, 2, 4};
+    struct strange {
+        struct vi_saying says;
+        struct vi_agreement of;
+        struct vi_site site;
+        struct vi_saying asks;
+        struct order order;
+    } to = {.says = {VI_AGREEMENT_MAGIC, VI_SAY_HAND_OVER, {{77, 0}}},
+            .of = {.count = 1, .size = sizeof to - sizeof to.says},
+            .site = {.length = sizeof to.asks + sizeof to.order}};
+    const int bad = _i;
+    vista_request request;
+    vista_tx *tx;
+
+    open_all(NULL);
+    may_be_unknown = true;
+    memcpy(&to.says.gid.part[1], parties[1].bank->block->uuid, 8);
+    memcpy(to.site.uuid, parties[2].bank->block->uuid, sizeof to.site.uuid);
+    to.of.says = to.asks = to.says;
+    to.of.says.kind = 0;
+    to.asks.kind = bad == 6 ? VI_SAY_COMMIT : VI_SAY_PREPARE;
+    to.asks.gid.part[0] += bad == 7;
+    to.of.says.gid.part[0] += bad == 8;
+    to.of.count = bad != 9;
+    to.order = (struct order){10, YES};
+    to.site.offset = offsets[bad < 4 ? bad : 0];
+    to.site.flags = flags[bad == 4 || bad == 5 ? bad - 3 : 0];
+    tx = vista_begin_transaction(parties[0].segment, 0);
+    OK(vista_send_request(tx, parties[0].endpoint, parties[0].bank->peer[0], &to, sizeof to, 0,
+                          &request));
+    OK(vista_end_transaction(tx, 0));
+    while (join(&parties[1]))
+        ck_assert_uint_eq(agreements(&parties[1]), bad == 0);
+    settle_all();
+    ck_assert_int_eq(parties[2].bank->commits, bad == 0);
+    for (int i = 0; i < 3; i++)
+        close_party(i);
+}
+END_TEST
+
 /* A record is judged before it is believed. */
 START_TEST(test_damaged)
 {
@@ -835,6 +878,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_other_asked, 0, 2);
     tcase_add_test(tcase, test_overtaken);
     tcase_add_test(tcase, test_nonsense);
+    tcase_add_loop_test(tcase, test_strange_record, 0, 10);
     tcase_add_test(tcase, test_damaged);
     killed = test_case(suite, "kill", 30 + 3 * test_scale());
     tcase_add_loop_test(killed, test_kills, 0, (int)(sizeof networks / sizeof *networks));

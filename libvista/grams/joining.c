@@ -79,6 +79,21 @@ static int take_site(const struct joining *j, struct vi_agreement *of, struct vi
     return 0;
 }
 
+/* What is handed over is this transaction, and each of its messages asks for a vote on it. */
+static bool is_handed_over(const struct joining *j, const struct vi_agreement *told)
+{
+    struct vi_saying says = {VI_AGREEMENT_MAGIC, 0, j->says.gid};
+
+    if (!vi_agreement_is_sound(told, j->length) || memcmp(&told->says, &says, sizeof says) != 0)
+        return false;
+    says.kind = VI_SAY_PREPARE;
+    for (const struct vi_site *site = told->site; site < told->site + told->count; site++)
+        if (site->flags & ~VISTA_ONE_PHASE ||
+            memcmp((const char *)told + site->offset, &says, sizeof says) != 0)
+            return false;
+    return is_own(j->e, &j->says.gid) && vi_agreement_find(j->e, &j->says.gid) == NULL;
+}
+
 /* Answered when it is decided; at once where it cannot be read. */
 static int take_over(const struct joining *j, uint32_t *answer)
 {
@@ -86,8 +101,7 @@ static int take_over(const struct joining *j, uint32_t *answer)
     struct vi_agreement *of;
 
     *answer = VI_SAY_VOTE + VISTA_VOTE_NO;
-    if (!vi_agreement_is_sound(told, j->length) || !is_own(j->e, &j->says.gid) ||
-        vi_agreement_find(j->e, &j->says.gid) != NULL)
+    if (!is_handed_over(j, told))
         return 0;
     of = vi_agreement_new(j->tx, j->e, told->size);
     if (of == NULL)
@@ -109,8 +123,8 @@ static bool is_asker(const struct joining *j, const struct vi_site *site)
     return memcmp(site->uuid, j->lane->peer->row->uuid, sizeof site->uuid) == 0;
 }
 
-/* Nothing is presumed of what another coordinates.  The answer may be lost with its session: so nothing changes here until it was HEARD.  A site that
- * is being told hears it by that. */
+/* Nothing is presumed of what another coordinates.  The answer may be lost with its session: so
+ * nothing changes here until it was HEARD.  A site that is being told hears it by that. */
 static int find_outcome(const struct joining *j, uint32_t *answer)
 {
     struct vi_agreement *of = vi_agreement_find(j->e, &j->says.gid);

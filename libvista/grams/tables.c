@@ -255,13 +255,15 @@ static int check_row(vista_segment *segment, const struct vi_gram_table *table, 
 
 bool vi_agreement_is_sound(const struct vi_agreement *of, size_t size)
 {
-    if (size < sizeof *of || of->says.magic != VI_AGREEMENT_MAGIC || of->size > size ||
-        of->count > VI_SITES_MAX || of->size < sizeof *of + of->count * sizeof of->site[0] ||
-        of->state > VI_AGREEMENT_ABORTED)
+    const size_t head = size >= sizeof *of ? sizeof *of + of->count * sizeof of->site[0] : 0;
+
+    if (head == 0 || of->says.magic != VI_AGREEMENT_MAGIC || of->size > size || of->count == 0 ||
+        of->count > VI_SITES_MAX || of->size < head || of->state > VI_AGREEMENT_ABORTED)
         return false;
     for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
-        if (site->state > VI_SITE_DONE || site->offset % 8 != 0 || site->offset > of->size ||
-            site->length < sizeof of->says || site->length > of->size - site->offset)
+        if (site->state > VI_SITE_DONE || site->offset % 8 != 0 || site->offset < head ||
+            site->offset > of->size || site->length < sizeof of->says ||
+            site->length > of->size - site->offset)
             return false;
     return true;
 }
