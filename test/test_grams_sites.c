@@ -576,7 +576,8 @@ START_TEST(test_nonsense)
 }
 END_TEST
 
-/* A record of one site, which a stranger hands over to the north, spoilt in one way each. */
+/* A record of one site, which a stranger hands over to the north, spoilt in one way
+ * each; the last is sound, and asked for one-way. */
 START_TEST(test_strange_record)
 {
     static const uint32_t offsets[] = {80 + 56, 80, 0, 8}, flags[] = {0, 2, 4};
@@ -607,8 +608,8 @@ START_TEST(test_strange_record)
     to.site.offset = offsets[bad < 4 ? bad : 0];
     to.site.flags = flags[bad == 4 || bad == 5 ? bad - 3 : 0];
     tx = vista_begin_transaction(parties[0].segment, 0);
-    OK(vista_send_request(tx, parties[0].endpoint, parties[0].bank->peer[0], &to, sizeof to, 0,
-                          &request));
+    OK(vista_send_request(tx, parties[0].endpoint, parties[0].bank->peer[0], &to, sizeof to,
+                          bad == 10 ? VISTA_ONE_WAY : 0, &request));
     OK(vista_end_transaction(tx, 0));
     while (join(&parties[1]))
         ck_assert_uint_eq(agreements(&parties[1]), bad == 0);
@@ -878,7 +879,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_other_asked, 0, 2);
     tcase_add_test(tcase, test_overtaken);
     tcase_add_test(tcase, test_nonsense);
-    tcase_add_loop_test(tcase, test_strange_record, 0, 10);
+    tcase_add_loop_test(tcase, test_strange_record, 0, 11);
     tcase_add_test(tcase, test_damaged);
     killed = test_case(suite, "kill", 30 + 3 * test_scale());
     tcase_add_loop_test(killed, test_kills, 0, (int)(sizeof networks / sizeof *networks));

@@ -200,10 +200,13 @@ static int execute(const struct joining *j, uint32_t *answer)
 static int on_request(const struct joining *j)
 {
     struct vi_saying answer = j->says;
+    const bool one_way = j->lane->stored->state != VI_SLOT_RECEIVED;
 
+    if (one_way && j->says.kind != VI_SAY_HEARD) /* it could not be answered */
+        return 0;
     if (execute(j, &answer.kind) < 0)
         return -1;
-    if (answer.kind == 0 || j->lane->stored->state != VI_SLOT_RECEIVED) /* it was one-way */
+    if (answer.kind == 0 || one_way)
         return 0;
     return vista_send_response(j->tx, j->e, &j->request, &answer,
                                answer.magic != 0 ? sizeof answer : 0);
