@@ -18,7 +18,7 @@
 
 #include "command.h"
 #include "grams.h"
-#include "grams/stored.h"
+#include "grams/tables.h"
 
 #define OPEN 256
 
@@ -620,6 +620,33 @@ START_TEST(test_strange_record)
 }
 END_TEST
 
+/* A peer that takes no message as long as a vote is asked for none. */
+START_TEST(test_no_room_for_a_vote)
+{
+    const struct order north = {-10, YES}, south = {10, YES};
+    struct vi_gram_table *table;
+    struct vi_gram_row *row;
+    vista_tx *tx;
+
+    open_all(NULL);
+    table = parties[1].bank->block;
+    row = table->entry[client_of(&parties[1]) % table->peers].row;
+    tx = vista_begin_transaction(parties[1].segment, 0);
+    OK(vista_set_range(tx, row, sizeof *row));
+    row->message_max = sizeof(struct vi_saying) - 1;
+    vi_table_seal(row, sizeof *row, &row->crc);
+    OK(vista_end_transaction(tx, 0));
+    begin_one(&north, &south, false, _i != 0);
+    settle_all();
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_eq(agreements(&parties[i]), 0);
+        ck_assert_uint_eq(parties[i].bank->commits, 0);
+        ck_assert_int_eq(parties[i].bank->money, 10000);
+        close_party(i);
+    }
+}
+END_TEST
+
 /* A record is judged before it is believed. */
 START_TEST(test_damaged)
 {
@@ -880,6 +907,7 @@ int main(void)
     tcase_add_test(tcase, test_overtaken);
     tcase_add_test(tcase, test_nonsense);
     tcase_add_loop_test(tcase, test_strange_record, 0, 11);
+    tcase_add_loop_test(tcase, test_no_room_for_a_vote, 0, 2);
     tcase_add_test(tcase, test_damaged);
     killed = test_case(suite, "kill", 30 + 3 * test_scale());
     tcase_add_loop_test(killed, test_kills, 0, (int)(sizeof networks / sizeof *networks));

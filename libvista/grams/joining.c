@@ -27,13 +27,15 @@ struct joining {
     size_t length;
 };
 
+/* It is none of ours where the answer would be too long for the peer, or for this end. */
 static void read_message(struct joining *j)
 {
     const struct vi_message *staged = j->lane->staged;
 
     if (staged->length >= sizeof j->says)
         memcpy(&j->says, staged->data, sizeof j->says);
-    if (j->says.magic != VI_AGREEMENT_MAGIC)
+    if (j->says.magic != VI_AGREEMENT_MAGIC || j->e->table->message_max < sizeof j->says ||
+        j->lane->peer->row->message_max < sizeof j->says)
         j->says = (struct vi_saying){0};
     j->message = staged->data + sizeof j->says;
     j->length = staged->length - sizeof j->says;
@@ -94,7 +96,7 @@ static bool is_handed_over(const struct joining *j, const struct vi_agreement *t
     return is_own(j->e, &j->says.gid) && vi_agreement_find(j->e, &j->says.gid) == NULL;
 }
 
-/* Answered when it is decided; at once where it cannot be read. */
+/* Answered when it is decided; at once where it cannot be read, or there is no room for it. */
 static int take_over(const struct joining *j, uint32_t *answer)
 {
     const struct vi_agreement *told = j->message;
@@ -105,7 +107,7 @@ static int take_over(const struct joining *j, uint32_t *answer)
         return 0;
     of = vi_agreement_new(j->tx, j->e, told->size);
     if (of == NULL)
-        return -1;
+        return errno == ENOMEM || errno == ENOSPC ? 0 : -1;
     memcpy(of, told, told->size);
     of->parent = j->request;
     of->state = VI_AGREEMENT_OPEN;
