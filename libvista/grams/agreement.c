@@ -184,28 +184,32 @@ int vi_agreement_tell(vista_tx *tx, const struct vista_participant *with, void *
     return call != NULL ? call(arg, tx, gid) : 0;
 }
 
-/* The parent's answer: of a broken session it has to ask. */
+/* The parent's answer: of a broken session it has to ask.  1: something was done. */
 static int finish(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
                   const struct vista_participant *with, void *arg)
 {
     const bool committed = of->state == VI_AGREEMENT_COMMITTED;
+    const uint64_t parent = of->parent.session;
     struct vi_saying outcome = of->says;
-    bool done = true;
+    bool all = true, done = of->local != 0;
 
     outcome.kind = VI_SAY_VOTE + (committed ? VISTA_VOTE_READ_ONLY : VISTA_VOTE_NO);
     if (of->local != 0 && vi_agreement_tell(tx, with, arg, &of->says.gid, committed) != 0)
         return -1;
     of->local = 0;
-    if (of->parent.session != 0) {
+    if (parent != 0) {
         if (vista_send_response(tx, e, &of->parent, &outcome, sizeof outcome) == 0 || !committed)
             of->parent.session = 0;
         else if (errno != ESTALE && errno != EINVAL)
             return -1;
     }
+    done = done || of->parent.session != parent;
     for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
-        done = done && site->state == VI_SITE_DONE;
+        all = all && site->state == VI_SITE_DONE;
     vi_table_seal(of, of->size, &of->crc);
-    return done && of->parent.session == 0 ? remove_record(tx, e, of) : 0;
+    if (!all || of->parent.session != 0)
+        return done;
+    return remove_record(tx, e, of) == 0 ? 1 : -1;
 }
 
 static int advance_sites(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of)
@@ -242,5 +246,6 @@ int vi_agreement_advance(vista_tx *tx, vista_endpoint *e, struct vi_agreement *o
     vi_table_seal(of, of->size, &of->crc);
     if (with == NULL || of->state == VI_AGREEMENT_OPEN)
         return done;
-    return finish(tx, e, of, with, arg) == 0 ? done : -1;
+    result = finish(tx, e, of, with, arg);
+    return result < 0 ? -1 : done || result;
 }
