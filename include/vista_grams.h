@@ -136,7 +136,8 @@ int vista_forget_peer(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer);
 /*
  * Sends a request of `length` bytes when the transaction commits.  *request tells it from others.
  * Errors: EINVAL no such peer, or one that requests come from; EAGAIN no slot is free (see
- * VISTA_ROOM); EMSGSIZE longer than the peer takes; ESTALE the session is broken; as vista_malloc.
+ * VISTA_ROOM), or another open transaction changes the peer; EMSGSIZE longer than the peer takes;
+ * ESTALE the session is broken; as vista_malloc.
  */
 int vista_send_request(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, const void *message,
                        size_t length, unsigned flags, vista_request *request);

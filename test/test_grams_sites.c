@@ -476,6 +476,25 @@ START_TEST(test_away_and_broken)
 }
 END_TEST
 
+/* A site that another transaction would forget, and does not, is asked afterwards. */
+START_TEST(test_not_forgotten)
+{
+    const struct order north = {-10, YES}, south = {10, YES};
+    vista_tx *tx;
+
+    open_all(NULL);
+    tx = vista_begin_transaction(parties[0].segment, 0);
+    OK(vista_forget_peer(tx, parties[0].endpoint, parties[0].bank->peer[1]));
+    begin_one(&north, &south, false, false);
+    OK(vista_abort_transaction(tx));
+    settle_all();
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_eq(parties[i].bank->commits, 1);
+        close_party(i);
+    }
+}
+END_TEST
+
 /* The south coordinates nothing, and so cannot tell the north that it was aborted. */
 START_TEST(test_other_asked)
 {
@@ -907,6 +926,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_broken, 0, 2);
     tcase_add_test(tcase, test_away_and_broken);
     tcase_add_loop_test(tcase, test_other_asked, 0, 2);
+    tcase_add_test(tcase, test_not_forgotten);
     tcase_add_test(tcase, test_overtaken);
     tcase_add_test(tcase, test_nonsense);
     tcase_add_loop_test(tcase, test_strange_record, 0, 11);

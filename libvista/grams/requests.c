@@ -102,13 +102,15 @@ static bool is_too_long(const vista_endpoint *e, const struct vi_peer *peer, siz
 }
 
 /* A free lane of the peer, reserved; with the lock. */
-static struct vi_lane *reserve_lane(vista_endpoint *e, uint32_t id, size_t length)
+static struct vi_lane *reserve_lane(vista_endpoint *e, vista_tx *tx, uint32_t id, size_t length)
 {
     struct vi_peer *peer = vi_endpoint_peer(e, id, false);
     struct vi_lane *lane;
 
     if (peer == NULL)
         return NULL;
+    if (peer->owner != NULL && peer->owner != vi_owning_find(e, tx))
+        return vi_fail(EAGAIN, "%s: another open transaction uses peer %u", e->address, id), NULL;
     if (peer->role != VI_ROLE_CLIENT || peer->row->state != VI_ROW_ACTIVE || peer->owner != NULL)
         return vi_fail(EINVAL, "%s: peer %u takes no requests", e->address, id), NULL;
     if (is_too_long(e, peer, length))
@@ -132,7 +134,7 @@ int vista_send_request(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, co
     if (e == NULL)
         return -1;
     vi_endpoint_lock(e);
-    lane = reserve_lane(e, peer, length);
+    lane = reserve_lane(e, tx, peer, length);
     vi_endpoint_unlock(e);
     if (declare(e, tx, lane, length, VI_ACT_SEND) != 0)
         return -1;
