@@ -290,9 +290,9 @@ struct vista_site {
 
 /*
  * What a site does, in the transaction in which vista_join calls it; its changes and the answer
- * that they are commit as one.  -1: vista_join fails with the callback's errno, and once that
- * transaction has been aborted the call is made again.  The message is valid until it returns.  A
- * callback that is NULL votes no, or does nothing.
+ * that they are commit as one.  -1: vista_join fails with the callback's errno (EBUSY for EAGAIN),
+ * and once that transaction has been aborted the call is made again.  The message is valid until
+ * it returns.  A callback that is NULL votes no, or does nothing.
  */
 struct vista_participant {
     int (*prepare)(void *arg, vista_tx *tx, const vista_gid *gid, const void *message,

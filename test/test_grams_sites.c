@@ -669,6 +669,33 @@ START_TEST(test_no_room_for_a_vote)
 }
 END_TEST
 
+static int not_now(void *arg, vista_tx *tx, const vista_gid *gid, const void *message,
+                   size_t length)
+{
+    (void)arg, (void)tx, (void)gid, (void)message, (void)length;
+    return errno = EAGAIN, -1;
+}
+
+/* A callback's EAGAIN is told from there being nothing to do: the message would be lost. */
+START_TEST(test_not_now)
+{
+    static const struct vista_participant with = {.prepare = not_now};
+    const struct order north = {-10, YES}, south = {10, YES};
+    vista_tx *tx;
+
+    open_all(NULL);
+    begin_one(&north, &south, false, _i != 0);
+    tx = vista_begin_transaction(parties[1].segment, 0);
+    FAILS(vista_join(tx, parties[1].endpoint, &with, NULL), EBUSY, "EAGAIN");
+    OK(vista_abort_transaction(tx));
+    settle_all();
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_eq(parties[i].bank->commits, 1);
+        close_party(i);
+    }
+}
+END_TEST
+
 /* A record is judged before it is believed. */
 START_TEST(test_damaged)
 {
@@ -931,6 +958,7 @@ int main(void)
     tcase_add_test(tcase, test_nonsense);
     tcase_add_loop_test(tcase, test_strange_record, 0, 11);
     tcase_add_loop_test(tcase, test_no_room_for_a_vote, 0, 2);
+    tcase_add_loop_test(tcase, test_not_now, 0, 2);
     tcase_add_test(tcase, test_damaged);
     killed = test_case(suite, "kill", 30 + 3 * test_scale());
     tcase_add_loop_test(killed, test_kills, 0, (int)(sizeof networks / sizeof *networks));

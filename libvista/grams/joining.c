@@ -281,7 +281,7 @@ static int advance_all(const struct joining *j)
             return -1;
         done |= result;
     }
-    return done ? 0 : vi_fail(EAGAIN, "%s: nothing is there yet", j->e->address);
+    return done;
 }
 
 int vista_join(vista_tx *tx, vista_endpoint *endpoint, const struct vista_participant *with,
@@ -289,6 +289,7 @@ int vista_join(vista_tx *tx, vista_endpoint *endpoint, const struct vista_partic
 {
     struct joining j = {.tx = tx, .with = with, .arg = arg};
     bool is_request;
+    int result;
 
     j.e = vi_request_check(tx, endpoint, with != NULL);
     if (j.e == NULL)
@@ -297,10 +298,19 @@ int vista_join(vista_tx *tx, vista_endpoint *endpoint, const struct vista_partic
     is_request = j.lane != NULL;
     if (j.lane == NULL && errno == EAGAIN)
         j.lane = vi_request_answer(tx, j.e, SIZE_MAX, &j.request, 0);
-    if (j.lane == NULL)
-        return errno == EAGAIN ? advance_all(&j) : -1;
-    read_message(&j);
-    return (is_request ? on_request(&j) : on_response(&j)) < 0 ? -1 : 0;
+    if (j.lane == NULL && errno != EAGAIN)
+        return -1;
+    if (j.lane == NULL) {
+        result = advance_all(&j);
+        if (result == 0)
+            return vi_fail(EAGAIN, "%s: nothing is there yet", j.e->address);
+    } else {
+        read_message(&j);
+        result = is_request ? on_request(&j) : on_response(&j);
+    }
+    if (result < 0 && errno == EAGAIN) /* of a callback; to the caller it is that nothing is due */
+        return vi_fail(EBUSY, "%s: a callback has failed with EAGAIN", j.e->address);
+    return result < 0 ? -1 : 0;
 }
 
 /* ---- Coordinating ----------------------------------------------------------- */
