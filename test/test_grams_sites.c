@@ -476,6 +476,36 @@ START_TEST(test_away_and_broken)
 }
 END_TEST
 
+/* Who coordinates what was handed over may be a site without a vote, too. */
+START_TEST(test_no_vote_at_coordinator)
+{
+    const struct order told = {0, 99}, south = {10, _i != 0 ? YES : NO};
+    const struct bank *bank;
+    struct vista_site sites[] = {{0, VISTA_ONE_PHASE, &told, sizeof told},
+                                 {0, 0, &south, sizeof south}};
+    vista_tx *tx;
+    vista_gid gid;
+
+    open_all(NULL);
+    bank = parties[0].bank;
+    sites[0].peer = bank->peer[0];
+    sites[1].peer = bank->peer[1];
+    tx = vista_begin_transaction(parties[0].segment, 0);
+    OK(vista_coordinate(tx, parties[0].endpoint, &gid, sites, 2, bank->peer[0]));
+    reserve(&parties[0], tx, &gid, 0);
+    OK(vista_end_transaction(tx, 0));
+    settle_all();
+    ck_assert_uint_eq(parties[1].bank->told_commits, _i != 0);
+    ck_assert_uint_eq(parties[1].bank->told_aborts, _i == 0);
+    ck_assert_uint_eq(parties[1].bank->commits + parties[1].bank->aborts, 0);
+    ck_assert_uint_eq(parties[0].bank->commits, _i != 0);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_eq(agreements(&parties[i]), 0);
+        close_party(i);
+    }
+}
+END_TEST
+
 /* A site that another transaction would forget, and does not, is asked afterwards. */
 START_TEST(test_not_forgotten)
 {
@@ -953,6 +983,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_broken, 0, 2);
     tcase_add_test(tcase, test_away_and_broken);
     tcase_add_loop_test(tcase, test_other_asked, 0, 2);
+    tcase_add_loop_test(tcase, test_no_vote_at_coordinator, 0, 2);
     tcase_add_test(tcase, test_not_forgotten);
     tcase_add_test(tcase, test_overtaken);
     tcase_add_test(tcase, test_nonsense);

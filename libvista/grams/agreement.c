@@ -184,6 +184,25 @@ int vi_agreement_tell(vista_tx *tx, const struct vista_participant *with, void *
     return call != NULL ? call(arg, tx, gid) : 0;
 }
 
+static int tell_local(vista_tx *tx, const vista_endpoint *e, const struct vi_agreement *of,
+                      const struct vista_participant *with, void *arg)
+{
+    const bool committed = of->state == VI_AGREEMENT_COMMITTED;
+    const bool to_sites = of->local & VI_LOCAL_ONE_PHASE && with->one_phase != NULL;
+
+    for (const struct vi_site *site = of->site; to_sites && site < of->site + of->count; site++) {
+        const struct vi_saying *says = (const struct vi_saying *)((const char *)of + site->offset);
+
+        if (site->flags & VISTA_ONE_PHASE &&
+            memcmp(site->uuid, e->table->uuid, sizeof site->uuid) == 0 &&
+            with->one_phase(arg, tx, &of->says.gid, committed, says + 1,
+                            site->length - sizeof *says) != 0)
+            return -1;
+    }
+    return of->local & VI_LOCAL_VOTED ? vi_agreement_tell(tx, with, arg, &of->says.gid, committed)
+                                      : 0;
+}
+
 /* The parent's answer: of a broken session it has to ask.  1: something was done. */
 static int finish(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
                   const struct vista_participant *with, void *arg)
@@ -194,7 +213,7 @@ static int finish(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
     bool all = true, done = of->local != 0;
 
     outcome.kind = VI_SAY_VOTE + (committed ? VISTA_VOTE_READ_ONLY : VISTA_VOTE_NO);
-    if (of->local != 0 && vi_agreement_tell(tx, with, arg, &of->says.gid, committed) != 0)
+    if (tell_local(tx, e, of, with, arg) != 0)
         return -1;
     of->local = 0;
     if (parent != 0) {

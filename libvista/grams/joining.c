@@ -72,11 +72,16 @@ static int take_site(const struct joining *j, struct vi_agreement *of, struct vi
     site->state = VI_SITE_NEW;
     if (memcmp(site->uuid, j->e->table->uuid, sizeof site->uuid) != 0)
         return 0;
+    if (site->flags & VISTA_ONE_PHASE) {
+        of->local |= VI_LOCAL_ONE_PHASE;
+        site->state = VI_SITE_DONE;
+        return 0;
+    }
     vote = prepare(j, says + 1, site->length - sizeof *says);
     if (vote < 0)
         return -1;
     vi_agreement_vote(of, site, (unsigned)vote);
-    of->local |= vote == VISTA_VOTE_YES;
+    of->local |= vote == VISTA_VOTE_YES ? VI_LOCAL_VOTED : 0;
     site->state = VI_SITE_DONE;
     return 0;
 }
@@ -427,7 +432,7 @@ int vista_coordinate(vista_tx *tx, vista_endpoint *endpoint, vista_gid *gid,
         vista_free(tx, of);
         return -1;
     }
-    of->local = 1;
+    of->local = VI_LOCAL_VOTED;
     vi_agreement_add(e, of);
     return vi_agreement_advance(tx, e, of, NULL, NULL) < 0 ? -1 : 0;
 }

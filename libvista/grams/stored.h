@@ -160,6 +160,9 @@ struct vi_site {
     uint32_t length;        /* 52: of both */
 };
 
+#define VI_LOCAL_VOTED 0x1u     /* the program, which has begun it, or voted yes */
+#define VI_LOCAL_ONE_PHASE 0x2u /* sites of this end that have no vote */
+
 enum { VI_AGREEMENT_OPEN, VI_AGREEMENT_COMMITTED, VI_AGREEMENT_ABORTED };
 
 /* The coordinator's record, from its beginning until each site knows the outcome. */
@@ -168,7 +171,7 @@ struct vi_agreement {
     struct vi_agreement *next; /* 24 */
     vista_request parent;      /* 32: who has handed it over, to be answered with the outcome */
     uint32_t state;            /* 56 */
-    uint32_t local;            /* 60: 1: the outcome is to be told to this end's program */
+    uint32_t local;            /* 60: what the outcome is to be told to at this end, VI_LOCAL_* */
     uint32_t count;            /* 64 */
     uint32_t size;             /* 68: of all */
     uint32_t crc;              /* 72: of all */
