@@ -265,6 +265,9 @@ int vista_each_request(vista_endpoint *endpoint, vista_request_fn visit, void *a
  *     vista_join(tx, e, &callbacks, arg);                   calls back, in this transaction
  *     vista_end_transaction(tx, 0);
  *
+ * Not all that is due comes with a message: after vista_open_endpoint, vista_coordinate and
+ * vista_withdraw, too, vista_join is to be called until it says EAGAIN, before the program waits.
+ *
  * An endpoint that takes part is used for nothing else: what else arrives is answered with
  * nothing.  Transactions that are open at the same time do not both use these four functions on
  * one endpoint: the program orders them, as it does its other changes of what they share.
@@ -324,8 +327,8 @@ int vista_coordinate(vista_tx *tx, vista_endpoint *endpoint, vista_gid *gid,
 
 /*
  * Takes one message and does what it asks for, or what else is due: as a site, as a
- * coordinator, or as both.  To be called until it has nothing to do, and again when vista_select
- * says so.
+ * coordinator, or as both.  To be called until it has nothing to do: once the endpoint is open,
+ * after vista_coordinate and vista_withdraw, and when vista_select says so.
  * Errors: EAGAIN nothing is to be done; a callback's; as vista_receive_request, vista_malloc.
  * After any other than EAGAIN the transaction is to be aborted.
  */
