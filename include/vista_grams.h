@@ -316,8 +316,9 @@ struct vista_participant {
  * `via` not 0: this peer is to coordinate, and this end is called with the outcome when it has
  * it.  That peer must be connected to each site that is not itself, or it aborts; for itself it
  * calls its own callbacks.  All goes to it as one request.  It is not to be forgotten before
- * the outcome has come, which is lost with the session.  Of what could not be handed over, as its
- * session was broken, no site hears.
+ * the outcome has come, which is lost with the session: once it was sent, that peer may know no
+ * more of it, and an inquiry says abort.  Of what could not be handed over, as its session was
+ * broken, no site hears.
  *
  * Errors: EINVAL no sites, more than 1,024, no such peers, unknown flags; EMSGSIZE more than 4 GiB;
  * as vista_malloc and vista_set_range, after which the transaction is to be aborted.
