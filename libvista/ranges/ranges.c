@@ -416,9 +416,9 @@ static void set_size(struct vi_ranges *r, size_t size)
     if (pages < old)
         forget_hot(r);
     r->size = size;
-    if (old == 0 || pages == 0) {
+    if ((old == 0) != (pages == 0)) { /* else others may be looking through the group */
         r->segment->ranges = pages != 0 ? r : NULL;
-        if (r->home == r && old != pages)
+        if (r->home == r)
             set_engine(r, pages != 0);
     }
     if (r->home->state != VI_RANGES_OPEN)
