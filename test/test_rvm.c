@@ -91,6 +91,36 @@ START_TEST(a_kill_inside_a_transaction)
 }
 END_TEST
 
+static void grow_and_die(void *unused)
+{
+    rvm_region_t region;
+
+    (void)unused;
+    MUST(start(0));
+    MUST(map_part(&region, 0, PAGE));
+    commit(region.vmaddr, "first", 5, flush);
+    REQUIRE(truncate(data_path, SIZE + PAGE) == 0);
+    MUST(map_part(&region, SIZE, 0));
+    commit(region.vmaddr, "truncated", 9, no_flush);
+    MUST(rvm_truncate());
+    commit(region.vmaddr + 100, "recovered", 9, flush);
+    raise(SIGKILL);
+}
+
+/* A region of what a segment has grown by is as good as the first one. */
+START_TEST(a_segment_that_grows)
+{
+    rvm_region_t region;
+
+    ck_assert_int_eq(test_in_child(grow_and_die, NULL), 128 + SIGKILL);
+    WORKS(start(0));
+    WORKS(map_part(&region, SIZE, 0));
+    ck_assert_mem_eq(region.vmaddr, "truncated", 9);
+    ck_assert_mem_eq(region.vmaddr + 100, "recovered", 9);
+    WORKS(rvm_terminate());
+}
+END_TEST
+
 /* Two counters, far from each other, that are always equal; killed at any time. */
 static void count_until_killed(void *told)
 {
@@ -157,6 +187,7 @@ int main(void)
     tcase_add_test(calls, a_program);
     tcase_add_loop_test(calls, a_kill_after_a_commit, 0, 2);
     tcase_add_test(calls, a_kill_inside_a_transaction);
+    tcase_add_test(calls, a_segment_that_grows);
     tcase_add_checked_fixture(kills, set_up, NULL);
     tcase_add_test(kills, kills_at_any_time);
     return test_run(suite);

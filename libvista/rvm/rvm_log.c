@@ -195,20 +195,21 @@ static int write_entry(struct vi_rvm_log *log, unsigned member, const char *path
                        const struct stat *st)
 {
     const struct vi_disk_area *area = &log->redo.area;
-    struct vi_member *entry = &log->member[member - 1];
-    const struct iovec whole = {entry, sizeof *entry};
+    struct vi_member entry = {.mapped = st->st_dev, .max_size = (uint64_t)st->st_size};
+    const struct iovec whole = {&entry, sizeof entry};
 
-    *entry = (struct vi_member){.mapped = st->st_dev, .max_size = (uint64_t)st->st_size};
-    VI_RVM_INODE(entry) = st->st_ino;
-    if (!vi_guard_boot_id(entry->uuid))
-        memset(entry->uuid, 0, sizeof entry->uuid);
-    strncpy(entry->path, path, sizeof entry->path - 1);
-    entry->check = check_of(area, entry);
+    if (strlen(path) >= sizeof entry.path)
+        return vi_fail(ENAMETOOLONG, "%s: the name is too long", path);
+    VI_RVM_INODE(&entry) = st->st_ino;
+    if (!vi_guard_boot_id(entry.uuid))
+        memset(entry.uuid, 0, sizeof entry.uuid);
+    strcpy(entry.path, path);
+    entry.check = check_of(area, &entry);
     if (vi_io_write(area->io, area->fd, &whole, 1,
-                    VI_RVM_MEMBERS_OFFSET + (uint64_t)(member - 1) * VI_PAGE, true) == 0)
-        return 0;
-    entry->path[0] = '\0';
-    return vi_fail_system(errno, "%s: cannot write its table", log->path);
+                    VI_RVM_MEMBERS_OFFSET + (uint64_t)(member - 1) * VI_PAGE, true) != 0)
+        return vi_fail_system(errno, "%s: cannot write its table", log->path);
+    log->member[member - 1] = entry;
+    return 0;
 }
 
 /* The entry that a segment has, else one that is free; 0: neither. */
@@ -252,12 +253,22 @@ unsigned vi_rvm_member_join(struct vi_rvm_log *log, int fd, const char *path, co
 
     if (member == 0)
         return vi_fail(ENFILE, "%s: its table of segments is full", log->path), 0;
-    if (strlen(path) >= sizeof log->member->path)
-        return vi_fail(ENAMETOOLONG, "%s: the name is too long", path), 0;
     if (write_entry(log, member, path, st) != 0)
         return 0;
     set_target(log, member, target_of(fd, (uint64_t)st->st_size));
     return member;
+}
+
+int vi_rvm_member_grow(struct vi_rvm_log *log, unsigned member, const struct stat *st)
+{
+    const struct vi_member *entry = &log->member[member - 1];
+
+    if ((uint64_t)st->st_size <= entry->max_size)
+        return 0;
+    if (write_entry(log, member, entry->path, st) != 0)
+        return -1;
+    set_target(log, member, target_of(log->target[member].fd, (uint64_t)st->st_size));
+    return 0;
 }
 
 void vi_rvm_member_leave(struct vi_rvm_log *log, unsigned member)

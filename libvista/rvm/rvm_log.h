@@ -40,6 +40,9 @@ int vi_rvm_member_open(const struct vi_rvm_log *log, unsigned member, int flags)
  * log's from then on.  0 with ENFILE: the table is full. */
 unsigned vi_rvm_member_join(struct vi_rvm_log *log, int fd, const char *path,
                             const struct stat *st);
+/* Its file may have become longer: the entry says so, durably, before a record may be of the new part.  Of the
+ * page only the first sector changes, so that a crash leaves the old entry or the new one. */
+int vi_rvm_member_grow(struct vi_rvm_log *log, unsigned member, const struct stat *st);
 /* No record is of it any more; its descriptor is closed. */
 void vi_rvm_member_leave(struct vi_rvm_log *log, unsigned member);
 

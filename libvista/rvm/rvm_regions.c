@@ -160,6 +160,17 @@ static rvm_return_t read_segment(const struct mapping *map)
     return RVM_SUCCESS;
 }
 
+/* The log knows the segment, as long as it is now. */
+static bool join(struct vi_rvm_log *log, struct mapping *map)
+{
+    if (map->member != 0)
+        return vi_rvm_member_grow(log, map->member, &map->st) == 0;
+    map->member = vi_rvm_member_join(log, map->fd, map->path, &map->st);
+    if (map->member != 0)
+        map->fd = -1;
+    return map->member != 0;
+}
+
 /* Transactions see it from here on. */
 static rvm_return_t add_region(struct vi_rvm_log *log, struct mapping *map)
 {
@@ -167,13 +178,9 @@ static rvm_return_t add_region(struct vi_rvm_log *log, struct mapping *map)
 
     if (region == NULL)
         return RVM_ENO_MEMORY;
-    if (map->member == 0) {
-        map->member = vi_rvm_member_join(log, map->fd, map->path, &map->st);
-        if (map->member == 0) {
-            free(region);
-            return vi_rvm_code();
-        }
-        map->fd = -1;
+    if (!join(log, map)) {
+        free(region);
+        return vi_rvm_code();
     }
     *region = (struct vi_rvm_region){.from = (uintptr_t)map->memory,
                                      .length = map->length,
