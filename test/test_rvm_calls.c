@@ -218,6 +218,22 @@ START_TEST(mapping_what_cannot_be)
 }
 END_TEST
 
+/* Recovery writes to its user's own files only; so no commit may be to another's. */
+START_TEST(another_users_segment)
+{
+    rvm_region_t region;
+
+    if (geteuid() != 0)
+        return;
+    WORKS(start(0));
+    ck_assert_int_eq(chown(data_path, 1, 1), 0);
+    GIVES(map_part(&region, 0, 0), RVM_EIO);
+    ck_assert_int_eq(errno, EPERM);
+    ck_assert_int_eq(chown(data_path, 0, 0), 0);
+    WORKS(map_part(&region, 0, 0));
+}
+END_TEST
+
 /* Elsewhere what was committed shows only when the log has been truncated. */
 START_TEST(mapped_again_it_has_what_was_committed)
 {
@@ -654,6 +670,7 @@ int main(void)
     tcase_add_test(calls, a_log_is_one_processs);
     tcase_add_test(calls, mapping);
     tcase_add_test(calls, mapping_what_cannot_be);
+    tcase_add_test(calls, another_users_segment);
     tcase_add_loop_test(calls, mapped_again_it_has_what_was_committed, 0, 2);
     tcase_add_test(calls, pages_of_others);
     tcase_add_test(calls, what_transactions_refuse);

@@ -173,8 +173,9 @@ rvm_return_t rvm_create_log(rvm_options_t *options, rvm_offset_t *length, long m
  * segment's end.  What was committed is in the memory on return.  vmaddr, if it is not NULL, is a multiple of
  * the page size, and there is either memory of the program's or none.  offset, vmaddr and length are set
  * to what they are.  `options`, unless NULL, come into force.
- * RVM_ELOG no log is open; RVM_EREGION_DEF; RVM_EIO; RVM_EOFFSET; RVM_EOVERLAP; RVM_EVM_OVERLAP; RVM_ERANGE
- * vmaddr is no multiple, or there is memory at a part of the addresses only, or not for writing. */
+ * RVM_ELOG no log is open; RVM_EREGION_DEF; RVM_EIO, with errno EPERM: the segment is another user's, and recovery
+ * would not write to it; RVM_EOFFSET; RVM_EOVERLAP; RVM_EVM_OVERLAP; RVM_ERANGE vmaddr is no multiple, or there
+ * is memory at a part of the addresses only, or not for writing. */
 rvm_return_t rvm_map(rvm_region_t *region, rvm_options_t *options);
 
 /* Ends the mapping of a whole region, which its vmaddr and length name.  The memory stays and is the program's.

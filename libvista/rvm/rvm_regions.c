@@ -89,6 +89,8 @@ static rvm_return_t open_segment(struct vi_rvm_log *log, const rvm_region_t *reg
         return vi_rvm_code();
     if (!S_ISREG(map->st.st_mode))
         return errno = ENODEV, RVM_EIO;
+    if (map->st.st_uid != geteuid()) /* recovery would not write to it */
+        return errno = EPERM, RVM_EIO;
     map->member = find_member(log, &map->st);
     return RVM_SUCCESS;
 }
