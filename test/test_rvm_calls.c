@@ -621,6 +621,75 @@ START_TEST(threads)
 }
 END_TEST
 
+#define OTHERS 2000
+
+struct unmapped {
+    char *at;
+    bool is_over;
+};
+
+/* Ends each transaction that has got a range. */
+static void *declare_until_unmapped(void *arg)
+{
+    struct unmapped *it = arg;
+    rvm_tid_t tid;
+
+    rvm_init_tid(&tid);
+    while (rvm_begin_transaction(&tid, no_restore) == RVM_SUCCESS) {
+        bool is_mapped;
+
+        test_sleep_us(10);
+        is_mapped = rvm_set_range(&tid, it->at, 8) == RVM_SUCCESS;
+        test_sleep_us(10);
+        /* Who has a range has the region, until it ends. */
+        if (is_mapped && __atomic_load_n(&it->is_over, __ATOMIC_ACQUIRE))
+            return arg;
+        if (rvm_end_transaction(&tid, no_flush) != RVM_SUCCESS)
+            return arg;
+        if (!is_mapped && __atomic_load_n(&it->is_over, __ATOMIC_ACQUIRE))
+            return NULL;
+    }
+    return arg;
+}
+
+/* No range is of a region that has been unmapped meanwhile.  Other transactions make the search for ranges
+ * take its time. */
+START_TEST(unmapping_what_is_in_use)
+{
+    static rvm_tid_t others[OTHERS];
+    struct unmapped it = {NULL, false};
+    rvm_region_t region, other;
+    pthread_t thread;
+    void *failed;
+
+    WORKS(start(0));
+    WORKS(map_part(&other, PAGE, PAGE)); /* so that the segment stays the log's */
+    for (unsigned i = 0; i < OTHERS; i++) {
+        rvm_init_tid(&others[i]);
+        WORKS(rvm_begin_transaction(&others[i], no_restore));
+    }
+    for (unsigned i = 0; i < test_times(200); i++) {
+        rvm_return_t result;
+
+        WORKS(map_part(&region, 0, PAGE));
+        it = (struct unmapped){region.vmaddr, false};
+        ck_assert_int_eq(pthread_create(&thread, NULL, declare_until_unmapped, &it), 0);
+        test_sleep_us(200);
+        do
+            result = rvm_unmap(&region);
+        while (result == RVM_EUNCOMMIT);
+        __atomic_store_n(&it.is_over, true, __ATOMIC_RELEASE);
+        WORKS(result);
+        pthread_join(thread, &failed);
+        ck_assert_ptr_null(failed);
+        munmap(region.vmaddr, region.length);
+    }
+    for (unsigned i = 0; i < OTHERS; i++)
+        WORKS(rvm_abort_transaction(&others[i]));
+    WORKS(rvm_terminate());
+}
+END_TEST
+
 /* ---- What a log recovers ----------------------------------------------------------------- */
 
 static void commit_and_end(void *unused)
@@ -684,5 +753,6 @@ int main(void)
     tcase_add_loop_test(calls, truncation_by_itself, 0, 1);
     tcase_add_loop_test(calls, truncation_by_itself, 20, 21);
     tcase_add_test(calls, threads);
+    tcase_add_test(calls, unmapping_what_is_in_use);
     return test_run(suite);
 }

@@ -75,6 +75,15 @@ static unsigned find_member(const struct vi_rvm_log *log, const struct stat *st)
     return 0;
 }
 
+/* Changes the list; no transaction trusts what it knows of it from then on. */
+static void set_link(struct vi_rvm_region **link, struct vi_rvm_region *to)
+{
+    pthread_mutex_lock(&vi_rvm.regions_lock);
+    *link = to;
+    __atomic_add_fetch(&vi_rvm.generation, 1, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&vi_rvm.regions_lock);
+}
+
 /* ---- Mapping -------------------------------------------------------------- */
 
 static rvm_return_t open_segment(struct vi_rvm_log *log, const rvm_region_t *region,
@@ -188,11 +197,8 @@ static rvm_return_t add_region(struct vi_rvm_log *log, struct mapping *map)
                                      .length = map->length,
                                      .offset = map->offset,
                                      .member = map->member};
-    pthread_mutex_lock(&vi_rvm.regions_lock);
     region->next = vi_rvm.regions;
-    vi_rvm.regions = region;
-    __atomic_add_fetch(&vi_rvm.generation, 1, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&vi_rvm.regions_lock);
+    set_link(&vi_rvm.regions, region);
     return RVM_SUCCESS;
 }
 
@@ -274,28 +280,36 @@ static rvm_return_t find_exactly(const rvm_region_t *region, struct vi_rvm_regio
                : RVM_ERANGE;
 }
 
+/* Takes a region from the list, unless transactions have ranges in it.  It goes first: what is declared
+ * before that is seen here, and nothing after. */
+static rvm_return_t unlink_region(struct vi_rvm_region **link)
+{
+    struct vi_rvm_region *region = *link;
+    size_t ranges;
+
+    set_link(link, region->next);
+    pthread_mutex_lock(&vi_rvm.lock);
+    ranges = vi_rvm_uncommitted(region->from, region->length, NULL, 0);
+    pthread_mutex_unlock(&vi_rvm.lock);
+    if (ranges == 0)
+        return RVM_SUCCESS;
+    set_link(link, region);
+    return RVM_EUNCOMMIT;
+}
+
 static rvm_return_t unmap_region(struct vi_rvm_log *log, const rvm_region_t *region)
 {
     struct vi_rvm_region **link, *found = NULL;
     rvm_return_t result = find_exactly(region, &link);
     unsigned member;
 
-    if (result != RVM_SUCCESS)
-        return result;
-    found = *link;
-    member = found->member;
-    pthread_mutex_lock(&vi_rvm.lock);
-    if (vi_rvm_uncommitted(found->from, found->length, NULL, 0) != 0) {
-        result = RVM_EUNCOMMIT;
-    } else {
-        pthread_mutex_lock(&vi_rvm.regions_lock);
-        *link = found->next;
-        __atomic_add_fetch(&vi_rvm.generation, 1, __ATOMIC_RELEASE);
-        pthread_mutex_unlock(&vi_rvm.regions_lock);
+    if (result == RVM_SUCCESS) {
+        found = *link;
+        result = unlink_region(link);
     }
-    pthread_mutex_unlock(&vi_rvm.lock);
     if (result != RVM_SUCCESS)
         return result;
+    member = found->member;
     free(found);
     if (part_is_mapped(member, 0, UINT64_MAX))
         return RVM_SUCCESS;
