@@ -621,6 +621,62 @@ START_TEST(threads)
 }
 END_TEST
 
+static rvm_return_t commit_durably(char *at)
+{
+    rvm_tid_t tid;
+    rvm_return_t result;
+
+    rvm_init_tid(&tid);
+    result = rvm_begin_transaction(&tid, no_restore);
+    if (result == RVM_SUCCESS)
+        result = rvm_set_range(&tid, at, 8);
+    return result == RVM_SUCCESS ? rvm_end_transaction(&tid, flush) : result;
+}
+
+/* Says how the calls have ended. */
+static void *use_until_terminated(void *at)
+{
+    rvm_return_t result = RVM_SUCCESS;
+    rvm_options_t options;
+    rvm_statistics_t s;
+
+    rvm_init_options(&options);
+    rvm_init_statistics(&s);
+    while (result == RVM_SUCCESS) {
+        result = at != NULL ? commit_durably(at) : RVM_STATISTICS(&s);
+        if (result == RVM_SUCCESS)
+            result = at != NULL ? rvm_flush() : rvm_query(&options, NULL);
+        if (result == RVM_SUCCESS && at == NULL)
+            result = rvm_truncate();
+    }
+    free(options.tid_array);
+    return (void *)(uintptr_t)result;
+}
+
+/* Calls that are at it when another thread terminates have the log until they return. */
+START_TEST(terminating_what_is_in_use)
+{
+    pthread_t thread[THREADS];
+    rvm_return_t result;
+    void *ended;
+    char *at;
+
+    WORKS(start(0));
+    at = map_all();
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, use_until_terminated, i ? at : NULL), 0);
+    test_sleep_us(1000);
+    do
+        result = rvm_terminate();
+    while (result == RVM_EUNCOMMIT);
+    WORKS(result);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(thread[i], &ended);
+        ck_assert_uint_eq((uintptr_t)ended, RVM_EINIT);
+    }
+}
+END_TEST
+
 #define OTHERS 2000
 
 struct unmapped {
@@ -753,6 +809,7 @@ int main(void)
     tcase_add_loop_test(calls, truncation_by_itself, 0, 1);
     tcase_add_loop_test(calls, truncation_by_itself, 20, 21);
     tcase_add_test(calls, threads);
+    tcase_add_loop_test(calls, terminating_what_is_in_use, 0, 10);
     tcase_add_test(calls, unmapping_what_is_in_use);
     return test_run(suite);
 }

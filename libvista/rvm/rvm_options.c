@@ -91,12 +91,12 @@ rvm_return_t vi_rvm_apply_options(rvm_options_t *options)
 
 rvm_return_t rvm_set_options(rvm_options_t *options)
 {
-    rvm_return_t result = vi_rvm_ready(NULL);
+    rvm_return_t result;
 
-    if (result != RVM_SUCCESS)
-        return result;
     pthread_mutex_lock(&vi_rvm.admin);
-    result = vi_rvm_apply_options(options);
+    result = vi_rvm_ready(NULL);
+    if (result == RVM_SUCCESS)
+        result = vi_rvm_apply_options(options);
     pthread_mutex_unlock(&vi_rvm.admin);
     return result;
 }

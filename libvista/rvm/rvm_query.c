@@ -32,28 +32,36 @@ static rvm_return_t list_open(rvm_options_t *options, uintptr_t from, uint64_t l
     return RVM_SUCCESS;
 }
 
-rvm_return_t rvm_query(rvm_options_t *options, rvm_region_t *region)
+/* With vi_rvm.admin. */
+static rvm_return_t query(rvm_options_t *options, const rvm_region_t *region)
 {
     const uintptr_t from = region != NULL ? (uintptr_t)region->vmaddr : 0;
     struct vi_rvm_log *log;
-    rvm_return_t result = vi_rvm_ready(&log);
+    const rvm_return_t ready = vi_rvm_ready(&log);
 
-    if (result != RVM_SUCCESS)
-        return result;
+    if (ready != RVM_SUCCESS)
+        return ready;
     if (options == NULL || options->struct_id != rvm_options_id)
         return RVM_EOPTIONS;
     if (region != NULL && region->struct_id != rvm_region_id)
         return RVM_EREGION;
     if (region != NULL && !vi_rvm_is_mapped(from, region->length))
         return RVM_ENOT_MAPPED;
-    pthread_mutex_lock(&vi_rvm.admin);
     options->log_dev = log->path;
     options->truncate = vi_rvm.truncate;
     options->flags = vi_rvm.flags;
     pthread_mutex_lock(&log->redo.lock);
     options->log_empty = log->redo.end <= log->redo.head.lsn;
     pthread_mutex_unlock(&log->redo.lock);
-    result = list_open(options, from, region != NULL ? region->length : UINT64_MAX);
+    return list_open(options, from, region != NULL ? region->length : UINT64_MAX);
+}
+
+rvm_return_t rvm_query(rvm_options_t *options, rvm_region_t *region)
+{
+    rvm_return_t result;
+
+    pthread_mutex_lock(&vi_rvm.admin);
+    result = query(options, region);
     pthread_mutex_unlock(&vi_rvm.admin);
     return result;
 }
@@ -84,16 +92,18 @@ static void read_counts(struct vi_disk_log *redo, rvm_statistics_t *s)
 rvm_return_t rvm_statistics(const char *version, rvm_statistics_t *statistics)
 {
     struct vi_rvm_log *log;
-    const rvm_return_t ready = vi_rvm_ready(&log);
+    rvm_return_t result;
 
-    if (ready != RVM_SUCCESS)
-        return ready;
-    if (version == NULL || strcmp(version, RVM_STATISTICS_VERSION) != 0)
-        return RVM_ESTAT_VERSION_SKEW;
-    if (statistics == NULL || statistics->struct_id != rvm_statistics_id)
-        return RVM_ESTATISTICS;
-    read_counts(&log->redo, statistics);
-    return RVM_SUCCESS;
+    pthread_rwlock_rdlock(&vi_rvm.use);
+    result = vi_rvm_ready(&log);
+    if (result == RVM_SUCCESS && (version == NULL || strcmp(version, RVM_STATISTICS_VERSION) != 0))
+        result = RVM_ESTAT_VERSION_SKEW;
+    if (result == RVM_SUCCESS && (statistics == NULL || statistics->struct_id != rvm_statistics_id))
+        result = RVM_ESTATISTICS;
+    if (result == RVM_SUCCESS)
+        read_counts(&log->redo, statistics);
+    pthread_rwlock_unlock(&vi_rvm.use);
+    return result;
 }
 
 rvm_return_t rvm_print_statistics(rvm_statistics_t *s, FILE *stream)

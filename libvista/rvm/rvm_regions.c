@@ -241,17 +241,23 @@ static rvm_return_t map_region(struct vi_rvm_log *log, rvm_region_t *region)
     return RVM_SUCCESS;
 }
 
+static rvm_return_t check_region(const rvm_region_t *region)
+{
+    const rvm_return_t ready = vi_rvm_ready(NULL);
+
+    return ready == RVM_SUCCESS && (region == NULL || region->struct_id != rvm_region_id)
+               ? RVM_EREGION
+               : ready;
+}
+
 rvm_return_t rvm_map(rvm_region_t *region, rvm_options_t *options)
 {
     struct vi_rvm_log *log;
-    rvm_return_t result = vi_rvm_ready(NULL);
+    rvm_return_t result;
 
-    if (result != RVM_SUCCESS)
-        return result;
-    if (region == NULL || region->struct_id != rvm_region_id)
-        return RVM_EREGION;
     pthread_mutex_lock(&vi_rvm.admin);
-    if (options != NULL)
+    result = check_region(region);
+    if (result == RVM_SUCCESS && options != NULL)
         result = vi_rvm_apply_options(options);
     if (result == RVM_SUCCESS)
         result = vi_rvm_ready(&log);
@@ -322,14 +328,12 @@ static rvm_return_t unmap_region(struct vi_rvm_log *log, const rvm_region_t *reg
 rvm_return_t rvm_unmap(rvm_region_t *region)
 {
     struct vi_rvm_log *log;
-    rvm_return_t result = vi_rvm_ready(NULL);
+    rvm_return_t result;
 
-    if (result != RVM_SUCCESS)
-        return result;
-    if (region == NULL || region->struct_id != rvm_region_id)
-        return RVM_EREGION;
     pthread_mutex_lock(&vi_rvm.admin);
-    result = vi_rvm_ready(&log);
+    result = check_region(region);
+    if (result == RVM_SUCCESS)
+        result = vi_rvm_ready(&log);
     if (result == RVM_SUCCESS)
         result = unmap_region(log, region);
     pthread_mutex_unlock(&vi_rvm.admin);

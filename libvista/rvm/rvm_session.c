@@ -14,6 +14,7 @@
 static void forget_in_child(void)
 {
     pthread_mutex_init(&vi_rvm.admin, NULL);
+    pthread_rwlock_init(&vi_rvm.use, NULL);
     pthread_mutex_init(&vi_rvm.lock, NULL);
     pthread_mutex_init(&vi_rvm.regions_lock, NULL);
     vi_rvm.log = NULL;
@@ -70,51 +71,54 @@ static rvm_return_t close_log(struct vi_rvm_log *log)
 
 rvm_return_t rvm_terminate(void)
 {
-    rvm_return_t result = vi_rvm_ready(NULL);
+    rvm_return_t result;
 
-    if (result != RVM_SUCCESS)
-        return result;
     pthread_mutex_lock(&vi_rvm.admin);
     pthread_mutex_lock(&vi_rvm.lock);
-    if (vi_rvm.open != NULL)
+    result = vi_rvm_ready(NULL);
+    if (result == RVM_SUCCESS && vi_rvm.open != NULL)
         result = RVM_EUNCOMMIT;
-    else
+    if (result == RVM_SUCCESS)
         __atomic_store_n(&vi_rvm.is_begun, false, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&vi_rvm.lock);
     if (result == RVM_SUCCESS) {
         vi_rvm.is_over = true;
+        pthread_rwlock_wrlock(&vi_rvm.use);
         result = close_log(vi_rvm.log);
+        pthread_rwlock_unlock(&vi_rvm.use);
     }
     pthread_mutex_unlock(&vi_rvm.admin);
     return result;
 }
 
-static rvm_return_t count_call(enum vi_rvm_count which, struct vi_rvm_log **log)
+/* Does to the log what a call asks for, which is counted. */
+static rvm_return_t use(enum vi_rvm_count which, int (*call)(struct vi_disk_log *redo))
 {
-    const rvm_return_t ready = vi_rvm_ready(log);
+    struct vi_rvm_log *log;
+    rvm_return_t result;
 
+    pthread_rwlock_rdlock(&vi_rvm.use);
+    result = vi_rvm_ready(&log);
     pthread_mutex_lock(&vi_rvm.lock);
-    vi_rvm.count[which] += ready == RVM_SUCCESS;
+    vi_rvm.count[which] += result == RVM_SUCCESS;
     pthread_mutex_unlock(&vi_rvm.lock);
-    return ready;
+    if (result == RVM_SUCCESS && call(&log->redo) != 0)
+        result = vi_rvm_code();
+    pthread_rwlock_unlock(&vi_rvm.use);
+    return result;
+}
+
+static int flush_all(struct vi_disk_log *redo)
+{
+    return vi_disk_flush(redo, UINT64_MAX);
 }
 
 rvm_return_t rvm_flush(void)
 {
-    struct vi_rvm_log *log;
-    const rvm_return_t ready = count_call(VI_RVM_FLUSHES, &log);
-
-    if (ready != RVM_SUCCESS)
-        return ready;
-    return vi_disk_flush(&log->redo, UINT64_MAX) == 0 ? RVM_SUCCESS : vi_rvm_code();
+    return use(VI_RVM_FLUSHES, flush_all);
 }
 
 rvm_return_t rvm_truncate(void)
 {
-    struct vi_rvm_log *log;
-    const rvm_return_t ready = count_call(VI_RVM_TRUNCATIONS, &log);
-
-    if (ready != RVM_SUCCESS)
-        return ready;
-    return vi_disk_truncate(&log->redo) == 0 ? RVM_SUCCESS : vi_rvm_code();
+    return use(VI_RVM_TRUNCATIONS, vi_disk_truncate);
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 struct vi_rvm vi_rvm = {.admin = PTHREAD_MUTEX_INITIALIZER,
+                        .use = PTHREAD_RWLOCK_INITIALIZER,
                         .lock = PTHREAD_MUTEX_INITIALIZER,
                         .regions_lock = PTHREAD_MUTEX_INITIALIZER,
                         .truncate = RVM_TRUNCATE_DEFAULT};

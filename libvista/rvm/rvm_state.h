@@ -2,8 +2,11 @@
  *
  * What the process has of RVM: one log, options, regions, open transactions.
  *
- * Locks, in this order: `admin`, held by who opens, maps, unmaps or ends; `lock`, of the list of
+ * Locks, in this order: `admin`, held by who opens, maps, unmaps or ends; `use`; `lock`, of the list of
  * transactions and the counters; a transaction's own; `regions_lock`; the redo log's.
+ *
+ * The log goes only when nobody uses it: who does has `admin`, or reads under `use`, or has a transaction in
+ * the list, in which it is until its end has returned.
  */
 #ifndef VI_RVM_STATE_H
 #define VI_RVM_STATE_H
@@ -36,6 +39,7 @@ enum vi_rvm_count {
 
 struct vi_rvm {
     pthread_mutex_t admin;
+    pthread_rwlock_t use; /* of the log */
     pthread_mutex_t lock;
     pthread_mutex_t regions_lock;
     int is_begun;           /* atomic: rvm_initialize has succeeded, and rvm_terminate not */

@@ -125,12 +125,15 @@ static struct vi_rvm_tx *take_idle(void)
 
 static rvm_return_t open_tx(rvm_tid_t *tid, bool keeps_old)
 {
-    struct vi_rvm_tx *tx;
+    struct vi_rvm_tx *tx = NULL;
+    rvm_return_t ready;
     uint64_t name;
 
     pthread_mutex_lock(&vi_rvm.lock);
     name = ++vi_rvm.named;
-    tx = take_idle();
+    ready = vi_rvm_ready(NULL); /* still */
+    if (ready == RVM_SUCCESS)
+        tx = take_idle();
     if (tx != NULL) {
         tx->previous = NULL;
         tx->next = vi_rvm.open;
@@ -145,7 +148,7 @@ static rvm_return_t open_tx(rvm_tid_t *tid, bool keeps_old)
     }
     pthread_mutex_unlock(&vi_rvm.lock);
     if (tx == NULL)
-        return RVM_ENO_MEMORY;
+        return ready != RVM_SUCCESS ? ready : RVM_ENO_MEMORY;
     tid->uname.tv_sec = (time_t)(name / MICROSECONDS);
     tid->uname.tv_usec = (suseconds_t)(name % MICROSECONDS);
     tid->tid = tx;
@@ -153,14 +156,17 @@ static rvm_return_t open_tx(rvm_tid_t *tid, bool keeps_old)
 }
 
 /* It has ended, in one way or the other; its lock is given back. */
-static void close_tx(rvm_tid_t *tid, struct vi_rvm_tx *tx, enum vi_rvm_count how)
+static void end_tx(rvm_tid_t *tid, struct vi_rvm_tx *tx)
 {
-    const uint64_t ranges = tx->ranges, bytes = how != VI_RVM_ABORTS && ranges != 0 ? tx->bytes : 0;
-
     tx->name = 0;
-    tx->used = tx->ranges = 0;
+    tx->used = 0;
     pthread_mutex_unlock(&tx->lock);
     tid->tid = NULL;
+}
+
+/* Its call needs the log no more. */
+static void close_tx(struct vi_rvm_tx *tx, enum vi_rvm_count how)
+{
     pthread_mutex_lock(&vi_rvm.lock);
     if (tx->previous != NULL)
         tx->previous->next = tx->next;
@@ -171,8 +177,9 @@ static void close_tx(rvm_tid_t *tid, struct vi_rvm_tx *tx, enum vi_rvm_count how
     tx->next = vi_rvm.idle;
     vi_rvm.idle = tx;
     vi_rvm.count[how]++;
-    vi_rvm.count[VI_RVM_RANGES] += ranges;
-    vi_rvm.count[VI_RVM_LOGGED] += bytes;
+    vi_rvm.count[VI_RVM_RANGES] += tx->ranges;
+    vi_rvm.count[VI_RVM_LOGGED] += how != VI_RVM_ABORTS && tx->ranges != 0 ? tx->bytes : 0;
+    tx->ranges = 0;
     pthread_mutex_unlock(&vi_rvm.lock);
 }
 
@@ -322,10 +329,12 @@ rvm_return_t rvm_end_transaction(rvm_tid_t *tid, rvm_mode_t mode)
         pthread_mutex_unlock(&tx->lock);
         return result;
     }
-    close_tx(tid, tx, mode == flush ? VI_RVM_FLUSHED : VI_RVM_NOT_FLUSHED);
+    end_tx(tid, tx);
     vi_disk_start_wanted_thread(&log->redo);
-    return (mode == flush ? vi_disk_flush : vi_disk_keep)(&log->redo, end) == 0 ? RVM_SUCCESS
-                                                                                : vi_rvm_code();
+    if ((mode == flush ? vi_disk_flush : vi_disk_keep)(&log->redo, end) != 0)
+        result = vi_rvm_code();
+    close_tx(tx, mode == flush ? VI_RVM_FLUSHED : VI_RVM_NOT_FLUSHED);
+    return result;
 }
 
 rvm_return_t rvm_abort_transaction(rvm_tid_t *tid)
@@ -345,6 +354,7 @@ rvm_return_t rvm_abort_transaction(rvm_tid_t *tid)
             memcpy((void *)range->from, range + 1, range->length);
         at = range->previous;
     }
-    close_tx(tid, tx, VI_RVM_ABORTS);
+    end_tx(tid, tx);
+    close_tx(tx, VI_RVM_ABORTS);
     return RVM_SUCCESS;
 }
