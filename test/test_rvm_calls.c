@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <rvm/rvm_statistics.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -126,6 +127,53 @@ START_TEST(logs_that_are_none)
     GIVES(rvm_set_options(&options), RVM_ELOG); /* others may write it */
     ck_assert_int_eq(chmod(log_path, 0600), 0);
     WORKS(rvm_set_options(&options));
+}
+END_TEST
+
+/* It has begun a transaction and has a child, which says when it runs and waits to be told to end. */
+static void die_with_a_child(void *pipes)
+{
+    const int *const said = pipes, *const told = said + 2;
+    rvm_tid_t tid;
+    char *at;
+
+    MUST(start(0));
+    at = map_all();
+    commit(at, "committed", 9, flush);
+    rvm_init_tid(&tid);
+    MUST(rvm_begin_transaction(&tid, no_restore));
+    MUST(rvm_modify_bytes(&tid, at, "open", 4));
+    if (fork() != 0) {
+        pause();
+        return;
+    }
+    strcat(log_path, ".child");
+    MUST(start(0));
+    REQUIRE(rvm_set_range(&tid, at, 1) == RVM_ETID); /* the parent's */
+    REQUIRE(rvm_end_transaction(&tid, flush) == RVM_ETID);
+    close(told[1]);
+    REQUIRE(write(said[1], "", 1) == 1);
+    REQUIRE(read(told[0], &tid, 1) == 0);
+    _exit(0);
+}
+
+/* A child that outlives its parent keeps nothing of its log. */
+START_TEST(a_log_is_not_a_childs)
+{
+    int pipes[4];
+    pid_t parent;
+    char byte;
+
+    ck_assert_int_eq(pipe(pipes), 0);
+    ck_assert_int_eq(pipe(pipes + 2), 0);
+    parent = test_fork(die_with_a_child, pipes);
+    close(pipes[1]);
+    ck_assert_int_eq(read(pipes[0], &byte, 1), 1);
+    kill(parent, SIGKILL);
+    ck_assert_int_eq(test_wait(parent), 128 + SIGKILL);
+    WORKS(start(0));
+    ck_assert_mem_eq(map_all(), "committed", 9);
+    WORKS(rvm_terminate());
 }
 END_TEST
 
@@ -793,6 +841,7 @@ int main(void)
     tcase_add_test(calls, options_that_cannot_be);
     tcase_add_test(calls, logs_that_are_none);
     tcase_add_test(calls, a_log_is_one_processs);
+    tcase_add_test(calls, a_log_is_not_a_childs);
     tcase_add_test(calls, mapping);
     tcase_add_test(calls, mapping_what_cannot_be);
     tcase_add_test(calls, another_users_segment);

@@ -13,7 +13,8 @@
  * A log belongs to one process at a time, and must be its user's own file that nobody else may write.
  * All calls may be made by any thread; a transaction is one thread's at a time.  Transactions are not
  * isolated from each other: who shares memory between them locks it.  After a fork the child has the
- * mapped memory, and no RVM: calls are RVM_EINIT.
+ * mapped memory, and no RVM: calls are RVM_EINIT until it begins its own, in which the parent's regions are not mapped and
+ * its transactions not open.
  *
  * Calls return RVM_SUCCESS or the code of what was wrong.  Of every call:
  *   RVM_EINIT   rvm_initialize has not succeeded yet, or rvm_terminate has

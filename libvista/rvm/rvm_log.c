@@ -358,3 +358,9 @@ void vi_rvm_log_close(struct vi_rvm_log *log)
     close_targets(log);
     vi_file_close(&log->file);
 }
+
+void vi_rvm_log_forget(struct vi_rvm_log *log)
+{
+    close_targets(log);
+    vi_file_forget(&log->file);
+}

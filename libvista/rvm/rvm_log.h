@@ -32,6 +32,8 @@ int vi_rvm_log_read(struct vi_rvm_log *log, const char *path, bool read_only,
 int vi_rvm_log_open(struct vi_rvm_log *log, const char *path);
 /* Nothing is written. */
 void vi_rvm_log_close(struct vi_rvm_log *log);
+/* In a forked child: its duplicates of the parent's descriptors would keep the file locked. */
+void vi_rvm_log_forget(struct vi_rvm_log *log);
 
 /* Opens a segment that an entry names, if it is the same still: its descriptor. */
 int vi_rvm_member_open(const struct vi_rvm_log *log, unsigned member, int flags);

@@ -9,24 +9,43 @@
 #include "rvm/rvm_options.h"
 #include "rvm/rvm_transactions.h"
 
-/* A child has its parent's memory and its descriptors, but the log is the parent's; its threads and
- * who held which lock are gone. */
-static void forget_in_child(void)
+static void before_fork(void)
 {
-    pthread_mutex_init(&vi_rvm.admin, NULL);
-    pthread_rwlock_init(&vi_rvm.use, NULL);
-    pthread_mutex_init(&vi_rvm.lock, NULL);
-    pthread_mutex_init(&vi_rvm.regions_lock, NULL);
+    pthread_mutex_lock(&vi_rvm.admin);
+    pthread_mutex_lock(&vi_rvm.lock);
+    pthread_mutex_lock(&vi_rvm.regions_lock);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&vi_rvm.regions_lock);
+    pthread_mutex_unlock(&vi_rvm.lock);
+    pthread_mutex_unlock(&vi_rvm.admin);
+}
+
+/* A child has its parent's memory, but the log, the regions and the transactions are the parent's.  The
+ * other threads are gone, and what they had begun stays so: locks are made again, and memory that they may
+ * have changed is left alone. */
+static void after_fork_in_child(void)
+{
+    for (struct vi_rvm_tx *tx = vi_rvm.open; tx != NULL; tx = tx->next) {
+        pthread_mutex_init(&tx->lock, NULL);
+        tx->name = 0;
+    }
+    if (vi_rvm.log != NULL)
+        vi_rvm_log_forget(vi_rvm.log);
     vi_rvm.log = NULL;
     vi_rvm.regions = NULL;
     vi_rvm.open = NULL;
     vi_rvm.is_begun = false;
     vi_rvm.is_over = false;
+    pthread_rwlock_init(&vi_rvm.use, NULL);
+    after_fork();
 }
 
 static void watch_forks(void)
 {
-    pthread_atfork(NULL, NULL, forget_in_child);
+    pthread_atfork(before_fork, after_fork, after_fork_in_child);
 }
 
 rvm_return_t rvm_initialize(const char *version, rvm_options_t *options)
