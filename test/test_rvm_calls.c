@@ -8,6 +8,7 @@
 #include <rvm/rvm_statistics.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -807,6 +808,38 @@ static void commit_and_end(void *unused)
     _exit(0);
 }
 
+#define MOST ((rlim_t)64 << 20) /* more than the log has */
+
+/* The segment cannot be written, but the log can. */
+static void terminate_without_truncation(void *unused)
+{
+    const struct rlimit limit = {MOST, MOST};
+    rvm_region_t region;
+
+    (void)unused;
+    signal(SIGXFSZ, SIG_IGN);
+    MUST(start(0));
+    MUST(map_part(&region, MOST, PAGE));
+    commit(region.vmaddr, "recovered", 9, no_flush);
+    REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    REQUIRE(rvm_terminate() == RVM_EIO && errno == EFBIG);
+    REQUIRE(rvm_terminate() == RVM_EINIT);
+}
+
+/* The end says that it has not truncated, and has flushed. */
+START_TEST(truncation_that_fails_at_the_end)
+{
+    rvm_region_t region;
+
+    ck_assert_int_eq(truncate(data_path, MOST + PAGE), 0);
+    ck_assert_int_eq(test_in_child(terminate_without_truncation, NULL), 0);
+    WORKS(start(0));
+    WORKS(map_part(&region, MOST, PAGE));
+    ck_assert_mem_eq(region.vmaddr, "recovered", 9);
+    WORKS(rvm_terminate());
+}
+END_TEST
+
 /* A segment that is not what it was is not written to. */
 START_TEST(another_file_in_a_segments_place)
 {
@@ -854,6 +887,7 @@ int main(void)
     tcase_add_test(calls, queries_and_statistics);
     tcase_add_test(calls, names_and_structures);
     tcase_add_test(calls, offsets);
+    tcase_add_test(calls, truncation_that_fails_at_the_end);
     tcase_add_test(calls, another_file_in_a_segments_place);
     tcase_add_loop_test(calls, truncation_by_itself, 0, 1);
     tcase_add_loop_test(calls, truncation_by_itself, 20, 21);

@@ -151,7 +151,8 @@ rvm_return_t rvm_initialize(const char *version, rvm_options_t *options);
 #define RVM_INIT(options) rvm_initialize(RVM_VERSION, options)
 
 /* Flushes, truncates and closes the log.  Mapped memory stays, as memory.  RVM_EUNCOMMIT: transactions are
- * open, or the end of one has not returned, and nothing has happened. */
+ * open, or the end of one has not returned, and nothing has happened.  RVM_EIO: the log is closed, and has
+ * records that the next start carries to the segments. */
 rvm_return_t rvm_terminate(void);
 
 /* Changes the options in force.  RVM_EOPTIONS: truncate is not 0 to 100, or flags are unknown.  RVM_EPAGER.

@@ -76,9 +76,10 @@ static rvm_return_t close_log(struct vi_rvm_log *log)
 
     if (log == NULL)
         return RVM_SUCCESS;
-    if (vi_disk_truncate(&log->redo) != 0 && vi_disk_flush(&log->redo, UINT64_MAX) != 0) {
+    if (vi_disk_truncate(&log->redo) != 0) {
         error = errno;
         result = vi_rvm_code();
+        (void)vi_disk_flush(&log->redo, UINT64_MAX); /* what can be done for the next start */
     }
     vi_rvm_free_idle();
     __atomic_store_n(&vi_rvm.log, NULL, __ATOMIC_RELEASE);
