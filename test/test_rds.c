@@ -65,7 +65,10 @@ START_TEST(a_segment)
     GIVES(rvm_load_segment(data_path, no_end, NULL, &count, &got), RVM_EOVERLAP);
     rvm_init_tid(&tid);
     WORKS(rvm_begin_transaction(&tid, restore));
-    WORKS(rvm_set_range(&tid, HEAP_AT, 1));
+    WORKS(rvm_set_range(&tid, HEAP_AT + 8 * PAGE, 1));
+    GIVES(rvm_release_segment(count, &got), RVM_EUNCOMMIT);
+    ck_assert_ptr_null(got[0].vmaddr); /* that one is unmapped */
+    ck_assert_ptr_eq(got[1].vmaddr, HEAP_AT + 8 * PAGE);
     GIVES(rvm_release_segment(count, &got), RVM_EUNCOMMIT);
     WORKS(rvm_abort_transaction(&tid));
     WORKS(rvm_release_segment(count, &got));

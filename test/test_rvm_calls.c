@@ -822,6 +822,8 @@ static void terminate_without_truncation(void *unused)
     MUST(map_part(&region, MOST, PAGE));
     commit(region.vmaddr, "recovered", 9, no_flush);
     REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    for (int i = 0; i < 2; i++) /* it stays mapped */
+        REQUIRE(rvm_unmap(&region) == RVM_EIO && errno == EFBIG);
     REQUIRE(rvm_terminate() == RVM_EIO && errno == EFBIG);
     REQUIRE(rvm_terminate() == RVM_EINIT);
 }

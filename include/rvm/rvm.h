@@ -181,8 +181,8 @@ rvm_return_t rvm_create_log(rvm_options_t *options, rvm_offset_t *length, long m
 rvm_return_t rvm_map(rvm_region_t *region, rvm_options_t *options);
 
 /* Ends the mapping of a whole region, which its vmaddr and length name.  The memory stays and is the program's.
- * Once its last region is unmapped the segment's file has what was committed.
- * RVM_EUNCOMMIT an open transaction has ranges there, and it stays mapped; to another thread that declares
+ * Once its last region is unmapped the segment's file has what was committed.  After an error it is still mapped.
+ * RVM_EUNCOMMIT an open transaction has ranges there; to another thread that declares
  * a range meanwhile it may be RVM_ENOT_MAPPED all the same.  RVM_ERANGE it is a part of a region only; RVM_ENOT_MAPPED. */
 rvm_return_t rvm_unmap(rvm_region_t *region);
 

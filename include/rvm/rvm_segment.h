@@ -36,7 +36,8 @@ rvm_return_t rvm_create_segment(char *dev_name, rvm_offset_t dev_length, rvm_opt
 rvm_return_t rvm_load_segment(char *dev_name, rvm_offset_t dev_length, rvm_options_t *options,
                               rvm_length_t *nregions, rvm_region_def_t **regions);
 
-/* Unmaps them, memory and all, and frees the array. */
+/* Unmaps them, memory and all, and frees the array.  RVM_EREGION_DEF there is none; else as rvm_unmap, and then
+ * the regions before that one are unmapped, their vmaddr is NULL, and another call goes on with the rest. */
 rvm_return_t rvm_release_segment(rvm_length_t nregions, rvm_region_def_t **regions);
 
 #ifdef __cplusplus

@@ -286,43 +286,41 @@ static rvm_return_t find_exactly(const rvm_region_t *region, struct vi_rvm_regio
                : RVM_ERANGE;
 }
 
-/* Takes a region from the list, unless transactions have ranges in it.  It goes first: what is declared
- * before that is seen here, and nothing after. */
-static rvm_return_t unlink_region(struct vi_rvm_region **link)
+/* Takes a region from the list, unless transactions have ranges in it, or the segment needs what the log has
+ * and cannot get it.  It goes first: what is declared before that is seen here, and nothing after. */
+static rvm_return_t unlink_region(struct vi_rvm_log *log, struct vi_rvm_region **link)
 {
     struct vi_rvm_region *region = *link;
-    size_t ranges;
+    rvm_return_t result = RVM_SUCCESS;
 
     set_link(link, region->next);
     pthread_mutex_lock(&vi_rvm.lock);
-    ranges = vi_rvm_uncommitted(region->from, region->length, NULL, 0);
+    if (vi_rvm_uncommitted(region->from, region->length, NULL, 0) != 0)
+        result = RVM_EUNCOMMIT;
     pthread_mutex_unlock(&vi_rvm.lock);
-    if (ranges == 0)
-        return RVM_SUCCESS;
-    set_link(link, region);
-    return RVM_EUNCOMMIT;
+    if (result == RVM_SUCCESS && !part_is_mapped(region->member, 0, UINT64_MAX)) {
+        if (vi_disk_truncate(&log->redo) == 0)
+            vi_rvm_member_leave(log, region->member);
+        else
+            result = vi_rvm_code();
+    }
+    if (result != RVM_SUCCESS)
+        set_link(link, region);
+    return result;
 }
 
 static rvm_return_t unmap_region(struct vi_rvm_log *log, const rvm_region_t *region)
 {
-    struct vi_rvm_region **link, *found = NULL;
+    struct vi_rvm_region **link, *found;
     rvm_return_t result = find_exactly(region, &link);
-    unsigned member;
 
-    if (result == RVM_SUCCESS) {
-        found = *link;
-        result = unlink_region(link);
-    }
     if (result != RVM_SUCCESS)
         return result;
-    member = found->member;
-    free(found);
-    if (part_is_mapped(member, 0, UINT64_MAX))
-        return RVM_SUCCESS;
-    if (vi_disk_truncate(&log->redo) != 0)
-        return vi_rvm_code(); /* it stays the log's until another truncation */
-    vi_rvm_member_leave(log, member);
-    return RVM_SUCCESS;
+    found = *link;
+    result = unlink_region(log, link);
+    if (result == RVM_SUCCESS)
+        free(found);
+    return result;
 }
 
 rvm_return_t rvm_unmap(rvm_region_t *region)

@@ -141,10 +141,12 @@ rvm_return_t rvm_release_segment(rvm_length_t nregions, rvm_region_def_t **regio
         rvm_init_region(&region);
         region.vmaddr = (*regions)[i].vmaddr;
         region.length = (*regions)[i].length;
-        result = rvm_unmap(&region);
+        result = region.vmaddr != NULL ? rvm_unmap(&region) : RVM_SUCCESS;
         if (result != RVM_SUCCESS)
             return result;
-        munmap(region.vmaddr, region.length);
+        if (region.vmaddr != NULL)
+            munmap(region.vmaddr, region.length);
+        (*regions)[i].vmaddr = NULL; /* another call skips it */
     }
     free(*regions);
     *regions = NULL;
