@@ -866,6 +866,21 @@ START_TEST(another_file_in_a_segments_place)
 }
 END_TEST
 
+/* On many file systems the next file that is made has the inode of the one deleted last. */
+START_TEST(a_segment_made_again)
+{
+    strcpy(data_path, test_disk_path("data"));
+    make_segment(data_path, SIZE);
+    ck_assert_int_eq(test_in_child(commit_and_end, NULL), 0);
+    ck_assert_int_eq(unlink(data_path), 0);
+    test_sleep_us(20000); /* file systems' clocks are coarse */
+    make_segment(data_path, SIZE);
+    GIVES(open_log(), RVM_EIO);
+    ck_assert_int_eq(errno, ESTALE);
+    expect_file(0, "", 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("rvm_calls");
@@ -891,6 +906,7 @@ int main(void)
     tcase_add_test(calls, offsets);
     tcase_add_test(calls, truncation_that_fails_at_the_end);
     tcase_add_test(calls, another_file_in_a_segments_place);
+    tcase_add_test(calls, a_segment_made_again);
     tcase_add_loop_test(calls, truncation_by_itself, 0, 1);
     tcase_add_loop_test(calls, truncation_by_itself, 20, 21);
     tcase_add_test(calls, threads);

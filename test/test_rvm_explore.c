@@ -93,6 +93,7 @@ static void adopt(void)
             memcpy(entry.path, files[f].copy, strlen(files[f].copy));
             REQUIRE(stat(files[f].copy, &st) == 0);
             VI_RVM_INODE(&entry) = st.st_ino;
+            VI_RVM_BIRTH(&entry) = 0;
             break;
         }
         crc = vi_crc32c(vi_crc32c(0, uuid, 16), &entry, offsetof(struct vi_member, check));

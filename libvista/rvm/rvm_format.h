@@ -31,6 +31,8 @@
  * of the boot in which the device number counts, zero if it is not known; `mapped` that number; `max_size` the
  * file's size; `check` begins with the CRC32C of the log's UUID.  And: */
 #define VI_RVM_INODE(entry) ((entry)->reserved[0])
+/* When the file was made, in nanoseconds since 1970; 0: not known. */
+#define VI_RVM_BIRTH(entry) ((entry)->reserved[1])
 
 /* The smallest log that is made, and its ring: a quarter of that. */
 #define VI_RVM_LOG_LEAST 65536u

@@ -162,13 +162,28 @@ int vi_rvm_log_read(struct vi_rvm_log *log, const char *path, bool read_only,
 
 /* ---- Members ------------------------------------------------------------ */
 
-static bool is_same(const struct vi_member *entry, const struct stat *st)
+static uint64_t birth_of(int fd)
 {
-    uint8_t boot[16];
-    const bool same_boot = vi_guard_boot_id(boot) && memcmp(boot, entry->uuid, sizeof boot) == 0;
+    struct statx more;
 
-    return S_ISREG(st->st_mode) && st->st_ino == VI_RVM_INODE(entry) &&
-           (!same_boot || st->st_dev == entry->mapped);
+    return statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &more) == 0 && more.stx_mask & STATX_BTIME
+               ? (uint64_t)more.stx_btime.tv_sec * 1000000000 + more.stx_btime.tv_nsec
+               : 0;
+}
+
+/* A file that is made where one has been deleted may have its inode: when it was made tells, if that is
+ * known; else the device must be the same as long as its number counts. */
+static bool is_same(const struct vi_member *entry, int fd, const struct stat *st)
+{
+    const uint64_t birth = birth_of(fd);
+    uint8_t boot[16];
+
+    if (!S_ISREG(st->st_mode) || st->st_ino != VI_RVM_INODE(entry))
+        return false;
+    if (birth != 0 && VI_RVM_BIRTH(entry) != 0)
+        return birth == VI_RVM_BIRTH(entry);
+    return !vi_guard_boot_id(boot) || memcmp(boot, entry->uuid, sizeof boot) != 0 ||
+           st->st_dev == entry->mapped;
 }
 
 int vi_rvm_member_open(const struct vi_rvm_log *log, unsigned member, int flags)
@@ -184,14 +199,14 @@ int vi_rvm_member_open(const struct vi_rvm_log *log, unsigned member, int flags)
     if (fd < 0)
         return vi_fail_system(errno, "%s: cannot open, and %s has records of it", entry->path,
                               log->path);
-    if (fstat(fd, &st) == 0 && is_same(entry, &st) && st.st_uid == geteuid() &&
+    if (fstat(fd, &st) == 0 && is_same(entry, fd, &st) && st.st_uid == geteuid() &&
         (uint64_t)st.st_size >= entry->max_size)
         return fd;
     close(fd);
     return vi_fail(ESTALE, "%s: is not the segment that %s has records of", entry->path, log->path);
 }
 
-static int write_entry(struct vi_rvm_log *log, unsigned member, const char *path,
+static int write_entry(struct vi_rvm_log *log, unsigned member, int fd, const char *path,
                        const struct stat *st)
 {
     const struct vi_disk_area *area = &log->redo.area;
@@ -201,6 +216,7 @@ static int write_entry(struct vi_rvm_log *log, unsigned member, const char *path
     if (strlen(path) >= sizeof entry.path)
         return vi_fail(ENAMETOOLONG, "%s: the name is too long", path);
     VI_RVM_INODE(&entry) = st->st_ino;
+    VI_RVM_BIRTH(&entry) = birth_of(fd);
     if (!vi_guard_boot_id(entry.uuid))
         memset(entry.uuid, 0, sizeof entry.uuid);
     strcpy(entry.path, path);
@@ -213,7 +229,7 @@ static int write_entry(struct vi_rvm_log *log, unsigned member, const char *path
 }
 
 /* The entry that a segment has, else one that is free; 0: neither. */
-static unsigned find_entry(const struct vi_rvm_log *log, const struct stat *st)
+static unsigned find_entry(const struct vi_rvm_log *log, int fd, const struct stat *st)
 {
     unsigned free = 0;
 
@@ -222,7 +238,7 @@ static unsigned find_entry(const struct vi_rvm_log *log, const struct stat *st)
 
         if (log->target[member].exists)
             continue;
-        if (entry->path[0] != '\0' && is_same(entry, st))
+        if (entry->path[0] != '\0' && is_same(entry, fd, st))
             return member;
         if (free == 0 || (entry->path[0] == '\0' && log->member[free - 1].path[0] != '\0'))
             free = member;
@@ -249,11 +265,11 @@ static struct vi_disk_target target_of(int fd, uint64_t size)
 
 unsigned vi_rvm_member_join(struct vi_rvm_log *log, int fd, const char *path, const struct stat *st)
 {
-    const unsigned member = find_entry(log, st);
+    const unsigned member = find_entry(log, fd, st);
 
     if (member == 0)
         return vi_fail(ENFILE, "%s: its table of segments is full", log->path), 0;
-    if (write_entry(log, member, path, st) != 0)
+    if (write_entry(log, member, fd, path, st) != 0)
         return 0;
     set_target(log, member, target_of(fd, (uint64_t)st->st_size));
     return member;
@@ -262,12 +278,13 @@ unsigned vi_rvm_member_join(struct vi_rvm_log *log, int fd, const char *path, co
 int vi_rvm_member_grow(struct vi_rvm_log *log, unsigned member, const struct stat *st)
 {
     const struct vi_member *entry = &log->member[member - 1];
+    const int fd = log->target[member].fd;
 
     if ((uint64_t)st->st_size <= entry->max_size)
         return 0;
-    if (write_entry(log, member, entry->path, st) != 0)
+    if (write_entry(log, member, fd, entry->path, st) != 0)
         return -1;
-    set_target(log, member, target_of(log->target[member].fd, (uint64_t)st->st_size));
+    set_target(log, member, target_of(fd, (uint64_t)st->st_size));
     return 0;
 }
 
