@@ -6,7 +6,9 @@
  * *static* region, in which it finds its structures again.  Calls set *err, to SUCCESS, to one of the
  * negative codes below, or to a code of RVM's, and return 0, or -1 when *err is none of success.
  *
- * With a `tid` a call is a part of that transaction; with NULL it is one of its own, not flushed.
+ * With a `tid` a call is a part of that transaction; with NULL it is one of its own, not flushed.  A call that
+ * fails may have changed a part of what it was to change: a transaction of the program's must be aborted then, and so
+ * has to be one that restores.
  * Transactions are not isolated: while one that has allocated or freed is open, no other may do so, unless none
  * of them is ever aborted and all end before the process does.  The calls themselves may be made by any thread.
  */

@@ -11,6 +11,8 @@
  * segments and frees the log; rvm_initialize recovers what a crash has left in it.
  *
  * A log belongs to one process at a time, and must be its user's own file that nobody else may write.
+ * A segment is in use with one log at a time: nothing keeps a second one from it, and then either overwrites what the
+ * other has committed.
  * All calls may be made by any thread; a transaction is one thread's at a time.  Transactions are not
  * isolated from each other: who shares memory between them locks it.  After a fork the child has the
  * mapped memory, and no RVM: calls are RVM_EINIT until it begins its own, in which the parent's regions are not mapped and
@@ -71,7 +73,7 @@ typedef enum {
     RVM_ETERMINATED = 220,        /* never returned: RVM_EINIT is */
     RVM_ETHREADS = 221,           /* never returned: all threads are alike */
     RVM_ETID = 222,               /* no open transaction; or one is open already */
-    RVM_ETOO_BIG = 223,           /* the transaction is larger than the log was made for */
+    RVM_ETOO_BIG = 223,           /* the transaction's record is larger than the log was made for */
     RVM_EUNCOMMIT = 224,          /* transactions are open */
     RVM_EVERSION_SKEW = 225,      /* the program was compiled with another version of this header */
     RVM_EVM_OVERLAP = 226         /* another region is at these addresses */
@@ -137,7 +139,7 @@ typedef struct {
     char *pager;                  /* has to be NULL */
     rvm_length_t flags;           /* of the above */
     rvm_bool_t create_log_file;   /* rvm_initialize makes the log if it is not there: */
-    rvm_offset_t create_log_size; /* for transactions up to that many bytes, at least 64 KiB */
+    rvm_offset_t create_log_size; /* for records up to that many bytes: see rvm_create_log */
     rvm_length_t create_log_mode; /* and with these permissions */
 } rvm_options_t;
 
@@ -165,8 +167,9 @@ rvm_return_t rvm_set_options(rvm_options_t *options);
  * RVM_ELOG no log is open; RVM_ENOT_MAPPED no such region. */
 rvm_return_t rvm_query(rvm_options_t *options, rvm_region_t *region);
 
-/* Makes the file options->log_dev a log, for transactions of *length bytes, at least 64 KiB; the file
- * is larger.  `mode`: its permissions.  RVM_EIO: it is there already (errno EEXIST). */
+/* Makes the file options->log_dev a log, for transactions whose records have *length bytes, at least 64 KiB; the
+ * file is larger.  A record has 40 bytes, and for each range 16 and its length, rounded up to a multiple of 8.
+ * `mode`: its permissions.  RVM_EIO: it is there already (errno EEXIST). */
 rvm_return_t rvm_create_log(rvm_options_t *options, rvm_offset_t *length, long mode);
 
 /* ---- Regions ------------------------------------------------------------- */

@@ -49,7 +49,7 @@ static rvm_return_t open_log(const rvm_options_t *options)
     if (log == NULL)
         return RVM_ENO_MEMORY;
     if (vi_rvm_log_open(log, options->log_dev) != 0) {
-        result = vi_rvm_code();
+        result = errno == EBADMSG || errno == EPERM ? RVM_ELOG : vi_rvm_code();
         vi_release(log, sizeof *log);
         return result;
     }

@@ -25,9 +25,6 @@ rvm_return_t vi_rvm_ready(struct vi_rvm_log **log)
 rvm_return_t vi_rvm_code(void)
 {
     switch (errno) {
-    case EBADMSG:
-    case EPERM:
-        return RVM_ELOG;
     case EPROTO:
         return RVM_ELOG_VERSION_SKEW;
     case ENOMEM:
