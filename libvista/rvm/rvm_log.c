@@ -360,13 +360,14 @@ int vi_rvm_log_open(struct vi_rvm_log *log, const char *path)
     result = recover(log, &area);
     error = errno;
     close_targets(log);
+    if (result == 0) {
+        result = begin(log, &area);
+        error = errno;
+    }
+    if (result != 0)
+        vi_file_close(&log->file);
     errno = error;
-    if (result == 0 && begin(log, &area) == 0)
-        return 0;
-    error = errno;
-    vi_file_close(&log->file);
-    errno = error;
-    return -1;
+    return result;
 }
 
 void vi_rvm_log_close(struct vi_rvm_log *log)

@@ -44,12 +44,7 @@ static struct vi_rvm_region *find(struct vi_rvm_region *region, uintptr_t from, 
 
 bool vi_rvm_is_mapped(uintptr_t from, uint64_t length)
 {
-    bool found;
-
-    pthread_mutex_lock(&vi_rvm.regions_lock);
-    found = find(vi_rvm.regions, from, length) != NULL;
-    pthread_mutex_unlock(&vi_rvm.regions_lock);
-    return found;
+    return find(vi_rvm.regions, from, length) != NULL;
 }
 
 /* Is some of this part of a segment mapped? */

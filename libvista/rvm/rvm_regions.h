@@ -7,7 +7,7 @@
 
 #include "rvm/rvm_state.h"
 
-/* Is a mapped region at these addresses? */
+/* Is a mapped region at these addresses?  With vi_rvm.admin, without which the list does not change. */
 bool vi_rvm_is_mapped(uintptr_t from, uint64_t length);
 
 #endif

@@ -68,19 +68,21 @@ static uint64_t name_of(const rvm_tid_t *tid)
     return (uint64_t)tid->uname.tv_sec * MICROSECONDS + (uint64_t)tid->uname.tv_usec;
 }
 
-/* Takes the lock of the transaction that is open under this tid; NULL: there is none. */
-static struct vi_rvm_tx *lock_tx(const rvm_tid_t *tid)
+/* Takes the lock of the transaction that is open under this tid, or RVM_ETID; RVM_EINIT. */
+static rvm_return_t lock_tx(const rvm_tid_t *tid, struct vi_rvm_tx **tx)
 {
-    struct vi_rvm_tx *tx;
+    const rvm_return_t ready = vi_rvm_ready(NULL);
 
+    if (ready != RVM_SUCCESS)
+        return ready;
     if (tid == NULL || tid->struct_id != rvm_tid_id || tid->tid == NULL)
-        return NULL;
-    tx = tid->tid;
-    pthread_mutex_lock(&tx->lock);
-    if (tx->name != 0 && tx->name == name_of(tid))
-        return tx;
-    pthread_mutex_unlock(&tx->lock);
-    return NULL;
+        return RVM_ETID;
+    *tx = tid->tid;
+    pthread_mutex_lock(&(*tx)->lock);
+    if ((*tx)->name != 0 && (*tx)->name == name_of(tid))
+        return RVM_SUCCESS;
+    pthread_mutex_unlock(&(*tx)->lock);
+    return RVM_ETID;
 }
 
 size_t vi_rvm_uncommitted(uintptr_t from, uint64_t length, rvm_tid_t *tids, size_t room)
@@ -191,10 +193,9 @@ rvm_return_t rvm_begin_transaction(rvm_tid_t *tid, rvm_mode_t mode)
 
     if (ready != RVM_SUCCESS)
         return ready;
-    tx = lock_tx(tid);
-    if (tx != NULL)
-        pthread_mutex_unlock(&tx->lock);
-    if (tx != NULL || tid == NULL || tid->struct_id != rvm_tid_id)
+    if (lock_tx(tid, &tx) == RVM_SUCCESS)
+        return pthread_mutex_unlock(&tx->lock), RVM_ETID;
+    if (tid == NULL || tid->struct_id != rvm_tid_id)
         return RVM_ETID;
     if (mode != restore && mode != no_restore)
         return RVM_EMODE;
@@ -258,14 +259,11 @@ static rvm_return_t add_range(struct vi_rvm_tx *tx, uintptr_t from, uint64_t len
 
 static rvm_return_t declare(rvm_tid_t *tid, const void *to, const void *from, rvm_length_t length)
 {
-    rvm_return_t result = vi_rvm_ready(NULL);
     struct vi_rvm_tx *tx;
+    rvm_return_t result = lock_tx(tid, &tx);
 
     if (result != RVM_SUCCESS)
         return result;
-    tx = lock_tx(tid);
-    if (tx == NULL)
-        return RVM_ETID;
     result = add_range(tx, (uintptr_t)to, length);
     if (result == RVM_SUCCESS && from != NULL)
         memmove((void *)to, from, length);
@@ -316,11 +314,10 @@ rvm_return_t rvm_end_transaction(rvm_tid_t *tid, rvm_mode_t mode)
     rvm_return_t result = vi_rvm_ready(&log);
     struct vi_rvm_tx *tx;
 
+    if (result == RVM_SUCCESS)
+        result = lock_tx(tid, &tx);
     if (result != RVM_SUCCESS)
         return result;
-    tx = lock_tx(tid);
-    if (tx == NULL)
-        return RVM_ETID;
     if (mode != flush && mode != no_flush)
         result = RVM_EMODE;
     else if (tx->ranges != 0)
@@ -339,14 +336,11 @@ rvm_return_t rvm_end_transaction(rvm_tid_t *tid, rvm_mode_t mode)
 
 rvm_return_t rvm_abort_transaction(rvm_tid_t *tid)
 {
-    const rvm_return_t ready = vi_rvm_ready(NULL);
     struct vi_rvm_tx *tx;
+    const rvm_return_t result = lock_tx(tid, &tx);
 
-    if (ready != RVM_SUCCESS)
-        return ready;
-    tx = lock_tx(tid);
-    if (tx == NULL)
-        return RVM_ETID;
+    if (result != RVM_SUCCESS)
+        return result;
     for (uint64_t at = tx->last, left = tx->ranges; left != 0; left--) {
         const struct vi_rvm_range *range = range_at(tx, at);
 
