@@ -139,7 +139,7 @@ void vi_disk_wake_thread(struct vi_disk_log *redo)
     if (redo->wanted || !(is_filled(redo) || is_ring_half_full(redo)))
         return;
     if (!redo->has_thread) {
-        redo->wants_thread = is_filled(redo);
+        __atomic_store_n(&redo->wants_thread, is_filled(redo), __ATOMIC_RELAXED);
     } else {
         redo->wanted = true;
         pthread_cond_signal(&redo->work);
@@ -215,7 +215,7 @@ void vi_disk_start_wanted_thread(struct vi_disk_log *redo)
     pthread_mutex_lock(&redo->lock);
     if (redo->wants_thread && !redo->has_thread) /* without one who finds the log full truncates */
         (void)vi_disk_start_thread(redo, 0);
-    redo->wants_thread = false;
+    __atomic_store_n(&redo->wants_thread, false, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&redo->lock);
 }
 
