@@ -219,7 +219,7 @@ static int write_entry(struct vi_rvm_log *log, unsigned member, int fd, const ch
     VI_RVM_BIRTH(&entry) = birth_of(fd);
     if (!vi_guard_boot_id(entry.uuid))
         memset(entry.uuid, 0, sizeof entry.uuid);
-    strcpy(entry.path, path);
+    memcpy(entry.path, path, strlen(path));
     entry.check = check_of(area, &entry);
     if (vi_io_write(area->io, area->fd, &whole, 1,
                     VI_RVM_MEMBERS_OFFSET + (uint64_t)(member - 1) * VI_PAGE, true) != 0)
