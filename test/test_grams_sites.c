@@ -635,13 +635,13 @@ START_TEST(test_strange_record)
     static const uint32_t offsets[] = {80 + 56, 80, 0, 8}, flags[] = {0, 2, 4};
     struct strange {
         struct vi_saying says;
-        struct vi_agreement of;
+        _Alignas(struct vi_agreement) unsigned char head[sizeof(struct vi_agreement)];
         struct vi_site site;
         struct vi_saying asks;
         struct order order;
     } to = {.says = {VI_AGREEMENT_MAGIC, VI_SAY_HAND_OVER, {{77, 0}}},
-            .of = {.count = 1, .size = sizeof to - sizeof to.says},
             .site = {.length = sizeof to.asks + sizeof to.order}};
+    struct vi_agreement of = {.size = sizeof to - sizeof to.says};
     const int bad = _i;
     vista_request request;
     vista_tx *tx;
@@ -650,15 +650,16 @@ START_TEST(test_strange_record)
     may_be_unknown = true;
     memcpy(&to.says.gid.part[1], parties[1].bank->block->uuid, 8);
     memcpy(to.site.uuid, parties[2].bank->block->uuid, sizeof to.site.uuid);
-    to.of.says = to.asks = to.says;
-    to.of.says.kind = 0;
+    of.says = to.asks = to.says;
+    of.says.kind = 0;
     to.asks.kind = bad == 6 ? VI_SAY_COMMIT : VI_SAY_PREPARE;
     to.asks.gid.part[0] += bad == 7;
-    to.of.says.gid.part[0] += bad == 8;
-    to.of.count = bad != 9;
+    of.says.gid.part[0] += bad == 8;
+    of.count = bad != 9;
     to.order = (struct order){10, YES};
     to.site.offset = offsets[bad < 4 ? bad : 0];
     to.site.flags = flags[bad == 4 || bad == 5 ? bad - 3 : 0];
+    memcpy(to.head, &of, sizeof to.head);
     tx = vista_begin_transaction(parties[0].segment, 0);
     OK(vista_send_request(tx, parties[0].endpoint, parties[0].bank->peer[0], &to, sizeof to,
                           bad == 10 ? VISTA_ONE_WAY : 0, &request));

@@ -440,7 +440,7 @@ END_TEST
 /* ---- Holes -------------------------------------------------------------- */
 
 #ifdef __SANITIZE_THREAD__ /* which leaves no tebibyte of addresses */
-#define TEBIBYTE ((uint64_t)1 << 38)
+#define TEBIBYTE ((uint64_t)1 << 30)
 #else
 #define TEBIBYTE ((uint64_t)1 << 40)
 #endif
@@ -550,7 +550,8 @@ START_TEST(redo_log_of_holes)
     forge_redo_size(&file, TEBIBYTE / 2);
     before = pages_touched();
     OK(vista_check(file.path, 0, NULL, NULL));
-    ck_assert_int_lt(pages_touched() - before, 4096);
+    if (!test_is_sanitized()) /* which has pages of its own */
+        ck_assert_int_lt(pages_touched() - before, 4096);
 }
 END_TEST
 

@@ -46,7 +46,7 @@ static inline struct vi_page *find(const struct vi_pages *pages, uint64_t page, 
 static bool grow(struct vi_pages *pages)
 {
     struct vi_pages larger = *pages;
-    uint32_t place;
+    uint32_t place = 0;
 
     larger.capacity = pages->capacity != 0 ? 2 * pages->capacity : FIRST_CAPACITY;
     larger.entries = vi_reserve(table_bytes(larger.capacity));
