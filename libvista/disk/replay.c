@@ -50,7 +50,8 @@ static bool knows_of_more(const struct vi_disk_left *left, const unsigned char *
             continue;
         }
         if (record->lsn < from || record->lsn > to - sizeof *record || record->lsn % size != at ||
-            record->synced <= left->end.lsn)
+            record->synced <= left->end.lsn || record->epoch != left->area.epoch ||
+            record->bytes > size - at)
             continue;
         looked += record->bytes;
         if (looked > LOOKS * size || vi_disk_sound(&left->area, record, size - at, record->lsn))
