@@ -384,10 +384,19 @@ static int64_t offset_from(uint64_t pointer, int fd)
     return lseek(fd, 0, SEEK_CUR);
 }
 
-static long into_file(struct vi_call *call, int fd, uint64_t pointer, uint64_t length)
+/* Between two descriptors; `pointer` is to the offset in the second, or NULL: its own. */
+static long copy_between(struct vi_call *call, uint64_t from, uint64_t to, uint64_t pointer,
+                         uint64_t length)
 {
-    const long result = vi_undo_bytes(fd, offset_from(pointer, fd), length);
+    long result;
 
+    if (vi_files_of(from) == NULL || vi_files_of(to) == NULL)
+        return -EBADF;
+    vi_files_touch(from);
+    vi_files_touch(to);
+    if (vi_files_is_visible(to))
+        return vi_call_visible(call);
+    result = vi_undo_bytes((int)to, offset_from(pointer, (int)to), length);
     return result != 0 ? result : vi_pass(call);
 }
 
@@ -395,26 +404,14 @@ long vi_call_sendfile(struct vi_call *call)
 {
     const uint64_t *a = call->arguments;
 
-    if (vi_files_of(a[0]) == NULL || vi_files_of(a[1]) == NULL)
-        return -EBADF;
-    vi_files_touch(a[0]);
-    vi_files_touch(a[1]);
-    if (vi_files_is_visible(a[0]))
-        return vi_call_visible(call);
-    return into_file(call, (int)a[0], 0, a[3]);
+    return copy_between(call, a[1], a[0], 0, a[3]);
 }
 
 long vi_call_copy_file_range(struct vi_call *call)
 {
     const uint64_t *a = call->arguments;
 
-    if (vi_files_of(a[0]) == NULL || vi_files_of(a[2]) == NULL)
-        return -EBADF;
-    vi_files_touch(a[0]);
-    vi_files_touch(a[2]);
-    if (vi_files_is_visible(a[2]))
-        return vi_call_visible(call);
-    return into_file(call, (int)a[2], a[3], a[4]);
+    return copy_between(call, a[0], a[2], a[3], a[4]);
 }
 
 long vi_call_ftruncate(struct vi_call *call)
