@@ -28,12 +28,18 @@
 
 const struct vista_map_options vi_default_options;
 
+/* Of what was asked for the mapping, what matters to a recovery before it. */
+static struct vista_map_options options_for_recovery(const struct vista_map_options *options)
+{
+    return (struct vista_map_options){.lock_wait_ms = options->lock_wait_ms,
+                                      .group_folder = options->group_folder};
+}
+
 /* In the class that it was left open in, and closed.  NOLINTNEXTLINE(misc-no-recursion) */
 static int recover_undo(const char *path, unsigned flags, const struct vista_map_options *options,
                         int depth)
 {
-    const struct vista_map_options wait = {.lock_wait_ms = options->lock_wait_ms,
-                                           .group_folder = options->group_folder};
+    const struct vista_map_options wait = options_for_recovery(options);
     const unsigned kept = flags & (VISTA_ACCEPT_TORN | VISTA_ANY_ADDRESS);
     struct vi_segment *segment = vi_map_segment(path, 0, kept | VISTA_KILL_SAFE, &wait, depth);
 
@@ -293,8 +299,7 @@ static int recover_redo(const char *path, unsigned flags, const struct vista_map
                         int depth)
 {
     const unsigned kept = (flags & VISTA_ACCEPT_TORN) | VISTA_ANY_ADDRESS | VI_REPLAY;
-    const struct vista_map_options wait = {.lock_wait_ms = options->lock_wait_ms,
-                                           .group_folder = options->group_folder};
+    const struct vista_map_options wait = options_for_recovery(options);
     struct vi_segment *segment = vi_open_segment(path, 0, kept, &wait);
     int result = 0;
 
