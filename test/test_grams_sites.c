@@ -227,6 +227,15 @@ static void settle_all(void)
                 idle = 0;
 }
 
+static void all_commit_once(void)
+{
+    settle_all();
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_eq(parties[i].bank->commits, 1);
+        close_party(i);
+    }
+}
+
 /* The second site has no vote where `told`. */
 static vista_gid begin_one(const struct order *north, const struct order *south, bool told,
                            bool away)
@@ -517,11 +526,7 @@ START_TEST(test_not_forgotten)
     OK(vista_forget_peer(tx, parties[0].endpoint, parties[0].bank->peer[1]));
     begin_one(&north, &south, false, false);
     OK(vista_abort_transaction(tx));
-    settle_all();
-    for (int i = 0; i < 3; i++) {
-        ck_assert_uint_eq(parties[i].bank->commits, 1);
-        close_party(i);
-    }
+    all_commit_once();
 }
 END_TEST
 
@@ -719,11 +724,7 @@ START_TEST(test_not_now)
     tx = vista_begin_transaction(parties[1].segment, 0);
     FAILS(vista_join(tx, parties[1].endpoint, &with, NULL), EBUSY, "EAGAIN");
     OK(vista_abort_transaction(tx));
-    settle_all();
-    for (int i = 0; i < 3; i++) {
-        ck_assert_uint_eq(parties[i].bank->commits, 1);
-        close_party(i);
-    }
+    all_commit_once();
 }
 END_TEST
 
