@@ -118,7 +118,7 @@ struct vista_map_options {
     const char *stream;        /* copies of a live segment: three options of a later release */
     size_t stream_size;
     unsigned view_wait_ms;
-    unsigned reserved0;    /* zero */
+    unsigned reserved0;       /* zero */
     const char *group_folder; /* where else the other segments of its group may be, see below */
     uint64_t reserved[15];    /* zero */
 };
