@@ -128,7 +128,7 @@ struct table {
     unsigned count;
 };
 
-/* commands.c: each returns the exit status */
+/* command_rows.c: each returns the exit status */
 int bench_one(struct config *config);
 int bench_main_table(struct config *config);
 int bench_synthetic(struct config *config);
@@ -144,7 +144,7 @@ int bench_disk(struct config *config);
 /* all.c */
 int bench_all(struct config *config);
 
-/* main.c */
+/* bench.c */
 const struct driver *bench_driver(const char *workload, const char *peer);
 bool bench_peer_built(const char *peer); /* for any workload */
 bool bench_peer_known(const char *peer);
@@ -179,7 +179,7 @@ double bench_difference_in(const struct row *row, const struct row *other, const
 double bench_ratio_of_ratios(const struct row *one, const struct row *most,
                              const struct row *other_one, const struct row *other_most);
 
-/* report.c */
+/* results.c */
 int bench_report(const struct table *table);
 const struct row *bench_beside(const struct table *table, const struct row *row, const char *peer);
 const char *bench_sharing(const struct row *row); /* what threads share, in words */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The heap on several threads: included after a peer's own header and heap.h.  A thread has a
+ * The heap on several threads: included after a peer's own header and heap_rows.h.  A thread has a
  * tray of 4096 slots, in volatile memory, and each transaction replaces the block in one of them
  * by a new one of 16 to 256 bytes.
  *

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "mapping.h"
+#include "map_time.h"
 #include "peer.h"
 #include "peer_pointers.h"
 

@@ -15,7 +15,7 @@
  * in ordinary memory, and it and the stamp are stored past the caches, which is quicker.
  */
 #include "flush.h"
-#include "mapping.h"
+#include "map_time.h"
 #include "peer.h"
 #include "peer_pointers.h"
 

@@ -5,7 +5,7 @@
 #include "peer_plain.h"
 
 #include "debit_credit.h"
-#include "heap.h"
+#include "heap_rows.h"
 #include "heap_small.h"
 #include "order_entry.h"
 #include "order_entry_check.h"

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "grams.h"
+#include "grams_fixture.h"
 
 #define SEGMENT_SIZE ((size_t)4 << 20)
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 
-#include "grams.h"
+#include "grams_fixture.h"
 
 #define HELD 256
 #define LARGEST (132 << 10)

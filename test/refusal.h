@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Calls of the library that may fail because the system refuses it something (faults.h), and
+ * Calls of the library that may fail because the system refuses it something (refuse_calls.h), and
  * are then made again: for Check programs that define expect_refusal().
  */
 #ifndef VISTA_TEST_REFUSAL_H
 #define VISTA_TEST_REFUSAL_H
 
-#include "faults.h"
+#include "refuse_calls.h"
 #include "support.h"
 
 /* A call has failed: sees that it was refused something, and that it says so. */

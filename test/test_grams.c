@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "grams.h"
+#include "grams_fixture.h"
 #include "grams_mail.h"
 
 static struct gram_end client, server;

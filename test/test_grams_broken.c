@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "grams.h"
 #include "grams/tables.h"
 #include "grams/wire.h"
+#include "grams_fixture.h"
 
 static struct gram_end client, server;
 static char text[64];

@@ -12,8 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "grams.h"
 #include "grams/wire.h"
+#include "grams_fixture.h"
 
 static struct gram_end client, server;
 static char text[256];

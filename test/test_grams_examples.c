@@ -6,7 +6,7 @@
 #include <sys/prctl.h>
 
 #include "command.h"
-#include "grams.h"
+#include "grams_fixture.h"
 
 static char program[512];
 

@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "grams.h"
+#include "grams_fixture.h"
 
 #define NUMBERS ((uint64_t)1 << 19)
 #define PARTIES 3

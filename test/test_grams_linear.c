@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "grams.h"
+#include "grams_fixture.h"
 
 #define CLIENTS 4
 #define EACH 14

@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <sys/un.h>
 
-#include "grams.h"
 #include "grams/endpoint.h"
+#include "grams_fixture.h"
 #include "grams_mail.h"
 
 #define STEPS 20

@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "grams.h"
 #include "grams/tables.h"
+#include "grams_fixture.h"
 
 #define OPEN 256
 

@@ -7,8 +7,8 @@
  */
 #include "step.h"
 
-#include "grams.h"
 #include "grams/tables.h"
+#include "grams_fixture.h"
 
 #define SIZE ((size_t)128 << 10)
 #define ADDRESS ((void *)0x2b0000000000)

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "command.h"
-#include "grams.h"
 #include "grams/tables.h"
+#include "grams_fixture.h"
 
 static struct gram_end client, server;
 static char text[1024];

@@ -16,8 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "grams.h"
 #include "grams/keys.h"
+#include "grams_fixture.h"
 
 #define REQUESTS 120
 #define LARGEST 200000

@@ -11,7 +11,7 @@
  * interrupted by others; more scattered pages than the kernel has mappings for; disk
  * blocks that come with the store, on a disk that is full and in a file cut short.
  */
-#include "faults.h"
+#include "refuse_calls.h"
 #include "support.h"
 
 #include <fcntl.h>

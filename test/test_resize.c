@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "faults.h"
+#include "refuse_calls.h"
 #include "support.h"
 
 #define KIB ((size_t)1024)

@@ -16,7 +16,7 @@
 #include "core/transaction.h"
 #include "disk/disk.h"
 #include "heap/heap.h"
-#include "heap/records.h"
+#include "heap/heap_kinds.h"
 #include "heap/visit.h"
 #include "media/io.h"
 #include "ranges/ranges.h"

@@ -13,7 +13,7 @@
 #include "check/steps_heap.h"
 #include "core/walk.h"
 #include "heap/heap.h"
-#include "heap/records.h"
+#include "heap/heap_kinds.h"
 #include "media/superblock.h"
 
 static uint64_t slot_offset(const struct vi_check *check, uint64_t slot)

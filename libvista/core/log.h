@@ -45,7 +45,7 @@ struct vi_log {
     uint32_t slot;
     uint32_t kinds;         /* bit k: a record of kind k was appended out of line */
     struct vi_place place;  /* its `at` is stale: cursor.next counts */
-    struct vi_place start;  /* where it is after a discard: the slot, or see core/aside.h */
+    struct vi_place start;  /* where it is after a discard: the slot, or see core/page_log.h */
     uintptr_t flushed;      /* records from here to cursor.next are not yet flushed */
     bool staged;            /* and are not in the file, but in stage->words */
     bool in_flight;         /* some before it are, or may be, flushed and not fenced */

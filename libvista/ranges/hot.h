@@ -13,7 +13,7 @@
 #ifndef VI_RANGES_HOT_H
 #define VI_RANGES_HOT_H
 
-#include "core/aside.h"
+#include "core/page_log.h"
 #include "ranges/protect.h"
 
 #define VI_HOT_PAGES 64  /* at most: 20 us at each beginning */

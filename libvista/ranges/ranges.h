@@ -8,7 +8,7 @@
  *
  * Segments that share a log, a group, have one open transaction at a time, so one handle
  * is all they ever have.  Pages are logged in space set aside in that handle's log
- * (core/aside.h), by any thread, while the transaction's own thread appends to its part
+ * (core/page_log.h), by any thread, while the transaction's own thread appends to its part
  * of the log.  What the group shares is kept with its home; a member may be without
  * ranges of this kind.
  *
@@ -21,7 +21,7 @@
 
 #include <stdatomic.h>
 
-#include "core/aside.h"
+#include "core/page_log.h"
 #include "core/transaction.h"
 #include "ranges/hot.h"
 #include "ranges/protect.h"

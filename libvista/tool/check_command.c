@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "check/check.h"
-#include "tool/grams.h"
+#include "tool/grams_command.h"
 #include "tool/leaks.h"
 #include "tool/main.h"
 #include "tool/output.h"

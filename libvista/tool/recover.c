@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "tool/grams.h"
+#include "tool/grams_command.h"
 #include "tool/main.h"
 #include "vista.h"
 

@@ -18,7 +18,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "hooks.h"
+#include "instrument.h"
 
 /* Descriptors that the system does not give. */
 #define FIRST_FD (1 << 20)

@@ -15,9 +15,9 @@
 #include "core/transaction.h"
 #include "files.h"
 #include "heap/heap.h"
-#include "heap/records.h"
-#include "hooks.h"
+#include "heap/heap_kinds.h"
 #include "image.h"
+#include "instrument.h"
 
 static enum vista_class recovery; /* class that it runs in */
 static struct vi_segment *images[WORLDS];

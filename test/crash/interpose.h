@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Included before all else in the objects of the library that the explorer links:
- * calls whose stores the compiler does not show go to hooks.c, calls of the system to
+ * calls whose stores the compiler does not show go to instrument.c, calls of the system to
  * files.c.
  */
 #ifndef CRASH_INTERPOSE_H
@@ -18,7 +18,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "hooks.h"
+#include "instrument.h"
 
 /* Chains that are not kept are within the reach of a small memory. */
 #define VI_LOG_KEPT ((uint64_t)256 << 10)

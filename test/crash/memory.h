@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Simulated persistent memory.  The library's own objects are compiled so that each
- * of their stores comes by here (hooks.c), and its flushes and fences do through
+ * of their stores comes by here (instrument.c), and its flushes and fences do through
  * vi_persist_test_ops.  For every cache line that was ever stored to there is the
  * list of its versions since it was last known to be durable: a crash leaves any one
  * of them, since a line reaches memory as a prefix of its stores in order.

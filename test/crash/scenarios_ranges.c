@@ -7,8 +7,8 @@
 
 #include "base/crc32c.h"
 #include "core/transaction.h"
-#include "hooks.h"
 #include "inlined.h"
+#include "instrument.h"
 #include "program.h"
 #include "scenarios.h"
 

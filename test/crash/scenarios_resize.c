@@ -3,7 +3,7 @@
  * Scenarios of segments that become larger or smaller.  A crash leaves the old size or the
  * new one, and in it all that was committed.
  */
-#include "hooks.h"
+#include "instrument.h"
 #include "program.h"
 #include "scenarios.h"
 #include "states.h"

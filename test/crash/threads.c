@@ -9,7 +9,7 @@
 #include <ucontext.h>
 
 #include "core/handles.h"
-#include "hooks.h"
+#include "instrument.h"
 #include "memory.h"
 #include "program.h"
 

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "faults.h"
+#include "refuse_calls.h"
 #include "vista.h"
 
 /* ---- Input ------------------------------------------------------------- */

@@ -17,9 +17,9 @@
 
 #include "base/crc32c.h"
 #include "core/segment.h"
-#include "faults.h"
 #include "golden.h"
 #include "media/format.h"
+#include "refuse_calls.h"
 #include "vista.h"
 
 #define PATH "/dev/shm/golden.vista"

@@ -100,7 +100,7 @@ void vm_work_abort(vista_segment *segment, const struct vm_model *model);
 /* Begins a transaction that changes and allocates, and leaves it open. */
 void vm_work_leave_open(vista_segment *segment);
 
-/* ---- verify.c: exact comparison ----------------------------------------- */
+/* ---- compare.c: exact comparison ----------------------------------------- */
 
 /* Compares all of the segment with what it must hold.  Each stream has committed
  * `acked` transactions, or one more where `in_flight`; `models` become those. */

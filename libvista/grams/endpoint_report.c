@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "grams/report.h"
+#include "grams/endpoint_report.h"
 
 #include <errno.h>
 #include <string.h>

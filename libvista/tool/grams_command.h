@@ -2,8 +2,8 @@
  *
  * Endpoints, as `vista grams` lists them and `vista check` judges them.
  */
-#ifndef VI_TOOL_GRAMS_H
-#define VI_TOOL_GRAMS_H
+#ifndef VI_TOOL_GRAMS_COMMAND_H
+#define VI_TOOL_GRAMS_COMMAND_H
 
 #include "tool/main.h"
 #include "vista.h"

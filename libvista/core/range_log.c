@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * One range, logged: see range.h.
+ * One range, logged: see range_log.h.
  */
-#include "core/range.h"
+#include "core/range_log.h"
 
 #include <string.h>
 

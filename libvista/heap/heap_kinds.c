@@ -3,7 +3,7 @@
  * What the heap's records mean: the stored and the volatile effect of each.  How a
  * record names its block is told in heap.c.
  */
-#include "heap/records.h"
+#include "heap/heap_kinds.h"
 
 #include "core/segment.h"
 #include "heap/cache.h"

@@ -15,8 +15,8 @@
  * the transaction's own records, and so is undone after them: it must hold the
  * bytes as they were when the transaction began.
  */
-#ifndef VI_CORE_ASIDE_H
-#define VI_CORE_ASIDE_H
+#ifndef VI_CORE_PAGE_LOG_H
+#define VI_CORE_PAGE_LOG_H
 
 #include "core/log.h"
 

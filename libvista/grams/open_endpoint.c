@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "grams/opening.h"
+#include "grams/open_endpoint.h"
 
 #include <errno.h>
 #include <string.h>

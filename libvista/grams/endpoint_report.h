@@ -2,8 +2,8 @@
  *
  * What an endpoint tells of itself: vista_endpoint_info, vista_each_request.
  */
-#ifndef VI_GRAMS_REPORT_H
-#define VI_GRAMS_REPORT_H
+#ifndef VI_GRAMS_ENDPOINT_REPORT_H
+#define VI_GRAMS_ENDPOINT_REPORT_H
 
 #include "grams/endpoint.h"
 

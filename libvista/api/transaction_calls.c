@@ -9,7 +9,7 @@
 #include <errno.h>
 
 #include "base/error.h"
-#include "core/range.h"
+#include "core/range_log.h"
 #include "core/transaction.h"
 
 vista_tx *vista_begin_out_of_line(vista_segment *handle, unsigned mode)

@@ -17,7 +17,7 @@
 #include "disk/disk.h"
 #include "heap/cache.h"
 #include "heap/heap.h"
-#include "heap/records.h"
+#include "heap/heap_kinds.h"
 #include "heap/visit.h"
 #include "media/guard.h"
 #include "ranges/ranges.h"

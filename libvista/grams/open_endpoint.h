@@ -2,8 +2,8 @@
  *
  * Opening and closing: vista_open_endpoint and vista_close_endpoint.
  */
-#ifndef VI_GRAMS_OPENING_H
-#define VI_GRAMS_OPENING_H
+#ifndef VI_GRAMS_OPEN_ENDPOINT_H
+#define VI_GRAMS_OPEN_ENDPOINT_H
 
 #include "grams/endpoint.h"
 

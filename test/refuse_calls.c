@@ -3,7 +3,7 @@
  * The library's calls of the system come by here (ld --wrap), and some are refused.
  * Also random numbers and checksums.
  */
-#include "faults.h"
+#include "refuse_calls.h"
 
 #include <errno.h>
 #include <fcntl.h>

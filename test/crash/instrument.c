@@ -3,7 +3,7 @@
  * What the instrumented objects call instead of the thread sanitizer's runtime, and
  * instead of what stores in the C library (interpose.h).
  */
-#include "hooks.h"
+#include "instrument.h"
 
 #include <pthread.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Log space set aside: see aside.h.
+ * Log space set aside: see page_log.h.
  */
-#include "core/aside.h"
+#include "core/page_log.h"
 
 #include "core/chunks.h"
 

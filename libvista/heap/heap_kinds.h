@@ -2,8 +2,8 @@
  *
  * What the heap's records mean.
  */
-#ifndef VI_HEAP_RECORDS_H
-#define VI_HEAP_RECORDS_H
+#ifndef VI_HEAP_HEAP_KINDS_H
+#define VI_HEAP_HEAP_KINDS_H
 
 #include "core/kinds.h"
 

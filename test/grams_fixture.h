@@ -2,8 +2,8 @@
  *
  * What the tests of messages share: an end of a conversation, and a faulty network between ends.
  */
-#ifndef VISTA_TEST_GRAMS_H
-#define VISTA_TEST_GRAMS_H
+#ifndef VISTA_TEST_GRAMS_FIXTURE_H
+#define VISTA_TEST_GRAMS_FIXTURE_H
 
 #include "grams/transport.h"
 #include "support.h"

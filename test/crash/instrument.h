@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * What the library's objects call in place of functions of the C library: those that store
- * (hooks.c), and those of the system (files.c).
+ * (instrument.c), and those of the system (files.c).
  */
-#ifndef CRASH_HOOKS_H
-#define CRASH_HOOKS_H
+#ifndef CRASH_INSTRUMENT_H
+#define CRASH_INSTRUMENT_H
 
 #include <fcntl.h>
 #include <pthread.h>

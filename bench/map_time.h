@@ -4,8 +4,8 @@
  * always at one address, so that pointers may be stored; and a heap of the
  * simplest kind: free lists by size over a part not yet used.
  */
-#ifndef BENCH_MAPPING_H
-#define BENCH_MAPPING_H
+#ifndef BENCH_MAP_TIME_H
+#define BENCH_MAP_TIME_H
 
 #include <stddef.h>
 #include <stdint.h>

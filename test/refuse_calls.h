@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Refusing the library's calls of the system, for programs linked with faults.c and
+ * Refusing the library's calls of the system, for programs linked with refuse_calls.c and
  * `--wrap` for each of the calls in it; random numbers and checksums can be made the same
  * ones each time.
  */
-#ifndef VISTA_TEST_FAULTS_H
-#define VISTA_TEST_FAULTS_H
+#ifndef VISTA_TEST_REFUSE_CALLS_H
+#define VISTA_TEST_REFUSE_CALLS_H
 
 #include <stdbool.h>
 #include <stdint.h>

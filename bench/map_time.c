@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * See mapping.h.
+ * See map_time.h.
  */
-#include "mapping.h"
+#include "map_time.h"
 
 #include <errno.h>
 #include <fcntl.h>

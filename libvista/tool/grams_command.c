@@ -5,13 +5,13 @@
  * Endpoints are found among the heap's blocks by their magic number, and judged by the library's
  * own check before anything of them is read.
  */
-#include "tool/grams.h"
+#include "tool/grams_command.h"
 
 #include <errno.h>
 #include <stdio.h>
 
 #include "base/error.h"
-#include "grams/report.h"
+#include "grams/endpoint_report.h"
 #include "grams/tables.h"
 #include "tool/output.h"
 

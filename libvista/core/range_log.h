@@ -3,8 +3,8 @@
  * A range whose length the program's compiler does not know, in the kill-safe class: most are
  * logged here, as the inlined path would.
  */
-#ifndef VI_CORE_RANGE_H
-#define VI_CORE_RANGE_H
+#ifndef VI_CORE_RANGE_LOG_H
+#define VI_CORE_RANGE_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>
