@@ -73,7 +73,7 @@ NAMED(void, hook_fence, __tsan_atomic_thread_fence, int order)
 }
 
 /* What threads share that is not in a file is stored to by such instructions: another thread may
- * come before one. */
+ * come before one, and before it is announced: an announced store is complete at a switch. */
 static void let_others_in(void)
 {
     if (memory.current == LIVE && memory.pause != NULL)
@@ -94,8 +94,8 @@ static void let_others_in(void)
           uint##bits##_t value, int order) \
     { \
         (void)order; \
-        memory_store(at, sizeof *at); \
         let_others_in(); \
+        memory_store(at, sizeof *at); \
         __atomic_store_n(at, value, __ATOMIC_SEQ_CST); \
     }
 #define MODIFY(bits, what) \
