@@ -16,7 +16,7 @@
 struct program {
     struct session_script script;
     const char *const *files; /* to be compared */
-    unsigned sessions;        /* 0: as many as kill at each call, before and after */
+    unsigned sessions;        /* 0: as many as kill at each call, on a side that is drawn */
     unsigned interval_us;     /* between kills at random, on average */
 };
 
@@ -222,16 +222,16 @@ static int by_place(const void *a, const void *b)
     return x->call != y->call ? (x->call < y->call ? -1 : 1) : x->after - y->after;
 }
 
-/* All places of the reference run in an order that is drawn. */
+/* A place before or after each call of the reference run, in an order that is drawn. */
 static struct point *draw_points(struct test_random *random, unsigned *count)
 {
     struct point *points;
 
-    *count = 2 * (unsigned)reference.result.calls - 1; /* not behind its end */
+    *count = (unsigned)reference.result.calls;
     points = malloc(*count * sizeof *points);
     SOME(points);
     for (unsigned i = 0; i < *count; i++)
-        points[i] = (struct point){i / 2 + 1, i % 2};
+        points[i] = (struct point){i + 1, i + 1 < *count && test_below(random, 2)};
     for (unsigned i = *count - 1; i > 0; i--) {
         const unsigned j = (unsigned)test_below(random, i + 1);
         const struct point swap = points[i];
@@ -277,9 +277,9 @@ START_TEST(killed_at_each_call)
     reference_run(p);
     points = draw_points(&random, &count);
     sessions = (count + KILLS_A_SESSION - 1) / KILLS_A_SESSION;
-    if (p->sessions != 0 && p->sessions < sessions)
-        sessions = p->sessions;
-    if (test_scale() < 1)
+    if (p->sessions != 0 && test_times(p->sessions) < sessions)
+        sessions = test_times(p->sessions);
+    else if (test_scale() < 1)
         sessions = test_times(sessions);
     for (unsigned i = 0; i < sessions; i++) {
         const unsigned from = i * KILLS_A_SESSION;
