@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -32,10 +31,6 @@ struct scan_arguments {
     uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
 };
 #define PAGEMAP_SCAN_CALL _IOWR('f', 16, struct scan_arguments)
-
-#ifndef UFFD_USER_MODE_ONLY
-#define UFFD_USER_MODE_ONLY 1
-#endif
 
 static int open_watcher(void)
 {
@@ -97,31 +92,18 @@ static bool scan_works(int watcher, int pagemap)
     return works;
 }
 
-bool vi_dirty_lacks(char *what, size_t size)
-{
-    const int watcher = open_watcher();
-    const int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-
-    *what = '\0';
-    if (watcher < 0)
-        snprintf(what, size, "userfaultfd with UFFD_FEATURE_WP_ASYNC (Linux 6.7)");
-    else if (pagemap < 0 || !scan_works(watcher, pagemap))
-        snprintf(what, size, "PAGEMAP_SCAN with PM_SCAN_WP_MATCHING (Linux 6.7)");
-    if (watcher >= 0)
-        close(watcher);
-    if (pagemap >= 0)
-        close(pagemap);
-    return *what != '\0';
-}
-
 void vi_dirty_open(struct vi_dirty *dirty)
 {
     *dirty = (struct vi_dirty){.watcher = open_watcher()};
     dirty->pagemap = vi_report_raise(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+    if (dirty->watcher < 0)
+        vi_give_up("this kernel lacks userfaultfd with UFFD_FEATURE_WP_ASYNC (Linux 6.7)");
+    if (dirty->pagemap < 0 || !scan_works(dirty->watcher, dirty->pagemap))
+        vi_give_up("this kernel lacks PAGEMAP_SCAN with PM_SCAN_WP_MATCHING (Linux 6.7)");
     dirty->room = 1024;
     dirty->regions = malloc(dirty->room * sizeof *dirty->regions);
-    if (dirty->watcher < 0 || dirty->pagemap < 0 || dirty->regions == NULL)
-        vi_give_up("written pages cannot be found: %s", strerror(errno));
+    if (dirty->regions == NULL)
+        vi_give_up("no memory to find written pages");
 }
 
 void vi_dirty_watch(struct vi_dirty *dirty, void *address, uint64_t size)

@@ -25,9 +25,8 @@ struct vi_dirty {
     uint64_t pages;
 };
 
-/* Opens what it needs; the run ends where the kernel has it not. */
+/* Opens what it needs; where the kernel lacks it the run ends, which says what. */
 void vi_dirty_open(struct vi_dirty *dirty);
-bool vi_dirty_lacks(char *what, size_t size);
 
 /* From now on writes to these bytes, private pages of a file, are seen. */
 void vi_dirty_watch(struct vi_dirty *dirty, void *address, uint64_t size);

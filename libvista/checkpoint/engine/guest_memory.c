@@ -157,6 +157,7 @@ void vi_engine_open(const char *path)
 {
     struct vi_header *header;
 
+    vi_dirty_open(&dirty);
     map_segment(path);
     shared = vista_base(segment);
     header = (struct vi_header *)shared;
@@ -173,13 +174,7 @@ void vi_engine_open(const char *path)
     }
     if (header->magic != VI_CHECKPOINT_MAGIC || header->version != VI_CHECKPOINT_VERSION)
         vi_give_up("%s: not a checkpoint file of this version", path);
-    vi_dirty_open(&dirty);
     open_areas();
-}
-
-bool vi_engine_lacks(char *what, size_t size)
-{
-    return vi_dirty_lacks(what, size);
 }
 
 /* ---- Checkpoints ----------------------------------------------------------- */
@@ -260,15 +255,17 @@ static bool try_commit(const struct vi_frame *frame)
     return vista_end_transaction(tx, 0) == 0;
 }
 
+void vi_engine_stop(const char *why)
+{
+    vi_give_up("no checkpoint can be made, the run stops: %s; the same command goes on", why);
+}
+
 void vi_engine_commit(const struct vi_frame *frame)
 {
     find_changes();
     /* The scan has protected its pages again.  Until a commit succeeds they stay in the list. */
-    if (!try_commit(frame)) {
-        vi_report->stopped = 1;
-        vi_give_up("no checkpoint can be made, the run stops: %s; the same command goes on",
-                   vista_errormsg());
-    }
+    if (!try_commit(frame))
+        vi_engine_stop(vista_errormsg());
     for (enum vi_area area = 0; area < VI_AREAS; area++)
         if (stored_high[area] < vi_engine.control->high[area])
             stored_high[area] = vi_engine.control->high[area];

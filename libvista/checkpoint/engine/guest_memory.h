@@ -23,9 +23,8 @@ extern struct vi_engine vi_engine;
  * as it was committed in another.  Does not return when it cannot: it says why. */
 void vi_engine_open(const char *path);
 
-/* Says by name what this kernel lacks; false: nothing. */
-bool vi_engine_lacks(char *what, size_t size);
-
+/* The run ends with what was committed. */
+_Noreturn void vi_engine_stop(const char *why);
 /* Commits the guest's memory, `frame` and the control state. */
 void vi_engine_commit(const struct vi_frame *frame);
 

@@ -15,7 +15,6 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "checkpoint/engine/layout.h"
@@ -31,6 +30,7 @@
 /* Signals that were passed on when the child had made so many checkpoints: one that it has not stored
  * since dies with it, and is passed on again. */
 static uint64_t passed, passed_at;
+static const struct flock first_byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
 static int signals = -1;
 static int lock = -1;
 static bool had_terminal;
@@ -46,8 +46,7 @@ static bool is_crash(int number)
 /* The lock on a byte of the undo log tells who supervises. */
 static bool take_lock(const char *file)
 {
-    struct flock byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
-    const struct timespec pause = {.tv_nsec = 10000000};
+    struct flock byte = first_byte;
     char name[PATH_MAX + 8];
 
     snprintf(name, sizeof name, "%s.undo", file);
@@ -59,7 +58,7 @@ static bool take_lock(const char *file)
     for (int tries = 0; tries < LOCK_TRIES; tries++) { /* it may just have been killed */
         if (fcntl(lock, F_SETLK, &byte) == 0)
             return true;
-        nanosleep(&pause, NULL);
+        usleep(10000);
     }
     vi_say("%s: another vista-run has it", file);
     return false;
@@ -237,8 +236,7 @@ int vi_supervisor_run(const struct vi_options *options)
 
 int vi_supervisor_stop(const char *file)
 {
-    struct flock byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
-    const struct timespec pause = {.tv_nsec = 10000000};
+    struct flock byte = first_byte;
     char name[PATH_MAX + 8];
     pid_t pid;
     int fd;
@@ -255,7 +253,7 @@ int vi_supervisor_stop(const char *file)
         return 1;
     }
     while (kill(pid, 0) == 0)
-        nanosleep(&pause, NULL);
+        usleep(10000);
     close(fd);
     return 0;
 }

@@ -255,6 +255,8 @@ uint64_t vi_signals_arrive(int number, siginfo_t *info, ucontext_t *context, uin
             commit_now(NULL, context);
         return fs;
     }
+    if (number == SIGBUS && info->si_code == BUS_ADRERR) /* a page of the checkpoint file */
+        vi_engine_stop("no room in the file's file system");
     if (is_fault(number, info) &&
         (inside || !is_handled(number) || *mask_of(context) & bit_of(number))) {
         if (inside)

@@ -20,9 +20,6 @@
 
 #define USER_DISPATCH 2 /* si_code of a trapped call */
 #define STACK_SIZE ((size_t)1 << 20)
-#ifndef PR_SET_SYSCALL_USER_DISPATCH
-#define PR_SET_SYSCALL_USER_DISPATCH 59
-#endif
 
 /* In the frame's floating-point area, as the kernel lays it out (asm/sigcontext.h). */
 #define FP_MXCSR 24
