@@ -4,6 +4,7 @@
  * across kills that are drawn, and libdc.
  */
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -143,6 +144,15 @@ START_TEST(same_command_goes_on_when_the_supervisor_died)
 }
 END_TEST
 
+/* Runs a command until there is output, and kills its supervisor. */
+static void begin_and_kill(const char *command)
+{
+    (void)shell(
+        "rm -f out; %s >out 2>err & until [ -s out ]; do sleep 0.01; done; kill -9 $!; wait",
+        command);
+    ck_assert(exists("run.dc"));
+}
+
 START_TEST(file_is_of_one_command_and_one_run)
 {
     ck_assert_int_eq(
@@ -153,7 +163,7 @@ START_TEST(file_is_of_one_command_and_one_run)
         1);
     holds("err2", "another vista-run has it");
     ck_assert(!exists("run.dc")); /* SIGTERM ended it */
-    (void)shell("timeout -s KILL 2 $R -f run.dc $G count 4000 >out 2>err");
+    begin_and_kill("$R -f run.dc $G count 4000");
     ck_assert_int_eq(status_of(shell("$R -f run.dc $G count 4001 2>err")), 1);
     holds("err", "is of another command");
     ck_assert_int_eq(status_of(shell("$R --info run.dc >out")), 0);
@@ -179,12 +189,50 @@ END_TEST
 
 START_TEST(changed_file_is_refused)
 {
-    (void)shell("echo text >in; timeout -s KILL 2 $R -f run.dc /usr/bin/tail -f in >out 2>err");
-    if (!exists("run.dc"))
-        return;
-    ck_assert_int_eq(
-        status_of(shell("cp in new; mv new in; $R -f run.dc /usr/bin/tail -f in 2>err")), 1);
+    OK(shell("echo 12345 >in"));
+    begin_and_kill("$R -f run.dc $G follow 9");
+    ck_assert_int_eq(status_of(shell("cp in new; mv new in; $R -f run.dc $G follow 9 2>err")), 1);
     holds("err", "is another file now");
+    ck_assert_int_eq(
+        status_of(shell("echo 89 >>in; $R -f run.dc --accept-changed $G follow 9 >>out 2>err")), 7);
+    ck_assert_str_eq(contents("err"), "");
+    counted("out", 9);
+}
+END_TEST
+
+START_TEST(ignored_signals_stay_ignored)
+{
+    ck_assert_int_eq(status_of(shell("trap '' USR1; $R -f run.dc $G raise 10 >out 2>err")), 0);
+    ck_assert_int_eq(status_of(shell("($R -f run.dc $G raise 10; exit $?) >out 2>err")), 128 + 10);
+}
+END_TEST
+
+START_TEST(descriptors_do_not_run_out)
+{
+    ck_assert_int_eq(status_of(shell("$R -f run.dc $G nameless >out 2>err")), 0);
+    ck_assert_str_eq(contents("out"), "failed 0\n");
+}
+END_TEST
+
+/* On a disk too small for its checkpoints a run stops; with more room it goes on. */
+START_TEST(full_disk_stops_the_run)
+{
+    OK(mkdir("small", 0700));
+    if (shell("unshare -m true 2>/dev/null") != 0) {
+        test_skip("full disk", "a file system cannot be mounted");
+        return;
+    }
+    ck_assert_int_eq(
+        status_of(shell("unshare -m sh -c 'mount -t tmpfs -o size=%dm none small || exit 99; "
+                        "'$R' -f small/run.dc '$G' grow 40 >out 2>err; echo $? >status; "
+                        "mount -o remount,size=200m small; "
+                        "'$R' -f small/run.dc '$G' grow 40 >>out 2>err2'",
+                        16 + (int)(test_seed() % 16))),
+        7);
+    holds("err", "no checkpoint can be made, the run stops: ");
+    ck_assert_str_eq(contents("status"), "1\n");
+    ck_assert_str_eq(contents("err2"), "");
+    counted("out", 40);
 }
 END_TEST
 
@@ -211,14 +259,15 @@ static void kill_list(struct test_random *random, unsigned calls, bool inside, c
             snprintf(list + strlen(list), 16, "%u%c ", at, test_below(random, 2) ? 'a' : 'b');
 }
 
-/* `which` of the guest with kills that are drawn: output, status and files as without. */
-static void killed_guest(const char *which, uint64_t stream)
+/* `which` of the guest, so many times with kills that are drawn: output, status and files as without. */
+static void killed_guest(const char *which, uint64_t stream, unsigned runs)
 {
     struct test_random random = test_random_new(stream);
     char kills[4096], expected[TEXT], files[TEXT];
     uint64_t calls = 0;
     FILE *file;
 
+    (void)shell("rm -rf plain");
     OK(mkdir("plain", 0700));
     OK(chdir("plain"));
     ck_assert_int_eq(
@@ -230,7 +279,7 @@ static void killed_guest(const char *which, uint64_t stream)
     file = fopen("calls", "re");
     ck_assert(file != NULL && fread(&calls, sizeof calls, 1, file) == 1);
     fclose(file);
-    for (unsigned i = 0; i < test_times(12); i++) {
+    for (unsigned i = 0; i < test_times(runs); i++) {
         kill_list(&random, (unsigned)calls, i % 2 != 0, kills, sizeof kills);
         OK(shell("rm -rf killed out2; mkdir killed"));
         OK(chdir("killed"));
@@ -249,19 +298,54 @@ static void killed_guest(const char *which, uint64_t stream)
 
 START_TEST(files_are_undone)
 {
-    killed_guest("files", 2);
+    killed_guest("files", 2, 12);
 }
 END_TEST
 
 START_TEST(signals_and_timers_go_on)
 {
-    killed_guest("signals", 3);
+    killed_guest("signals", 3, 12);
 }
 END_TEST
 
 START_TEST(memory_goes_on)
 {
-    killed_guest("memory", 4);
+    killed_guest("memory", 4, 12);
+}
+END_TEST
+
+START_TEST(descriptors_go_on)
+{
+    killed_guest("descriptors", 6, 4);
+}
+END_TEST
+
+START_TEST(callbacks_are_called)
+{
+    killed_guest("simulate", 7, 4);
+}
+END_TEST
+
+START_TEST(ordinary_user_can_run_it)
+{
+    char folder[] = "/tmp/vista-user-XXXXXX";
+    const uid_t nobody = 65534;
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    OK(chdir(folder));
+    if (geteuid() == 0) {
+        OK(chown(folder, nobody, nobody));
+        OK(setgroups(0, NULL));
+        OK(setresgid(nobody, nobody, nobody));
+        OK(setresuid(nobody, nobody, nobody));
+    }
+    if (access(VISTA_RUN_KILLED, X_OK) == 0 && access(VISTA_GUEST, X_OK) == 0) {
+        killed_guest("files", 8, 2);
+        killed_guest("descriptors", 9, 2);
+    } else {
+        test_skip("ordinary user", "the build is in a folder that only its owner can enter");
+    }
+    OK(shell("rm -rf %s", folder));
 }
 END_TEST
 
@@ -314,6 +398,12 @@ int main(void)
     tcase_add_test(tests, file_is_of_one_command_and_one_run);
     tcase_add_test(tests, stopped_run_goes_on);
     tcase_add_test(tests, changed_file_is_refused);
+    tcase_add_test(tests, ignored_signals_stay_ignored);
+    tcase_add_test(tests, descriptors_do_not_run_out);
+    tcase_add_test(tests, full_disk_stops_the_run);
+    tcase_add_test(tests, descriptors_go_on);
+    tcase_add_test(tests, callbacks_are_called);
+    tcase_add_test(tests, ordinary_user_can_run_it);
     tcase_add_test(tests, files_are_undone);
     tcase_add_test(tests, signals_and_timers_go_on);
     tcase_add_test(tests, memory_goes_on);

@@ -9,11 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
+
+#include "dc.h"
 
 static void say(const char *what, long value)
 {
@@ -182,6 +186,97 @@ static int memory(void)
     return 0;
 }
 
+/* A set tells of a descriptor until it is closed, in whatever way. */
+static int descriptors(void)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    const int set = epoll_create1(0);
+
+    for (int how = 0; how < 3; how++) {
+        const int counter = eventfd(1, 0);
+
+        epoll_ctl(set, EPOLL_CTL_ADD, counter, &event);
+        say("told", epoll_wait(set, &event, 1, 0));
+        if (how == 0)
+            close(counter);
+        else if (how == 1)
+            syscall(SYS_close_range, counter, counter, 0);
+        else
+            dup2(set, counter);
+        say("silent", epoll_wait(set, &event, 1, 0));
+        if (how == 2)
+            say("there", close(counter));
+    }
+    return 0;
+}
+
+/* More files without a name than there are descriptors, and nothing to be seen of them. */
+static int nameless(int most)
+{
+    int failed = 0;
+
+    for (int i = 0; i < most; i++) {
+        const int fd = open("t", O_RDWR | O_CREAT, 0600);
+
+        failed += fd < 0 || unlink("t") != 0 || write(fd, "x", 1) != 1 || close(fd) != 0;
+    }
+    say("failed", failed);
+    return 0;
+}
+
+/* Says what is there, until there are `most` bytes. */
+static int follow(int most)
+{
+    const int fd = open("in", O_RDONLY);
+    char byte;
+
+    for (int i = 1; i <= most; usleep(1000))
+        if (read(fd, &byte, 1) == 1)
+            say("number", i++);
+    return 7;
+}
+
+static int grow(int most)
+{
+    for (int i = 1; i <= most; i++) {
+        memset(malloc(1 << 20), i, 1 << 20);
+        say("number", i);
+    }
+    return 7;
+}
+
+static unsigned prepared, recovered;
+
+static void prepare(void *argument)
+{
+    *(unsigned *)argument += 1;
+}
+
+static void recover(void *argument, const struct dc_info *info)
+{
+    recovered += argument == &prepared && info->resumes;
+}
+
+/* Its callbacks are called: before each checkpoint that it makes, and after a recovery if there was one. */
+static int simulate(void)
+{
+    const struct dc_options options = {
+        .before_checkpoint = prepare, .after_recovery = recover, .argument = &prepared};
+    struct dc_info info;
+
+    if (dc_init("simulation.dc", &options) != 0)
+        return 1;
+    for (int i = 0; i < 20; i++) {
+        if (dc_checkpoint() != 0)
+            return 1;
+        say("prepared", (long)prepared);
+    }
+    if (dc_get_info(&info) != 0 || info.commits < 20)
+        return 1;
+    say("alike", (recovered != 0) == (info.resumes != 0));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *which = argc > 1 ? argv[1] : "";
@@ -196,6 +291,16 @@ int main(int argc, char **argv)
         return signals();
     if (strcmp(which, "memory") == 0)
         return memory();
+    if (strcmp(which, "descriptors") == 0)
+        return descriptors();
+    if (strcmp(which, "nameless") == 0)
+        return nameless(2000);
+    if (strcmp(which, "grow") == 0)
+        return grow(argc > 2 ? atoi(argv[2]) : 10);
+    if (strcmp(which, "follow") == 0)
+        return follow(argc > 2 ? atoi(argv[2]) : 10);
+    if (strcmp(which, "simulate") == 0)
+        return simulate();
     if (strcmp(which, "raise") == 0)
         raise(atoi(argv[2]));
     return 0;

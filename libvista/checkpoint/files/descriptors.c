@@ -19,6 +19,8 @@
 #include "checkpoint/files/undo.h"
 #include "checkpoint/files/zone.h"
 
+/* Groups that wait for a checkpoint; with more a program that closes what has no name ran out of them. */
+#define MOST_DROPPED (VI_DESCRIPTORS / 2)
 #define REOPENED (~(O_CREAT | O_EXCL | O_TRUNC))
 
 static bool touched[VI_DESCRIPTORS];
@@ -26,6 +28,7 @@ static bool touched[VI_DESCRIPTORS];
  * and what the last one has, whose groups are not free before. */
 static uint32_t dropped[VI_DESCRIPTORS];
 static uint32_t dropped_count;
+static bool accept_changed;          /* a file that has taken the place of one that was open */
 static uint32_t accepted_count;      /* of files: VI_FILE_ACCEPTED */
 static bool entered[VI_DESCRIPTORS]; /* since the last checkpoint, which has the others */
 
@@ -216,8 +219,9 @@ bool vi_files_ends(uint64_t fd)
 {
     const struct vi_open_file *file = vi_files_of(fd);
 
-    return file != NULL && file->kind == VI_FILE_KEPT && file->references == 1 &&
-           (file->mode == S_IFSOCK || file->mode == S_IFIFO || file->mode == S_IFCHR);
+    return file != NULL && file->references == 1 &&
+           (dropped_count >= MOST_DROPPED ||
+            (file->kind == VI_FILE_KEPT && file->mode != S_IFREG && file->mode != S_IFDIR));
 }
 
 void vi_files_touch(uint64_t fd)
@@ -337,8 +341,11 @@ static int open_again(struct vi_open_file *file)
     if (fd < 0)
         vi_give_up("%s, which the program had open: %s", file->path, strerror(errno));
     /* A folder may have been removed and made again, in undoing. */
-    if (fstat(fd, &st) != 0 || (file->kind == VI_FILE_REGULAR && st.st_ino != file->inode))
-        vi_give_up("%s, which the program had open, is another file now", file->path);
+    if (fstat(fd, &st) != 0 ||
+        (file->kind == VI_FILE_REGULAR && st.st_ino != file->inode && !accept_changed))
+        vi_give_up("%s, which the program had open, is another file now; --accept-changed takes it",
+                   file->path);
+    file->device = st.st_dev;
     file->inode = st.st_ino;
     return fd;
 }
@@ -441,10 +448,11 @@ static void release_copies(void)
             vi_keeper_release(group);
 }
 
-void vi_files_recover(void)
+void vi_files_recover(bool changed)
 {
     int started[VI_DESCRIPTORS], raised;
 
+    accept_changed = changed;
     drop_stale();
     move_started(started);
     for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++) {

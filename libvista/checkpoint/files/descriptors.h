@@ -45,6 +45,7 @@ void vi_files_renamed(void);
 
 /* Enters what the run was started with; opens again what there was. */
 void vi_files_start(void);
-void vi_files_recover(void);
+/* With `changed` a file that has taken the place of one that was open will do. */
+void vi_files_recover(bool changed);
 
 #endif

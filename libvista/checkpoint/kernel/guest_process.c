@@ -26,7 +26,11 @@
 void vi_process_start(void)
 {
     struct vi_control *c = vi_engine.control;
+    struct sigaction inherited;
 
+    for (int number = 1; number < SIGRTMAX; number++) /* ignored by nohup, or by a shell */
+        if (sigaction(number, NULL, &inherited) == 0 && inherited.sa_handler == SIG_IGN)
+            c->actions[number].handler = (uint64_t)SIG_IGN;
     c->ppid = (uint64_t)getppid();
     c->umask = umask(0);
     umask((mode_t)c->umask);

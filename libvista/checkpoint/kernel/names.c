@@ -85,51 +85,67 @@ long vi_call_open(struct vi_call *call)
     return result < 0 ? result : enter_opened((int)result, flags);
 }
 
+/* Closes some of the guest's; what the supervisor keeps it keeps open until a checkpoint is without. */
+static long close_all(struct vi_call *call, uint64_t first, uint64_t last)
+{
+    bool ends = false, closed[VI_DESCRIPTORS] = {false};
+
+    for (uint64_t fd = first; fd <= last && fd < VI_DESCRIPTORS; fd++) {
+        closed[fd] = vi_files_of(fd) != NULL;
+        ends = vi_files_ends(fd) || ends;
+        vi_files_forget((int)fd);
+    }
+    if (ends)
+        vi_trap_commit_behind(call, 0);
+    for (uint64_t fd = first; fd <= last && fd < VI_DESCRIPTORS; fd++)
+        if (closed[fd]) {
+            if (ends)
+                vi_wait_forget((int)fd);
+            (void)close((int)fd);
+        }
+    return ends ? VI_NO_RESULT : 0;
+}
+
 long vi_call_close(struct vi_call *call)
 {
-    const bool ends = vi_files_ends(call->arguments[0]);
+    const uint64_t fd = call->arguments[0];
 
-    if (call->arguments[0] >= VI_DESCRIPTORS)
-        return -EBADF;
-    vi_files_forget((int)call->arguments[0]);
-    if (ends) { /* the supervisor keeps it open until a checkpoint is without it */
-        vi_trap_commit_behind(call, 0);
-        vi_wait_forget((int)call->arguments[0]);
-        vi_pass(call);
-        return VI_NO_RESULT;
-    }
-    return vi_pass(call);
+    return vi_files_of(fd) == NULL ? -EBADF : close_all(call, fd, fd);
 }
 
 long vi_call_close_range(struct vi_call *call)
 {
-    const uint64_t last = call->arguments[1];
+    const uint64_t *a = call->arguments;
 
-    if (call->arguments[0] > last || call->arguments[2] != 0)
-        return -EINVAL;
-    for (uint64_t fd = call->arguments[0]; fd <= last && fd < VI_DESCRIPTORS; fd++)
-        if (vi_files_of(fd) != NULL) {
-            vi_files_forget((int)fd);
-            close((int)fd);
-        }
-    return 0;
+    return a[0] > a[1] || a[2] != 0 ? -EINVAL : close_all(call, a[0], a[1]);
 }
 
 long vi_call_dup(struct vi_call *call)
 {
     const uint64_t *a = call->arguments;
     const bool to_given = call->number != SYS_dup;
+    const bool close_on_exec = call->number == SYS_dup3 && a[2] & O_CLOEXEC;
     long result;
 
     if (vi_files_of(a[0]) == NULL || (to_given && a[1] >= VI_DESCRIPTORS))
         return -EBADF;
     if (call->number == SYS_dup2 && a[0] == a[1])
         return (long)a[1];
+    if (call->number == SYS_dup3 && (a[0] == a[1] || a[2] & ~(uint64_t)O_CLOEXEC))
+        return -EINVAL;
+    if (to_given && vi_files_ends(a[1])) {
+        vi_files_forget((int)a[1]);
+        vi_files_dup((int)a[0], (int)a[1], close_on_exec);
+        vi_trap_commit_behind(call, (long)a[1]);
+        vi_wait_forget((int)a[1]);
+        vi_pass(call);
+        return VI_NO_RESULT;
+    }
     result = vi_pass(call);
     if (result < 0)
         return result;
     vi_files_forget((int)result);
-    return vi_files_dup((int)a[0], (int)result, call->number == SYS_dup3 && a[2] & O_CLOEXEC);
+    return vi_files_dup((int)a[0], (int)result, close_on_exec);
 }
 
 static long set_lock(struct vi_call *call)

@@ -24,6 +24,7 @@ static const char usage[] =
     "  -f FILE          the checkpoint file; by default ./PROGRAM.dc\n"
     "  -p PROTOCOL      when to commit; cpvs: before every visible event\n"
     "  --every MS       commit every MS milliseconds, too\n"
+    "  --accept-changed go on although a file that was open has been replaced\n"
     "  --fresh          begin anew, whatever the file holds\n"
     "  --output FILE    the standard output is FILE, and is undone with the rest\n"
     "  --retries N      resume at most N times from one commit after a crash; by default 3\n"
@@ -31,9 +32,10 @@ static const char usage[] =
     "  --stop FILE      commit and stop the run of FILE; the same command goes on with it\n"
     "  --info FILE      tell what a checkpoint file holds\n";
 
-enum { EVERY = 256, FRESH, OUTPUT, RETRIES, TRACE, STOP, INFO, HELP };
+enum { EVERY = 256, ACCEPT, FRESH, OUTPUT, RETRIES, TRACE, STOP, INFO, HELP };
 
 static const struct option long_options[] = {
+    {"accept-changed", no_argument, NULL, ACCEPT},
     {"every", required_argument, NULL, EVERY},
     {"fresh", no_argument, NULL, FRESH},
     {"output", required_argument, NULL, OUTPUT},
@@ -110,8 +112,9 @@ static int take_option(struct vi_options *o, int option)
         else
             o->retries = (int)number;
         return -1;
+    case ACCEPT:
     case FRESH:
-        o->fresh = true;
+        *(option == FRESH ? &o->fresh : &o->accept_changed) = true;
         return -1;
     case OUTPUT:
         o->output = optarg;

@@ -31,16 +31,6 @@
 
 #define HAS_FSGSBASE 2 /* in AT_HWCAP2 */
 
-static void check_machine(void)
-{
-    char what[128];
-
-    if (!(getauxval(AT_HWCAP2) & HAS_FSGSBASE))
-        vi_give_up("the processor or the kernel has no FSGSBASE");
-    if (vi_engine_lacks(what, sizeof what))
-        vi_give_up("this kernel lacks %s", what);
-}
-
 static void read_cpu(uint64_t cpu[4])
 {
     unsigned a, b, c, d;
@@ -141,7 +131,7 @@ _Noreturn static void resume(const struct vi_options *o)
     check_cpu();
     vi_undo_open(o->file, true);
     vi_process_recover();
-    vi_files_recover();
+    vi_files_recover(o->accept_changed);
     vi_wait_recover();
     vi_terminal_recover();
     vi_dc_resumed();
@@ -154,7 +144,8 @@ _Noreturn void vi_runtime_run(const struct vi_options *o)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     vi_report_keep_stderr();
     vi_keeper_enter();
-    check_machine();
+    if (!(getauxval(AT_HWCAP2) & HAS_FSGSBASE))
+        vi_give_up("the processor or the kernel has no FSGSBASE");
     if (o->trace != NULL && !vi_trace_open(o->trace))
         vi_give_up("%s: %s", o->trace, strerror(errno));
     vi_signals_every(o->every);
