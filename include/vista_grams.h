@@ -110,8 +110,10 @@ struct vista_peer_options {
 /*
  * Makes the endpoint at `address` a peer to which requests can be sent; *peer becomes its number,
  * which is never given to another.  For an endpoint that is a peer already it says where that one
- * is now, and where this one is, and *peer is its number as it was.  The library commits a
- * transaction of its own; do not call it in one.  `ms`: how long to wait, -1 for ever.
+ * is now, and where this one is, and *peer is its number as it was.  This one need not say that by
+ * itself: a server that a request comes to again, from elsewhere, asks for a cookie there, and
+ * goes on.  The library commits a transaction of its own; do not call it in one.  `ms`: how long
+ * to wait, -1 for ever.
  * `options` may be NULL.
  * Errors: EINVAL; ETIMEDOUT no answer; EUSERS no row is free here or there; ESTALE the server has
  * a row of this endpoint that has been used and this end knows nothing of (it was restored, or

@@ -140,7 +140,7 @@ static ssize_t echo_later(char *text, size_t size)
 {
     ssize_t length = -1;
 
-    for (int i = 0; i < 2000 && length < 0; i++) {
+    for (int i = 0; i < 20000 && length < 0; i++) {
         gram_settle(&client, &server);
         length = gram_echo(&server, text, size);
         if (length < 0)
@@ -153,7 +153,7 @@ static ssize_t receive_later(vista_request *request, char *text, size_t size)
 {
     ssize_t length = -1;
 
-    for (int i = 0; i < 2000 && length < 0; i++) {
+    for (int i = 0; i < 20000 && length < 0; i++) {
         gram_settle(&client, &server);
         length = gram_receive(&client, request, text, size);
         if (length < 0)
@@ -188,6 +188,35 @@ START_TEST(test_restarts)
     ck_assert_int_eq(echo_later(text, 16), 4);
     ck_assert_int_eq(receive_later(&request, text, 16), 4);
     ck_assert_str_eq(text, "two");
+    teardown();
+}
+END_TEST
+
+/* A client that is elsewhere than its server thinks, before its request has been executed and
+ * after, gets its answer without a call: also one that comes in fragments. */
+START_TEST(test_moved)
+{
+    static const size_t sizes[] = {8, 8, 600000};
+    static char message[600000];
+    const size_t size = sizes[_i];
+    vista_request request;
+
+    client = (struct gram_end){.path = test_path("client"), .address = gram_address("client")};
+    server = (struct gram_end){.path = test_path("server"), .address = gram_address("server")};
+    client.key = server.key = _i == 1 ? key : NULL;
+    gram_open(&client, NULL);
+    gram_open(&server, NULL);
+    gram_connect(&client, &server);
+    memset(message, 'm', size);
+    request = gram_send(&client, message, size, 0);
+    client.address = gram_address("elsewhere");
+    gram_reopen(&client);
+    ck_assert_int_eq(echo_later(message, size), (ssize_t)size);
+    client.address = gram_address("further");
+    gram_reopen(&client);
+    memset(message, 0, size);
+    ck_assert_int_eq(receive_later(&request, message, size), (ssize_t)size);
+    ck_assert_int_eq(message[size - 1], 'm');
     teardown();
 }
 END_TEST
@@ -321,6 +350,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_largest, 0, 2);
     tcase_add_test(tcase, test_abort_and_again);
     tcase_add_test(tcase, test_restarts);
+    tcase_add_loop_test(tcase, test_moved, 0, 3);
     tcase_add_loop_test(tcase, test_classes, 0, 4);
     tcase_add_test(tcase, test_disk);
     return test_run(suite);

@@ -67,7 +67,7 @@ static ssize_t later(ssize_t (*call)(void))
 {
     ssize_t length = -1;
 
-    for (int i = 0; i < 1000 && length < 0; i++) {
+    for (int i = 0; i < 20000 && length < 0; i++) {
         gram_settle(&client, &server);
         length = call();
         if (length < 0)
@@ -106,11 +106,11 @@ static void exchange(const char *what)
     ck_assert_int_gt(later(call_receive), 0);
 }
 
-static uint32_t broken_peer(struct gram_end *end)
+static uint32_t broken_peer(struct gram_end *end, int rounds)
 {
     struct vista_ready ready = {.endpoint = end->endpoint, .wanted = VISTA_BROKEN};
 
-    for (int i = 0; i < 150; i++) {
+    for (int i = 0; i < rounds; i++) {
         gram_settle(&client, &server);
         ck_assert_int_ge(vista_select(&ready, 1, 0), 0);
         if (ready.ready & VISTA_BROKEN)
@@ -126,7 +126,7 @@ static void expect_broken(const char *why)
     vista_request request;
     vista_tx *tx;
 
-    ck_assert_uint_eq(broken_peer(&client), client.root->peer);
+    ck_assert_uint_eq(broken_peer(&client, 20000), client.root->peer);
     for (int again = 0; again < 2; again++) {
         tx = vista_begin_transaction(client.segment, 0);
         FAILS(vista_send_request(tx, client.endpoint, client.root->peer, "", 1, 0, &request),
@@ -150,7 +150,7 @@ static void begin_anew(void)
 {
     const uint32_t old = client.root->peer;
     struct vista_endpoint_info info;
-    uint32_t peer = broken_peer(&server);
+    uint32_t peer = broken_peer(&server, 150);
 
     forget(&client, old);
     gram_settle(&client, &server);
@@ -276,7 +276,7 @@ START_TEST(test_before_connect)
     }
     exchange("one");
     restore(&client, copy);
-    ck_assert_int_eq(gram_try_connect(&client, &server, &peer, 5000), ESTALE);
+    ck_assert_int_eq(gram_try_connect(&client, &server, &peer, -1), ESTALE);
     forget(&server, 1024);
     gram_connect(&client, &server);
     exchange("anew");
@@ -328,16 +328,16 @@ START_TEST(test_twice)
 }
 END_TEST
 
-/* A datagram of the client's newest request, from whoever. */
-static void arrive_late(const char *body, size_t length)
+/* A datagram about the client's newest request, from whoever has this socket. */
+static void arrive_from(int fd, unsigned kind, unsigned flags, const char *body, size_t length)
 {
     const struct vi_gram_table *table = server.root->block;
     const struct vi_gram_row *row = NULL;
-    struct vi_envelope envelope = {{.kind = VI_REQUEST, .session = asked.session}, {0}};
+    struct vi_envelope envelope = {
+        {.kind = (uint8_t)kind, .flags = (uint8_t)flags, .session = asked.session}, {0}};
     unsigned char datagram[128];
     struct vi_packet packet;
     struct vi_address to;
-    const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
     for (uint32_t i = 0; i < table->peers && row == NULL; i++)
         row = table->entry[i].row;
@@ -350,8 +350,46 @@ static void arrive_late(const char *body, size_t length)
     memcpy(datagram + 64, body, length);
     OK(vi_address_parse(&to, server.address));
     ck_assert(sendto(fd, datagram, 64 + length, 0, &to.any, to.length) == (ssize_t)(64 + length));
+}
+
+static void arrive_late(const char *body, size_t length)
+{
+    const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    arrive_from(fd, VI_REQUEST, 0, body, length);
     close(fd);
 }
+
+/* Who repeats another's request from elsewhere gets no answer to it, and no more bytes than it
+ * sent: an address changes by a cookie alone. */
+START_TEST(test_stranger)
+{
+    struct vi_address stranger;
+    unsigned char got[1024];
+    int fd;
+
+    setup();
+    exchange("one");
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    OK(vi_address_parse(&stranger, gram_address("stranger")));
+    OK(bind(fd, &stranger.any, stranger.length));
+    for (int i = 0; i < 4; i++) {
+        test_sleep_us(2000);
+        if (i % 2 == 0)
+            arrive_from(fd, VI_REQUEST, VI_WIRE_AGAIN, "one", 4);
+        else
+            arrive_from(fd, VI_PULL, VI_WIRE_RESPONSE, "", 0);
+        gram_settle(&client, &server);
+        ck_assert_int_eq(recv(fd, got, sizeof got, 0), sizeof(struct vi_header));
+        ck_assert_uint_eq(got[4], VI_ELSEWHERE);
+        ck_assert_int_eq(recv(fd, got, sizeof got, 0), -1);
+    }
+    exchange("two");
+    ck_assert_int_eq(recv(fd, got, sizeof got, 0), -1);
+    close(fd);
+    teardown();
+}
+END_TEST
 
 /* A server restored to before an answer answers otherwise: the next request shows it. */
 START_TEST(test_other_answer)
@@ -366,7 +404,7 @@ START_TEST(test_other_answer)
     asked = gram_send(&client, "two", 4, 0);
     for (int i = 0; i < 2; i++) {
         tx = vista_begin_transaction(server.segment, 0);
-        for (int j = 0; j < 100; j++)
+        for (int j = 0; j < 20000; j++)
             if (vista_receive_request(tx, server.endpoint, text, sizeof text, &request, 10) == 4)
                 break;
             else
@@ -461,5 +499,6 @@ int main(void)
     tcase_add_test(tcase, test_twice);
     tcase_add_loop_test(tcase, test_other_answer, 0, 3);
     tcase_add_loop_test(tcase, test_torn, 0, 2);
+    tcase_add_test(tcase, test_stranger);
     return test_run(suite);
 }

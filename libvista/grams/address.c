@@ -109,13 +109,11 @@ void vi_address_print(const struct vi_address *address, char text[VI_ADDRESS_LEN
 
 bool vi_address_equal(const struct vi_address *a, const struct vi_address *b)
 {
-    const struct sockaddr_in6 *left = (const struct sockaddr_in6 *)&a->storage;
-    const struct sockaddr_in6 *right = (const struct sockaddr_in6 *)&b->storage;
+    char left[VI_ADDRESS_LENGTH], right[VI_ADDRESS_LENGTH];
 
-    if (a->any.sa_family == AF_INET6 && b->any.sa_family == AF_INET6)
-        return left->sin6_port == right->sin6_port &&
-               memcmp(&left->sin6_addr, &right->sin6_addr, sizeof left->sin6_addr) == 0;
-    return a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0;
+    vi_address_print(a, left);
+    vi_address_print(b, right);
+    return memcmp(left, right, sizeof left) == 0;
 }
 
 bool vi_address_is_local(const struct vi_address *address)

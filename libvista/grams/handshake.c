@@ -19,14 +19,20 @@
 
 /* What `epoch` gives this client at this address; never 0. */
 static uint64_t cookie_of(const vista_endpoint *e, const struct vi_address *from,
-                          const struct vi_hello *hello, uint64_t epoch)
+                          const unsigned char uuid[16], uint64_t epoch)
 {
-    unsigned char text[VI_ADDRESS_LENGTH + sizeof hello->uuid + sizeof epoch] = {0};
+    unsigned char text[VI_ADDRESS_LENGTH + 16 + sizeof epoch] = {0};
 
     vi_address_print(from, (char *)text);
-    memcpy(text + VI_ADDRESS_LENGTH, hello->uuid, sizeof hello->uuid);
-    memcpy(text + VI_ADDRESS_LENGTH + sizeof hello->uuid, &epoch, sizeof epoch);
+    memcpy(text + VI_ADDRESS_LENGTH, uuid, 16);
+    memcpy(text + VI_ADDRESS_LENGTH + 16, &epoch, sizeof epoch);
     return vi_hash_sip(e->cookie_key, text, sizeof text) | 1;
+}
+
+static uint64_t new_cookie(vista_endpoint *e, const struct vi_address *from,
+                           const unsigned char uuid[16])
+{
+    return cookie_of(e, from, uuid, vi_endpoint_now(e) / COOKIE_LIFE);
 }
 
 static bool is_cookie_good(vista_endpoint *e, const struct vi_address *from,
@@ -34,15 +40,13 @@ static bool is_cookie_good(vista_endpoint *e, const struct vi_address *from,
 {
     const uint64_t epoch = vi_endpoint_now(e) / COOKIE_LIFE;
 
-    return hello->cookie == cookie_of(e, from, hello, epoch) ||
-           (epoch > 0 && hello->cookie == cookie_of(e, from, hello, epoch - 1));
+    return hello->cookie == cookie_of(e, from, hello->uuid, epoch) ||
+           (epoch > 0 && hello->cookie == cookie_of(e, from, hello->uuid, epoch - 1));
 }
 
-static void answer(vista_endpoint *e, const struct vi_address *to, unsigned kind, uint64_t attempt,
-                   uint64_t session, uint64_t cookie)
+/* What this end says of itself. */
+static struct vi_hello hello_of(const vista_endpoint *e, uint64_t session, uint64_t cookie)
 {
-    const struct vi_header header = {
-        .kind = (uint8_t)kind, .session = session, .generation = attempt};
     struct vi_hello hello = {.cookie = cookie,
                              .session = session,
                              .message_max = e->table->message_max,
@@ -50,6 +54,16 @@ static void answer(vista_endpoint *e, const struct vi_address *to, unsigned kind
                              .class = e->class};
 
     memcpy(hello.uuid, e->table->uuid, sizeof hello.uuid);
+    return hello;
+}
+
+static void answer(vista_endpoint *e, const struct vi_address *to, unsigned kind, uint64_t attempt,
+                   uint64_t session, uint64_t cookie)
+{
+    const struct vi_header header = {
+        .kind = (uint8_t)kind, .session = session, .generation = attempt};
+    const struct vi_hello hello = hello_of(e, session, cookie);
+
     vi_out_small(e, to, &header, &hello, sizeof hello);
 }
 
@@ -69,8 +83,20 @@ static bool is_used(const struct vi_peer *peer)
     return false;
 }
 
+/* The peer is known from before: it may have moved. */
+static void found_at(vista_endpoint *e, const struct vi_peer *peer, struct vi_task *task)
+{
+    task->kind = VI_TASK_ADDRESS;
+    task->index = peer->index;
+    task->id = peer->row->id;
+    if (vi_address_equal(&peer->address, &task->address))
+        vi_handshake_stored(e, peer, task);
+    else
+        vi_tasks_add(e, task);
+}
+
 /* A client that has a row: it says the row's session, or it has forgotten an unused one. */
-static void hello_again(vista_endpoint *e, struct vi_peer *peer, const struct vi_task *task)
+static void hello_again(vista_endpoint *e, struct vi_peer *peer, struct vi_task *task)
 {
     if (peer->reason != VI_BROKEN_NOT || (task->hello.session == 0 && is_used(peer))) {
         refuse(e, task, VI_BROKEN_USED);
@@ -82,11 +108,7 @@ static void hello_again(vista_endpoint *e, struct vi_peer *peer, const struct vi
     }
     for (uint32_t i = 0; task->hello.session == 0 && i < peer->row->slots; i++)
         vi_staging_drop(e, &peer->lane[i]);
-    if (vi_address_equal(&peer->address, &task->address)) {
-        answer(e, &task->address, VI_WELCOME, task->attempt, peer->row->session, 0);
-        return;
-    }
-    vi_tasks_move(e, peer, &task->address, task->attempt);
+    found_at(e, peer, task);
 }
 
 static void on_hello(vista_endpoint *e, const struct vi_address *from,
@@ -101,9 +123,7 @@ static void on_hello(vista_endpoint *e, const struct vi_address *from,
     struct vi_peer *peer;
 
     if (!is_cookie_good(e, from, hello)) {
-        const uint64_t epoch = vi_endpoint_now(e) / COOKIE_LIFE;
-
-        answer(e, from, VI_CHALLENGE, header->generation, 0, cookie_of(e, from, hello, epoch));
+        answer(e, from, VI_CHALLENGE, header->generation, 0, new_cookie(e, from, hello->uuid));
         return;
     }
     peer = vi_endpoint_uuid(e, hello->uuid, VI_ROLE_SERVER);
@@ -119,6 +139,18 @@ static void on_hello(vista_endpoint *e, const struct vi_address *from,
             hello->message_max < VISTA_MESSAGE_MAX ? hello->message_max : VISTA_MESSAGE_MAX;
         vi_tasks_add(e, &task);
     }
+}
+
+void vi_handshake_elsewhere(vista_endpoint *e, const struct vi_peer *peer,
+                            const struct vi_address *from, const struct vi_header *asked)
+{
+    const struct vi_header header = {.kind = VI_ELSEWHERE,
+                                     .slot = asked->slot,
+                                     .session = asked->session,
+                                     .generation = asked->generation,
+                                     .history = new_cookie(e, from, peer->row->uuid)};
+
+    vi_out_datagram(e, from, &header, NULL, 0);
 }
 
 void vi_handshake_bye(vista_endpoint *e, struct vi_peer *peer)
@@ -187,19 +219,6 @@ static void on_challenge(vista_endpoint *e, struct vi_attempt *attempt, const st
     pthread_cond_broadcast(&e->changed);
 }
 
-/* The peer is known from before: it may have moved. */
-static void welcome_again(vista_endpoint *e, struct vi_attempt *attempt, struct vi_peer *peer)
-{
-    if (peer->row->session != attempt->told.session) {
-        fail_attempt(attempt, ESTALE, VI_BROKEN_UNKNOWN);
-    } else if (vi_address_equal(&peer->address, &attempt->address)) {
-        attempt->peer = peer->row->id;
-        attempt->state = VI_STORED;
-    } else {
-        vi_tasks_move(e, peer, &attempt->address, attempt->number);
-    }
-}
-
 static void on_welcome(vista_endpoint *e, struct vi_attempt *attempt, const struct vi_hello *told)
 {
     struct vi_task task = {.kind = VI_TASK_ROW,
@@ -215,8 +234,10 @@ static void on_welcome(vista_endpoint *e, struct vi_attempt *attempt, const stru
         return;
     attempt->state = VI_WELCOMED;
     attempt->told = *told;
-    if (peer != NULL)
-        welcome_again(e, attempt, peer);
+    if (peer != NULL && peer->row->session != told->session)
+        fail_attempt(attempt, ESTALE, VI_BROKEN_UNKNOWN);
+    else if (peer != NULL)
+        found_at(e, peer, &task);
     else if (told->session == 0 || told->message_max > VISTA_MESSAGE_MAX)
         fail_attempt(attempt, ENOTSUP, VI_BROKEN_NOT);
     else
@@ -265,7 +286,7 @@ void vi_handshake_receive(vista_endpoint *e, const struct vi_address *from,
 
 /* ---- What tasks have done -------------------------------------------------- */
 
-void vi_handshake_stored(vista_endpoint *e, struct vi_peer *peer, const struct vi_task *task)
+void vi_handshake_stored(vista_endpoint *e, const struct vi_peer *peer, const struct vi_task *task)
 {
     struct vi_attempt *attempt;
 
@@ -297,13 +318,21 @@ void vi_handshake_full(vista_endpoint *e, const struct vi_task *task)
 
 /* ---- vista_connect --------------------------------------------------------- */
 
-static void say_hello(vista_endpoint *e, const struct vi_attempt *attempt)
+static void say_hello(vista_endpoint *e, const struct vi_address *to, uint64_t attempt,
+                      const struct vi_hello *hello)
 {
-    const struct vi_header header = {.kind = VI_HELLO, .generation = attempt->number};
+    const struct vi_header header = {.kind = VI_HELLO, .generation = attempt};
     unsigned char padded[VI_HELLO_LENGTH - sizeof header] = {0};
 
-    memcpy(padded, &attempt->hello, sizeof attempt->hello);
-    vi_out_small(e, &attempt->address, &header, padded, sizeof padded);
+    memcpy(padded, hello, sizeof *hello);
+    vi_out_small(e, to, &header, padded, sizeof padded);
+}
+
+void vi_handshake_moved(vista_endpoint *e, const struct vi_peer *peer, uint64_t cookie)
+{
+    const struct vi_hello hello = hello_of(e, peer->session, cookie);
+
+    say_hello(e, &peer->address, 0, &hello);
 }
 
 static int refused(const struct vi_attempt *attempt, const char *address)
@@ -337,7 +366,7 @@ static int connect_to(vista_endpoint *e, struct vi_attempt *attempt, struct vi_w
         if (now >= next || (int)attempt->state != state) {
             state = attempt->state;
             if (state != VI_WELCOMED)
-                say_hello(e, attempt);
+                say_hello(e, &attempt->address, attempt->number, &attempt->hello);
             next = now + pause;
             pause = pause < HELLO_LAST ? 2 * pause : pause;
         }
@@ -350,10 +379,7 @@ static void begin_attempt(vista_endpoint *e, struct vi_attempt *attempt)
 {
     e->socket->transport->random(e->socket, &attempt->number, sizeof attempt->number);
     attempt->number |= 1;
-    memcpy(attempt->hello.uuid, e->table->uuid, sizeof attempt->hello.uuid);
-    attempt->hello.message_max = e->table->message_max;
-    attempt->hello.slots = e->table->slots;
-    attempt->hello.class = e->class;
+    attempt->hello = hello_of(e, 0, 0);
     attempt->next = e->attempts;
     e->attempts = attempt;
 }

@@ -20,11 +20,17 @@ void vi_handshake_receive(vista_endpoint *e, const struct vi_address *from,
 /* The other end has answered with a VERSION of its own. */
 void vi_handshake_version(struct vi_attempt *attempt);
 
+/* The server's client may be at `from` now, whence it has `asked` once more: VI_ELSEWHERE, with a
+ * cookie that only that address gets.  The client answers it with a HELLO of its session. */
+void vi_handshake_elsewhere(vista_endpoint *e, const struct vi_peer *peer,
+                            const struct vi_address *from, const struct vi_header *asked);
+void vi_handshake_moved(vista_endpoint *e, const struct vi_peer *peer, uint64_t cookie);
+
 /* A client's BYE. */
 void vi_handshake_bye(vista_endpoint *e, struct vi_peer *peer);
 
 /* What tasks have done, or could not. */
-void vi_handshake_stored(vista_endpoint *e, struct vi_peer *peer, const struct vi_task *task);
+void vi_handshake_stored(vista_endpoint *e, const struct vi_peer *peer, const struct vi_task *task);
 void vi_handshake_full(vista_endpoint *e, const struct vi_task *task);
 void vi_handshake_removed(vista_endpoint *e, struct vi_peer *peer);
 

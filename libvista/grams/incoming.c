@@ -142,15 +142,6 @@ static void on_repetition(vista_endpoint *e, const struct arrival *a)
         vi_out_control(e, a->lane, VI_PENDING);
 }
 
-/* A keyed datagram with a new generation is no replay: the peer is where it comes from. */
-static void follow_peer(vista_endpoint *e, const struct arrival *a)
-{
-    if (e->key == NULL || vi_address_equal(&a->peer->address, a->from))
-        return;
-    if (vi_tasks_move(e, a->peer, a->from, 0))
-        a->peer->address = *a->from;
-}
-
 static void on_new_request(vista_endpoint *e, const struct arrival *a)
 {
     struct vi_lane *lane = a->lane;
@@ -163,7 +154,6 @@ static void on_new_request(vista_endpoint *e, const struct arrival *a)
         vi_endpoint_break(e, a->peer, VI_BROKEN_HISTORY);
         return;
     }
-    follow_peer(e, a);
     if (lane->staged != NULL)
         return;
     lane->staged = assemble(e, a);
@@ -272,8 +262,17 @@ static void on_broken(vista_endpoint *e, const struct arrival *a)
                       a->header->offset == VI_BROKEN_UNKNOWN ? VI_BROKEN_UNKNOWN : VI_BROKEN_PEER);
 }
 
+/* A client that has moved repeats itself in vain, as the answers go to where it was. */
+static bool is_repeated_elsewhere(const struct arrival *a)
+{
+    return (a->header->flags & VI_WIRE_AGAIN || a->header->kind == VI_PULL) &&
+           !vi_address_equal(&a->peer->address, a->from);
+}
+
 static void to_server(vista_endpoint *e, const struct arrival *a)
 {
+    if (is_repeated_elsewhere(a))
+        vi_handshake_elsewhere(e, a->peer, a->from, a->header);
     if (a->header->kind == VI_REQUEST)
         on_request(e, a);
     else if (a->header->kind == VI_PULL)
@@ -290,6 +289,8 @@ static void to_client(vista_endpoint *e, const struct arrival *a)
         on_response(e, a);
     else if (a->header->kind == VI_PENDING && is_outstanding(a->lane, a->header->generation))
         vi_timers_put_off(e, a->lane, PENDING_NS);
+    else if (a->header->kind == VI_ELSEWHERE && is_outstanding(a->lane, a->header->generation))
+        vi_handshake_moved(e, a->peer, a->header->history);
     else if (a->header->kind == VI_PULL)
         on_pull(e, a);
     else if (a->header->kind == VI_STALE)

@@ -27,18 +27,6 @@ bool vi_tasks_note(vista_endpoint *e, enum vi_task_kind kind, const struct vi_pe
     return vi_tasks_add(e, &task);
 }
 
-bool vi_tasks_move(vista_endpoint *e, const struct vi_peer *peer, const struct vi_address *to,
-                   uint64_t attempt)
-{
-    const struct vi_task task = {.kind = VI_TASK_ADDRESS,
-                                 .index = peer->index,
-                                 .id = peer->row->id,
-                                 .attempt = attempt,
-                                 .address = *to};
-
-    return vi_tasks_add(e, &task);
-}
-
 void vi_tasks_finish(vista_endpoint *e, struct vi_lane *lane)
 {
     if (!vi_tasks_note(e, VI_TASK_FINISH, lane->peer, (uint32_t)(lane - lane->peer->lane)))

@@ -16,10 +16,6 @@ bool vi_tasks_add(vista_endpoint *e, const struct vi_task *task);
 bool vi_tasks_note(vista_endpoint *e, enum vi_task_kind kind, const struct vi_peer *peer,
                    uint32_t detail);
 
-/* The peer is at another address, and whoever asks by `attempt`, not 0, is told when it is stored. */
-bool vi_tasks_move(vista_endpoint *e, const struct vi_peer *peer, const struct vi_address *to,
-                   uint64_t attempt);
-
 /* The lane has a staged response, and is cancelled or one-way. */
 void vi_tasks_finish(vista_endpoint *e, struct vi_lane *lane);
 

@@ -32,6 +32,7 @@ enum {
     VI_BROKEN,        /* either: the session is broken; `offset` is the reason */
     VI_BYE,           /* client: remove your row */
     VI_OTHER_VERSION, /* either: this is the version that I speak */
+    VI_ELSEWHERE,     /* server: that is not where you are; HELLO with this cookie, `history` */
     VI_WIRE_KINDS
 };
 
