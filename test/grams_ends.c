@@ -117,7 +117,7 @@ void gram_connect(struct gram_end *client, struct gram_end *server)
     vista_tx *tx;
     uint32_t peer;
 
-    ck_assert_int_eq(gram_try_connect(client, server, &peer, 10000), 0);
+    ck_assert_int_eq(gram_try_connect(client, server, &peer, -1), 0);
     tx = vista_begin_transaction(client->segment, 0);
     OK(vista_set_range(tx, &client->root->peer, sizeof client->root->peer));
     client->root->peer = peer;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "grams/wire.h"
@@ -271,7 +272,7 @@ START_TEST(test_leaving)
         OK(i == 0 ? vista_abort_transaction(tx) : vista_end_transaction(tx, 0));
         ck_assert_uint_eq(info_of(&client).leaving, (unsigned)i);
     }
-    for (int i = 0; i < 200 && info_of(&client).peers > 0; i++) {
+    while (info_of(&client).peers > 0) {
         gram_settle(&client, &server);
         test_sleep_us(500);
     }
@@ -324,7 +325,7 @@ static void *ask_thread(void *arg)
         }
         OK(vista_end_transaction(tx, 0));
         tx = begin(&client);
-        ck_assert_int_eq(vista_receive_response(tx, client.endpoint, &request, &got, 8, 10000), 8);
+        ck_assert_int_eq(vista_receive_response(tx, client.endpoint, &request, &got, 8, -1), 8);
         OK(vista_end_transaction(tx, 0));
         ck_assert_uint_eq(got, number);
     }
@@ -363,7 +364,7 @@ START_TEST(test_descriptor)
     OK(vista_pump(server.endpoint));
     ck_assert_int_eq(poll(&fd, 1, 0), 0);
     gram_send(&client, "q", 2, 0);
-    ck_assert_int_eq(poll(&fd, 1, 1000), 1);
+    ck_assert_int_eq(poll(&fd, 1, -1), 1);
     OK(vista_pump(server.endpoint));
     ck_assert_int_eq(poll(&fd, 1, 0), 1); /* the request waits */
     ready[0] =
@@ -374,7 +375,7 @@ START_TEST(test_descriptor)
     ck_assert_uint_eq(ready[1].request_length, 2);
     ck_assert_int_eq(gram_echo(&server, text, 9), 2);
     ck_assert_int_eq(poll(&fd, 1, 0), 0);
-    ck_assert_int_eq(vista_select(ready, 2, 1000), 1);
+    ck_assert_int_eq(vista_select(ready, 2, -1), 1);
     ck_assert_uint_eq(ready[0].ready, VISTA_RESPONSE);
     ck_assert_int_eq(vista_select(ready + 1, 1, 20), 0);
     /* The client's timer makes its descriptor readable. */
@@ -386,7 +387,7 @@ START_TEST(test_descriptor)
         gram_close(&server);
         gram_send(&client, "r", 2, 0);
         OK(vista_pump(client.endpoint));
-        ck_assert_int_eq(poll(&timer, 1, 1000), 1);
+        ck_assert_int_eq(poll(&timer, 1, -1), 1);
         gram_open(&server, NULL);
     }
     teardown();
@@ -416,20 +417,20 @@ START_TEST(test_many_peers)
         struct gram_end last = {.path = gram_path("last"), .address = gram_address("last")};
 
         gram_open(&last, &options);
-        ck_assert_int_eq(gram_try_connect(&last, &server, &peer, 5000), EUSERS);
+        ck_assert_int_eq(gram_try_connect(&last, &server, &peer, -1), EUSERS);
         gram_close(&last);
     }
     for (int i = 0; i < MANY - 2; i++) {
         int number;
 
-        for (int j = 0; j < 1000 && gram_echo(&server, &number, sizeof number) < 0; j++)
+        while (gram_echo(&server, &number, sizeof number) < 0)
             gram_settle(&server, &ends[i]);
     }
     for (int i = 0; i < MANY - 2; i++) {
         vista_request any = {0};
         int number = -1;
 
-        for (int j = 0; j < 1000 && gram_receive(&ends[i], &any, &number, sizeof number) < 0; j++)
+        while (gram_receive(&ends[i], &any, &number, sizeof number) < 0)
             gram_settle(&server, &ends[i]);
         ck_assert_int_eq(number, i);
         gram_close(&ends[i]);
@@ -558,9 +559,18 @@ START_TEST(test_hostile_session)
 }
 END_TEST
 
+static uint64_t now_us(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
+}
+
 /* The same request many times at once is executed once, and answered again once a time-out. */
 START_TEST(test_repeats)
 {
+    uint64_t begun;
     struct vista_endpoint_info before, after;
     unsigned char datagram[128] = {0};
     vista_request request;
@@ -573,6 +583,7 @@ START_TEST(test_repeats)
     ck_assert_int_eq(gram_echo(&server, text, 9), 2);
     before = info_of(&server);
     memcpy(datagram + 64, "q", 2);
+    begun = now_us();
     for (int i = 0; i < 200; i++) {
         const struct vi_header header = {.kind = VI_REQUEST,
                                          .slot = (uint16_t)request.slot,
@@ -585,7 +596,7 @@ START_TEST(test_repeats)
     close(fd);
     after = info_of(&server);
     ck_assert_uint_eq(after.repeated - before.repeated, 200);
-    ck_assert_uint_le(after.datagrams_out - before.datagrams_out, 100);
+    ck_assert_uint_le(after.datagrams_out - before.datagrams_out, 1 + (now_us() - begun) / 700);
     ck_assert_int_eq(gram_echo(&server, text, 9), -1);
     gram_settle(&client, &server);
     ck_assert_int_eq(gram_receive(&client, &request, text, 9), 2);
@@ -609,13 +620,11 @@ START_TEST(test_no_storm)
     ck_assert_uint_ge(info_of(&client).retransmitted, 1);
     ck_assert_uint_le(info_of(&client).retransmitted, 16);
     gram_open(&server, NULL);
-    for (int i = 0, got = 0; i < 5000 && got < 16;
-         i++) { /* and then all at the first sign of life */
+    for (int got = 0; got < 16;) { /* and then all at the first sign of life */
         gram_settle(&client, &server);
         gram_echo(&server, text, 9);
         any.session = 0;
         got += gram_receive(&client, &any, text, 9) >= 0;
-        ck_assert_int_lt(i, 4999);
         test_sleep_us(100);
     }
     teardown();

@@ -198,7 +198,7 @@ static void connect_parties(int from, int which, int to)
     struct gram_end server = {.endpoint = parties[to].endpoint};
     uint32_t peer;
 
-    ck_assert_int_eq(gram_try_connect(&client, &server, &peer, 10000), 0);
+    ck_assert_int_eq(gram_try_connect(&client, &server, &peer, -1), 0);
     keep_peer(&parties[from], which, peer);
 }
 
