@@ -118,10 +118,14 @@ void model_extended(int act, size_t place, size_t length)
     model.epoch++;
     decide_size(place, length);
     for (size_t i = place; i < place + length; i++) {
-        /* Freed by one that is still committing: handed out only because its slot is
-         * durably idle, so it must be found committed from now on. */
-        if (model.role[i] == GOING && model.owner[i] != act && model.act[model.owner[i]].ending)
-            model_commit(model.owner[i]);
+        const int owner = model.owner[i];
+
+        /* Freed by one that is still committing, or of one that is still aborting: handed out only
+         * because its slot is durably idle, so it must be found ended from now on. */
+        if (model.role[i] == GOING && owner != act && model.act[owner].ending)
+            model_commit(owner);
+        else if (model.role[i] == FRESH && owner != act && model.act[owner].aborting)
+            model_abort(owner);
         if (model.role[i] != UNUSED) {
             printf("BAD: vista_malloc handed out %zu, which is in use (byte %zu, role %d)\n"
                    "  see it again: %s\n",

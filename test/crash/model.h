@@ -33,8 +33,9 @@ enum role { LIVE_BYTE, UNUSED, RANGE, FRESH, GOING };
 /* A transaction as the model sees it. */
 struct act {
     bool open;
-    bool ending;  /* its commit has begun */
-    bool decided; /* its commit is known to be done though it has not returned */
+    bool ending;   /* its commit has begun */
+    bool aborting; /* its abort has begun */
+    bool decided;  /* its commit is known to be done though it has not returned */
     bool moves_root;
     uint64_t root[2];
     uint64_t changed[BLOCK_WORDS]; /* blocks that are allocated, or freed, if it commits */

@@ -374,6 +374,7 @@ void commit(int act)
 
 void roll_back(int act)
 {
+    model.act[act].aborting = true;
     if (vista_abort_transaction(run.tx[act]) != 0)
         fail("vista_abort_transaction");
     memory_complete();

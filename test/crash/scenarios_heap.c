@@ -303,6 +303,22 @@ static void three_heaps(void)
     leave_segment();
 }
 
+/* Slots that have no span of their own, in a full heap, take from the same one. */
+static void last_span(void)
+{
+    fresh_segment(HEAP, SIZE);
+    shared_size = 64;
+    begin(0);
+    allocate_plain(0, shared_size);
+    for (size_t size = SIZE; size >= 4096; size /= 2)
+        while (allocate_plain(0, size) != NOWHERE)
+            continue;
+    commit(0);
+    explore();
+    together((void (*const[])(void)){allocate_on_1, allocate_on_2}, 2);
+    leave_segment();
+}
+
 /*
  * A span's blocks are pending in one transaction while another looks for units of
  * another class: in a full heap it may be given only those of a span that is empty.
@@ -389,6 +405,7 @@ const struct scenario heap_scenarios[] = {
     {"reuse-after-abort", reuse_after_abort, "a block used again after an abort", false},
     {"freed-reused", freed_reused, "a freed block wanted before its slot is durably idle", false},
     {"three-heaps", three_heaps, "heap work on three threads", false},
+    {"last-span", last_span, "two threads take from the only span that has room", false},
     {"reclassed-span", reclassed_span, "a span reclassed while it holds pending blocks", false},
     {"cancelled-kept", cancelled_kept, "a block freed by who allocated it, then no room", false},
     {"root", root, "vista_root made and grown, in place and moved", true},
