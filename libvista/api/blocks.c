@@ -316,11 +316,11 @@ static int grow_root(struct vi_tx *tx, struct vi_segment *segment, struct vi_roo
             return -1;
         memcpy(block, from, old.size);
     } else {
-        const struct iovec fresh = {block + old.size, size - old.size};
+        const struct iovec added = {block + old.size, size - old.size};
 
         vi_heap_show(heap, block, size, true);
-        if (vi_tx_declare(tx, &fresh, 1) != 0 ||
-            vi_ranges_allow(tx, fresh.iov_base, fresh.iov_len, fresh.iov_len) != 0)
+        if (vi_tx_declare(tx, &added, 1) != 0 ||
+            vi_ranges_allow(tx, added.iov_base, added.iov_len, added.iov_len) != 0)
             return -1;
     }
     memset(block + old.size, 0, size - old.size);

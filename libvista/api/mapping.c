@@ -179,7 +179,7 @@ static int asks_for(const struct vi_file *file, const char *path, const struct v
     if (memcmp(superblock.uuid, home->uuid, sizeof superblock.uuid) != 0)
         return vi_fail(ENOENT, "%s: was open with the log of %s, which is another segment now",
                        path, file->path);
-    return superblock.clean ? 0 : vi_member_named(file, &superblock, uuid, home->opening);
+    return superblock.clean ? 0 : vi_member_listed(file, &superblock, uuid, home->opening);
 }
 
 /* Mapping home rolls its members back, too, and counts them.
@@ -271,7 +271,7 @@ static int check_idle(const struct vi_segment *member, const char *folder)
     struct vi_member home;
     struct vi_file file;
     char where[PATH_MAX];
-    int named = 0;
+    int listed = 0;
 
     if (!vi_member_home(&member->file, s, &home))
         return vi_fail(EBADMSG, "%s: damaged: it does not say whose log it used", member->path);
@@ -281,16 +281,16 @@ static int check_idle(const struct vi_segment *member, const char *folder)
         return vi_fail(EBUSY, "%s: its last commits are in the log of %s, which is mapped",
                        member->path, here->path);
     if (here != NULL)
-        named = vi_member_named(&here->file, &here->superblock, s->uuid, home.opening);
+        listed = vi_member_listed(&here->file, &here->superblock, s->uuid, home.opening);
     else if (vi_file_open(&file, where, VISTA_READ_ONLY, 0, 0) != 0)
         return -1;
     else if (vi_superblock_read(&file, true, &superblock) == 0)
-        named = vi_member_named(&file, &superblock, s->uuid, home.opening);
+        listed = vi_member_listed(&file, &superblock, s->uuid, home.opening);
     if (here == NULL)
         vi_file_close(&file);
-    return named > 0 ? 0
-                     : vi_fail(ECANCELED, "%s: was open with the log of %s, which does not say so",
-                               member->path, where);
+    return listed > 0 ? 0
+                      : vi_fail(ECANCELED, "%s: was open with the log of %s, which does not say so",
+                                member->path, where);
 }
 
 /* What the redo log says that was left becomes part of the files, which are closed, clean.
@@ -355,13 +355,11 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
 {
     struct vi_segment *segment = open_recovered(path, size, flags, options, depth);
     uint64_t pages = options->auto_pages;
-    bool fresh;
 
     if (segment != NULL)
         segment = after_home(segment, size, flags, options, depth);
     if (segment == NULL)
         return NULL;
-    fresh = segment->fresh;
     segment->group_folder = options->group_folder;
     if ((!(flags & VISTA_READ_ONLY) && segment->own.engine->recover(segment, attach_member) != 0) ||
         (flags & VISTA_ACCEPT_TORN && check_torn(segment) != 0) ||
@@ -377,11 +375,11 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
          vi_ranges_open(segment, pages, flags & VISTA_CHECK_RANGES) != 0)) {
         const int error = errno;
 
-        segment->fresh = fresh;            /* and then it is not left behind */
-        vi_close_segment(segment, !fresh); /* which may have something to say, too */
+        vi_close_segment(segment, !segment->created); /* which may have something to say, too */
         errno = error;
         return NULL;
     }
+    segment->created = false; /* from here on it is left behind */
     segment->group_folder = NULL;
     segment->grows = flags & VISTA_GROW;
     vi_watch_segment(segment, true);

@@ -51,7 +51,7 @@ static struct vi_heap *make_heap(struct vi_segment *segment, uint64_t size)
 {
     const struct vi_superblock *s = &segment->superblock;
     unsigned char *meta = segment->map.meta;
-    const struct vi_heap_place place = {
+    const struct vi_heap_area area = {
         .header = (struct vi_heap_header *)(meta + s->heap_offset),
         .descriptors = (uint64_t *)(meta + vi_superblock_descriptors(s)),
         .marks = meta + vi_superblock_marks(s),
@@ -71,7 +71,7 @@ static struct vi_heap *make_heap(struct vi_segment *segment, uint64_t size)
         .context = segment,
     };
 
-    return vi_heap_open(&place);
+    return vi_heap_open(&area);
 }
 
 static int open_heap(struct vi_segment *segment, struct vi_heap *heap)
@@ -105,7 +105,7 @@ int vi_close_segment(struct vi_segment *segment, bool clean)
         struct vi_segment *home = vi_home(segment);
 
         vi_group_leave(segment);
-        vi_tx_face_all(home);
+        vi_tx_set_bounds_all(home);
     }
     if (segment->heap != NULL)
         vi_heap_close(segment->heap);
@@ -176,7 +176,7 @@ int vi_resize_segment(struct vi_segment *segment, uint64_t size)
         return vi_fail(EBUSY, "%s: cannot %s while transactions are open: %llu", segment->path,
                        size < old ? "shrink" : "grow", (unsigned long long)open);
     if (segment->ranges != NULL && size > old &&
-        vi_disk_reserve_pages(segment, size - old, &(uint64_t){segment->ranges->most}) != 0)
+        vi_disk_reserve_pages(segment, size - old, &(uint64_t){segment->ranges->quota}) != 0)
         return -1;
     if ((size < old ? shrink(segment, size) : size > old ? vi_segment_grow(segment, size) : 0) != 0)
         return -1;

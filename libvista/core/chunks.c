@@ -73,14 +73,14 @@ struct vi_chunk_header *vi_chunk_next(const struct vi_logs *logs, uint32_t slot,
 _Static_assert(sizeof(struct vi_slot_header) == sizeof(struct vi_chunk_header),
                "slots and chunks begin alike");
 
-struct vi_place vi_chunk_place(uintptr_t chunk, uint64_t index)
+struct vi_position vi_chunk_position(uintptr_t chunk, uint64_t index)
 {
     const uint64_t size = index == 0 ? VI_SLOT_SIZE : ((const struct vi_chunk_header *)chunk)->size;
 
-    return (struct vi_place){.chunk = chunk,
-                             .at = chunk + sizeof(struct vi_chunk_header),
-                             .end = chunk + size,
-                             .index = index};
+    return (struct vi_position){.chunk = chunk,
+                                .at = chunk + sizeof(struct vi_chunk_header),
+                                .end = chunk + size,
+                                .index = index};
 }
 
 static bool is_used(const struct vi_logs *logs, uint64_t unit)
@@ -88,7 +88,7 @@ static bool is_used(const struct vi_logs *logs, uint64_t unit)
     return logs->used[unit / 64] >> unit % 64 & 1;
 }
 
-static void mark(struct vi_logs *logs, uint64_t unit, uint64_t count, bool used)
+static void set_used(struct vi_logs *logs, uint64_t unit, uint64_t count, bool used)
 {
     for (uint64_t i = unit; i < unit + count; i++) {
         assert(is_used(logs, i) != used);
@@ -115,7 +115,7 @@ static bool take_run(struct vi_logs *logs, uint64_t count, uint64_t *unit)
         }
     }
     if (run == count)
-        mark(logs, *unit, count, true);
+        set_used(logs, *unit, count, true);
     pthread_mutex_unlock(&logs->lock);
     return run == count;
 }
@@ -125,7 +125,7 @@ static void give_run(struct vi_logs *logs, uint64_t unit, uint64_t count)
     if (count * VI_CHUNK_UNIT >= PUNCHED)
         punch(logs, logs->chunks_offset + unit * VI_CHUNK_UNIT, count * VI_CHUNK_UNIT);
     pthread_mutex_lock(&logs->lock);
-    mark(logs, unit, count, false);
+    set_used(logs, unit, count, false);
     pthread_mutex_unlock(&logs->lock);
 }
 
@@ -185,20 +185,20 @@ struct vi_chunk_header *vi_chunk_link(struct vi_logs *logs, uint32_t slot, uintp
                                       uint64_t index, size_t size, bool exact)
 {
     uint64_t unit = 0, count = (size + VI_CHUNK_UNIT - 1) / VI_CHUNK_UNIT;
-    struct vi_chunk_header *fresh;
+    struct vi_chunk_header *linked;
 
     unlink_tail(logs, slot, chunk);
     if (!take_space(logs, exact ? 0 : chain_units(logs, slot), &count, &unit))
         return NULL;
-    fresh = (struct vi_chunk_header *)(logs->meta + logs->chunks_offset + unit * VI_CHUNK_UNIT);
-    *fresh = (struct vi_chunk_header){
+    linked = (struct vi_chunk_header *)(logs->meta + logs->chunks_offset + unit * VI_CHUNK_UNIT);
+    *linked = (struct vi_chunk_header){
         .owner = (uint64_t)slot + 1, .index = index, .size = count * VI_CHUNK_UNIT};
-    *(uint64_t *)(fresh + 1) = 0; /* no old record at its head */
-    vi_flush_fence(logs->persist, fresh, sizeof *fresh + sizeof(uint64_t));
+    *(uint64_t *)(linked + 1) = 0; /* no old record at its head */
+    vi_flush_fence(logs->persist, linked, sizeof *linked + sizeof(uint64_t));
     VISTA_INLINE_COMPILER_BARRIER();
-    *link_of(chunk) = (uint64_t)((uintptr_t)fresh - (uintptr_t)logs->meta);
+    *link_of(chunk) = (uint64_t)((uintptr_t)linked - (uintptr_t)logs->meta);
     vi_flush_fence(logs->persist, link_of(chunk), sizeof(uint64_t));
-    return fresh;
+    return linked;
 }
 
 void vi_chunk_trim(struct vi_logs *logs, uint32_t slot, uintptr_t chunk)
@@ -247,7 +247,7 @@ static bool adopt_chain(struct vi_logs *logs, uint32_t slot)
         for (uint64_t i = unit; i < unit + count; i++)
             if (is_used(logs, i))
                 return false;
-        mark(logs, unit, count, true);
+        set_used(logs, unit, count, true);
     }
     return true;
 }
@@ -267,7 +267,7 @@ int vi_logs_open(struct vi_logs *logs, unsigned char *meta, const struct vi_supe
         .careful = vi_class_flushes(superblock->log_class),
         .chunks_offset = superblock->chunks_offset,
         .units = superblock->chunks_size / VI_CHUNK_UNIT,
-        .most_slots = (uint32_t)vi_superblock_slots(superblock),
+        .max_slots = (uint32_t)vi_superblock_slots(superblock),
         .kept = superblock->chunks_size / KEPT_PART,
         .in_memory = persist->class == VISTA_CLASS_DISK,
     };
@@ -278,9 +278,9 @@ int vi_logs_open(struct vi_logs *logs, unsigned char *meta, const struct vi_supe
     if (logs->used == NULL)
         return vi_fail(ENOMEM, "%s: no memory for the log's map of chunks", file->path);
     slots = log_header(logs)->slots_used;
-    if (slots > logs->most_slots)
+    if (slots > logs->max_slots)
         return vi_fail(EBADMSG, "%s: damaged: %llu log slots in use, there are %u", file->path,
-                       (unsigned long long)slots, logs->most_slots);
+                       (unsigned long long)slots, logs->max_slots);
     for (uint64_t unit = far_unit(logs, slots); unit < logs->units; unit++)
         logs->used[unit / 64] |= (uint64_t)1 << unit % 64;
     for (uint32_t slot = 0; slot < slots; slot++)
@@ -358,9 +358,9 @@ int vi_logs_take(struct vi_logs *logs, uint32_t *slot)
     int result = 0;
 
     pthread_mutex_lock(&logs->lock);
-    if (logs->slots == logs->most_slots)
+    if (logs->slots == logs->max_slots)
         result = vi_fail(EAGAIN, "%s: %u transactions are open, and no more can be",
-                         logs->file->path, logs->most_slots);
+                         logs->file->path, logs->max_slots);
     else if (logs->slots >= log_header(logs)->slots_used)
         result = make_slot(logs, logs->slots);
     *slot = logs->slots;

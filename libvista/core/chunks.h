@@ -44,11 +44,11 @@ struct vi_logs {
     uint64_t *used; /* a bit for each unit: in some slot's chain */
     uint64_t held;  /* units whose bit is set */
     uint32_t slots; /* handed out in this mapping */
-    uint32_t most_slots;
+    uint32_t max_slots;
 };
 
 /* Where in its chain a log stands. */
-struct vi_place {
+struct vi_position {
     uintptr_t chunk; /* slot header or chunk header */
     uintptr_t at;    /* where the next record goes */
     uintptr_t end;   /* of the chunk */
@@ -79,7 +79,7 @@ uintptr_t vi_logs_slot(const struct vi_logs *logs, uint32_t slot);
 struct vi_chunk_header *vi_chunk_next(const struct vi_logs *logs, uint32_t slot, uintptr_t chunk);
 
 /* The beginning of the records in a chunk; 0 is the index of the slot itself. */
-struct vi_place vi_chunk_place(uintptr_t chunk, uint64_t index);
+struct vi_position vi_chunk_position(uintptr_t chunk, uint64_t index);
 
 /* Links a fresh chunk of at least `size` bytes behind `chunk`, whose old tail is
  * given back; `index` is the new one's place in the chain; `exact`: of no more.  NULL

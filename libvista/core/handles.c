@@ -50,7 +50,7 @@ bool vi_handle_is_gated(const struct vi_segment *segment)
            (segment->flags & (VISTA_NO_HEAP | VISTA_SPARSE)) == (VISTA_NO_HEAP | VISTA_SPARSE);
 }
 
-void vi_tx_face(struct vi_tx *tx, const struct vi_segment *segment)
+void vi_tx_set_bounds(struct vi_tx *tx, const struct vi_segment *segment)
 {
     const uintptr_t low = (uintptr_t)segment->map.data;
 
@@ -61,11 +61,11 @@ void vi_tx_face(struct vi_tx *tx, const struct vi_segment *segment)
                      __ATOMIC_RELAXED);
 }
 
-void vi_tx_face_all(struct vi_segment *home)
+void vi_tx_set_bounds_all(struct vi_segment *home)
 {
     pthread_mutex_lock(&home->own.lock);
     for (struct vi_tx *tx = home->own.all; tx != NULL; tx = tx->next_all)
-        vi_tx_face(tx, home);
+        vi_tx_set_bounds(tx, home);
     pthread_mutex_unlock(&home->own.lock);
 }
 
@@ -114,18 +114,18 @@ static struct vi_tx *make_handle(struct vi_segment *home)
     tx->first_stamp = tx->log.cursor.stamp;
     tx->aborts = 0;
     tx->long_ranges.count = 0;
-    if (home->persist.flushes && tx->stage == NULL)
-        tx->stage = vi_arena_alloc(sizeof *tx->stage);
-    if (home->persist.flushes && tx->stage != NULL)
-        vi_log_use_stage(&tx->log, tx->stage);
+    if (home->persist.flushes && tx->shadow == NULL)
+        tx->shadow = vi_arena_alloc(sizeof *tx->shadow);
+    if (home->persist.flushes && tx->shadow != NULL)
+        vi_log_use_shadow(&tx->log, tx->shadow);
     tx->log.cursor.step = VISTA_INLINE_STAMP_STEP;
     tx->log.cursor.room = vi_handle_is_gated(home)
                               ? VI_GATED
-                              : vi_log_limit(tx->log.place.end) | home->own.engine->gate;
+                              : vi_log_limit(tx->log.position.end) | home->own.engine->gate;
     __atomic_store_n(&tx->log.cursor.idle, vi_handle_idle(home->own.number), __ATOMIC_RELAXED);
     __atomic_store_n(&tx->log.cursor.limit1, vi_handle_idle(home->own.number), __ATOMIC_RELAXED);
     pthread_mutex_lock(&home->own.lock);
-    vi_tx_face(tx, home);
+    vi_tx_set_bounds(tx, home);
     tx->next_all = home->own.all;
     home->own.all = tx;
     pthread_mutex_unlock(&home->own.lock);
@@ -212,12 +212,12 @@ static void keep_handle(vista_tx **entry, struct vi_tx *tx)
 
 /* Threads may have a quarter of the slots in their caches, though these are idle: the rest is for
  * whoever begins, however many threads there are. */
-static bool may_keep(const struct vi_segment *home, const struct vi_tx *tx)
+static bool may_cache(const struct vi_segment *home, const struct vi_tx *tx)
 {
-    return tx->log.slot < home->logs.most_slots / 4;
+    return tx->log.slot < home->logs.max_slots / 4;
 }
 
-struct vi_tx *vi_handle_take(struct vi_segment *home, bool keep)
+struct vi_tx *vi_handle_take(struct vi_segment *home, bool cache)
 {
     vista_tx **const entry = entry_of(home);
     struct vi_tx *tx;
@@ -227,7 +227,7 @@ struct vi_tx *vi_handle_take(struct vi_segment *home, bool keep)
     tx = take_idle(home);
     if (tx == NULL)
         tx = make_handle(home);
-    if (tx != NULL && keep && may_keep(home, tx))
+    if (tx != NULL && cache && may_cache(home, tx))
         keep_handle(entry, tx);
     return tx;
 }

@@ -42,8 +42,8 @@ struct vi_tx {
     struct vi_long_ranges long_ranges;
     struct vi_tx *next_all;
     struct vi_tx *next_idle;
-    struct vi_hooks hooks;  /* of vista_on_end */
-    struct vi_stage *stage; /* the log's, where lines are flushed: made when first of use, kept */
+    struct vi_hooks hooks;    /* of vista_on_end */
+    struct vi_shadow *shadow; /* the log's, where lines are flushed: made when first of use, kept */
 };
 
 /* What a thread has at the places that `entry` of segments' handles leads to.  Segments are
@@ -72,7 +72,7 @@ static inline bool vi_tx_is_open(const struct vi_tx *tx)
 /* A handle of the home segment on which no transaction is open, and none is begun by anyone
  * else until it is closed: the one that this thread has, or one that it then has if it is to
  * `keep` it.  NULL with errno. */
-struct vi_tx *vi_handle_take(struct vi_segment *home, bool keep);
+struct vi_tx *vi_handle_take(struct vi_segment *home, bool cache);
 
 /* The transaction has ended: the next may be begun. */
 void vi_handle_close(struct vi_tx *tx);
@@ -81,11 +81,11 @@ void vi_handle_close(struct vi_tx *tx);
 bool vi_handle_is_gated(const struct vi_segment *segment);
 
 /* Ranges inside `segment`, of the group, are inlined from now on, and no others. */
-void vi_tx_face(struct vi_tx *tx, const struct vi_segment *segment);
+void vi_tx_set_bounds(struct vi_tx *tx, const struct vi_segment *segment);
 
 /* Of every handle of the group, ranges inside home: its size has changed.  No transaction is
  * open. */
-void vi_tx_face_all(struct vi_segment *home);
+void vi_tx_set_bounds_all(struct vi_segment *home);
 
 /* How many transactions are open. */
 uint64_t vi_tx_count_open(struct vi_segment *segment);

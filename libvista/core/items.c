@@ -19,7 +19,7 @@ void vi_items_begin_effects(struct vi_items *items, struct vi_segment *home,
                             const struct vi_log *log)
 {
     vi_items_begin(items, home, log);
-    if (log->ours && log->effect_count <= VI_EFFECTS_KEPT) {
+    if (log->live && log->effect_count <= VI_EFFECTS_KEPT) {
         items->kept = log->effect_count;
         items->walk.log = NULL;
     }
@@ -33,7 +33,7 @@ const struct vi_item *vi_items_next(struct vi_items *items)
         return NULL;
     items->item = vi_item_of(items->home, &items->walk.record);
     /* It was valid when recovery looked: if it is not now, someone else writes the file. */
-    if (!items->log->ours && !vi_item_is_valid(items->home, &items->item))
+    if (!items->log->live && !vi_item_is_valid(items->home, &items->item))
         items->item.context = NULL;
     return &items->item;
 }

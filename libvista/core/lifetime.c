@@ -317,7 +317,7 @@ static int open_file(struct vi_segment *segment, size_t size, unsigned flags,
     if (vi_file_open(&segment->file, segment->path, flags, mode, options->lock_wait_ms) != 0 ||
         vi_file_raise(&segment->file, options->descriptor_floor) != 0)
         return -1;
-    segment->fresh = segment->file.made;
+    segment->created = segment->file.made;
     if (realpath(segment->path, segment->real) == NULL)
         memcpy(segment->real, segment->path, sizeof segment->real);
     found = vi_superblock_read(&segment->file, read_only, &segment->superblock);
@@ -326,16 +326,16 @@ static int open_file(struct vi_segment *segment, size_t size, unsigned flags,
     if (found == 1 && !(flags & VISTA_CREATE))
         return vi_fail(EBADMSG, "%s: not a vista segment (empty, or its creation was interrupted)",
                        segment->path);
-    segment->fresh = found == 1;
-    if (segment->fresh && create(segment, size, flags, options) != 0)
+    segment->created = found == 1;
+    if (segment->created && create(segment, size, flags, options) != 0)
         return -1;
     if (check_layout(segment, options->layout) != 0)
         return -1;
-    if (!segment->fresh && open_existing(segment, flags, options) != 0)
+    if (!segment->created && open_existing(segment, flags, options) != 0)
         return -1;
     if (check_guard(segment, flags) != 0)
         return -1;
-    if (segment->fresh)
+    if (segment->created)
         segment->superblock.log_class = segment->persist.class;
     keep_flags(segment, flags);
     if (reserve_backed(segment) != 0)
@@ -399,7 +399,6 @@ int vi_segment_start(struct vi_segment *segment)
         segment->logs.careful = segment->logs.checked || segment->logs.make_room != NULL;
         segment->logs.mapped = s->mapped;
     }
-    segment->fresh = false;
     vi_process_add(segment);
     vi_handle_serve(segment);
     return 0;
@@ -435,7 +434,7 @@ int vi_segment_close(struct vi_segment *segment, bool clean)
     vi_tx_retire_all(segment);
     vi_logs_close(&segment->logs);
     vi_map_undo(&segment->map);
-    if (segment->fresh)
+    if (segment->created)
         undo_creation(segment);
     vi_file_close(&segment->file);
     if (segment->backed != NULL)

@@ -10,7 +10,7 @@
  * lines, so that none is flushed twice; and instead of zeroing the place of the next
  * record, which is in a line of its own, it is enough to see that it does not hold
  * this transaction's stamp: in what the handle remembers, not in the log.  Records are built
- * in memory that the handle has, its stage, and written from there past the caches, all that
+ * in memory that the handle has, its shadow, and written from there past the caches, all that
  * are to be flushed at once; a range that is longer than that goes there piece by piece.
  */
 #include "core/log.h"
@@ -24,7 +24,7 @@
 /* Written at once of a long range: whole lines, as much as the checksum's runs. */
 #define PIECE ((size_t)3840)
 #define ELSEWHERE 16u /* what names a new block there, beyond what its record here counts for */
-_Static_assert(PIECE % VI_LINE == 0 && PIECE <= VI_STAGE, "a piece is in the stage");
+_Static_assert(PIECE % VI_LINE == 0 && PIECE <= VI_SHADOW, "a piece is in the shadow");
 
 /* A record no longer counts, nor would it with a part of another written over it. */
 static void make_void(const struct vi_log *log, uint64_t *record)
@@ -39,8 +39,8 @@ static void make_void(const struct vi_log *log, uint64_t *record)
  * read in the log. */
 static uint64_t *head_of(const struct vi_log *log, uintptr_t at)
 {
-    return log->stage != NULL && log->place.index == 0
-               ? &log->stage->heads[(at - log->place.chunk) / VI_LINE]
+    return log->shadow != NULL && log->position.index == 0
+               ? &log->shadow->first_words[(at - log->position.chunk) / VI_LINE]
                : NULL;
 }
 
@@ -50,7 +50,7 @@ static void terminate(const struct vi_log *log, uintptr_t at)
 {
     const uint64_t *head;
 
-    if (at >= log->place.end)
+    if (at >= log->position.end)
         return;
     head = head_of(log, at);
     if (*(head != NULL ? head : (const uint64_t *)at) == log->cursor.stamp)
@@ -58,7 +58,7 @@ static void terminate(const struct vi_log *log, uintptr_t at)
 }
 
 /* Of what is, or will be, at `at` to `end`, and has been built at `lines`. */
-static void keep_heads(const struct vi_log *log, uintptr_t at, uintptr_t end, const uint64_t *lines)
+static void note_words(const struct vi_log *log, uintptr_t at, uintptr_t end, const uint64_t *lines)
 {
     uint64_t *head = head_of(log, at);
 
@@ -69,8 +69,8 @@ static void keep_heads(const struct vi_log *log, uintptr_t at, uintptr_t end, co
 /* Where in the log is what is being built at `word`? */
 static uintptr_t place_of(const struct vi_log *log, const uint64_t *word)
 {
-    return log->staged ? log->flushed + (uintptr_t)word - (uintptr_t)log->stage->words
-                       : (uintptr_t)word;
+    return log->in_shadow ? log->flushed + (uintptr_t)word - (uintptr_t)log->shadow->words
+                          : (uintptr_t)word;
 }
 
 /* Starts to write what was not flushed yet. */
@@ -79,12 +79,12 @@ static void put_out(struct vi_log *log)
     const struct vi_persist *const persist = log->logs->persist;
     const size_t length = log->cursor.next - log->flushed;
 
-    if (log->staged)
-        persist->ops.write((uint64_t *)log->flushed, log->stage->words, length);
+    if (log->in_shadow)
+        persist->ops.write((uint64_t *)log->flushed, log->shadow->words, length);
     else
         vi_flush(persist, (void *)log->flushed, length);
     log->flushed = log->cursor.next;
-    log->staged = false;
+    log->in_shadow = false;
     log->in_flight = true;
 }
 
@@ -108,18 +108,19 @@ static bool make_room(struct vi_log *log, uint64_t bytes)
 /* Moves on to a chunk with room for `need` bytes. */
 static bool enter_chunk(struct vi_log *log, size_t need)
 {
-    struct vi_chunk_header *chunk = vi_chunk_next(log->logs, log->slot, log->place.chunk);
+    struct vi_chunk_header *chunk = vi_chunk_next(log->logs, log->slot, log->position.chunk);
 
     if (chunk == NULL || chunk->size < sizeof *chunk + need)
-        chunk = vi_chunk_link(log->logs, log->slot, log->place.chunk, log->place.index + 1,
+        chunk = vi_chunk_link(log->logs, log->slot, log->position.chunk, log->position.index + 1,
                               sizeof *chunk + need, log->start.index != 0);
     if (chunk == NULL || !make_room(log, need + (chunk->size - need) * 3 / 2))
         return false;
     if (log->flushed != log->cursor.next)
         put_out(log);
-    log->place = vi_chunk_place((uintptr_t)chunk, log->place.index + 1);
+    log->position = vi_chunk_position((uintptr_t)chunk, log->position.index + 1);
     if (log->cursor.limit1 != VI_GATED)
-        __atomic_store_n(&log->cursor.limit1, vi_log_limit(log->place.end) | 1u, __ATOMIC_RELAXED);
+        __atomic_store_n(&log->cursor.limit1, vi_log_limit(log->position.end) | 1u,
+                         __ATOMIC_RELAXED);
     return true;
 }
 
@@ -131,24 +132,24 @@ static inline uint64_t *begin_record(struct vi_log *log, size_t size)
         log->logs->checked ? vi_line_up(VI_RECORD_HEADER + size) : VI_RECORD_HEADER + size;
     uintptr_t at = log->cursor.next;
 
-    if (at > log->place.end || log->place.end - at < length + VI_TERMINATOR) {
+    if (at > log->position.end || log->position.end - at < length + VI_TERMINATOR) {
         if (!enter_chunk(log, length + VI_TERMINATOR))
             return NULL;
-        at = log->place.at;
-    } else if (log->staged && at - log->flushed + length > VI_STAGE) {
+        at = log->position.at;
+    } else if (log->in_shadow && at - log->flushed + length > VI_SHADOW) {
         put_out(log);
     }
     if (log->flushed == log->cursor.next) {
         log->flushed = at;
-        log->staged = log->stage != NULL && length <= VI_STAGE;
+        log->in_shadow = log->shadow != NULL && length <= VI_SHADOW;
     }
     if (log->first == NULL)
         log->first = (uint64_t *)at;
-    return log->staged ? log->stage->words + (at - log->flushed) / sizeof(uint64_t)
-                       : (uint64_t *)at;
+    return log->in_shadow ? log->shadow->words + (at - log->flushed) / sizeof(uint64_t)
+                          : (uint64_t *)at;
 }
 
-/* The record ends at `end`; from here on it counts or, staged, from the flush on. */
+/* The record ends at `end`; from here on it counts or, in the shadow, from the flush on. */
 static inline void end_record(struct vi_log *log, uint64_t *record, uint64_t *end)
 {
     const uintptr_t at = place_of(log, record);
@@ -161,25 +162,25 @@ static inline void end_record(struct vi_log *log, uint64_t *record, uint64_t *en
     } else {
         *end = 0;
     }
-    assert(next % sizeof *end == 0 && next <= log->place.end);
+    assert(next % sizeof *end == 0 && next <= log->position.end);
     log->cursor.next = next;
     VISTA_INLINE_COMPILER_BARRIER();
     *record = log->cursor.stamp;
     if (log->logs->checked) {
         record[1] =
             vi_record_check(log->logs, log->slot, at, record, next - at - 2 * sizeof *record);
-        keep_heads(log, at, next, record);
+        note_words(log, at, next, record);
     }
     VISTA_INLINE_COMPILER_BARRIER();
 }
 
 /* limit1 is read by itself, as it was stored: read with `next` at once it would have to wait
  * until both stores have left the processor's queue. */
-struct vi_mark vi_log_start(struct vi_log *log)
+struct vi_savepoint vi_log_start(struct vi_log *log)
 {
     log->first = NULL;
-    return (struct vi_mark){log->cursor.next,
-                            __atomic_load_n(&log->cursor.limit1, __ATOMIC_RELAXED), log->place};
+    return (struct vi_savepoint){
+        log->cursor.next, __atomic_load_n(&log->cursor.limit1, __ATOMIC_RELAXED), log->position};
 }
 
 /* A record of one item, of a kind with a payload or a long range: where the item is. */
@@ -208,18 +209,18 @@ static uint32_t write_pieces(struct vi_log *log, uintptr_t at, size_t length, co
                              uint32_t crc)
 {
     const struct vi_persist *const persist = log->logs->persist;
-    uint64_t *const words = log->stage->words;
+    uint64_t *const words = log->shadow->words;
     size_t piece, bytes;
 
     for (; length != 0; length -= bytes, from += bytes, at += piece) {
         bytes = length < PIECE ? length : PIECE;
         piece = vi_line_up(bytes);
-        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): such a log has a stage */
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): such a log has a shadow */
         memcpy(words, from, bytes);
         memset((char *)words + bytes, 0, piece - bytes);
         crc = vi_crc32c(crc, words, piece);
         persist->ops.write((uint64_t *)at, words, piece);
-        keep_heads(log, at, at + piece, words);
+        note_words(log, at, at + piece, words);
     }
     return crc;
 }
@@ -238,8 +239,8 @@ static bool add_streamed(struct vi_log *log, uintptr_t address, uint32_t length)
         put_out(log);
     if (begin_record(log, sizeof address + length) == NULL)
         return false;
-    at = log->flushed; /* nothing is built there, nor in the stage */
-    log->staged = false;
+    at = log->flushed; /* nothing is built there, nor in the shadow */
+    log->in_shadow = false;
     line[0] = log->cursor.stamp;
     line[2] = (uint64_t)VI_KIND_UNDO << VI_KIND_SHIFT | length;
     line[3] = address;
@@ -250,7 +251,7 @@ static bool add_streamed(struct vi_log *log, uintptr_t address, uint32_t length)
                            (uint32_t)line[1]);
     line[1] |= (bytes - 2 * sizeof line[0]) << 32;
     log->logs->persist->ops.write((uint64_t *)at, line, sizeof line);
-    keep_heads(log, at, at + sizeof line, line);
+    note_words(log, at, at + sizeof line, line);
     terminate(log, at + bytes);
     log->cursor.next = log->flushed = at + bytes;
     log->in_flight = true;
@@ -259,7 +260,7 @@ static bool add_streamed(struct vi_log *log, uintptr_t address, uint32_t length)
 
 static bool add_piece(struct vi_log *log, uintptr_t address, uint32_t length)
 {
-    if (log->stage != NULL && length > VI_STAGE / 4)
+    if (log->shadow != NULL && length > VI_SHADOW / 4)
         return add_streamed(log, address, length);
     return add_one(log, VI_KIND_UNDO, address, length, (const void *)address) != NULL;
 }
@@ -317,22 +318,22 @@ int vi_log_add(struct vi_log *log, const struct iovec *ranges, int count)
     return run;
 }
 
-void vi_log_rewind(struct vi_log *log, const struct vi_mark *mark)
+void vi_log_rewind(struct vi_log *log, const struct vi_savepoint *savepoint)
 {
-    uintptr_t chunk = mark->place.chunk;
+    uintptr_t chunk = savepoint->position.chunk;
 
     if (log->first == NULL)
         return;
-    vi_log_flush(log); /* with those before the mark, which remain */
+    vi_log_flush(log); /* with those before the savepoint, which remain */
     make_void(log, log->first);
-    while (chunk != log->place.chunk) { /* those after the first began where a chunk does */
+    while (chunk != log->position.chunk) { /* those after the first began where a chunk does */
         chunk = (uintptr_t)vi_chunk_next(log->logs, log->slot, chunk);
         make_void(log, (uint64_t *)(chunk + sizeof(struct vi_chunk_header)));
     }
-    log->cursor.next = mark->next;
-    __atomic_store_n(&log->cursor.limit1, mark->limit1, __ATOMIC_RELAXED);
-    log->flushed = mark->next;
-    log->place = mark->place;
+    log->cursor.next = savepoint->next;
+    __atomic_store_n(&log->cursor.limit1, savepoint->limit1, __ATOMIC_RELAXED);
+    log->flushed = savepoint->next;
+    log->position = savepoint->position;
 }
 
 const void *vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t length,
@@ -355,7 +356,7 @@ int vi_log_append(struct vi_log *log, struct vi_item item, uintptr_t address)
     if (at == NULL)
         return -1;
     item.payload = at + 1;
-    vi_log_keep(log, item);
+    vi_log_add_effect(log, item);
     return 0;
 }
 
@@ -364,13 +365,13 @@ void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot)
     log->logs = logs;
     log->slot = slot;
     log->cursor.word = (uint64_t *)vi_logs_slot(logs, slot);
-    log->start = vi_chunk_place(vi_logs_slot(logs, slot), 0);
+    log->start = vi_chunk_position(vi_logs_slot(logs, slot), 0);
     log->cursor.first = log->start.at;
-    log->place = log->start;
+    log->position = log->start;
     log->stamp = *log->cursor.word & ~(uint64_t)VI_STAMP_FINISHING;
     log->cursor.stamp = log->stamp;
-    log->ours = false;
-    log->stage = NULL;
+    log->live = false;
+    log->shadow = NULL;
     log->granted = 0;
     vi_log_reset(log);
 }
@@ -382,17 +383,17 @@ int vi_log_take(struct vi_logs *logs, struct vi_log *log)
     if (vi_logs_take(logs, &slot) != 0)
         return -1;
     vi_log_attach(logs, log, slot);
-    log->ours = true;
+    log->live = true;
     return 0;
 }
 
-void vi_log_use_stage(struct vi_log *log, struct vi_stage *stage)
+void vi_log_use_shadow(struct vi_log *log, struct vi_shadow *shadow)
 {
-    const uintptr_t slot = log->place.chunk;
+    const uintptr_t slot = log->position.chunk;
 
-    log->stage = stage;
+    log->shadow = shadow;
     for (size_t i = 0; i < VI_SLOT_SIZE / VI_LINE; i++)
-        stage->heads[i] = *(const uint64_t *)(slot + i * VI_LINE);
+        shadow->first_words[i] = *(const uint64_t *)(slot + i * VI_LINE);
     vi_persist_evict((const void *)slot, VI_SLOT_SIZE);
 }
 

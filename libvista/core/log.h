@@ -28,13 +28,13 @@ static inline uintptr_t vi_log_limit(uintptr_t end)
 }
 
 #define VI_EFFECTS_KEPT 32
-#define VI_STAGE 4096u
+#define VI_SHADOW 4096u
 
 /* What a log that is written past the caches has in ordinary memory, so as not to be read:
  * a line that a read has brought to the caches takes far longer to be written the next time. */
-struct vi_stage {
-    uint64_t words[VI_STAGE / sizeof(uint64_t)]; /* records that are not in the file yet */
-    uint64_t heads[VI_SLOT_SIZE / VI_LINE];      /* the first word of each of the slot's lines */
+struct vi_shadow {
+    uint64_t words[VI_SHADOW / sizeof(uint64_t)]; /* records that are not in the file yet */
+    uint64_t first_words[VI_SLOT_SIZE / VI_LINE]; /* the first word of each of the slot's lines */
 };
 
 /* One slot's log, while a transaction holds it. */
@@ -43,20 +43,20 @@ struct vi_log {
     uint64_t stamp;         /* of the transaction being ended or recovered, to the last */
     struct vi_logs *logs;
     uint32_t slot;
-    uint32_t kinds;         /* bit k: a record of kind k was appended out of line */
-    struct vi_place place;  /* its `at` is stale: cursor.next counts */
-    struct vi_place start;  /* where it is after a discard: the slot, or see core/page_log.h */
-    uintptr_t flushed;      /* records from here to cursor.next are not yet flushed */
-    bool staged;            /* and are not in the file, but in stage->words */
-    bool in_flight;         /* some before it are, or may be, flushed and not fenced */
-    struct vi_stage *stage; /* NULL: records are built in place */
+    uint32_t kinds;              /* bit k: a record of kind k was appended out of line */
+    struct vi_position position; /* its `at` is stale: cursor.next counts */
+    struct vi_position start;    /* where it is after a discard: the slot, or see core/page_log.h */
+    uintptr_t flushed;           /* records from here to cursor.next are not yet flushed */
+    bool in_shadow;              /* and are not in the file, but in shadow->words */
+    bool in_flight;              /* some before it are, or may be, flushed and not fenced */
+    struct vi_shadow *shadow;    /* NULL: records are built in place */
     /* The first items appended that are no undo images: what a commit has to apply, finish
      * and settle is found here, without a walk. */
     struct vi_item effects[VI_EFFECTS_KEPT];
     uint32_t effect_count; /* all, kept or not */
     uint64_t needed;       /* of make_room, for this transaction's chunks and new blocks */
     uint64_t granted;      /* by it, to any of this log's */
-    bool ours;             /* this process has written it, and it is not being recovered */
+    bool live;             /* this process has written it, and it is not being recovered */
     uint64_t *first;       /* record since vi_log_start */
 };
 
@@ -64,8 +64,8 @@ struct vi_log {
  * ENOSPC. */
 int vi_log_take(struct vi_logs *logs, struct vi_log *log);
 
-/* From now on the log, which is empty, is written by way of `stage`. */
-void vi_log_use_stage(struct vi_log *log, struct vi_stage *stage);
+/* From now on the log, which is empty, is written by way of `shadow`. */
+void vi_log_use_shadow(struct vi_log *log, struct vi_shadow *shadow);
 
 /* Slot `slot` as it is stored, for recovery. */
 void vi_log_attach(struct vi_logs *logs, struct vi_log *log, uint32_t slot);
@@ -77,7 +77,7 @@ static inline void vi_log_end_out_of_line(struct vi_log *log)
 }
 
 /* Keeps the item that a record now has. */
-static inline void vi_log_keep(struct vi_log *log, struct vi_item item)
+static inline void vi_log_add_effect(struct vi_log *log, struct vi_item item)
 {
     assert(item.kind != VI_KIND_UNDO && item.context != NULL);
     if (log->effect_count < VI_EFFECTS_KEPT)
@@ -99,7 +99,7 @@ static inline bool vi_log_try_append(struct vi_log *log, struct vi_item item, ui
 {
     uint64_t *const record = (uint64_t *)log->cursor.next;
 
-    if (VISTA_INLINE_UNLIKELY(log->logs->careful || (uintptr_t)(record + 4) > log->place.end))
+    if (VISTA_INLINE_UNLIKELY(log->logs->careful || (uintptr_t)(record + 4) > log->position.end))
         return false;
     record[1] = (uint64_t)item.kind << VI_KIND_SHIFT | item.length;
     record[2] = address;
@@ -108,7 +108,7 @@ static inline bool vi_log_try_append(struct vi_log *log, struct vi_item item, ui
     record[0] = log->cursor.stamp;
     VISTA_INLINE_COMPILER_BARRIER();
     log->cursor.next = (uintptr_t)(record + 3);
-    vi_log_keep(log, item);
+    vi_log_add_effect(log, item);
     return true;
 }
 
@@ -121,13 +121,13 @@ const void *vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t l
  * the first of them and returns how many; -1 with ENOSPC, and then vi_log_rewind takes back
  * what was added since.
  */
-struct vi_mark {
+struct vi_savepoint {
     uintptr_t next, limit1;
-    struct vi_place place;
+    struct vi_position position;
 };
-struct vi_mark vi_log_start(struct vi_log *log);
+struct vi_savepoint vi_log_start(struct vi_log *log);
 int vi_log_add(struct vi_log *log, const struct iovec *ranges, int count);
-void vi_log_rewind(struct vi_log *log, const struct vi_mark *mark);
+void vi_log_rewind(struct vi_log *log, const struct vi_savepoint *savepoint);
 
 /* Begins to make the records so far durable, which they are after the next fence; false: they
  * are now. */
@@ -175,13 +175,13 @@ static inline void vi_log_discard(struct vi_log *log)
 static inline void vi_log_reset(struct vi_log *log)
 {
     log->needed = 0;
-    if (VISTA_INLINE_UNLIKELY(log->place.index != log->start.index)) {
+    if (VISTA_INLINE_UNLIKELY(log->position.index != log->start.index)) {
         vi_chunk_trim(log->logs, log->slot, log->start.chunk);
-        log->place = log->start;
+        log->position = log->start;
     }
     log->cursor.next = log->cursor.first;
     log->flushed = log->cursor.first;
-    log->staged = false;
+    log->in_shadow = false;
     log->in_flight = false;
     log->kinds = 0;
     log->effect_count = 0;

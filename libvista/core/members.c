@@ -59,8 +59,8 @@ bool vi_members_apart(const struct vi_logs *logs)
     return true;
 }
 
-int vi_member_named(const struct vi_file *home, const struct vi_superblock *superblock,
-                    const uint8_t uuid[16], uint64_t opening)
+int vi_member_listed(const struct vi_file *home, const struct vi_superblock *superblock,
+                     const uint8_t uuid[16], uint64_t opening)
 {
     const struct vi_logs logs = {.seed = vi_crc32c(0, superblock->uuid, sizeof superblock->uuid)};
     struct vi_member entry;
@@ -148,7 +148,7 @@ static bool is_in_group(const struct vi_segment *home, const uint8_t uuid[16])
 }
 
 /* One that is not mapped now and was where the new one is would be taken for it: it goes. */
-static int clear_place(const struct vi_logs *logs, const struct vi_member *entry,
+static int clear_entry(const struct vi_logs *logs, const struct vi_member *entry,
                        const struct vi_segment *segment)
 {
     const uint64_t from = (uintptr_t)segment->map.data;
@@ -171,7 +171,7 @@ static int choose(const struct vi_segment *home, const struct vi_segment *segmen
         else if (vi_segment_is(segment, table[i].uuid))
             own = i;
         else if (!is_in_group(home, table[i].uuid)) {
-            if (clear_place(&home->logs, &table[i], segment) != 0)
+            if (clear_entry(&home->logs, &table[i], segment) != 0)
                 return -1;
             idle = i;
         }
@@ -194,22 +194,22 @@ static int stand_alone(struct vi_segment *segment)
 int vi_group_join(struct vi_segment *home, struct vi_segment *segment)
 {
     const uint64_t opening = home->superblock.opening[0];
-    int result = -1, place;
+    int result = -1, number;
 
     pthread_mutex_lock(&home->size_lock); /* one at a time */
-    place = choose(home, segment);
+    number = choose(home, segment);
     if (is_in_group(home, segment->superblock.uuid))
         vi_fail(EINVAL, "%s: is a copy of a segment that shares the log of %s", segment->path,
                 home->path);
-    else if (place == (int)VI_MEMBERS)
+    else if (number == (int)VI_MEMBERS)
         vi_fail(ENOSPC, "%s: %u segments share its log, and no more can", home->path, VI_MEMBERS);
-    else if (place >= 0 && stand_alone(segment) == 0 &&
-             store(&home->logs, VI_MEMBERS_OFFSET + (uint64_t)place * VI_PAGE, segment,
+    else if (number >= 0 && stand_alone(segment) == 0 &&
+             store(&home->logs, VI_MEMBERS_OFFSET + (uint64_t)number * VI_PAGE, segment,
                    (uintptr_t)segment->map.data, opening) == 0 &&
              store(&segment->logs, VI_HOME_OFFSET, home, 0, opening) == 0)
         result = 0;
     if (result == 0) {
-        segment->member = (unsigned)place + 1;
+        segment->member = (unsigned)number + 1;
         vi_group_link(home, segment, (uintptr_t)segment->map.data);
     }
     pthread_mutex_unlock(&home->size_lock);

@@ -28,8 +28,8 @@ bool vi_member_home(const struct vi_file *file, const struct vi_superblock *supe
 
 /* Does home's table, as its file has it, name the segment with this UUID, joined in this opening of
  * home?  -1: it cannot be read. */
-int vi_member_named(const struct vi_file *home, const struct vi_superblock *superblock,
-                    const uint8_t uuid[16], uint64_t opening);
+int vi_member_listed(const struct vi_file *home, const struct vi_superblock *superblock,
+                     const uint8_t uuid[16], uint64_t opening);
 
 /* Makes an entry none, durably.  -1: it cannot be written. */
 int vi_member_void(const struct vi_logs *logs, const struct vi_member *entry);

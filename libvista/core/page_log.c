@@ -17,82 +17,85 @@ static uint64_t record_room(uint32_t length)
 }
 #define CHUNK_ROOM ((uint64_t)4 * VI_LINE) /* header, head, the zero behind the last record */
 
-static void move_to(struct vi_log *log, struct vi_place place)
+static void move_to(struct vi_log *log, struct vi_position position)
 {
-    log->place = place;
-    log->cursor.next = place.at;
-    log->flushed = place.at;
+    log->position = position;
+    log->cursor.next = position.at;
+    log->flushed = position.at;
 }
 
-static void start_at(struct vi_log *log, struct vi_place place)
+static void start_at(struct vi_log *log, struct vi_position position)
 {
-    log->start = place;
-    log->cursor.first = place.at;
-    move_to(log, place);
+    log->start = position;
+    log->cursor.first = position.at;
+    move_to(log, position);
 }
 
-int vi_aside_reserve(struct vi_aside *aside, struct vi_log *log, uint32_t length, uint64_t count)
+int vi_page_log_reserve(struct vi_page_log *pages, struct vi_log *log, uint32_t length,
+                        uint64_t count)
 {
     const uint64_t each = record_room(length), most = (VI_CHUNK_MAX - CHUNK_ROOM) / each;
-    struct vi_place place = vi_chunk_place((uintptr_t)log->cursor.word, 0);
+    struct vi_position position = vi_chunk_position((uintptr_t)log->cursor.word, 0);
 
-    start_at(log, place); /* what is linked behind the slot now is given back by the first link */
-    *aside = (struct vi_aside){.log = *log, .length = length};
-    aside->log.stage = NULL;
-    for (uint64_t left = count; place.index == 0 || left != 0;) {
+    /* What is linked behind the slot now is given back by the first link. */
+    start_at(log, position);
+    *pages = (struct vi_page_log){.log = *log, .length = length};
+    pages->log.shadow = NULL;
+    for (uint64_t left = count; position.index == 0 || left != 0;) {
         const uint64_t fit = left < most ? left : most;
-        struct vi_chunk_header *chunk = vi_chunk_link(
-            log->logs, log->slot, place.chunk, place.index + 1, CHUNK_ROOM + fit * each, true);
+        struct vi_chunk_header *chunk =
+            vi_chunk_link(log->logs, log->slot, position.chunk, position.index + 1,
+                          CHUNK_ROOM + fit * each, true);
 
         if (chunk == NULL)
             return -1;
-        place = vi_chunk_place((uintptr_t)chunk, place.index + 1);
+        position = vi_chunk_position((uintptr_t)chunk, position.index + 1);
         left -= fit;
     }
-    place.chunk = (uintptr_t)vi_chunk_link(log->logs, log->slot, place.chunk, place.index + 1,
-                                           VI_CHUNK_UNIT, true);
-    if (place.chunk == 0)
+    position.chunk = (uintptr_t)vi_chunk_link(log->logs, log->slot, position.chunk,
+                                              position.index + 1, VI_CHUNK_UNIT, true);
+    if (position.chunk == 0)
         return -1;
-    start_at(log, vi_chunk_place(place.chunk, place.index + 1));
-    aside->count = count;
+    start_at(log, vi_chunk_position(position.chunk, position.index + 1));
+    pages->count = count;
     return 0;
 }
 
-/* Behind the head of the chunk at `place`. */
-static struct vi_place behind_head(const struct vi_log *log, struct vi_place place)
+/* Behind the head of the chunk at `position`. */
+static struct vi_position behind_head(const struct vi_log *log, struct vi_position position)
 {
-    place.at += log->logs->checked ? VI_LINE : HEAD - sizeof(uint64_t);
-    return place;
+    position.at += log->logs->checked ? VI_LINE : HEAD - sizeof(uint64_t);
+    return position;
 }
 
-static struct vi_place next_place(const struct vi_log *log, struct vi_place place)
+static struct vi_position next_position(const struct vi_log *log, struct vi_position position)
 {
-    return vi_chunk_place((uintptr_t)vi_chunk_next(log->logs, log->slot, place.chunk),
-                          place.index + 1);
+    return vi_chunk_position((uintptr_t)vi_chunk_next(log->logs, log->slot, position.chunk),
+                             position.index + 1);
 }
 
-void vi_aside_begin(struct vi_aside *aside, const struct vi_log *log)
+void vi_page_log_begin(struct vi_page_log *pages, const struct vi_log *log)
 {
-    struct vi_place place = vi_chunk_place((uintptr_t)log->cursor.word, 0);
+    struct vi_position position = vi_chunk_position((uintptr_t)log->cursor.word, 0);
 
-    aside->log.cursor.stamp = log->cursor.stamp;
-    for (; place.index != log->start.index; place = next_place(log, place)) {
-        move_to(&aside->log, place);
-        vi_log_append_undo(&aside->log, log->logs->mapped, 0, NULL);
-        vi_flush(log->logs->persist, (void *)place.at, HEAD);
+    pages->log.cursor.stamp = log->cursor.stamp;
+    for (; position.index != log->start.index; position = next_position(log, position)) {
+        move_to(&pages->log, position);
+        vi_log_append_undo(&pages->log, log->logs->mapped, 0, NULL);
+        vi_flush(log->logs->persist, (void *)position.at, HEAD);
     }
     vi_fence(log->logs->persist);
-    place = vi_chunk_place((uintptr_t)log->cursor.word, 0);
-    move_to(&aside->log, behind_head(log, next_place(log, place)));
+    position = vi_chunk_position((uintptr_t)log->cursor.word, 0);
+    move_to(&pages->log, behind_head(log, next_position(log, position)));
 }
 
-const void *vi_aside_append(struct vi_aside *aside, const void *address)
+const void *vi_page_log_append(struct vi_page_log *pages, const void *address)
 {
-    struct vi_log *log = &aside->log;
+    struct vi_log *log = &pages->log;
 
-    if (log->place.end - log->cursor.next < record_room(aside->length) + CHUNK_ROOM / 2) {
+    if (log->position.end - log->cursor.next < record_room(pages->length) + CHUNK_ROOM / 2) {
         vi_log_flush(log);
-        move_to(log, behind_head(log, next_place(log, log->place)));
+        move_to(log, behind_head(log, next_position(log, log->position)));
     }
-    return vi_log_append_undo(log, (uintptr_t)address, aside->length, address);
+    return vi_log_append_undo(log, (uintptr_t)address, pages->length, address);
 }

@@ -20,7 +20,7 @@
 
 #include "core/log.h"
 
-struct vi_aside {
+struct vi_page_log {
     struct vi_log log; /* the second writer's place in the slot's log */
     uint32_t length;   /* of each record */
     uint64_t count;    /* of records that fit */
@@ -28,13 +28,14 @@ struct vi_aside {
 
 /* Sets space for `count` records of `length` bytes aside; that of before is given
  * back.  The log holds no transaction's records.  -1 with ENOSPC; then none is. */
-int vi_aside_reserve(struct vi_aside *aside, struct vi_log *log, uint32_t length, uint64_t count);
+int vi_page_log_reserve(struct vi_page_log *pages, struct vi_log *log, uint32_t length,
+                        uint64_t count);
 
 /* A transaction begins: stores the heads, durably. */
-void vi_aside_begin(struct vi_aside *aside, const struct vi_log *log);
+void vi_page_log_begin(struct vi_page_log *pages, const struct vi_log *log);
 
 /* Appends the `length` bytes of data at `address`; at most `count` times.  Durable after
- * vi_log_flush of aside's log.  Says where they are. */
-const void *vi_aside_append(struct vi_aside *aside, const void *address);
+ * vi_log_flush of its log.  Says where they are. */
+const void *vi_page_log_append(struct vi_page_log *pages, const void *address);
 
 #endif

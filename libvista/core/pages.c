@@ -13,10 +13,10 @@
 #define KEPT_CAPACITY 4096u /* 128 KiB; a larger table is given back at the end */
 
 struct vi_page {
-    uint64_t page;  /* address / VI_PAGE */
-    uint64_t lines; /* a bit for each that is noted or flushed */
-    uint32_t place; /* that leads to it */
-    uint16_t low;   /* declared: bytes low to high of the page */
+    uint64_t page;   /* address / VI_PAGE */
+    uint64_t lines;  /* a bit for each that is noted or flushed */
+    uint32_t bucket; /* that leads to it */
+    uint16_t low;    /* declared: bytes low to high of the page */
     uint16_t high;
 };
 
@@ -26,16 +26,16 @@ static size_t table_bytes(size_t capacity)
 }
 
 /* The page's entry; NULL: it has none, and *place is where it would be found. */
-static inline struct vi_page *find(const struct vi_pages *pages, uint64_t page, uint32_t *place)
+static inline struct vi_page *find(const struct vi_pages *pages, uint64_t page, uint32_t *bucket)
 {
     const uint32_t mask = (uint32_t)(2 * pages->capacity - 1);
     uint32_t at = (uint32_t)(page * 0x9e3779b97f4a7c15u >> 32) & mask;
 
     for (;; at = (at + 1) & mask) {
-        struct vi_page *entry = &pages->entries[pages->places[at]];
+        struct vi_page *entry = &pages->entries[pages->buckets[at]];
 
-        if (pages->places[at] >= pages->used || entry->place != at) {
-            *place = at;
+        if (pages->buckets[at] >= pages->used || entry->bucket != at) {
+            *bucket = at;
             return NULL;
         }
         if (entry->page == page)
@@ -46,18 +46,18 @@ static inline struct vi_page *find(const struct vi_pages *pages, uint64_t page, 
 static bool grow(struct vi_pages *pages)
 {
     struct vi_pages larger = *pages;
-    uint32_t place = 0;
+    uint32_t bucket = 0;
 
     larger.capacity = pages->capacity != 0 ? 2 * pages->capacity : FIRST_CAPACITY;
     larger.entries = vi_reserve(table_bytes(larger.capacity));
     if (larger.entries == NULL)
         return false;
-    larger.places = (uint32_t *)(larger.entries + larger.capacity);
+    larger.buckets = (uint32_t *)(larger.entries + larger.capacity);
     for (larger.used = 0; larger.used < pages->used; larger.used++) {
-        find(&larger, pages->entries[larger.used].page, &place);
+        find(&larger, pages->entries[larger.used].page, &bucket);
         larger.entries[larger.used] = pages->entries[larger.used];
-        larger.entries[larger.used].place = place;
-        larger.places[place] = (uint32_t)larger.used;
+        larger.entries[larger.used].bucket = bucket;
+        larger.buckets[bucket] = (uint32_t)larger.used;
     }
     vi_pages_release(pages);
     *pages = larger;
@@ -68,20 +68,20 @@ static bool grow(struct vi_pages *pages)
 static inline struct vi_page *make(struct vi_pages *pages, uint64_t page)
 {
     struct vi_page *entry = NULL;
-    uint32_t place = 0;
+    uint32_t bucket = 0;
 
     if (pages->capacity != 0)
-        entry = find(pages, page, &place);
+        entry = find(pages, page, &bucket);
     if (entry != NULL)
         return entry;
     if (pages->used == pages->capacity) {
         if (!grow(pages))
             return NULL;
-        find(pages, page, &place);
+        find(pages, page, &bucket);
     }
     entry = &pages->entries[pages->used];
-    *entry = (struct vi_page){.page = page, .place = place};
-    pages->places[place] = (uint32_t)pages->used++;
+    *entry = (struct vi_page){.page = page, .bucket = bucket};
+    pages->buckets[bucket] = (uint32_t)pages->used++;
     return entry;
 }
 
@@ -117,12 +117,12 @@ bool vi_pages_declared(const struct vi_pages *pages, const void *address, size_t
 {
     const uintptr_t end = (uintptr_t)address + length;
     const struct vi_page *entry;
-    uint32_t place;
+    uint32_t bucket;
 
     if (pages->used == 0)
         return false;
     for (uintptr_t at = (uintptr_t)address; at < end; at = next_page(at)) {
-        entry = find(pages, at / VI_PAGE, &place);
+        entry = find(pages, at / VI_PAGE, &bucket);
         if (entry == NULL || at % VI_PAGE < entry->low || end_in_page(at, end) > entry->high)
             return false;
     }

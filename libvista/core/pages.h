@@ -19,7 +19,7 @@
  * counts if it names an entry that is used and names the place in turn. */
 struct vi_pages {
     struct vi_page *entries; /* in the order in which their pages came */
-    uint32_t *places;
+    uint32_t *buckets;
     size_t capacity; /* of entries: a power of two, or 0 */
     size_t used;
     bool lost; /* not all that is to be flushed is noted: it is to be read from the log */

@@ -9,9 +9,9 @@
 uint32_t vi_record_seed(const struct vi_logs *logs, uint32_t slot, uintptr_t at, uint64_t stamp,
                         uint64_t bytes)
 {
-    const uint64_t place[4] = {slot, at - (uintptr_t)logs->meta, stamp, bytes};
+    const uint64_t position[4] = {slot, at - (uintptr_t)logs->meta, stamp, bytes};
 
-    return vi_crc32c(logs->seed, place, sizeof place);
+    return vi_crc32c(logs->seed, position, sizeof position);
 }
 
 uint64_t vi_record_check(const struct vi_logs *logs, uint32_t slot, uintptr_t at,

@@ -25,7 +25,7 @@ static void undo_record(void *context, const struct vi_record *record)
     const struct vi_item item = vi_item_of(undo->home, record);
     const struct vi_record_kind *kind;
 
-    if (!undo->log->ours && !vi_item_is_valid(undo->home, &item)) {
+    if (!undo->log->live && !vi_item_is_valid(undo->home, &item)) {
         undo->changed |= item.context != NULL || !undo->home->accept_torn;
         return;
     }

@@ -36,7 +36,7 @@ static void publish(struct vi_segment *segment, uint64_t size)
 
     __atomic_store_n(&segment->map.data_size, size, __ATOMIC_RELEASE);
     if (less)
-        vi_tx_face_all(vi_home(segment));
+        vi_tx_set_bounds_all(vi_home(segment));
 }
 
 /* The file's length and its blocks are durable: also what a shrinking before cut off. */

@@ -52,7 +52,7 @@ struct vi_segment {
     enum vi_segment_state state;
     unsigned flags;  /* VISTA_READ_ONLY, NO_HEAP, SPARSE, ANY_ADDRESS: what it is */
     unsigned forced; /* as in struct vista_info */
-    bool fresh;      /* being created: gone again if that fails */
+    bool created;    /* being created: gone again if that fails */
     struct vi_file file;
     struct vi_superblock superblock;
     struct vi_persist persist;

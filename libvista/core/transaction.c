@@ -113,7 +113,7 @@ static void remember_long(struct vi_tx *tx, const struct iovec *ranges, int coun
 
 int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
 {
-    const struct vi_mark mark = vi_log_start(&tx->log);
+    const struct vi_savepoint savepoint = vi_log_start(&tx->log);
     const uintptr_t low = tx->log.cursor.low;
     const uintptr_t high = tx->segment->flags & VISTA_SPARSE
                                ? 0
@@ -139,7 +139,7 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
     for (int i = 0; i < count; i += added) {
         added = is_logged(tx, &ranges[i]) ? 1 : vi_log_add(&tx->log, &ranges[i], count - i);
         if (added < 0) {
-            vi_log_rewind(&tx->log, &mark);
+            vi_log_rewind(&tx->log, &savepoint);
             return -1;
         }
     }
@@ -151,7 +151,7 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
     if (in_flight)
         vi_fence(&tx->segment->persist);
     if (owner != NULL && !vi_handle_is_gated(owner))
-        vi_tx_face(tx, owner); /* the next range is likely to be there, and inlined */
+        vi_tx_set_bounds(tx, owner); /* the next range is likely to be there, and inlined */
     return 0;
 }
 
@@ -168,7 +168,7 @@ void vista_inline_find_segment(vista_tx *handle, const void *address)
     owner = vi_group_find(tx->segment, (uintptr_t)address);
     if (owner == NULL || vi_handle_is_gated(owner))
         return;
-    vi_tx_face(tx, owner);
+    vi_tx_set_bounds(tx, owner);
     handle->low2 = low;
     __atomic_store_n(&handle->high2, high, __ATOMIC_RELAXED);
 }
@@ -177,7 +177,7 @@ void vista_inline_find_segment(vista_tx *handle, const void *address)
 
 static bool is_empty(const struct vi_log *log)
 {
-    return log->place.index == 0 && log->cursor.next == log->cursor.first;
+    return log->position.index == 0 && log->cursor.next == log->cursor.first;
 }
 
 static __attribute__((noinline)) void flush_effects(struct vi_tx *tx)
@@ -280,7 +280,7 @@ static inline __attribute__((always_inline)) int commit(struct vi_tx *tx, unsign
         vi_log_begin_discard(log);
         /* The handle is made ready for the next meanwhile: what stands behind the fence keeps
          * the processor from what the program does next. */
-        on_its_way = !settle && log->place.index == log->start.index;
+        on_its_way = !settle && log->position.index == log->start.index;
         if (VISTA_INLINE_UNLIKELY(!on_its_way))
             vi_fence(&segment->persist);
         if (settle)

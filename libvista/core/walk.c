@@ -11,7 +11,7 @@ void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log)
 {
     walk->log = log;
     walk->shape = 0;
-    walk->place = vi_chunk_place((uintptr_t)log->cursor.word, 0);
+    walk->position = vi_chunk_position((uintptr_t)log->cursor.word, 0);
 }
 
 /* Stands before the items of the transaction's record at `at`, if there is one. */
@@ -19,7 +19,7 @@ static bool enter_record(struct vi_walk *walk, uintptr_t at)
 {
     const uint64_t *record = (const uint64_t *)at,
                    *shape = vi_record_shape(walk->log->logs, record);
-    uintptr_t end = walk->place.end - VI_TERMINATOR;
+    uintptr_t end = walk->position.end - VI_TERMINATOR;
 
     if (at > end || end - at < VI_RECORD_HEADER || *record != walk->log->stamp)
         return false;
@@ -27,32 +27,32 @@ static bool enter_record(struct vi_walk *walk, uintptr_t at)
         const uint64_t bytes = record[1] >> 32;
 
         if (bytes < sizeof *shape || bytes > end - (uintptr_t)shape ||
-            (!walk->log->ours &&
+            (!walk->log->live &&
              record[1] != vi_record_check(walk->log->logs, walk->log->slot, at, record, bytes)))
             return false;
         end = (uintptr_t)shape + bytes;
     }
     walk->shape = *shape;
-    walk->place.at = (uintptr_t)(shape + 1);
+    walk->position.at = (uintptr_t)(shape + 1);
     walk->end = end;
     return true;
 }
 
 static bool enter_record_in_chunk(struct vi_walk *walk)
 {
-    return enter_record(walk, walk->place.at) ||
-           (walk->log->logs->checked && enter_record(walk, vi_line_up(walk->place.at)));
+    return enter_record(walk, walk->position.at) ||
+           (walk->log->logs->checked && enter_record(walk, vi_line_up(walk->position.at)));
 }
 
 /* Moves to the chunk behind this one, if it is in the chain. */
 static bool enter_next_chunk(struct vi_walk *walk)
 {
     const struct vi_chunk_header *chunk =
-        vi_chunk_next(walk->log->logs, walk->log->slot, walk->place.chunk);
+        vi_chunk_next(walk->log->logs, walk->log->slot, walk->position.chunk);
 
     if (chunk == NULL)
         return false;
-    walk->place = vi_chunk_place((uintptr_t)chunk, walk->place.index + 1);
+    walk->position = vi_chunk_position((uintptr_t)chunk, walk->position.index + 1);
     return true;
 }
 
@@ -66,7 +66,7 @@ const struct vi_record *vi_walk_next(struct vi_walk *walk)
     if (walk->shape == 0 && !enter_record_in_chunk(walk) &&
         !(enter_next_chunk(walk) && enter_record_in_chunk(walk)))
         return NULL;
-    item = (const uint64_t *)walk->place.at;
+    item = (const uint64_t *)walk->position.at;
     *record = (struct vi_record){.payload = item + 1};
     if (walk->shape & VISTA_INLINE_SHORT) {
         record->length = walk->shape & ((1u << VISTA_INLINE_SHAPE_BITS) - 1);
@@ -80,15 +80,15 @@ const struct vi_record *vi_walk_next(struct vi_walk *walk)
     }
     kind = record->kind < VI_KINDS ? walk->log->logs->kinds[record->kind] : NULL;
     bytes = kind != NULL ? vi_kind_payload(kind, record->length) : 0;
-    left = walk->end - walk->place.at;
+    left = walk->end - walk->position.at;
     if (left < sizeof *item || left - sizeof *item < bytes) {
         record->kind = VI_KINDS; /* and the walk goes no further */
         walk->shape = 0;
-        walk->place.at = walk->place.end;
+        walk->position.at = walk->position.end;
         return record;
     }
     record->address = *item;
-    walk->place.at += sizeof *item + bytes;
+    walk->position.at += sizeof *item + bytes;
     return record;
 }
 

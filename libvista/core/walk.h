@@ -18,10 +18,10 @@ struct vi_record {
 /* Goes through what has log->stamp and, unless the log is ours, a sound checksum. */
 struct vi_walk {
     const struct vi_log *log;
-    struct vi_place place;   /* `at`: where the next record would be */
-    uint64_t shape;          /* of the record's items that are left; 0: none */
-    uintptr_t end;           /* of the record, at the latest */
-    struct vi_record record; /* the last one read */
+    struct vi_position position; /* `at`: where the next record would be */
+    uint64_t shape;              /* of the record's items that are left; 0: none */
+    uintptr_t end;               /* of the record, at the latest */
+    struct vi_record record;     /* the last one read */
 };
 void vi_walk_begin(struct vi_walk *walk, const struct vi_log *log);
 /* The item, which is walk->record; NULL behind the last. */

@@ -210,7 +210,7 @@ static int begin_log(const struct vi_segment *segment, uint64_t wanted, struct v
 
     *area = vi_disk_area_of(&segment->file, s, size);
     *head = (struct vi_disk_point){0};
-    if (!segment->fresh && s->log_class == VISTA_CLASS_DISK)
+    if (!segment->created && s->log_class == VISTA_CLASS_DISK)
         found = vi_disk_header_read(area, end, head);
     if (found == 0 && wanted == 0 ? area->log_size < size : area->log_size != size) {
         vi_disk_area_set(area, area->headers_offset, area->ring_offset, RING_SIZE, size);
@@ -300,8 +300,8 @@ int vi_disk_open(struct vi_segment *segment, unsigned flags,
     if (segment->persist.class != VISTA_CLASS_DISK) {
         const struct vi_disk_area area = vi_disk_area_of(&segment->file, s, VI_DISK_LOG_LEAST);
 
-        return !segment->fresh && s->log_class == VISTA_CLASS_DISK ? vi_disk_headers_void(&area)
-                                                                   : 0;
+        return !segment->created && s->log_class == VISTA_CLASS_DISK ? vi_disk_headers_void(&area)
+                                                                     : 0;
     }
     if (vi_is_member(segment))
         return join(segment, flags);

@@ -6,7 +6,7 @@
  *
  * Rule 6 of the log: a block that the open transaction has allocated and freed may
  * lie in its slot's magazine, for that transaction alone; so nothing leaves a magazine
- * while `named` is set, which settling clears.
+ * while `in_log` is set, which settling clears.
  */
 #include "heap/cache.h"
 
@@ -31,7 +31,7 @@ bool vi_cache_fill(struct vi_heap *heap, uint32_t slot, unsigned class)
     pthread_mutex_lock(&heap->lock);
     head = vi_span_find(heap, class, slot % VI_SHARDS);
     if (head != VI_NONE)
-        vi_span_take(heap, head, &cache->magazine[class], (heap->keep[class] + 1u) / 2);
+        vi_span_take(heap, head, &cache->magazine[class], (heap->capacity[class] + 1u) / 2);
     pthread_mutex_unlock(&heap->lock);
     cache->held |= (uint64_t)1 << class;
     return head != VI_NONE;
@@ -41,20 +41,20 @@ void vi_cache_put(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t 
 {
     struct vi_magazine *magazine = &heap->cache[slot].magazine[class];
 
-    if (vi_cache_keep(heap, slot, class, block))
+    if (vi_cache_try_put(heap, slot, class, block))
         return;
     pthread_mutex_lock(&heap->lock);
-    give_back(heap, magazine, (heap->keep[class] + 1u) / 2);
+    give_back(heap, magazine, (heap->capacity[class] + 1u) / 2);
     if (class == VI_LARGE)
         vi_span_put(heap, block);
     pthread_mutex_unlock(&heap->lock);
-    vi_cache_keep(heap, slot, class, block); /* not a large one */
+    vi_cache_try_put(heap, slot, class, block); /* not a large one */
 }
 
 void vi_cache_put_back(struct vi_heap *heap, uint32_t slot, unsigned class, uint64_t block)
 {
-    if (vi_cache_keep(heap, slot, class, block))
-        heap->cache[slot].named = true;
+    if (vi_cache_try_put(heap, slot, class, block))
+        heap->cache[slot].in_log = true;
     else
         vi_block_become(heap, block, VI_BLOCK_DROPPED(slot));
 }
@@ -64,7 +64,7 @@ void vi_cache_release(void *heap_of_slot, uint32_t slot)
     struct vi_heap *heap = heap_of_slot;
     struct vi_cache *cache = &heap->cache[slot];
 
-    if (cache->held == 0 || cache->named)
+    if (cache->held == 0 || cache->in_log)
         return;
     pthread_mutex_lock(&heap->lock);
     for (; cache->held != 0; cache->held &= cache->held - 1) {

@@ -11,13 +11,13 @@
 /* Fills the slot's empty magazine; false as vi_span_find. */
 bool vi_cache_fill(struct vi_heap *heap, uint32_t slot, unsigned class);
 /* The slot keeps a block of its transaction; false: it has enough of these. */
-static inline bool vi_cache_keep(struct vi_heap *heap, uint32_t slot, unsigned class,
-                                 uint64_t block)
+static inline bool vi_cache_try_put(struct vi_heap *heap, uint32_t slot, unsigned class,
+                                    uint64_t block)
 {
     struct vi_cache *cache = &heap->cache[slot];
     struct vi_magazine *magazine = &cache->magazine[class];
 
-    if (magazine->count >= heap->keep[class])
+    if (magazine->count >= heap->capacity[class])
         return false;
     cache->held |= (uint64_t)1 << class;
     magazine->block[magazine->count++] = block;

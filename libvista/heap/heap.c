@@ -20,21 +20,21 @@
 
 /* ---- Open and close ---------------------------------------------------- */
 
-static uint64_t idle_words(const struct vi_heap_place *place)
+static uint64_t idle_words(const struct vi_heap_area *area)
 {
-    return place->unback != NULL ? place->max_size / VI_UNIT / VI_GROUP_UNITS / 64 + 1 : 0;
+    return area->unback != NULL ? area->max_size / VI_UNIT / VI_GROUP_UNITS / 64 + 1 : 0;
 }
 
-static size_t state_size(const struct vi_heap_place *place)
+static size_t state_size(const struct vi_heap_area *area)
 {
-    const uint64_t units = place->max_size / VI_UNIT;
+    const uint64_t units = area->max_size / VI_UNIT;
 
     return sizeof(struct vi_heap) + VI_SLOTS * sizeof(struct vi_cache) +
-           idle_words(place) * sizeof(uint64_t) +
+           idle_words(area) * sizeof(uint64_t) +
            units * (sizeof(struct vi_unit) + (1 + VI_MARKS_PER_UNIT) * sizeof(uint16_t));
 }
 
-static uint8_t keep_of(const struct vi_heap *heap, unsigned class)
+static uint8_t capacity_of(const struct vi_heap *heap, unsigned class)
 {
     const uint64_t share = heap->units * VI_UNIT / 1024;
     const uint64_t count = (share < KEPT_BYTES ? share : KEPT_BYTES) / vi_classes[class].size;
@@ -42,32 +42,32 @@ static uint8_t keep_of(const struct vi_heap *heap, unsigned class)
     return (uint8_t)(count == 0 ? 1 : count < VI_KEPT ? count : VI_KEPT);
 }
 
-struct vi_heap *vi_heap_open(const struct vi_heap_place *place)
+struct vi_heap *vi_heap_open(const struct vi_heap_area *area)
 {
-    struct vi_heap *heap = vi_reserve(state_size(place));
-    const uint64_t units = place->max_size / VI_UNIT;
+    struct vi_heap *heap = vi_reserve(state_size(area));
+    const uint64_t units = area->max_size / VI_UNIT;
 
     if (heap == NULL)
-        return vi_fail(ENOMEM, "%s: no memory for the heap's volatile state", place->path), NULL;
-    heap->place = *place;
-    heap->units = place->size / VI_UNIT;
-    heap->limit = place->header->end < heap->units ? place->header->end : heap->units;
+        return vi_fail(ENOMEM, "%s: no memory for the heap's volatile state", area->path), NULL;
+    heap->area = *area;
+    heap->units = area->size / VI_UNIT;
+    heap->limit = area->header->end < heap->units ? area->header->end : heap->units;
     pthread_mutex_init(&heap->lock, NULL);
     heap->cache = (struct vi_cache *)(heap + 1);
-    heap->unit = (struct vi_unit *)((uint64_t *)(heap->cache + VI_SLOTS) + idle_words(place));
+    heap->unit = (struct vi_unit *)((uint64_t *)(heap->cache + VI_SLOTS) + idle_words(area));
     heap->map = (uint16_t *)(heap->unit + units);
     heap->state = heap->map + units;
-    if (place->max_size >= HUGE_FROM) { /* fewer faults; where it is refused, so be it */
+    if (area->max_size >= HUGE_FROM) { /* fewer faults; where it is refused, so be it */
         char *const from =
             (char *)(((uintptr_t)heap->unit + VI_PAGE - 1) & ~(uintptr_t)(VI_PAGE - 1));
 
-        madvise(from, (size_t)((char *)heap + state_size(place) - from), MADV_HUGEPAGE);
+        madvise(from, (size_t)((char *)heap + state_size(area) - from), MADV_HUGEPAGE);
     }
     for (unsigned class = 0; class < VI_CLASSES; class ++)
-        heap->keep[class] = keep_of(heap, class);
+        heap->capacity[class] = capacity_of(heap, class);
     if (heap->limit < heap->units)
         vi_runs_put(heap, heap->limit, heap->units - heap->limit);
-    if (place->unback != NULL) /* only now: what was never used has no disk blocks */
+    if (area->unback != NULL) /* only now: what was never used has no disk blocks */
         heap->idle = (uint64_t *)(heap->cache + VI_SLOTS);
     return heap;
 }
@@ -77,10 +77,10 @@ void vi_heap_grow(struct vi_heap *heap, uint64_t size)
     const uint64_t old = heap->units;
 
     pthread_mutex_lock(&heap->lock);
-    heap->place.size = size;
+    heap->area.size = size;
     heap->units = size / VI_UNIT;
     if (old < heap->units && heap->watched)
-        vi_watch_hide(heap->place.base + old * VI_UNIT, (heap->units - old) * VI_UNIT);
+        vi_watch_hide(heap->area.base + old * VI_UNIT, (heap->units - old) * VI_UNIT);
     if (old < heap->units)
         vi_runs_put(heap, old, heap->units - old);
     pthread_mutex_unlock(&heap->lock);
@@ -88,7 +88,7 @@ void vi_heap_grow(struct vi_heap *heap, uint64_t size)
 
 int vi_heap_cut(struct vi_heap *heap, uint64_t size)
 {
-    uint64_t *end = &heap->place.header->end, next, d;
+    uint64_t *end = &heap->area.header->end, next, d;
 
     for (int pass = 0; pass < 2; pass++) /* looking; ending */
         for (uint64_t unit = 0; unit < *end && unit < heap->units; unit = next) {
@@ -99,15 +99,15 @@ int vi_heap_cut(struct vi_heap *heap, uint64_t size)
             next = unit + VI_SPAN_UNITS(d);
             if (!vi_span_sound(heap, unit, d))
                 return vi_fail(EBADMSG, "%s: damaged: the heap's descriptor of unit %llu",
-                               heap->place.path, (unsigned long long)unit);
+                               heap->area.path, (unsigned long long)unit);
             if (next * VI_UNIT <= size)
                 continue;
             if (pass == 0 && vi_span_allocated(heap, unit, d, 0) < vi_span_blocks(d))
                 return vi_fail(EBUSY, "%s: cannot shrink to %llu bytes: there is a block at %llu",
-                               heap->place.path, (unsigned long long)size,
+                               heap->area.path, (unsigned long long)size,
                                (unsigned long long)(unit * VI_UNIT));
             if (pass == 1)
-                vi_heap_store_now(heap, &heap->place.descriptors[unit], 0);
+                vi_heap_store_now(heap, &heap->area.descriptors[unit], 0);
         }
     if (*end > size / VI_UNIT)
         vi_heap_store_now(heap, end, size / VI_UNIT);
@@ -121,7 +121,7 @@ void vi_heap_trim(struct vi_heap *heap, uint32_t slots)
     for (uint32_t slot = 0; slot < slots; slot++)
         vi_cache_release(heap, slot);
     pthread_mutex_lock(&heap->lock);
-    if (heap->overlooked || heap->place.left_open)
+    if (heap->overlooked || heap->area.left_open)
         vi_runs_find(heap);
     vi_idle_give(heap);
     pthread_mutex_unlock(&heap->lock);
@@ -129,7 +129,7 @@ void vi_heap_trim(struct vi_heap *heap, uint32_t slots)
 
 void vi_heap_close(struct vi_heap *heap)
 {
-    vi_release(heap, state_size(&heap->place));
+    vi_release(heap, state_size(&heap->area));
 }
 
 /* ---- Finding a block --------------------------------------------------- */
@@ -161,13 +161,13 @@ static bool is_allocated(uint32_t state, const struct vi_log *log)
 
 size_t vi_heap_usable_size(struct vi_heap *heap, const struct vi_log *log, const void *address)
 {
-    const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->place.base;
+    const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->area.base;
     const unsigned entry = find(heap, offset);
     const uint64_t block = entry != 0 ? vi_block_at(offset, entry) : VI_NONE;
 
     if (block != VI_NONE && is_allocated(vi_block_state(heap, block), log))
         return vi_span_block_size(vi_descriptor(heap, block >> 16));
-    vi_fail(EINVAL, "%s: %p is not the start of an allocated block", heap->place.path, address);
+    vi_fail(EINVAL, "%s: %p is not the start of an allocated block", heap->area.path, address);
     return 0;
 }
 
@@ -182,14 +182,14 @@ static inline bool try_append(struct vi_heap *heap, struct vi_log *log, enum vi_
                               uint64_t offset, uint64_t block)
 {
     return vi_log_try_append(log, item_of(heap, kind, offset, place_of(offset, block)),
-                             (uintptr_t)heap->place.base + offset);
+                             (uintptr_t)heap->area.base + offset);
 }
 
 static bool append(struct vi_heap *heap, struct vi_log *log, enum vi_kind kind, uint64_t offset,
                    uint64_t block)
 {
     return vi_log_append(log, item_of(heap, kind, offset, place_of(offset, block)),
-                         (uintptr_t)heap->place.base + offset) == 0;
+                         (uintptr_t)heap->area.base + offset) == 0;
 }
 
 /* ---- Allocating -------------------------------------------------------- */
@@ -251,9 +251,9 @@ static uint64_t allocate_large(struct vi_heap *heap, struct vi_log *log, uint64_
 static void gather(struct vi_heap *heap, const struct vi_log *log)
 {
     vi_cache_release(heap, log->slot);
-    heap->place.each_idle(heap->place.context, vi_cache_release, heap);
+    heap->area.each_idle(heap->area.context, vi_cache_release, heap);
     pthread_mutex_lock(&heap->lock);
-    while (vi_spans_look(heap, log->slot % VI_SHARDS))
+    while (vi_spans_load_some(heap, log->slot % VI_SHARDS))
         ;
     pthread_mutex_unlock(&heap->lock);
     errno = 0;
@@ -281,11 +281,11 @@ static __attribute__((noinline)) void *find_room(struct vi_heap *heap, struct vi
     }
     if (offset == VI_NONE && errno == 0 && heap->damaged)
         vi_fail(EBADMSG, "%s: damaged: the heap's descriptor of unit %llu makes no sense",
-                heap->place.path, (unsigned long long)heap->frontier);
+                heap->area.path, (unsigned long long)heap->frontier);
     else if (offset == VI_NONE && errno == 0)
-        vi_fail(ENOMEM, "%s: no room for %zu bytes in its heap of %llu", heap->place.path, size,
+        vi_fail(ENOMEM, "%s: no room for %zu bytes in its heap of %llu", heap->area.path, size,
                 (unsigned long long)(heap->units * VI_UNIT));
-    return offset != VI_NONE ? heap->place.base + offset : NULL;
+    return offset != VI_NONE ? heap->area.base + offset : NULL;
 }
 
 void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size)
@@ -298,7 +298,7 @@ void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size)
 
         if (VISTA_INLINE_LIKELY(try_append(heap, log, VI_KIND_ALLOC, offset, block))) {
             take_next(heap, log, magazine, block);
-            return heap->place.base + offset;
+            return heap->area.base + offset;
         }
     }
     return find_room(heap, log, size);
@@ -308,12 +308,12 @@ void *vi_heap_malloc(struct vi_heap *heap, struct vi_log *log, size_t size)
 
 static int refuse(const struct vi_heap *heap, const void *address, const char *why)
 {
-    return vi_fail(EINVAL, "%s: vista_free of %p: %s", heap->place.path, address, why);
+    return vi_fail(EINVAL, "%s: vista_free of %p: %s", heap->area.path, address, why);
 }
 
 int vi_heap_free_any(struct vi_heap *heap, struct vi_log *log, const void *address)
 {
-    const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->place.base;
+    const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->area.base;
     const unsigned entry = find(heap, offset);
     const uint64_t block = entry != 0 ? vi_block_at(offset, entry) : VI_NONE;
     uint32_t state;
@@ -344,15 +344,15 @@ static __attribute__((noinline)) int free_slowly(struct vi_heap *heap, struct vi
 
 int vi_heap_free(struct vi_heap *heap, struct vi_log *log, const void *address)
 {
-    const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->place.base;
+    const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->area.base;
     const unsigned entry =
         VISTA_INLINE_LIKELY(offset < heap->units * VI_UNIT) ? vi_map_of(heap, offset) : 0;
     const uint64_t block = VISTA_INLINE_LIKELY(entry != 0) ? vi_block_at(offset, entry) : VI_NONE;
 
-    if (VISTA_INLINE_UNLIKELY(block == VI_NONE || offset == heap->place.header->root.offset))
+    if (VISTA_INLINE_UNLIKELY(block == VI_NONE || offset == heap->area.header->root.offset))
         return free_slowly(heap, log, address);
     /* What the commit stores to, and the block, which is likely to be allocated next. */
-    __builtin_prefetch(heap->place.marks + vi_block_cell(block), 1);
+    __builtin_prefetch(heap->area.marks + vi_block_cell(block), 1);
     __builtin_prefetch(address, 1);
     if (VISTA_INLINE_UNLIKELY(vi_block_state(heap, block) != VI_BLOCK_LIVE ||
                               !try_append(heap, log, VI_KIND_FREE, offset, block)))
@@ -366,7 +366,7 @@ int vi_heap_free(struct vi_heap *heap, struct vi_log *log, const void *address)
 /* The large block that begins at an address; VI_NONE. */
 static uint64_t large_at(struct vi_heap *heap, const void *address)
 {
-    const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->place.base;
+    const uint64_t offset = (uintptr_t)address - (uintptr_t)heap->area.base;
     const unsigned entry = find(heap, offset);
 
     return entry != 0 && vi_map_class(entry) == VI_LARGE ? vi_block_at(offset, entry) : VI_NONE;
@@ -375,7 +375,7 @@ static uint64_t large_at(struct vi_heap *heap, const void *address)
 static bool append_extension(struct vi_heap *heap, struct vi_log *log, const void *block,
                              uint64_t old)
 {
-    const uint64_t offset = (uintptr_t)block - (uintptr_t)heap->place.base;
+    const uint64_t offset = (uintptr_t)block - (uintptr_t)heap->area.base;
 
     return vi_log_append(log, item_of(heap, VI_KIND_EXTEND, offset, (uint32_t)old),
                          (uintptr_t)block) == 0;
@@ -431,7 +431,7 @@ void vi_heap_note_growth(struct vi_heap *heap, const void *address)
 
 struct vi_root vi_heap_root(const struct vi_heap *heap)
 {
-    const struct vi_root *root = &heap->place.header->root;
+    const struct vi_root *root = &heap->area.header->root;
 
     return (struct vi_root){__atomic_load_n(&root->offset, __ATOMIC_ACQUIRE),
                             __atomic_load_n(&root->size, __ATOMIC_ACQUIRE)};
@@ -441,7 +441,7 @@ bool vi_heap_is_root(const struct vi_heap *heap, const void *address)
 {
     const struct vi_root root = vi_heap_root(heap);
 
-    return root.size != 0 && (uintptr_t)address - (uintptr_t)heap->place.base == root.offset;
+    return root.size != 0 && (uintptr_t)address - (uintptr_t)heap->area.base == root.offset;
 }
 
 int vi_heap_set_root(struct vi_heap *heap, struct vi_log *log, struct vi_root root)
@@ -451,5 +451,5 @@ int vi_heap_set_root(struct vi_heap *heap, struct vi_log *log, struct vi_root ro
     struct vi_item item = item_of(heap, VI_KIND_ROOT, root.offset, 0);
 
     item.payload = both;
-    return vi_log_append(log, item, (uintptr_t)heap->place.base + root.offset);
+    return vi_log_append(log, item, (uintptr_t)heap->area.base + root.offset);
 }

@@ -16,7 +16,7 @@
 struct vi_heap;
 
 /* Where a heap lies, and what it needs of its segment. */
-struct vi_heap_place {
+struct vi_heap_area {
     struct vi_heap_header *header;
     uint64_t *descriptors;
     uint8_t *marks;
@@ -41,7 +41,7 @@ struct vi_heap_place {
 };
 
 /* Reads next to nothing.  NULL with ENOMEM. */
-struct vi_heap *vi_heap_open(const struct vi_heap_place *place);
+struct vi_heap *vi_heap_open(const struct vi_heap_area *area);
 /* A sparse heap gives the disk blocks of all that is free back; slots below `slots` have been used,
  * and no transaction is open. */
 void vi_heap_trim(struct vi_heap *heap, uint32_t slots);

@@ -32,7 +32,7 @@ static bool block_valid(const struct vi_item *item)
 
 static inline uint8_t *mark_of(const struct vi_heap *heap, uint64_t block)
 {
-    return heap->place.marks + vi_block_cell(block);
+    return heap->area.marks + vi_block_cell(block);
 }
 
 static struct iovec block_stored(const struct vi_item *item)
@@ -44,7 +44,7 @@ static struct iovec block_extent(const struct vi_item *item)
 {
     const struct vi_heap *heap = item->context;
 
-    return (struct iovec){heap->place.base + item->offset,
+    return (struct iovec){heap->area.base + item->offset,
                           vi_span_block_size(vi_descriptor(heap, block_of(item) >> 16))};
 }
 
@@ -70,7 +70,7 @@ static struct iovec extension_extent(const struct vi_item *item)
     const uint64_t old = (uint64_t)item->length * VI_UNIT;
     const uint64_t now = vi_span_block_size(vi_descriptor(heap, item->offset / VI_UNIT));
 
-    return (struct iovec){heap->place.base + item->offset + old, now - old};
+    return (struct iovec){heap->area.base + item->offset + old, now - old};
 }
 
 /* ---- Marks ------------------------------------------------------------- */
@@ -101,14 +101,14 @@ static bool root_valid(const struct vi_item *item)
 
 static struct iovec root_stored(const struct vi_item *item)
 {
-    struct vi_root *root = &((struct vi_heap *)item->context)->place.header->root;
+    struct vi_root *root = &((struct vi_heap *)item->context)->area.header->root;
 
     return (struct iovec){root, sizeof *root};
 }
 
 static void store_root(struct vi_heap *heap, const struct vi_root *root)
 {
-    struct vi_root *stored = &heap->place.header->root;
+    struct vi_root *stored = &heap->area.header->root;
 
     vi_heap_store(&stored->offset, sizeof stored->offset, root->offset);
     vi_heap_store(&stored->size, sizeof stored->size, root->size);
@@ -161,7 +161,7 @@ static bool finish(void *owner, uint32_t slot, const struct vi_item *item, uint3
 
             set_mark(heap, block, VI_MARK_FREE);
             if (VISTA_INLINE_LIKELY(vi_block_state(heap, block) == VI_BLOCK_FREEING))
-                left |= heap->watched || !vi_cache_keep(heap, slot, class_of(heap, item), block);
+                left |= heap->watched || !vi_cache_try_put(heap, slot, class_of(heap, item), block);
         }
     return left;
 }
@@ -197,7 +197,7 @@ static bool settle(void *owner, uint32_t slot, const struct vi_item *item, uint3
 
     for (; count-- != 0; item++)
         if (item->kind == VI_KIND_CANCEL)
-            heap->cache[slot].named = false;
+            heap->cache[slot].in_log = false;
         else if (item->kind != VI_KIND_ROOT && item->kind != VI_KIND_EXTEND)
             settle_block(heap, slot, item);
     return false;

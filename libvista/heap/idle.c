@@ -63,14 +63,14 @@ static uint64_t next(const struct vi_heap *heap, uint64_t from, bool idle)
 
 void vi_idle_give(struct vi_heap *heap)
 {
-    const struct vi_heap_place *place = &heap->place;
+    const struct vi_heap_area *area = &heap->area;
     const uint64_t size = heap->units * VI_UNIT, group_size = (uint64_t)VI_GROUP_UNITS * VI_UNIT;
     uint64_t to;
 
     for (uint64_t from = next(heap, 0, true); heap->idle_count != 0; from = next(heap, to, true)) {
         to = next(heap, from, false);
-        if (!place->unback(place->context, from * group_size,
-                           (to * group_size < size ? to * group_size : size) - from * group_size))
+        if (!area->unback(area->context, from * group_size,
+                          (to * group_size < size ? to * group_size : size) - from * group_size))
             break;
         heap->idle_count -= to - from;
         for (uint64_t group = from; group < to; group++)

@@ -115,7 +115,7 @@ void vi_runs_find(struct vi_heap *heap)
 }
 
 /* The best of the first runs in a filled bin that are long enough; VI_NONE if none is. */
-static uint64_t look(const struct vi_heap *heap, unsigned bin, uint64_t units)
+static uint64_t best_in(const struct vi_heap *heap, unsigned bin, uint64_t units)
 {
     uint64_t best = VI_NONE;
     uint32_t at = heap->bins[bin];
@@ -134,7 +134,7 @@ static uint64_t look(const struct vi_heap *heap, unsigned bin, uint64_t units)
 /* What is used from now on: durably, before a span can be there. */
 static void raise_end(struct vi_heap *heap, uint64_t end)
 {
-    uint64_t *where = &heap->place.header->end;
+    uint64_t *where = &heap->area.header->end;
 
     if (end <= *where)
         return;
@@ -145,13 +145,13 @@ static void raise_end(struct vi_heap *heap, uint64_t end)
 /* The first `units` of a run that is in no bin and has `length` are used from now on. */
 static bool use(struct vi_heap *heap, uint64_t unit, uint64_t units, uint64_t length)
 {
-    const struct vi_heap_place *place = &heap->place;
+    const struct vi_heap_area *area = &heap->area;
 
     if (length > units)
         add(heap, unit + units, length - units);
     if (heap->idle != NULL)
         vi_idle_remove(heap, unit, units);
-    if (place->back == NULL || place->back(place->context, unit * VI_UNIT, units * VI_UNIT) == 0) {
+    if (area->back == NULL || area->back(area->context, unit * VI_UNIT, units * VI_UNIT) == 0) {
         raise_end(heap, unit + units);
         return true;
     }
@@ -167,7 +167,7 @@ uint64_t vi_runs_take(struct vi_heap *heap, uint64_t units)
     do {
         for (uint64_t bins = heap->filled & ~(uint64_t)0 << bin_of(units);
              bins != 0 && unit == VI_NONE; bins &= bins - 1)
-            unit = look(heap, (unsigned)__builtin_ctzll(bins), units);
+            unit = best_in(heap, (unsigned)__builtin_ctzll(bins), units);
     } while (unit == VI_NONE && scan(heap, units, UINT64_MAX));
     errno = 0;
     if (unit == VI_NONE)

@@ -35,7 +35,7 @@ const struct vi_class vi_classes[VI_LARGE + 1] = {
 /* Durable at once: a span outlives the transaction that it was made for. */
 static void describe(struct vi_heap *heap, uint64_t head, uint64_t descriptor)
 {
-    vi_heap_store_now(heap, &heap->place.descriptors[head], descriptor);
+    vi_heap_store_now(heap, &heap->area.descriptors[head], descriptor);
 }
 
 /* ---- Loading, making, ending ------------------------------------------- */
@@ -43,7 +43,7 @@ static void describe(struct vi_heap *heap, uint64_t head, uint64_t descriptor)
 uint32_t vi_span_allocated(const struct vi_heap *heap, uint64_t head, uint64_t descriptor,
                            uint32_t from)
 {
-    const uint8_t *marks = heap->place.marks + head * VI_MARKS_PER_UNIT;
+    const uint8_t *marks = heap->area.marks + head * VI_MARKS_PER_UNIT;
     const uint32_t blocks = vi_span_blocks(descriptor);
 
     for (; from < blocks; from = (from | 7) + 1) {
@@ -120,23 +120,23 @@ static void end(struct vi_heap *heap, uint64_t head)
         vi_runs_put(heap, head, VI_SPAN_UNITS(d));
 }
 
-bool vi_spans_look(struct vi_heap *heap, unsigned shard)
+bool vi_spans_load_some(struct vi_heap *heap, unsigned shard)
 {
-    for (int looks = 0; looks < LOOKS; looks++) {
-        const uint64_t head = heap->looked;
+    for (int tries = 0; tries < LOOKS; tries++) {
+        const uint64_t head = heap->loaded_to;
         uint64_t d;
 
-        heap->looked = vi_descriptor_pass(heap, head, heap->frontier);
-        if (heap->looked >= heap->frontier) /* a span may lie over it */
+        heap->loaded_to = vi_descriptor_pass(heap, head, heap->frontier);
+        if (heap->loaded_to >= heap->frontier) /* a span may lie over it */
             return false;
-        if (heap->looked != head)
+        if (heap->loaded_to != head)
             continue;
         d = vi_descriptor(heap, head);
         if (heap->map[head] == 0)
             load(heap, head, d, shard);
         if (heap->unit[head].free == heap->unit[head].blocks)
             end(heap, head);
-        heap->looked += VI_SPAN_UNITS(d);
+        heap->loaded_to += VI_SPAN_UNITS(d);
     }
     return true;
 }
@@ -193,7 +193,7 @@ uint64_t vi_span_find(struct vi_heap *heap, unsigned class, unsigned shard)
     while (units > heap->units / 128 && units / 2 * VI_UNIT >= size)
         units /= 2;
     while (*partial == 0 && !take_over(heap, class, shard, false)) {
-        const bool more = vi_spans_look(heap, shard);
+        const bool more = vi_spans_load_some(heap, shard);
 
         if (*partial == 0 && vi_span_make(heap, VI_SPAN_SMALL, class, units, shard) == VI_NONE &&
             !take_over(heap, class, shard, true) && (errno != 0 || !more))
@@ -243,6 +243,6 @@ void vi_block_hide(const struct vi_heap *heap, uint64_t block)
 {
     const uint64_t d = vi_descriptor(heap, block >> 16);
 
-    vi_watch_hide(heap->place.base + vi_block_offset(block, vi_span_class(d)),
+    vi_watch_hide(heap->area.base + vi_block_offset(block, vi_span_class(d)),
                   vi_span_block_size(d));
 }

@@ -86,25 +86,25 @@ struct vi_magazine {
 struct vi_cache {
     struct vi_magazine magazine[VI_LARGE + 1]; /* the last one stays empty */
     uint64_t held;                             /* bit k: magazine k may have blocks */
-    bool named; /* and the open transaction's log may name some of them */
+    bool in_log; /* and the open transaction's log may name some of them */
 };
 
 #define VI_BINS 64
 
 struct vi_heap {
-    struct vi_heap_place place;
-    _Atomic uint64_t units;     /* in the data */
-    struct vi_unit *unit;       /* by unit */
-    uint16_t *map;              /* by unit: 0, or of a span that is loaded, see below */
-    uint16_t *state;            /* of blocks, as they are marked in the file */
-    struct vi_cache *cache;     /* by slot */
-    uint8_t keep[VI_LARGE + 1]; /* most blocks in a magazine */
-    bool watched;               /* tools that look on are told what may be used */
+    struct vi_heap_area area;
+    _Atomic uint64_t units;         /* in the data */
+    struct vi_unit *unit;           /* by unit */
+    uint16_t *map;                  /* by unit: 0, or of a span that is loaded, see below */
+    uint16_t *state;                /* of blocks, as they are marked in the file */
+    struct vi_cache *cache;         /* by slot */
+    uint8_t capacity[VI_LARGE + 1]; /* most blocks in a magazine */
+    bool watched;                   /* tools that look on are told what may be used */
 
     pthread_mutex_t lock;   /* of `unit` and what follows */
     uint64_t limit;         /* units below may have been used in an earlier mapping */
     uint64_t frontier;      /* of these, free runs below are in the bins; as all above are */
-    uint64_t looked;        /* spans below are loaded; at most the frontier */
+    uint64_t loaded_to;     /* spans below are loaded; at most the frontier */
     bool overlooked;        /* a span behind the frontier has ended */
     bool damaged;           /* the descriptor at the frontier makes no sense */
     uint32_t bins[VI_BINS]; /* free runs by length */
@@ -130,14 +130,14 @@ static inline void vi_heap_store(void *where, size_t size, uint64_t value)
 static inline void vi_heap_store_now(struct vi_heap *heap, uint64_t *where, uint64_t value)
 {
     vi_heap_store(where, sizeof *where, value);
-    vi_flush_fence(heap->place.persist, where, sizeof *where);
-    if (heap->place.note != NULL)
-        heap->place.note(heap->place.context, where, sizeof *where);
+    vi_flush_fence(heap->area.persist, where, sizeof *where);
+    if (heap->area.note != NULL)
+        heap->area.note(heap->area.context, where, sizeof *where);
 }
 
 static inline uint64_t vi_descriptor(const struct vi_heap *heap, uint64_t unit)
 {
-    return __atomic_load_n(&heap->place.descriptors[unit], __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&heap->area.descriptors[unit], __ATOMIC_ACQUIRE);
 }
 
 /* ---- Blocks ------------------------------------------------------------ */
@@ -237,6 +237,6 @@ void vi_block_hide(const struct vi_heap *heap, uint64_t block);
 /* A block is free; the last of a span ends it. */
 void vi_span_put(struct vi_heap *heap, uint64_t block);
 /* Loads a bounded number of spans, ends those that are empty.  False: none was left. */
-bool vi_spans_look(struct vi_heap *heap, unsigned shard);
+bool vi_spans_load_some(struct vi_heap *heap, unsigned shard);
 
 #endif

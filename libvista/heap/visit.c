@@ -27,7 +27,7 @@ struct part {
 /* By the number of ones: a mark is 1 or 0. */
 static uint32_t count(const struct vi_heap *heap, const struct part *part)
 {
-    const uint64_t *marks = (const uint64_t *)(heap->place.marks + part->head * VI_MARKS_PER_UNIT);
+    const uint64_t *marks = (const uint64_t *)(heap->area.marks + part->head * VI_MARKS_PER_UNIT);
     uint32_t ones = 0;
 
     for (uint32_t i = 0; i < part->blocks; i += 8)
@@ -43,7 +43,7 @@ static int next(struct vi_heap *heap, struct part *part, bool list)
     part->head = unit;
     part->blocks = part->count = 0;
     pthread_mutex_lock(&heap->lock);
-    end = heap->place.header->end;
+    end = heap->area.header->end;
     if (unit >= end)
         unit = heap->units;
     else if (end <= heap->units)
@@ -66,7 +66,7 @@ static int next(struct vi_heap *heap, struct part *part, bool list)
     if (part->units != 0 || unit == heap->units)
         return 0;
     return vi_fail(EBADMSG, "%s: damaged: the heap's descriptor of unit %llu makes no sense",
-                   heap->place.path, (unsigned long long)unit);
+                   heap->area.path, (unsigned long long)unit);
 }
 
 int vi_heap_walk(struct vi_heap *heap, vista_walk_fn visit, void *arg)
@@ -77,12 +77,12 @@ int vi_heap_walk(struct vi_heap *heap, vista_walk_fn visit, void *arg)
         if (next(heap, &part, true) != 0)
             return -1;
         for (uint32_t i = 0; i < part.count; i++) {
-            void *block = heap->place.base + part.head * VI_UNIT + part.index[i] * part.size;
+            void *block = heap->area.base + part.head * VI_UNIT + part.index[i] * part.size;
 
             vi_heap_show(heap, block, part.size, true);
             if (visit(arg, block, part.size) != 0)
                 return vi_fail(ECANCELED, "%s: vista_heap_walk was stopped by its caller",
-                               heap->place.path);
+                               heap->area.path);
         }
     } while (part.units != 0);
     return 0;
@@ -130,9 +130,9 @@ void vi_heap_watch(struct vi_heap *heap, bool on)
 {
     heap->watched = on;
     if (on)
-        vi_watch_hide(heap->place.base, heap->units * VI_UNIT);
+        vi_watch_hide(heap->area.base, heap->units * VI_UNIT);
     if (!on || vi_heap_walk(heap, pass, NULL) != 0) { /* which shows the blocks */
         heap->watched = false;
-        vi_watch_show(heap->place.base, heap->units * VI_UNIT, true);
+        vi_watch_show(heap->area.base, heap->units * VI_UNIT, true);
     }
 }

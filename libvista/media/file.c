@@ -76,7 +76,7 @@ static int identify(struct vi_file *file)
     file->blocks = (uint64_t)st.st_blocks * 512;
     file->device = st.st_dev;
     file->inode = st.st_ino;
-    file->named = st.st_nlink != 0;
+    file->linked = st.st_nlink != 0;
     if (statx(file->fd, "", AT_EMPTY_PATH, STATX_BTIME, &more) == 0 && more.stx_mask & STATX_BTIME)
         file->birth = (uint64_t)more.stx_btime.tv_sec * 1000000000 + more.stx_btime.tv_nsec;
     file->in_memory =
@@ -198,7 +198,7 @@ int vi_file_check(const struct vi_file *file, uint64_t size)
     if ((uint64_t)st.st_size < size)
         return vi_fail(EBADMSG, "%s: truncated to %llu bytes while it was mapped", file->path,
                        (unsigned long long)st.st_size);
-    if (file->named && st.st_nlink == 0)
+    if (file->linked && st.st_nlink == 0)
         return vi_fail(ENOENT, "%s: removed while it was mapped: what it held is lost", file->path);
     return 0;
 }

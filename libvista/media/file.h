@@ -14,7 +14,7 @@ struct vi_file {
     const char *path; /* the caller's */
     int fd;           /* -1: not open */
     bool made;        /* it was not there before */
-    bool named;       /* it had a name when it was opened */
+    bool linked;      /* it had a name when it was opened */
     bool copy_on_write;
     bool in_memory;  /* on tmpfs or ramfs: gone when the machine is */
     bool overlay;    /* on overlayfs */

@@ -28,11 +28,11 @@ static bool is_changed(const struct vi_hot *hot, const struct vi_protect *protec
                   VI_PAGE) != 0;
 }
 
-void vi_hot_begin(struct vi_hot *hot, const struct vi_protect *protect, struct vi_aside *aside)
+void vi_hot_begin(struct vi_hot *hot, const struct vi_protect *protect, struct vi_page_log *pages)
 {
     for (uint32_t i = 0; i < hot->count; i++)
         hot->page[i].image =
-            vi_aside_append(aside, protect->base + (uint64_t)hot->page[i].page * VI_PAGE);
+            vi_page_log_append(pages, protect->base + (uint64_t)hot->page[i].page * VI_PAGE);
 }
 
 /* As is_changed(), in the middle of the transaction: threads may be storing to the page, and what

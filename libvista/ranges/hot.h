@@ -37,8 +37,8 @@ struct vi_hot {
     uint64_t now; /* counts transactions */
 };
 
-/* A transaction begins: logs the hot pages.  They are durable after a flush of aside's log. */
-void vi_hot_begin(struct vi_hot *hot, const struct vi_protect *protect, struct vi_aside *aside);
+/* A transaction begins: logs the hot pages.  They are durable after a flush of the page log's. */
+void vi_hot_begin(struct vi_hot *hot, const struct vi_protect *protect, struct vi_page_log *pages);
 
 /* How many of them it has stored to. */
 uint32_t vi_hot_count_changed(const struct vi_hot *hot, const struct vi_protect *protect);

@@ -75,7 +75,7 @@ int vi_protect_set(const struct vi_protect *protect, uint64_t page, uint64_t cou
     return result;
 }
 
-void vi_protect_mark(struct vi_protect *protect, uint64_t page, uint64_t end)
+void vi_protect_set_open(struct vi_protect *protect, uint64_t page, uint64_t end)
 {
     for (; page < end; page++) {
         protect->open[page / 64] |= (uint64_t)1 << page % 64;

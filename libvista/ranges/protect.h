@@ -38,7 +38,7 @@ static inline bool vi_is_open(const struct vi_protect *protect, uint64_t page)
 }
 
 /* Notes that closed pages have been opened. */
-void vi_protect_mark(struct vi_protect *protect, uint64_t page, uint64_t end);
+void vi_protect_set_open(struct vi_protect *protect, uint64_t page, uint64_t end);
 
 /* The kernel refuses more mappings: finds a run of closed pages that needs none, with
  * `*page` to `*end` in it.  It reaches to an open page, or is all `pages`. */

@@ -84,7 +84,7 @@ static uint64_t count_closed(const struct vi_ranges *r, uint64_t page, uint64_t 
 {
     uint64_t closed = 0;
 
-    for (; page < end && page < r->fresh; page++)
+    for (; page < end && page < r->unlogged_from; page++)
         closed += !vi_is_open(&r->protect, page);
     return closed;
 }
@@ -99,8 +99,8 @@ static int log_pages(struct vi_ranges *r, uint64_t page, uint64_t end)
         return errno = ENOSPC, -1;
     home->left -= count;
     for (end = page + count; page < end; page++)
-        vi_aside_append(&home->aside, r->protect.base + page * VI_PAGE);
-    vi_log_flush(&home->aside.log);
+        vi_page_log_append(&home->page_log, r->protect.base + page * VI_PAGE);
+    vi_log_flush(&home->page_log.log);
     return 0;
 }
 
@@ -119,7 +119,7 @@ static int open_pages(struct vi_ranges *r, uint64_t page, uint64_t end)
             log_pages(r, end, high) != 0 || vi_protect_set(&r->protect, low, high - low, true) != 0)
             return -1;
     }
-    vi_protect_mark(&r->protect, low, high);
+    vi_protect_set_open(&r->protect, low, high);
     return 0;
 }
 
@@ -142,7 +142,7 @@ static void protect_group(struct vi_ranges *home)
         home->stuck |= vi_protect_again(&r->protect, r->hot.count != 0) != 0;
         vi_hot_end(&r->hot, &r->protect);
         vi_undeclared_forget(&r->check, r->segment->superblock.max_size);
-        r->fresh = pages_of(r);
+        r->unlogged_from = pages_of(r);
     }
     stuck = home->stuck;
     home->stuck = false;
@@ -276,8 +276,8 @@ static struct vi_tx *begin(struct vi_ranges *home, unsigned mode)
     home->left = home->budget;
     result = home->stuck
                  ? vi_fail_system(errno, "%s: its pages cannot be protected", home->segment->path)
-             : count_records(home) > home->aside.count
-                 ? vi_aside_reserve(&home->aside, &tx->log, VI_PAGE, count_records(home))
+             : count_records(home) > home->page_log.count
+                 ? vi_page_log_reserve(&home->page_log, &tx->log, VI_PAGE, count_records(home))
                  : 0;
     if (result != 0)
         vi_tx_abort(tx);
@@ -295,11 +295,11 @@ static struct vi_tx *begin_engine(struct vi_segment *segment, unsigned mode)
     if (tx != NULL) {
         struct vi_ranges *r = home;
 
-        vi_aside_begin(&home->aside, &tx->log);
+        vi_page_log_begin(&home->page_log, &tx->log);
         do
-            vi_hot_begin(&r->hot, &r->protect, &home->aside);
+            vi_hot_begin(&r->hot, &r->protect, &home->page_log);
         while ((r = next_of(r)) != NULL);
-        vi_log_flush(&home->aside.log);
+        vi_log_flush(&home->page_log.log);
         tx->pages.lost = true;
     }
     home->state = tx != NULL ? VI_RANGES_OPEN : VI_RANGES_IDLE;
@@ -422,8 +422,8 @@ static void set_size(struct vi_ranges *r, size_t size)
             set_engine(r, pages != 0);
     }
     if (r->home->state != VI_RANGES_OPEN)
-        r->fresh = pages;
-    r->home->budget += (pages < r->most ? pages : r->most) - (old < r->most ? old : r->most);
+        r->unlogged_from = pages;
+    r->home->budget += (pages < r->quota ? pages : r->quota) - (old < r->quota ? old : r->quota);
     unlock(r, &before);
 }
 
@@ -438,7 +438,7 @@ static int set_up(struct vi_ranges *r, uint64_t auto_pages, bool check)
     const struct vi_segment *segment = r->segment;
     const bool host_faults = vi_process()->host_faults;
 
-    r->most = auto_pages != 0 ? auto_pages : UINT64_MAX;
+    r->quota = auto_pages != 0 ? auto_pages : UINT64_MAX;
     r->check.home = &r->home->check;
     r->protect.open = vi_reserve(lists_size(segment));
     if (r->protect.open == NULL ||
@@ -465,7 +465,7 @@ static void let_go(struct vi_ranges *r)
     r->hot.count = 0;
     r->stuck = false;
     r->state = VI_RANGES_IDLE;
-    r->aside.count = 0;
+    r->page_log.count = 0;
     vi_faults_give(r);
 }
 

@@ -43,19 +43,19 @@ struct vi_ranges {
     /* Under home's lock: */
     struct vi_protect protect;
     struct vi_hot hot;          /* but with VISTA_CHECK_RANGES */
-    uint64_t most;              /* pages that it adds to home's budget, if it has as many */
-    uint64_t fresh;             /* pages from here on are newer than the transaction: what they
+    uint64_t quota;             /* pages that it adds to home's budget, if it has as many */
+    uint64_t unlogged_from;     /* pages from here on are newer than the transaction: what they
                                    hold need not be logged, for no block is there yet */
     struct vi_undeclared check; /* VISTA_CHECK_RANGES */
 
     /* Of home, for the group: */
-    atomic_int state;         /* enum vi_ranges_state */
-    pthread_mutex_t lock;     /* of what is not atomic, while the state is OPEN */
-    _Atomic(uint64_t) budget; /* pages that a transaction may log */
-    uint64_t left;            /* those that the open one has not */
-    struct vi_aside aside;    /* where they go */
-    struct vi_engine engine;  /* the group's: its base with ranges of this kind around it */
-    bool stuck;               /* a page could not be protected again: all are to be */
+    atomic_int state;            /* enum vi_ranges_state */
+    pthread_mutex_t lock;        /* of what is not atomic, while the state is OPEN */
+    _Atomic(uint64_t) budget;    /* pages that a transaction may log */
+    uint64_t left;               /* those that the open one has not */
+    struct vi_page_log page_log; /* where they go */
+    struct vi_engine engine;     /* the group's: its base with ranges of this kind around it */
+    bool stuck;                  /* a page could not be protected again: all are to be */
 };
 
 /* Which of VISTA_AUTO_RANGE and VISTA_CHECK_RANGES a segment has; 0: neither. */
