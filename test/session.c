@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "checkpoint/protocol/trace.h"
+#include "trace/trace_reader.h"
 
 #define TRACE "trace"
 #define CALLS "calls"
@@ -205,6 +205,37 @@ static void read_trace(struct session_result *result)
         fclose(file);
 }
 
+struct breach {
+    const struct vi_traces *traces;
+    char *text;
+};
+
+static void note_breach(void *argument, uint32_t event, uint32_t cause)
+{
+    const struct breach *breach = argument;
+    char what[128], why[128];
+
+    vi_traces_describe(breach->traces, event, what, sizeof what);
+    vi_traces_describe(breach->traces, cause, why, sizeof why);
+    if (breach->text[0] == '\0')
+        snprintf(breach->text, SESSION_BREACH, "%s, record %u, depends on %s, record %u", what,
+                 breach->traces->origins[event].record.sequence, why,
+                 breach->traces->origins[cause].record.sequence);
+}
+
+static void check_trace(struct session_result *result)
+{
+    struct vi_traces traces = {0};
+    const char *wrong = vi_traces_read(&traces, TRACE);
+    struct breach breach = {&traces, result->breach};
+
+    if (wrong != NULL || !vi_traces_join(&traces))
+        snprintf(result->breach, SESSION_BREACH, "%s", wrong != NULL ? wrong : "no memory");
+    else if (vi_save_work(&traces.history, note_breach, &breach, NULL) == VI_WORK_NO_MEMORY)
+        snprintf(result->breach, SESSION_BREACH, "no memory");
+    vi_traces_free(&traces);
+}
+
 static uint64_t read_calls(void)
 {
     const int fd = open(CALLS, O_RDONLY | O_CLOEXEC);
@@ -245,6 +276,7 @@ bool session_run(const char *runner, const struct session_script *script, const 
     close(s.master);
     result->status = s.status;
     read_trace(result);
+    check_trace(result);
     result->calls = read_calls();
     return good;
 }

@@ -13,6 +13,7 @@
 #include "screen.h"
 
 #define SESSION_EVENTS 20000
+#define SESSION_BREACH 320
 
 struct session_event {
     uint64_t message;
@@ -28,6 +29,7 @@ struct session_result {
     unsigned count;
     unsigned resumes;
     uint64_t calls;
+    char breach[SESSION_BREACH]; /* of the Save-work rule, in words; empty: there is none */
 };
 
 struct session_script {

@@ -185,6 +185,8 @@ static const char *difference(const struct program *p, const struct outcome *ref
             return "a file differs";
     if (!session_same_events(&reference->result, &outcome->result))
         return "its visible events are no others' of a run without failures";
+    if (outcome->result.breach[0] != '\0')
+        return outcome->result.breach;
     if (screen && !screen_equal(&outcome->result.screen, &reference->result.screen))
         return "the screen differs";
     return NULL;
@@ -207,6 +209,7 @@ static void reference_run(const struct program *p)
         screen_print(&reference.result.screen);
         ck_abort_msg("%s does not run to its end", p->script.name);
     }
+    ck_assert_str_eq(reference.result.breach, "");
     leave();
 }
 

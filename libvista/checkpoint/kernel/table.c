@@ -80,8 +80,8 @@ long vi_table_call(struct vi_call *call)
     }
     if (row->descriptor && (int)call->arguments[0] >= VI_DESCRIPTORS)
         return -EBADF;
+    vi_trace_before(call, row->descriptor);
     result = row->handler(call);
-    if (row->class == VI_CLASS_UNDETERMINED && result != VI_NO_RESULT)
-        vi_trace_call(call, result);
+    vi_trace_after(call, result);
     return result;
 }

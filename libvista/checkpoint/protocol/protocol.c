@@ -34,6 +34,7 @@ bool vi_protocol_visible(const struct vi_call *call, long *result)
     *result = 0;
     if (vi_trap_is_first() && header->done_commit == header->commits) {
         *result = header->done_result;
+        vi_trace_replayed();
         return false;
     }
     if (vi_trap_is_first() && header->sent_commit == header->commits &&

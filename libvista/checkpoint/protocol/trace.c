@@ -5,10 +5,15 @@
 #include "checkpoint/protocol/trace.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "checkpoint/engine/guest_memory.h"
+#include "checkpoint/files/descriptors.h"
 
 #define MOST_RECORDS ((uint64_t)1 << 22)
 
@@ -42,6 +47,8 @@ static void append(struct vi_trace_record record)
                                              .number = record.number,
                                              .vpid = record.vpid,
                                              .descriptor = record.descriptor,
+                                             .object = record.object,
+                                             .flags = record.flags,
                                              .message = record.message,
                                              .result = record.result};
     __asm__ volatile("" ::: "memory");
@@ -63,6 +70,69 @@ void vi_trace_commit(void)
     append((struct vi_trace_record){.kind = VI_TRACE_COMMIT, .message = vi_engine.header->commits});
 }
 
+void vi_trace_signal(int number)
+{
+    append((struct vi_trace_record){.kind = VI_TRACE_SIGNAL, .number = (uint16_t)number});
+}
+
+/* ---- Calls -------------------------------------------------------------------- */
+
+/* The present call: its descriptor, what that leads to, and whether there is a record of it. */
+static uint16_t descriptor;
+static uint8_t object;
+static bool recorded;
+
+static bool is_made_up(int fd)
+{
+    struct statfs fs;
+
+    return fstatfs(fd, &fs) == 0 && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC);
+}
+
+/* It is for the kernel to say, not for the runtime, which the trace is to check. */
+static uint8_t object_of(int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) != 0)
+        return VI_TRACE_NOTHING;
+    switch (st.st_mode & S_IFMT) {
+    case S_IFREG:
+    case S_IFDIR:
+        if (fcntl(fd, F_GETFD) >= 0 && vi_files_is_visible((uint64_t)fd) && S_ISREG(st.st_mode))
+            return VI_TRACE_OUTPUT;
+        return is_made_up(fd) ? VI_TRACE_OUTSIDE : VI_TRACE_OWN;
+    case S_IFCHR:
+        return isatty(fd) ? VI_TRACE_TERMINAL : VI_TRACE_DEVICE;
+    case S_IFIFO:
+        return VI_TRACE_PIPE;
+    case S_IFSOCK:
+        return VI_TRACE_SOCKET;
+    default:
+        return st.st_mode & S_IFMT ? VI_TRACE_DEVICE : VI_TRACE_OTHER;
+    }
+}
+
+void vi_trace_before(const struct vi_call *call, bool has_descriptor)
+{
+    const uint64_t fd = call->arguments[call->number == SYS_copy_file_range ? 2 : 0];
+
+    recorded = false;
+    if (records == NULL)
+        return;
+    descriptor = (uint16_t)fd;
+    object = has_descriptor && fd < VI_DESCRIPTORS ? object_of((int)fd) : VI_TRACE_NOTHING;
+}
+
+static void append_call(const struct vi_call *call, struct vi_trace_record record)
+{
+    record.number = (uint16_t)call->number;
+    record.descriptor = descriptor;
+    record.object = object;
+    append(record);
+    recorded = true;
+}
+
 /* FNV-1a. */
 static uint64_t hash(const unsigned char *bytes, long length)
 {
@@ -76,18 +146,22 @@ static uint64_t hash(const unsigned char *bytes, long length)
 void vi_trace_visible(const struct vi_call *call, long result, const void *bytes)
 {
     if (records != NULL)
-        append((struct vi_trace_record){.kind = VI_TRACE_VISIBLE,
-                                        .number = (uint16_t)call->number,
-                                        .descriptor = (uint32_t)call->arguments[0],
-                                        .message =
-                                            bytes != NULL && result > 0 ? hash(bytes, result) : 0,
-                                        .result = result});
+        append_call(call, (struct vi_trace_record){
+                              .kind = VI_TRACE_VISIBLE,
+                              .flags = VI_TRACE_LOGGED,
+                              .message = bytes != NULL && result > 0 ? hash(bytes, result) : 0,
+                              .result = result});
 }
 
-void vi_trace_call(const struct vi_call *call, long result)
+void vi_trace_replayed(void)
 {
-    append((struct vi_trace_record){.kind = VI_TRACE_RECEIVE,
-                                    .number = (uint16_t)call->number,
-                                    .descriptor = (uint32_t)call->arguments[0],
-                                    .result = result});
+    recorded = true;
+}
+
+void vi_trace_after(const struct vi_call *call, long result)
+{
+    if (records != NULL && !recorded)
+        append_call(call, (struct vi_trace_record){.kind = VI_TRACE_CALL,
+                                                   .message = call->arguments[0],
+                                                   .result = result});
 }

@@ -16,6 +16,7 @@
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/kernel/terminal.h"
+#include "checkpoint/protocol/trace.h"
 
 #define TICK 64 /* the runtime's own signal, the last there is */
 #define KERNEL_SET sizeof(uint64_t)
@@ -176,6 +177,7 @@ static void build(int number, const siginfo_t *info, ucontext_t *context)
     struct guest_frame *frame;
     ucontext_t *stored;
 
+    vi_trace_signal(number);
     memcpy((void *)at, fp, fp_size(fp));
     at = ((at - sizeof *frame) & ~(uint64_t)15) - 8;
     frame = (struct guest_frame *)at;
