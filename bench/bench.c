@@ -25,6 +25,17 @@ HEAP_WORKLOADS(plain)
 extern const struct driver recovery_vista, recovery_heap_vista, recovery_plain;
 extern const struct driver debit_credit_vista_two, synthetic_copy, debit_credit_faults,
     synthetic_faults;
+MEMORY_WORKLOADS(vista_disk)
+MEMORY_WORKLOADS(vista_disk_8)
+MEMORY_WORKLOADS(vista_disk_64)
+MEMORY_WORKLOADS(vista_disk_lazy)
+MEMORY_WORKLOADS(vista_disk_everysec)
+MEMORY_WORKLOADS(rvm)
+MEMORY_WORKLOADS(rvm_8)
+MEMORY_WORKLOADS(rvm_64)
+MEMORY_WORKLOADS(rvm_lazy)
+extern const struct driver debit_credit_floor_sync, synthetic_floor_sync, debit_credit_floor_ring,
+    synthetic_floor_ring;
 #ifdef HAVE_LIBPMEMOBJ
 MEMORY_WORKLOADS(pmemobj)
 HEAP_WORKLOADS(pmemobj)
@@ -36,27 +47,98 @@ ROWS_WORKLOADS(lmdb)
 ROWS_WORKLOADS(sqlite)
 #endif
 
+extern const struct driver latency_quiet_vista, latency_truncating_vista, latency_truncating_floor,
+    latency_fresh_vista, latency_fresh_floor, recovery_disk_vista, recovery_disk_floor,
+    map_sparse_vista, malloc_large_vista, footprint_vista;
+
 static const struct driver *const drivers[] = {
-    &debit_credit_vista,      &order_entry_vista,      &synthetic_vista,
-    &heap_64_vista,           &heap_mixed_vista,       &heap_map_vista,
-    &recovery_vista,          &recovery_heap_vista,    &heap_small_vista,
-    &recovery_plain,          &synthetic_copy,         &debit_credit_floor,
-    &order_entry_floor,       &synthetic_floor,        &debit_credit_plain,
-    &order_entry_plain,       &synthetic_plain,        &heap_64_plain,
-    &heap_mixed_plain,        &heap_map_plain,         &heap_small_plain,
-    &debit_credit_vista_auto, &order_entry_vista_auto, &synthetic_vista_auto,
-    &debit_credit_vista_two,  &debit_credit_faults,    &synthetic_faults,
+    &latency_quiet_vista,
+    &latency_truncating_vista,
+    &latency_truncating_floor,
+    &latency_fresh_vista,
+    &latency_fresh_floor,
+    &recovery_disk_vista,
+    &recovery_disk_floor,
+    &map_sparse_vista,
+    &malloc_large_vista,
+    &footprint_vista,
+    &debit_credit_vista,
+    &order_entry_vista,
+    &synthetic_vista,
+    &heap_64_vista,
+    &heap_mixed_vista,
+    &heap_map_vista,
+    &recovery_vista,
+    &recovery_heap_vista,
+    &heap_small_vista,
+    &recovery_plain,
+    &synthetic_copy,
+    &debit_credit_floor,
+    &order_entry_floor,
+    &synthetic_floor,
+    &debit_credit_plain,
+    &order_entry_plain,
+    &synthetic_plain,
+    &heap_64_plain,
+    &heap_mixed_plain,
+    &heap_map_plain,
+    &heap_small_plain,
+    &debit_credit_vista_auto,
+    &order_entry_vista_auto,
+    &synthetic_vista_auto,
+    &debit_credit_vista_two,
+    &debit_credit_faults,
+    &synthetic_faults,
+    &debit_credit_vista_disk,
+    &order_entry_vista_disk,
+    &synthetic_vista_disk,
+    &debit_credit_vista_disk_8,
+    &order_entry_vista_disk_8,
+    &synthetic_vista_disk_8,
+    &debit_credit_vista_disk_64,
+    &order_entry_vista_disk_64,
+    &synthetic_vista_disk_64,
+    &debit_credit_vista_disk_lazy,
+    &order_entry_vista_disk_lazy,
+    &synthetic_vista_disk_lazy,
+    &debit_credit_vista_disk_everysec,
+    &order_entry_vista_disk_everysec,
+    &synthetic_vista_disk_everysec,
+    &debit_credit_rvm,
+    &order_entry_rvm,
+    &synthetic_rvm,
+    &debit_credit_rvm_8,
+    &order_entry_rvm_8,
+    &synthetic_rvm_8,
+    &debit_credit_rvm_64,
+    &order_entry_rvm_64,
+    &synthetic_rvm_64,
+    &debit_credit_rvm_lazy,
+    &order_entry_rvm_lazy,
+    &synthetic_rvm_lazy,
+    &debit_credit_floor_sync,
+    &synthetic_floor_sync,
+    &debit_credit_floor_ring,
+    &synthetic_floor_ring,
 #ifdef HAVE_LIBPMEMOBJ
-    &debit_credit_pmemobj,    &order_entry_pmemobj,    &synthetic_pmemobj,
-    &heap_64_pmemobj,         &heap_mixed_pmemobj,     &heap_map_pmemobj,
+    &debit_credit_pmemobj,
+    &order_entry_pmemobj,
+    &synthetic_pmemobj,
+    &heap_64_pmemobj,
+    &heap_mixed_pmemobj,
+    &heap_map_pmemobj,
     &heap_small_pmemobj,
 #endif
 #ifdef HAVE_LMDB
-    &debit_credit_lmdb,       &order_entry_lmdb,       &synthetic_lmdb,
+    &debit_credit_lmdb,
+    &order_entry_lmdb,
+    &synthetic_lmdb,
     &heap_map_lmdb,
 #endif
 #ifdef HAVE_SQLITE
-    &debit_credit_sqlite,     &order_entry_sqlite,     &synthetic_sqlite,
+    &debit_credit_sqlite,
+    &order_entry_sqlite,
+    &synthetic_sqlite,
     &heap_map_sqlite,
 #endif
 };

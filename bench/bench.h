@@ -84,6 +84,9 @@ struct result {
     double ns;             /* per transaction, wall time, of one thread */
     double rate;           /* transactions a second, of all threads */
     double p50, p99, p999; /* ns, from a pass of its own */
+    double cpu;            /* ns of processor time per transaction, of the first thread alone */
+    double cpu_all;        /* and of the whole process */
+    double syncs;          /* calls that sync a file, per transaction */
     bool checked;
     char verdict[VERDICT_SIZE];
 };
@@ -116,7 +119,9 @@ struct row {
     size_t size, range;
     bool shared;
     unsigned runs;
-    double ns[MAX_RUNS];  /* of each turn */
+    double ns[MAX_RUNS]; /* of each turn */
+    double cpu[MAX_RUNS];
+    double p50[MAX_RUNS], p99[MAX_RUNS];
     struct result median; /* each figure's own median */
     double ns_low, ns_high;
     bool failed;
@@ -139,6 +144,9 @@ int bench_segments(struct config *config);
 int bench_grams(struct config *config);
 int bench_checkpoint(struct config *config);
 int bench_sizes(struct config *config);
+void bench_add_row(struct table *table, const struct row *row);
+
+/* disk.c */
 int bench_disk(struct config *config);
 
 /* all.c */
@@ -173,6 +181,8 @@ int bench_compare_double(const void *a, const void *b);
  * seconds is in both, and in medians of each row it may be in one.  A ratio of times; a
  * difference, in ns; and of that in times of a third row, a ratio. */
 double bench_ratio(const struct row *row, const struct row *other);
+/* The same of the figures at one offset in both rows, as of `cpu`. */
+double bench_ratio_at(const struct row *row, const struct row *other, size_t offset);
 double bench_difference(const struct row *row, const struct row *other);
 double bench_difference_in(const struct row *row, const struct row *other, const struct row *unit);
 /* What grows from `one` to `most`, in times of what does from `other_one` to `other_most`. */
@@ -187,6 +197,9 @@ const char *bench_sharing(const struct row *row); /* what threads share, in word
 /* A file in the folder of --out for bench/plot, which begins with a line about the machine and the
  * runs; NULL: no such folder is asked for. */
 FILE *bench_open_data(const struct config *config, const char *name);
+
+/* syncs.c */
+uint64_t bench_syncs(void); /* calls so far that synced a file, of all threads */
 
 /* machine.c */
 const char *bench_processor(void);

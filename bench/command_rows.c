@@ -13,8 +13,13 @@
 #include "orders.h"
 
 /* `copy`, of synthetic alone, goes with plain: see plain.c; `faults` with vista-auto. */
-static const char *const peers[] = {"vista",      "vista-two", "vista-auto", "floor", "plain",
-                                    "libpmemobj", "lmdb",      "sqlite",     "copy",  "faults"};
+static const char *const peers[] = {"vista",         "vista-two",       "vista-auto",
+                                    "floor",         "plain",           "libpmemobj",
+                                    "lmdb",          "sqlite",          "copy",
+                                    "faults",        "vista-disk",      "vista-disk-8",
+                                    "vista-disk-64", "vista-disk-lazy", "vista-disk-everysec",
+                                    "floor-sync",    "floor-ring",      "rvm",
+                                    "rvm-8",         "rvm-64",          "rvm-lazy"};
 #define PEERS (sizeof peers / sizeof peers[0])
 #define HEAP_SIZE ((size_t)512 << 20) /* that a run allocates at most */
 #define MAIN_PEERS "vista,floor,plain,libpmemobj"
@@ -28,7 +33,7 @@ bool bench_peer_known(const char *peer)
     return false;
 }
 
-static void add_row(struct table *table, const struct row *row)
+void bench_add_row(struct table *table, const struct row *row)
 {
     table->rows = realloc(table->rows, (table->count + 1) * sizeof *table->rows);
     if (table->rows == NULL)
@@ -87,7 +92,7 @@ static unsigned add_rows(struct table *table, const char *workload, struct row r
                 continue;
             row.peer = peers[i];
             row.class = plain ? CLASS_NONE : (enum durability) class;
-            add_row(table, &row);
+            bench_add_row(table, &row);
         }
     }
     return table->count - before;
@@ -375,29 +380,6 @@ int bench_sizes(struct config *config)
         print_growths(&table);
     free(table.rows);
     return status;
-}
-
-/* What a sync to a real disk costs, and what libvista does there in its own class. */
-int bench_disk(struct config *config)
-{
-    struct table table = {config, NULL, 0};
-    const bool both = config->classes == NULL;
-    struct config memory;
-
-    config->path = config->path != NULL ? config->path : ".";
-    set_defaults(config, 0.5, 5, "sync", "libpmemobj,lmdb,sqlite");
-    tell_skipped(config, "debit-credit");
-    want_rows(&table, "debit-credit", (struct row){0});
-    if (both) {
-        memory = *config;
-        memory.classes = "kill";
-        memory.peers = "vista,plain";
-        table.config = &memory;
-        add_rows(&table, "debit-credit", (struct row){0});
-        table.config = config;
-    }
-    add_rows(&table, "heap-map", (struct row){0});
-    return finish(&table);
 }
 
 /* Against the size of the log, with a segment in proportion, beside copying as much

@@ -12,15 +12,23 @@
 #include "peer.h"
 #include "peer_pointers.h"
 
-#ifndef VISTA_FLAGS /* of vista_map; peer_vista_auto.h has all of these */
+#ifndef VISTA_FLAGS /* of vista_map; peer_vista_auto.h and peer_vista_disk.h have all of these */
 #define VISTA_FLAGS 0u
 #define PEER_NAME "vista"
 #define PEER_SYMBOL(workload) workload##_vista
 #define PEER_PACE 0.8
 #define PEER_ONE_THREAD 0
 #endif
+#ifndef VISTA_DISK /* 1: in the disk class, where of VISTA_GROUP commits the last is flushed */
+#define VISTA_DISK 0
+#define VISTA_GROUP 1u
+#define VISTA_FLUSH_MS 0
 #define PEER_CLASSES CLASSES_MEMORY
+#endif
 #define PEER_ABORTS 1
+
+/* Where no line is flushed a range is declared at once. */
+#define VISTA_AT_ONCE(class) (VISTA_DISK || (class) == CLASS_KILL)
 
 #define VISTA_BATCH 256 /* a delivery declares at most 10 * (4 + 15) ranges */
 
@@ -37,6 +45,7 @@ struct peer_tx {
 };
 
 static __thread struct iovec vista_ranges[VISTA_BATCH];
+UNUSED static __thread unsigned vista_ended; /* transactions */
 
 __attribute__((noreturn, cold)) static void vista_fail(const char *call)
 {
@@ -45,8 +54,9 @@ __attribute__((noreturn, cold)) static void vista_fail(const char *call)
 
 UNUSED static void peer_open(struct peer *peer, const struct session *session, size_t size)
 {
-    const struct vista_options options = {.force_class = session->class};
-    const struct vista_map_options map = {.lock_wait_ms = 10000};
+    const struct vista_options options = {.force_class =
+                                              VISTA_DISK ? VISTA_CLASS_DISK : session->class};
+    const struct vista_map_options map = {.lock_wait_ms = 10000, .flush_ms = VISTA_FLUSH_MS};
 
     if (vista_init(session->killed ? NULL : &options) != 0)
         vista_fail("vista_init");
@@ -87,7 +97,7 @@ HOT void peer_declare(struct peer_tx *tx, void *address, size_t length)
 {
     if (VISTA_FLAGS != 0)
         return;
-    if (tx->class == CLASS_KILL) {
+    if (VISTA_AT_ONCE(tx->class)) {
         if (__builtin_expect(vista_set_range(tx->tx, address, length) != 0, 0))
             vista_fail("vista_set_range");
         return;
@@ -104,7 +114,7 @@ HOT void peer_declare_all(struct peer_tx *tx, const struct iovec *ranges, int co
 {
     if (VISTA_FLAGS != 0)
         return;
-    if (tx->class == CLASS_KILL) {
+    if (VISTA_AT_ONCE(tx->class)) {
         if (__builtin_expect(vista_set_ranges(tx->tx, ranges, count) != 0, 0))
             vista_fail("vista_set_ranges");
         return;
@@ -120,7 +130,7 @@ HOT void peer_declare_all(struct peer_tx *tx, const struct iovec *ranges, int co
 
 HOT void peer_ready(struct peer_tx *tx)
 {
-    if (tx->class == CLASS_KILL || tx->count == 0)
+    if (VISTA_AT_ONCE(tx->class) || tx->count == 0)
         return;
     if (__builtin_expect(vista_set_ranges(tx->tx, tx->ranges, tx->count) != 0, 0))
         vista_fail("vista_set_ranges");
@@ -128,9 +138,17 @@ HOT void peer_ready(struct peer_tx *tx)
     tx->ranges = vista_ranges;
 }
 
+HOT unsigned vista_end_mode(void)
+{
+    if (VISTA_GROUP == 0)
+        return VISTA_NO_FLUSH;
+    return VISTA_GROUP == 1 || ++vista_ended % (VISTA_GROUP + !VISTA_GROUP) == 0 ? 0
+                                                                                 : VISTA_NO_FLUSH;
+}
+
 HOT void peer_end(struct peer_tx *tx)
 {
-    if (__builtin_expect(vista_end_transaction(tx->tx, 0) != 0, 0))
+    if (__builtin_expect(vista_end_transaction(tx->tx, vista_end_mode()) != 0, 0))
         vista_fail("vista_end_transaction");
 }
 

@@ -93,8 +93,9 @@ static bool parse(const char *line, struct result *result)
     unsigned long long transactions;
     int checked, at = 0;
 
-    if (sscanf(line, "%llu %lf %lf %lf %lf %lf %d %n", &transactions, &result->ns, &result->rate,
-               &result->p50, &result->p99, &result->p999, &checked, &at) != 7)
+    if (sscanf(line, "%llu %lf %lf %lf %lf %lf %lf %lf %lf %d %n", &transactions, &result->ns,
+               &result->rate, &result->p50, &result->p99, &result->p999, &result->cpu,
+               &result->cpu_all, &result->syncs, &checked, &at) != 10)
         return false;
     result->transactions = transactions;
     result->checked = checked != 0;
@@ -103,10 +104,10 @@ static bool parse(const char *line, struct result *result)
     return true;
 }
 
-/* The file and what SQLite and vista-two keep beside it. */
+/* The file and what SQLite, vista-two and RVM keep beside it. */
 static void remove_files(const char *path)
 {
-    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal", "-apart"};
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal", "-apart", "-log"};
     char name[PATH_MAX + 16];
 
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
@@ -165,6 +166,14 @@ double bench_ratio(const struct row *row, const struct row *other)
     RETURN_MEDIAN(row->runs, row->ns[i] / other->ns[i]);
 }
 
+double bench_ratio_at(const struct row *row, const struct row *other, size_t offset)
+{
+    const double *mine = (const double *)(const void *)((const char *)row + offset);
+    const double *its = (const double *)(const void *)((const char *)other + offset);
+
+    RETURN_MEDIAN(row->runs, mine[i] / its[i]);
+}
+
 double bench_difference(const struct row *row, const struct row *other)
 {
     RETURN_MEDIAN(row->runs, row->ns[i] - other->ns[i]);
@@ -198,6 +207,9 @@ static void summarise(struct row *row, const struct result *results, unsigned co
     row->ns_low = row->ns_high = results[0].ns;
     for (unsigned i = 0; i < count; i++) {
         row->ns[i] = results[i].ns;
+        row->cpu[i] = results[i].cpu;
+        row->p50[i] = results[i].p50;
+        row->p99[i] = results[i].p99;
         row->ns_low = row->ns[i] < row->ns_low ? row->ns[i] : row->ns_low;
         row->ns_high = row->ns[i] > row->ns_high ? row->ns[i] : row->ns_high;
     }
@@ -206,6 +218,9 @@ static void summarise(struct row *row, const struct result *results, unsigned co
     m->p50 = median_of(results, count, offsetof(struct result, p50));
     m->p99 = median_of(results, count, offsetof(struct result, p99));
     m->p999 = median_of(results, count, offsetof(struct result, p999));
+    m->cpu = median_of(results, count, offsetof(struct result, cpu));
+    m->cpu_all = median_of(results, count, offsetof(struct result, cpu_all));
+    m->syncs = median_of(results, count, offsetof(struct result, syncs));
     m->transactions = results[count - 1].transactions;
     m->checked = results[count - 1].checked;
     memcpy(m->verdict, results[count - 1].verdict, sizeof m->verdict);

@@ -35,12 +35,17 @@ void bench_fail(const char *format, ...)
     exit(1);
 }
 
-uint64_t bench_now(void)
+static uint64_t clock_of(clockid_t clock)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t bench_now(void)
+{
+    return clock_of(CLOCK_MONOTONIC);
 }
 
 /* Page faults would be measured otherwise, and more of them in the faster peers. */
@@ -89,6 +94,7 @@ struct runner {
     uint64_t length; /* ns */
     pthread_barrier_t *start;
     uint64_t count, elapsed;
+    uint64_t cpu; /* ns of the thread's own */
 };
 
 static void *measure(void *argument)
@@ -96,12 +102,13 @@ static void *measure(void *argument)
     struct runner *runner = argument;
     const unsigned batch = runner->session->class == CLASS_SYNC ? BATCH_SYNC : BATCH;
     unsigned done = 1;
-    uint64_t begin, now;
+    uint64_t begin, now, cpu;
 
     if (runner->start != NULL) {
         bench_pin(runner->lane);
         pthread_barrier_wait(runner->start);
     }
+    cpu = clock_of(CLOCK_THREAD_CPUTIME_ID);
     begin = now = bench_now();
     while (now - begin < runner->length && done != 0) {
         done = runner->driver->batch(runner->session, runner->lane, batch);
@@ -109,6 +116,7 @@ static void *measure(void *argument)
         now = bench_now();
     }
     runner->elapsed = now - begin;
+    runner->cpu = clock_of(CLOCK_THREAD_CPUTIME_ID) - cpu;
     return NULL;
 }
 
@@ -117,15 +125,17 @@ static double run(const struct driver *driver, struct session *session, double s
                   struct result *result)
 {
     struct runner runners[256] = {{0}};
+    double count;
     pthread_t threads[256];
     pthread_barrier_t start;
     double rate = 0;
+    const uint64_t syncs = bench_syncs(), cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID);
 
     pthread_barrier_init(&start, NULL, session->threads);
     for (unsigned i = 0; i < session->threads; i++) {
         runners[i] = (struct runner){
             driver, session, i, (uint64_t)(seconds * 1e9), session->threads > 1 ? &start : NULL,
-            0,      0};
+            0,      0,       0};
         if (i > 0 && pthread_create(&threads[i], NULL, measure, &runners[i]) != 0)
             bench_fail("a thread could not be started");
     }
@@ -138,6 +148,10 @@ static double run(const struct driver *driver, struct session *session, double s
         result->transactions += runners[i].count;
         rate += (double)runners[i].count * 1e9 / (double)runners[i].elapsed;
     }
+    count = (double)result->transactions;
+    result->cpu = (double)runners[0].cpu / (double)runners[0].count;
+    result->cpu_all = (double)(clock_of(CLOCK_PROCESS_CPUTIME_ID) - cpu) / count;
+    result->syncs = (double)(bench_syncs() - syncs) / count;
     return rate;
 }
 
@@ -286,9 +300,9 @@ int bench_worker(const struct config *config)
     } else {
         whole_run(driver, &session, &result);
     }
-    printf("%llu %.17g %.17g %.17g %.17g %.17g %d %s\n", (unsigned long long)result.transactions,
-           result.ns, result.rate, result.p50, result.p99, result.p999, result.checked,
-           result.verdict);
+    printf("%llu %.17g %.17g %.17g %.17g %.17g %.17g %.17g %.17g %d %s\n",
+           (unsigned long long)result.transactions, result.ns, result.rate, result.p50, result.p99,
+           result.p999, result.cpu, result.cpu_all, result.syncs, result.checked, result.verdict);
     return result.checked ? 0 : 1;
 }
 

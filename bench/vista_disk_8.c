@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The workloads on vista's disk class, of eight commits the last one flushed.
+ */
+#define PEER_NAME "vista-disk-8"
+#define PEER_SYMBOL(workload) workload##_vista_disk_8
+#define PEER_CLASSES (1u << CLASS_SYNC)
+#define VISTA_GROUP 8u
+#define VISTA_FLUSH_MS 0
+#include "peer_vista_disk.h"
+
+#include "debit_credit.h"
+#include "order_entry.h"
+#include "order_entry_check.h"
+#include "order_entry_load.h"
+#include "synthetic.h"
