@@ -92,6 +92,33 @@ START_TEST(test_heap)
 }
 END_TEST
 
+/* The disk class and RVM, flushed and not, and what is their floor. */
+START_TEST(test_disk_peers)
+{
+    EXPECT(0, "\"workload\":",
+           "bench/vista-bench debit-credit " SHORT " --json --size 10M --class kill,sync --peer %s",
+           peers("vista-disk,vista-disk-8,vista-disk-64,vista-disk-lazy,vista-disk-everysec,"
+                 "floor-sync,floor-ring,rvm,rvm-8,rvm-64,rvm-lazy"));
+    expect_rows(strcmp(peers("all"), "all") == 0 ? 11 : 2);
+    EXPECT(0,
+           "\"workload\":", "bench/vista-bench order-entry " SHORT " --json --class kill --peer %s",
+           peers("vista-disk-lazy,rvm-lazy"));
+    expect_rows(2);
+}
+END_TEST
+
+/* The bars of the peers that are asked for have their figures, the others say why not. */
+START_TEST(test_disk)
+{
+    EXPECT(0, "  1  NO_FLUSH, debit-credit: the same  ",
+           "bench/vista-bench disk " SHORT " --size 10M --path . --peer %s",
+           "vista-disk-lazy,floor-ring");
+    ck_assert(strstr(output, "a peer is missing") != NULL);
+    ck_assert(strstr(output, "  <= 1.3 ") != NULL);
+    ck_assert(strstr(output, "Invariants after each run: all held") != NULL);
+}
+END_TEST
+
 START_TEST(test_segments)
 {
     expect_workload("segments", 7, "--size 10M");
@@ -333,6 +360,7 @@ START_TEST(test_killed_debit_credit)
     kills("debit-credit", "vista", test_times(5));
     kills("debit-credit", "vista-two", test_times(5));
     kills("debit-credit", "vista-auto", test_times(4));
+    kills("debit-credit", "vista-disk-lazy", test_times(3));
     kills("debit-credit", "floor", test_times(4));
 }
 END_TEST
@@ -386,6 +414,8 @@ int main(void)
     tcase_add_test(runs, test_order_entry);
     tcase_add_test(runs, test_synthetic);
     tcase_add_test(runs, test_heap);
+    tcase_add_test(runs, test_disk_peers);
+    tcase_add_test(runs, test_disk);
     tcase_add_test(runs, test_segments);
     tcase_add_test(runs, test_threads);
     tcase_add_test(runs, test_csv);
