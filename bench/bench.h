@@ -146,7 +146,7 @@ int bench_checkpoint(struct config *config);
 int bench_sizes(struct config *config);
 void bench_add_row(struct table *table, const struct row *row);
 
-/* disk.c */
+/* command_disk.c */
 int bench_disk(struct config *config);
 
 /* all.c */
