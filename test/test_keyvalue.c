@@ -955,21 +955,67 @@ static void load_and_kill(struct server *server, struct load *load, uint64_t mic
     test_sound(server->path);
 }
 
+/* Each durability in turn, with one file: what is promised of a kill is the same. */
+static const char *const durabilities[] = {"--size 64", "--size 64 --durability everysec",
+                                           "--size 64 --durability always"};
+
 START_TEST(test_killed)
 {
-    const char *path = test_path("killed");
+    const char *path = test_disk_path("killed");
     struct load *load = test_share(sizeof *load);
     struct test_random random = test_random_new(0);
 
     load->seed = test_next(&random);
     for (unsigned i = 0; i < test_times(12); i++) {
-        struct server server = start(path, "--size 64");
+        const char *options = durabilities[i % 3];
+        struct server server = start(path, options);
         int client;
 
         load_and_kill(&server, load, test_below(&random, 200000));
-        server = start(path, "--size 64");
+        server = start(path, options);
         client = connect_to(&server);
         compare_all(client, load);
+        close(client);
+        stop(&server);
+    }
+}
+END_TEST
+
+/* How many commits survive a loss of power now, and of how many in the redo log. */
+static void ask_commits(int client, unsigned long *logged, unsigned long *durable)
+{
+    char text[1024];
+    const char *at;
+
+    SAY(client, "info\n");
+    ck_assert(hear_bulk(client, text, sizeof text));
+    at = strstr(text, "commits_logged:");
+    ck_assert(at != NULL);
+    ck_assert_int_eq(sscanf(at, "commits_logged:%lu commits_durable:%lu", logged, durable), 2);
+}
+
+/* With `always` what was acknowledged is durable by then, with `everysec` soon. */
+START_TEST(test_durable)
+{
+    const char *path = test_disk_path("durable");
+    unsigned long logged, durable = 0;
+
+    for (int mode = 1; mode < 3; mode++) {
+        struct server server = start(path, durabilities[mode]);
+        const int client = connect_to(&server);
+
+        for (unsigned i = 0; i < 20; i++) {
+            SAY(client, "set colour green\n");
+            HEAR(client, "+OK\r\n");
+            ask_commits(client, &logged, &durable);
+            ck_assert_uint_ge(logged, i + 1);
+            if (mode == 2)
+                ck_assert_uint_eq(durable, logged);
+        }
+        while (durable < logged) {
+            test_sleep_us(10000);
+            ask_commits(client, &logged, &durable);
+        }
         close(client);
         stop(&server);
     }
@@ -1289,6 +1335,7 @@ int main(void)
     tcase_add_test(scan, test_scan);
     tcase_add_test(scan, test_patterns);
     tcase_add_test(kills, test_killed);
+    tcase_add_test(kills, test_durable);
     tcase_add_test(kills, test_killed_before_commit);
     tcase_add_loop_test(ranges, test_forgotten_ranges, 0, CALLS + 1);
     tcase_add_test(tools, test_tools);

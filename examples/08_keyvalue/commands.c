@@ -61,8 +61,9 @@ bool call_commit(struct call *call, bool done)
         return true;
     if (done && *to_kill > 0 && --*to_kill == 0)
         raise(SIGKILL);
-    if (done && vista_end_transaction(call->tx, 0) == 0) {
+    if (done && vista_end_transaction(call->tx, call->server->end_mode) == 0) {
         call->tx = NULL;
+        call->server->unflushed = true;
         return true;
     }
     kind = errno == ENOMEM || errno == ENOSPC ? "OOM" : "ERR";

@@ -21,6 +21,10 @@ struct keyvalue {
     uint64_t clients, calls;  /* connected now; run since the start */
     uint64_t last_session;    /* the number that the latest one was given */
     uint64_t begun;           /* when the server started, as store_time has it */
+    const char *durability;   /* as asked for */
+    unsigned end_mode;        /* how transactions end: VISTA_NO_FLUSH if `flushes` */
+    bool flushes;             /* all that was written is made durable before a reply is sent */
+    bool unflushed;           /* something was written since */
     uint64_t writes_to_kill;  /* counted down: the server kills itself before the commit that
                                   makes it 0; from 0 on it does not */
 };

@@ -127,16 +127,17 @@ void info_run(struct call *call)
         reply_error(call->out, "ERR %s", vista_errormsg());
         return;
     }
-    length = snprintf(
-        text, sizeof text,
-        "# Server\r\nredis_version:4.0.0\r\nserver_name:libvista-keyvalue\r\n"
-        "redis_mode:standalone\r\nprocess_id:%d\r\nuptime_in_seconds:%" PRIu64 "\r\n"
-        "# Clients\r\nconnected_clients:%" PRIu64 "\r\n"
-        "# Memory\r\nused_memory:%" PRIu64 "\r\n"
-        "# Persistence\r\nloading:0\r\ndurability:%s\r\n"
-        "# Stats\r\ntotal_commands_processed:%" PRIu64 "\r\n# Keyspace\r\n",
-        (int)getpid(), (store_time() - server->begun) / 1000, server->clients, info.heap_used,
-        info.durability == VISTA_POWER_SAFE ? "power-safe" : "kill-safe", server->calls);
+    length =
+        snprintf(text, sizeof text,
+                 "# Server\r\nredis_version:4.0.0\r\nserver_name:libvista-keyvalue\r\n"
+                 "redis_mode:standalone\r\nprocess_id:%d\r\nuptime_in_seconds:%" PRIu64 "\r\n"
+                 "# Clients\r\nconnected_clients:%" PRIu64 "\r\n"
+                 "# Memory\r\nused_memory:%" PRIu64 "\r\n"
+                 "# Persistence\r\nloading:0\r\ndurability:%s\r\n"
+                 "commits_logged:%" PRIu64 "\r\ncommits_durable:%" PRIu64 "\r\n"
+                 "# Stats\r\ntotal_commands_processed:%" PRIu64 "\r\n# Keyspace\r\n",
+                 (int)getpid(), (store_time() - server->begun) / 1000, server->clients,
+                 info.heap_used, server->durability, info.committed, info.durable, server->calls);
     if (count > 0)
         length += snprintf(text + length, sizeof text - (size_t)length,
                            "db0:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=0\r\n", count, mortal);

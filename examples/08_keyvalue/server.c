@@ -18,8 +18,14 @@
  *     kill -KILL $(pidof keyvalue); ./keyvalue data.vista
  *
  * and a command that no one was told about is done whole or not at all: with --kill N the
- * server dies before the commit of the Nth write command.  That holds for the death of the
- * process; for that of the machine, see the README on durability.
+ * server dies before the commit of the Nth write command.
+ *
+ * What a loss of power leaves is chosen by --durability, as with Redis's appendfsync:
+ *
+ *     kill        nothing is promised (the default); the quickest
+ *     everysec    all but the last second, whole commands, in order
+ *     always      all that any client was told is done: it is synced before the replies of a round of
+ *                 requests are sent, with one sync for all of them
  *
  * One thread waits for whatever client is ready, reads all that has come, runs all the
  * requests that are whole, and writes all the replies at once: with many requests at a
@@ -81,7 +87,7 @@ struct server {
 };
 
 struct options {
-    const char *path, *bind, *port;
+    const char *path, *bind, *port, *durability;
     size_t megabytes, clients, kill;
 };
 
@@ -218,13 +224,31 @@ static bool run_requests(struct server *server, struct client *client)
     return any;
 }
 
-static void write_some(struct client *client)
+/* All that was written, by any client, is durable on return: false, and the promise cannot be
+ * kept. */
+static bool settle(struct server *server)
+{
+    struct keyvalue *keyvalue = &server->keyvalue;
+
+    if (!keyvalue->flushes || !keyvalue->unflushed)
+        return true;
+    if (vista_flush(keyvalue->segment) != 0)
+        return complain("nothing more can be made durable", vista_errormsg());
+    keyvalue->unflushed = false;
+    return true;
+}
+
+static void write_some(struct server *server, struct client *client)
 {
     const size_t length = buffer_length(&client->out);
     ssize_t put;
 
     if (length == 0)
         return;
+    if (!settle(server)) {
+        client->gone = true;
+        return;
+    }
     put = send(client->fd, client->out.bytes + client->out.begin, length, MSG_NOSIGNAL);
     if (put >= 0)
         buffer_consume(&client->out, (size_t)put);
@@ -232,17 +256,21 @@ static void write_some(struct client *client)
         client->gone = true;
 }
 
-static void serve(struct server *server, struct client *client, uint32_t events)
+static void receive(struct client *client, uint32_t events)
+{
+    if ((events & ~(uint32_t)EPOLLOUT) != 0) /* an error or a hang-up is read, too */
+        read_some(client);
+}
+
+static void serve(struct server *server, struct client *client)
 {
     uint32_t wanted = 0;
 
-    if ((events & ~(uint32_t)EPOLLOUT) != 0) /* an error or a hang-up is read, too */
-        read_some(client);
     /* Requests that waited for room to reply can go on when the replies are written. */
     do {
         const bool any = run_requests(server, client);
 
-        write_some(client);
+        write_some(server, client);
         if (!any)
             break;
     } while (buffer_length(&client->out) == 0 && !client->gone);
@@ -294,11 +322,19 @@ static void serve_all(struct server *server)
         for (int i = 0; i < count; i++) {
             if (events[i].data.ptr == &server->signals)
                 return;
-            if (events[i].data.ptr == &server->listener)
+            if (events[i].data.ptr == &server->listener) {
                 accept_some(server);
+                continue;
+            }
+            receive(events[i].data.ptr, events[i].events);
+            if (server->keyvalue.flushes) /* all requests first, then one sync for all replies */
+                run_requests(server, events[i].data.ptr);
             else
-                serve(server, events[i].data.ptr, events[i].events);
+                serve(server, events[i].data.ptr);
         }
+        for (int i = 0; server->keyvalue.flushes && i < count; i++)
+            if (events[i].data.ptr != &server->listener)
+                serve(server, events[i].data.ptr);
     }
 }
 
@@ -323,13 +359,20 @@ static bool allow_descriptors(const struct options *options)
 
 static bool open_store(struct server *server, const struct options *options)
 {
-    const struct vista_map_options growth = {.max_size = options->megabytes << 20};
+    const bool always = strcmp(options->durability, "always") == 0;
+    const bool everysec = strcmp(options->durability, "everysec") == 0;
+    const struct vista_map_options growth = {.max_size = options->megabytes << 20,
+                                             .flush_ms = everysec ? 1000 : 0};
+    const unsigned flags = VISTA_CREATE | VISTA_GROW | (always ? VISTA_POWER_SAFE : 0);
     const size_t size = growth.max_size < FIRST_SIZE ? growth.max_size : FIRST_SIZE;
     struct vista_info info;
 
     struct keyvalue *keyvalue = &server->keyvalue;
 
-    keyvalue->segment = vista_map(options->path, size, VISTA_CREATE | VISTA_GROW, &growth);
+    keyvalue->durability = options->durability;
+    keyvalue->flushes = always;
+    keyvalue->end_mode = always ? VISTA_NO_FLUSH : 0;
+    keyvalue->segment = vista_map(options->path, size, flags, &growth);
     if (keyvalue->segment == NULL || vista_info(keyvalue->segment, &info) != 0)
         return complain("cannot map the data", vista_errormsg());
     keyvalue->store = store_open(keyvalue->segment);
@@ -422,6 +465,11 @@ static bool parse_option(struct options *options, const char *name, const char *
         options->port = value;
         return parse_number(value, 0, 65535, &port);
     }
+    if (strcmp(name, "--durability") == 0) {
+        options->durability = value;
+        return strcmp(value, "kill") == 0 || strcmp(value, "everysec") == 0 ||
+               strcmp(value, "always") == 0;
+    }
     if (strcmp(name, "--size") == 0)
         return parse_number(value, 1, (size_t)1 << 24, &options->megabytes);
     if (strcmp(name, "--clients") == 0)
@@ -441,13 +489,13 @@ static bool parse_options(struct options *options, char **words)
 
 int main(int argc, char **argv)
 {
-    struct options options = {NULL, "127.0.0.1", "6379", 16384, 1000, 0};
+    struct options options = {NULL, "127.0.0.1", "6379", "kill", 16384, 1000, 0};
     struct server server = {0};
 
     if (argc < 2 || argv[1][0] == '-' || !parse_options(&options, argv + 2)) {
         fprintf(stderr,
                 "usage: %s FILE [--port NUMBER] [--bind ADDRESS] [--size MEGABYTES] "
-                "[--clients NUMBER] [--kill WRITES]\n",
+                "[--clients NUMBER] [--durability kill|everysec|always] [--kill WRITES]\n",
                 argv[0]);
         return 2;
     }

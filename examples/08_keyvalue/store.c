@@ -522,7 +522,7 @@ int store_tidy(vista_segment *segment, struct store *store, uint64_t *position)
         return -1;
     if ((store->now.trash != NULL && !empty_trash(tx, store)) ||
         (store->now.mortal != 0 && !sweep(tx, store, position)) ||
-        vista_end_transaction(tx, 0) != 0) {
+        vista_end_transaction(tx, VISTA_NO_FLUSH) != 0) {
         vista_abort_transaction(tx);
         return -1;
     }
