@@ -267,8 +267,9 @@ int vista_each_request(vista_endpoint *endpoint, vista_request_fn visit, void *a
  *     vista_join(tx, e, &callbacks, arg);                   calls back, in this transaction
  *     vista_end_transaction(tx, 0);
  *
- * Not all that is due comes with a message: after vista_open_endpoint, vista_coordinate and
- * vista_withdraw, too, vista_join is to be called until it says EAGAIN, before the program waits.
+ * Not all that is due comes with a message: after vista_open_endpoint, vista_connect,
+ * vista_coordinate and vista_withdraw, too, vista_join is to be called until it says EAGAIN, before
+ * the program waits.
  *
  * An endpoint that takes part is used for nothing else: what else arrives is answered with
  * nothing.  Transactions that are open at the same time do not both use these four functions on
@@ -317,10 +318,9 @@ struct vista_participant {
  *
  * `via` not 0: this peer is to coordinate, and this end is called with the outcome when it has
  * it.  That peer must be connected to each site that is not itself, or it aborts; for itself it
- * calls its own callbacks.  All goes to it as one request.  It is not to be forgotten before
- * the outcome has come, which is lost with the session: once it was sent, that peer may know no
- * more of it, and an inquiry says abort.  Of what could not be handed over, as its session was
- * broken, no site hears.
+ * calls its own callbacks.  All goes to it as one request.  It remembers a commit until this end has
+ * stored that: if their session breaks before, connect anew and vista_inquire.  Of what could not
+ * be handed over, as its session was broken, no site hears.
  *
  * Errors: EINVAL no sites, more than 1,024, no such peers, unknown flags; EMSGSIZE more than 4 GiB;
  * as vista_malloc and vista_set_range, after which the transaction is to be aborted.
@@ -349,10 +349,10 @@ int vista_withdraw(vista_tx *tx, vista_endpoint *endpoint, const vista_gid *gid)
  * Asks a peer for the outcome of what this end has voted yes to, or handed over: needed only where
  * the session with its coordinator is broken.  vista_join calls `commit` or `abort` with the
  * answer; undecided, it calls nothing.  What a coordinator does not know has been aborted: so it
- * keeps what has been committed until each site has stored that, however long one is away, and one
- * that was restored from an old copy is not to be asked.  An end that does not coordinate it
- * answers that it is undecided.  A callback may so come for a gid that is done with, and then has
- * nothing to do.
+ * keeps what has been committed until each site has stored that, however long one is away, and
+ * tells it when it is connected to it anew; one that was restored from an old copy is not to be
+ * asked.  An end that does not coordinate it answers that it is undecided.  A callback may so come
+ * for a gid that is done with, and then has nothing to do.
  * Errors: as vista_send_request.
  */
 int vista_inquire(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, const vista_gid *gid);

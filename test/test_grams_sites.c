@@ -485,6 +485,61 @@ START_TEST(test_away_and_broken)
 }
 END_TEST
 
+/* The session with whoever was handed it is lost with the answer, or with the news that this has
+ * been stored: what was committed is remembered there until then, and said again here. */
+START_TEST(test_away_answer_lost)
+{
+    const struct order north = {-10, YES}, south = {10, YES};
+    vista_gid gid;
+
+    open_all(NULL);
+    gid = begin_one(&north, &south, false, true);
+    while (join(&parties[1]) || join(&parties[2]))
+        ;
+    while (_i != 0 && join(&parties[0]))
+        ;
+    ck_assert_uint_eq(parties[0].bank->commits, _i != 0);
+    ck_assert_uint_eq(parties[1].bank->commits, 1);
+    ck_assert_uint_eq(parties[2].bank->commits, 1);
+    forget(&parties[0], parties[0].bank->peer[0]);
+    forget(&parties[1], client_of(&parties[1]));
+    ck_assert_uint_eq(agreements(&parties[0]), 1);
+    ck_assert_uint_eq(agreements(&parties[1]), 1);
+    connect_parties(0, 0, 1);
+    if (_i == 0)
+        inquire(&parties[0], &gid);
+    settle_all();
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_eq(agreements(&parties[i]), 0);
+        ck_assert_uint_eq(parties[i].bank->commits, 1);
+        ck_assert_uint_eq(parties[i].bank->aborts, 0);
+        close_party(i);
+    }
+}
+END_TEST
+
+/* A coordinator that has lost a site tells it when it is connected to it anew. */
+START_TEST(test_told_anew)
+{
+    const struct order north = {-10, YES}, south = {10, YES};
+
+    open_all(NULL);
+    begin_one(&north, &south, false, false);
+    while (join(&parties[2]) || join(&parties[0]))
+        ;
+    forget(&parties[0], parties[0].bank->peer[1]);
+    forget(&parties[2], client_of(&parties[2]));
+    while (join(&parties[1]) || join(&parties[0]))
+        ;
+    ck_assert_uint_eq(parties[1].bank->commits, 1);
+    ck_assert_uint_eq(parties[2].bank->commits, 0);
+    connect_parties(0, 1, 2);
+    settle_all();
+    ck_assert_uint_eq(agreements(&parties[0]), 0);
+    all_commit_once();
+}
+END_TEST
+
 /* Who coordinates what was handed over may be a site without a vote, too. */
 START_TEST(test_no_vote_at_coordinator)
 {
@@ -984,6 +1039,8 @@ int main(void)
     tcase_add_loop_test(tcase, test_withdrawn, 0, 2);
     tcase_add_loop_test(tcase, test_broken, 0, 2);
     tcase_add_test(tcase, test_away_and_broken);
+    tcase_add_loop_test(tcase, test_away_answer_lost, 0, 2);
+    tcase_add_test(tcase, test_told_anew);
     tcase_add_loop_test(tcase, test_other_asked, 0, 2);
     tcase_add_loop_test(tcase, test_no_vote_at_coordinator, 0, 2);
     tcase_add_test(tcase, test_not_forgotten);

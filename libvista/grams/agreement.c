@@ -6,8 +6,9 @@
  *
  * and is DONE at once when it votes no or read-only, or was never asked when that is no longer
  * needed; one without a vote is told straight from NEW.  Requests of one session arrive in no
- * order, so each waits for the answer to the one before.  A record stays until all sites are DONE:
- * so nothing that any of them may yet ask about is ever presumed to have been aborted, but what was.
+ * order, so each waits for the answer to the one before.  A record stays until all sites are DONE,
+ * and until whoever has handed it over says COMMIT, too: so nothing that any of them may yet ask
+ * about is ever presumed to have been aborted, but what was.
  */
 #include "grams/agreement.h"
 
@@ -120,7 +121,18 @@ static enum sent ask(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of, s
     return sent;
 }
 
-/* Who is lost is not told of an abort: it presumes that.  Of a commit it is to ask. */
+void vi_agreement_name(vista_endpoint *e, struct vi_site *site)
+{
+    const struct vi_peer *peer;
+
+    vi_endpoint_lock(e);
+    peer = vi_endpoint_uuid(e, site->uuid, VI_ROLE_CLIENT);
+    site->request = (vista_request){.peer = peer != NULL ? peer->row->id : 0};
+    vi_endpoint_unlock(e);
+}
+
+/* Who is lost is not told of an abort: it presumes that.  Of a commit it is told in another
+ * session, once there is one, or asks. */
 static enum sent tell_site(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
                            struct vi_site *site)
 {
@@ -130,7 +142,9 @@ static enum sent tell_site(vista_tx *tx, vista_endpoint *e, struct vi_agreement 
     enum sent sent;
 
     outcome.kind = committed ? VI_SAY_COMMIT : VI_SAY_ABORT;
-    if (!voted) {
+    if (voted) {
+        vi_agreement_name(e, site);
+    } else {
         says = (struct vi_saying *)((char *)of + site->offset);
         if (vista_set_range(tx, says, sizeof *says) != 0)
             return (enum sent) - 1;
@@ -208,21 +222,20 @@ static int finish(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
                   const struct vista_participant *with, void *arg)
 {
     const bool committed = of->state == VI_AGREEMENT_COMMITTED;
-    const uint64_t parent = of->parent.session;
+    const bool done = of->local != 0 || of->parent.generation != 0;
     struct vi_saying outcome = of->says;
-    bool all = true, done = of->local != 0;
+    bool all = true;
 
-    outcome.kind = VI_SAY_VOTE + (committed ? VISTA_VOTE_READ_ONLY : VISTA_VOTE_NO);
+    outcome.kind = VI_SAY_VOTE + (committed ? VISTA_VOTE_YES : VISTA_VOTE_NO);
     if (tell_local(tx, e, of, with, arg) != 0)
         return -1;
     of->local = 0;
-    if (parent != 0) {
-        if (vista_send_response(tx, e, &of->parent, &outcome, sizeof outcome) == 0 || !committed)
-            of->parent.session = 0;
-        else if (errno != ESTALE && errno != EINVAL)
-            return -1;
-    }
-    done = done || of->parent.session != parent;
+    if (of->parent.generation != 0 &&
+        vista_send_response(tx, e, &of->parent, &outcome, sizeof outcome) != 0 && errno != ESTALE &&
+        errno != EINVAL)
+        return -1;
+    of->parent.generation = 0;
+    of->parent.session = committed ? of->parent.session : 0;
     for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
         all = all && site->state == VI_SITE_DONE;
     vi_table_seal(of, of->size, &of->crc);

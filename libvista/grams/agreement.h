@@ -27,6 +27,9 @@ int vi_agreement_declare(vista_tx *tx, struct vi_agreement *of);
 /* Is the session with the site's peer broken, or its row gone? */
 bool vi_agreement_is_lost(vista_endpoint *e, const struct vi_site *site);
 
+/* Sets the site's peer after its UUID: where it is connected now, or 0. */
+void vi_agreement_name(vista_endpoint *e, struct vi_site *site);
+
 /* The site, which was asked, has voted; declared. */
 void vi_agreement_vote(struct vi_agreement *of, struct vi_site *site, unsigned vote);
 

@@ -62,13 +62,9 @@ static int prepare(const struct joining *j, const void *message, size_t length)
 static int take_site(const struct joining *j, struct vi_agreement *of, struct vi_site *site)
 {
     const struct vi_saying *says = (const struct vi_saying *)((char *)of + site->offset);
-    const struct vi_peer *peer;
     int vote;
 
-    vi_endpoint_lock(j->e);
-    peer = vi_endpoint_uuid(j->e, site->uuid, VI_ROLE_CLIENT);
-    site->request = (vista_request){.peer = peer != NULL ? peer->row->id : 0};
-    vi_endpoint_unlock(j->e);
+    vi_agreement_name(j->e, site);
     site->state = VI_SITE_NEW;
     if (memcmp(site->uuid, j->e->table->uuid, sizeof site->uuid) != 0)
         return 0;
@@ -131,7 +127,7 @@ static bool is_asker(const struct joining *j, const struct vi_site *site)
 }
 
 /* Nothing is presumed of what another coordinates.  The answer may be lost with its session: so
- * nothing changes here until it was HEARD.  A site that is being told hears it by that. */
+ * nothing changes here until the asker says COMMIT.  A site that is being told hears it by that. */
 static int find_outcome(const struct joining *j, uint32_t *answer)
 {
     struct vi_agreement *of = vi_agreement_find(j->e, &j->says.gid);
@@ -185,6 +181,8 @@ static int execute(const struct joining *j, uint32_t *answer)
         return result;
     case VI_SAY_COMMIT:
     case VI_SAY_ABORT:
+        if (is_own(j->e, &j->says.gid))
+            return j->says.kind == VI_SAY_COMMIT ? on_heard(j) : 0;
         return vi_agreement_tell(j->tx, j->with, j->arg, &j->says.gid,
                                  j->says.kind == VI_SAY_COMMIT);
     case VI_SAY_COMMITTED:
@@ -197,8 +195,6 @@ static int execute(const struct joining *j, uint32_t *answer)
         return take_over(j, answer);
     case VI_SAY_INQUIRE:
         return find_outcome(j, answer);
-    case VI_SAY_HEARD:
-        return on_heard(j);
     default:
         return 0;
     }
@@ -209,11 +205,11 @@ static int on_request(const struct joining *j)
     struct vi_saying answer = j->says;
     const bool one_way = j->lane->stored->state != VI_SLOT_RECEIVED;
 
-    if (one_way && j->says.kind != VI_SAY_HEARD) /* it could not be answered */
+    if (one_way) /* it could not be answered */
         return 0;
     if (execute(j, &answer.kind) < 0)
         return -1;
-    if (answer.kind == 0 || one_way)
+    if (answer.kind == 0)
         return 0;
     return vista_send_response(j->tx, j->e, &j->request, &answer,
                                answer.magic != 0 ? sizeof answer : 0);
@@ -221,14 +217,13 @@ static int on_request(const struct joining *j)
 
 /* ---- Responses -------------------------------------------------------------- */
 
-/* Without a free slot the record there stays until this end asks once more. */
+/* Without a free slot the record there stays until this end asks once more, or is told. */
 static int say_heard(const struct joining *j)
 {
-    struct vi_saying says = {VI_AGREEMENT_MAGIC, VI_SAY_HEARD, j->says.gid};
     vista_request request;
 
-    if (vista_send_request(j->tx, j->e, j->request.peer, &says, sizeof says, VISTA_ONE_WAY,
-                           &request) == 0)
+    if (vista_send_request(j->tx, j->e, j->request.peer, &j->says, sizeof j->says, 0, &request) ==
+        0)
         return 0;
     return errno == EAGAIN || errno == ESTALE || errno == EINVAL ? 0 : -1;
 }
@@ -243,7 +238,7 @@ static int on_outcome(const struct joining *j)
 
     if (!committed && j->says.kind != VI_SAY_ABORT)
         return 0;
-    if (committed && say_heard(j) != 0)
+    if (of == NULL && committed && say_heard(j) != 0)
         return -1;
     if (of == NULL)
         return vi_agreement_tell(j->tx, j->with, j->arg, &j->says.gid, committed);
@@ -252,7 +247,7 @@ static int on_outcome(const struct joining *j)
         return 0;
     if (vi_agreement_declare(j->tx, of) != 0)
         return -1;
-    vi_agreement_vote(of, of->site, committed ? VISTA_VOTE_READ_ONLY : VISTA_VOTE_NO);
+    vi_agreement_vote(of, of->site, committed ? VISTA_VOTE_YES : VISTA_VOTE_NO);
     return vi_agreement_advance(j->tx, j->e, of, j->with, j->arg);
 }
 

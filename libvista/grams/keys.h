@@ -9,7 +9,6 @@
 #include <stddef.h>
 
 #define VI_KEY_LENGTH 32
-#define VI_TAG_LENGTH 16
 #define VI_NONCE_LENGTH 24
 
 /* ENOTSUP: libsodium is not there. */

@@ -243,7 +243,8 @@ static ssize_t copy_out(void *message, const struct vi_lane *lane)
 {
     if (lane == NULL)
         return -1;
-    vi_staging_copy(message, lane->staged);
+    if (message != NULL)
+        memcpy(message, lane->staged->data, lane->staged->length);
     return (ssize_t)lane->staged->length;
 }
 

@@ -6,20 +6,11 @@
 #ifndef VI_GRAMS_STAGING_H
 #define VI_GRAMS_STAGING_H
 
-#include <string.h>
-
 #include "grams/endpoint.h"
 
 /* A message of `length` bytes, with a bitmap for `fragments`.  NULL: no room for it now. */
 struct vi_message *vi_staging_new(vista_endpoint *e, uint32_t length, uint32_t fragments);
 void vi_staging_free(vista_endpoint *e, struct vi_message *message);
-
-/* Its bytes, to where there is room for them; to NULL if it has none. */
-static inline void vi_staging_copy(void *to, const struct vi_message *message)
-{
-    if (to != NULL)
-        memcpy(to, message->data, message->length);
-}
 
 /* The lane's message can be received: at the queue's end, or at its head again. */
 void vi_staging_queue(vista_endpoint *e, struct vi_lane *lane, bool first);

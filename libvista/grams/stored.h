@@ -35,8 +35,7 @@ enum {
     VI_SLOT_SENT = 1,      /* client: holds the request */
     VI_SLOT_CANCELLED = 2, /* client: the same, and the answer is dropped */
     VI_SLOT_RECEIVED = 3,  /* server: to be answered, holds nothing */
-    VI_SLOT_ANSWERED = 4,  /* server: holds the response */
-    VI_SLOT_STATES = 5
+    VI_SLOT_ANSWERED = 4   /* server: holds the response */
 };
 
 /* Flags of a request; they are part of its hash. */
@@ -128,14 +127,13 @@ _Static_assert(sizeof(struct vi_gram_entry) == 16, "an entry has 16 bytes");
  * response says. */
 enum {
     VI_SAY_PREPARE = 1,
-    VI_SAY_COMMIT,
+    VI_SAY_COMMIT, /* to who coordinates it: this end has stored that */
     VI_SAY_ABORT,
     VI_SAY_COMMITTED, /* to a site that has no vote, with its message */
     VI_SAY_ABORTED,
     VI_SAY_HAND_OVER, /* coordinate this: a struct vi_agreement; answered with a vote */
     VI_SAY_INQUIRE,
-    VI_SAY_HEARD, /* one-way: the answer to an inquiry, which was commit, is stored */
-    VI_SAY_VOTE,  /* response, and so are the next: its vote is added, VISTA_VOTE_NO, ... */
+    VI_SAY_VOTE, /* response, and so are the next: its vote is added, VISTA_VOTE_NO, ... */
     VI_SAY_UNDECIDED = VI_SAY_VOTE + 3,
     VI_SAY_DONE
 };
@@ -146,7 +144,8 @@ struct vi_saying {
     vista_gid gid;  /* 8 */
 };
 
-/* It coordinates, and its vote is the outcome: READ_ONLY or NO. */
+/* It coordinates, and its vote is the outcome: commit, which it is told back when that is stored,
+ * or NO. */
 #define VI_SITE_IS_AWAY 0x2u
 
 enum { VI_SITE_NEW, VI_SITE_ASKED, VI_SITE_READY, VI_SITE_TOLD, VI_SITE_DONE };
@@ -169,7 +168,8 @@ enum { VI_AGREEMENT_OPEN, VI_AGREEMENT_COMMITTED, VI_AGREEMENT_ABORTED };
 struct vi_agreement {
     struct vi_saying says;     /* 0 */
     struct vi_agreement *next; /* 24 */
-    vista_request parent;      /* 32: who has handed it over, to be answered with the outcome */
+    vista_request parent;      /* 32: who has handed it over, to be answered with the outcome;
+                                  generation 0: it was; session 0: it has stored that, or none */
     uint32_t state;            /* 56 */
     uint32_t local;            /* 60: what the outcome is to be told to at this end, VI_LOCAL_* */
     uint32_t count;            /* 64 */

@@ -268,15 +268,18 @@ bool vi_agreement_is_sound(const struct vi_agreement *of, size_t size)
     return true;
 }
 
-/* A list that runs in a circle is longer than any that is sound. */
+/* A list that runs in a circle is longer than any that is sound: no byte is summed up much more
+ * than once. */
 static int check_agreements(vista_segment *segment, const struct vi_gram_table *table)
 {
-    size_t left = vista_size(segment) / sizeof *table->agreements;
+    size_t left = vista_size(segment);
 
-    for (const struct vi_agreement *of = table->agreements; of != NULL; of = of->next)
-        if (!vi_agreement_is_sound(of, vista_usable_size(segment, of)) ||
-            !is_sealed(of, of->size, &of->crc) || left-- == 0)
+    for (const struct vi_agreement *of = table->agreements; of != NULL; of = of->next) {
+        if (!vi_agreement_is_sound(of, vista_usable_size(segment, of)) || of->size > left ||
+            !is_sealed(of, of->size, &of->crc))
             return damaged("a transaction of several sites", (uintptr_t)of);
+        left -= of->size;
+    }
     return 0;
 }
 
