@@ -155,20 +155,22 @@ static double own_cpu(void)
 
 static void show_interception(void)
 {
-    double bare[MOST], under[MOST], stop[MOST];
+    double bare[MOST], under[MOST], trap[MOST], stop[MOST];
 
     for (unsigned i = 0; i < config->runs; i++) {
         const double begin = own_cpu();
 
         bare[i] = ask(false, "calls", 100000, 0, 0);
         under[i] = ask(true, "calls", 100000, 0, 0) - bare[i];
+        trap[i] = ask(true, "traps", 100000, 0, 0) - bare[i];
         stop[i] = ptrace_stop(20000) + (own_cpu() - begin) * 1e9 / 40000;
     }
     printf(
-        "system call, ns of processor time: bare %.0f, intercepted %.0f more; a ptrace stop %.0f, "
-        "%.1f times as much\n",
-        median(bare, config->runs), median(under, config->runs), median(stop, config->runs),
-        median(stop, config->runs) / median(under, config->runs));
+        "system call, ns of processor time: bare %.0f, intercepted %.0f more, by a trap %.0f more; "
+        "a ptrace stop %.0f, %.1f and %.1f times as much\n",
+        median(bare, config->runs), median(under, config->runs), median(trap, config->runs),
+        median(stop, config->runs), median(stop, config->runs) / median(under, config->runs),
+        median(stop, config->runs) / median(trap, config->runs));
     fflush(stdout);
 }
 

@@ -214,6 +214,31 @@ START_TEST(descriptors_do_not_run_out)
 }
 END_TEST
 
+/* Calls that go without the trap, bare and killed at any time. */
+START_TEST(quick_calls_go_on)
+{
+    struct test_random random = test_random_new(10);
+    char text[TEXT];
+    int status, kills;
+
+    OK(shell("echo 01234567 >in"));
+    ck_assert_int_eq(status_of(shell("$G busy 5 >out")), 7);
+    ck_assert_int_eq(status_of(shell("$R -f run.dc $G busy 5 >out 2>err")), 7);
+    counted("out", 5);
+    for (unsigned i = 0; i < test_times(2); i++) {
+        snprintf(text, sizeof text, "0.%03u", 30 + (unsigned)test_below(&random, 150));
+        status = shell("rm -f kills; $R -f run.dc --retries 1000 $G busy 15 >out 2>err & "
+                       "while kill -0 $! 2>/dev/null; do sleep %s; "
+                       "pkill -9 -P $! && echo >>kills; done; wait $!",
+                       text);
+        ck_assert_msg(status_of(status) == 7, "status %x: %s", status, contents("err"));
+        counted("out", 15);
+        kills = (int)strlen(contents("kills"));
+        ck_assert_int_gt(kills, 0);
+    }
+}
+END_TEST
+
 /* On a disk too small for its checkpoints a run stops; with more room it goes on. */
 START_TEST(full_disk_stops_the_run)
 {
@@ -400,6 +425,7 @@ int main(void)
     tcase_add_test(tests, changed_file_is_refused);
     tcase_add_test(tests, ignored_signals_stay_ignored);
     tcase_add_test(tests, descriptors_do_not_run_out);
+    tcase_add_test(tests, quick_calls_go_on);
     tcase_add_test(tests, full_disk_stops_the_run);
     tcase_add_test(tests, descriptors_go_on);
     tcase_add_test(tests, callbacks_are_called);

@@ -3,7 +3,8 @@
  * What `vista-bench checkpoint` runs bare and under vista-run; each prints nanoseconds of processor
  * time.
  *
- *     bench_guest calls COUNT              a getppid
+ *     bench_guest calls COUNT              a getuid, as libc makes it
+ *     bench_guest traps COUNT              a getuid that vista-run cannot make without a trap
  *     bench_guest pages PAGES COUNT MIB    to write to so many pages of MIB MiB, and a checkpoint
  *     bench_guest floor PAGES COUNT MIB    the same pages found by a scan, and copied twice
  *     bench_guest beat                     a byte a millisecond, until it is ended
@@ -37,7 +38,20 @@ static int calls(unsigned count)
     const uint64_t begin = cpu_now();
 
     for (unsigned i = 0; i < count; i++)
-        syscall(SYS_getppid);
+        syscall(SYS_getuid);
+    printf("%.1f\n", (double)(cpu_now() - begin) / count);
+    return 0;
+}
+
+static int traps(unsigned count)
+{
+    const uint64_t begin = cpu_now();
+
+    for (unsigned i = 0; i < count; i++) {
+        long result = SYS_getuid;
+
+        __asm__ volatile("nop\n syscall" : "+a"(result) : : "rcx", "r11", "memory");
+    }
     printf("%.1f\n", (double)(cpu_now() - begin) / count);
     return 0;
 }
@@ -157,6 +171,8 @@ int main(int argc, char **argv)
 
     if (strcmp(what, "calls") == 0)
         return calls(first);
+    if (strcmp(what, "traps") == 0)
+        return traps(first);
     if (strcmp(what, "pages") == 0)
         return by_checkpoints(first, count, size);
     if (strcmp(what, "floor") == 0)

@@ -116,6 +116,12 @@ void vi_kill_point(bool after)
     }
 }
 
+bool vi_kill_is_by_call(void)
+{
+    return getenv("VISTA_KILLS") != NULL || getenv("VISTA_CALLS") != NULL ||
+           getenv("VISTA_WITHOUT") != NULL;
+}
+
 static long does_nothing(struct vi_call *call)
 {
     (void)call;

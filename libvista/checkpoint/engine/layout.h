@@ -18,7 +18,7 @@
 
 #define VI_GUEST_PAGE 4096u
 #define VI_CHECKPOINT_MAGIC 0x746e696f706b6863u /* "chkpoint" */
-#define VI_CHECKPOINT_VERSION 2u
+#define VI_CHECKPOINT_VERSION 3u
 
 /* Descriptors from here on are the runtime's, and do not exist for the guest. */
 #define VI_DESCRIPTORS 960
@@ -135,6 +135,16 @@ struct vi_action {
     uint64_t mask;
 };
 
+/* Where the guest makes system calls without the trap (trap/fast.h): the instruction SYSCALL, and
+ * what stood before it.  The stubs are this far below the area of mappings. */
+#define VI_FAST_SITES 511u
+#define VI_FAST_GAP 65536u
+
+struct vi_fast_site {
+    uint64_t call;
+    unsigned char instruction[8];
+};
+
 struct vi_control {
     uint64_t high[VI_AREAS]; /* memory from here on was never used */
     uint64_t break_start, break_end;
@@ -155,6 +165,8 @@ struct vi_control {
     char name[16];
     struct vi_action actions[65];
     siginfo_t info[65];
+    uint64_t fast_back, fast_count; /* where an interrupted call goes back to */
+    struct vi_fast_site fast_sites[VI_FAST_SITES];
     struct vi_descriptor descriptors[VI_DESCRIPTORS];
     struct vi_map_entry maps[VI_MAPS];
     struct vi_open_file files[VI_DESCRIPTORS];

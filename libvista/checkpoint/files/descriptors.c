@@ -23,7 +23,7 @@
 #define MOST_DROPPED (VI_DESCRIPTORS / 2)
 #define REOPENED (~(O_CREAT | O_EXCL | O_TRUNC))
 
-static bool touched[VI_DESCRIPTORS];
+bool vi_files_touched[VI_DESCRIPTORS];
 /* Of descriptions that were closed, what the supervisor need not keep from the next checkpoint on;
  * and what the last one has, whose groups are not free before. */
 static uint32_t dropped[VI_DESCRIPTORS];
@@ -110,7 +110,7 @@ static struct vi_open_file *enter(uint32_t group, int fd, enum vi_file_kind kind
     file->references = 1;
     vi_engine.control->descriptors[fd] =
         (struct vi_descriptor){(uint16_t)group, (flags & O_CLOEXEC) != 0};
-    touched[group - 1] = entered[group - 1] = true;
+    vi_files_touched[group - 1] = entered[group - 1] = true;
     return file;
 }
 
@@ -229,7 +229,7 @@ void vi_files_touch(uint64_t fd)
     const uint32_t group = vi_files_group(fd);
 
     if (group != 0)
-        touched[group - 1] = true;
+        vi_files_touched[group - 1] = true;
 }
 
 static void gather_offset(int fd, struct vi_open_file *file)
@@ -248,11 +248,11 @@ void vi_files_gather(void)
         const uint32_t group = c->descriptors[fd].group;
         struct vi_open_file *file = group != 0 ? &c->files[group - 1] : NULL;
 
-        if (file == NULL || !touched[group - 1])
+        if (file == NULL || !vi_files_touched[group - 1])
             continue;
         if (file->mode == S_IFREG || file->mode == S_IFDIR)
             gather_offset(fd, file);
-        touched[group - 1] = false;
+        vi_files_touched[group - 1] = false;
     }
 }
 

@@ -30,6 +30,7 @@ bool vi_files_any_waiting(void);
 
 /* Its offset may change: it is noted at the next checkpoint. */
 void vi_files_touch(uint64_t fd);
+extern bool vi_files_touched[VI_DESCRIPTORS]; /* by group, less 1 */
 void vi_files_gather(void);
 /* A checkpoint is made: the supervisor need not keep what was closed before it. */
 void vi_files_settle(void);

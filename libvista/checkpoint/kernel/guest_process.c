@@ -16,6 +16,7 @@
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
+#include "checkpoint/kernel/handlers.h"
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/protocol/protocol.h"
 #include "checkpoint/trap/signals.h"
@@ -71,10 +72,14 @@ void vi_process_gather(void)
 {
     struct itimerval *timer = &vi_engine.control->timer;
 
-    gather_signals(vi_engine.control);
-
-    if (timer->it_value.tv_sec != 0 || timer->it_value.tv_usec != 0)
+    if (timer->it_value.tv_sec != 0 || timer->it_value.tv_usec != 0) {
         getitimer(ITIMER_REAL, timer);
+        /* The kernel starts it again when it is rid of the signal. */
+        if ((timer->it_interval.tv_sec | timer->it_interval.tv_usec) != 0 &&
+            (timer->it_value.tv_sec | timer->it_value.tv_usec) == 0)
+            timer->it_value.tv_usec = 1;
+    }
+    gather_signals(vi_engine.control); /* behind it: what the timer sent is among them */
 }
 
 /* The last commit is before the end, so that a kill in it finds the program about to end. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Reading and writing: see io_calls.h.
+ * Reading and writing: see handlers.h.
  */
-#include "checkpoint/kernel/io_calls.h"
+#include "checkpoint/kernel/handlers.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -12,6 +12,7 @@
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
+#include "checkpoint/kernel/handlers.h"
 
 #define PAGE ((uint64_t)VI_GUEST_PAGE)
 #define ALL_PROTECTIONS (PROT_READ | PROT_WRITE | PROT_EXEC)

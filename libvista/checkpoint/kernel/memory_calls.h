@@ -23,11 +23,4 @@ bool vi_memory_writable(uint64_t address, uint64_t length);
 /* Is there a whole string of at most `size` bytes with its end? */
 bool vi_memory_string(uint64_t address, uint64_t size);
 
-long vi_call_mmap(struct vi_call *call);
-long vi_call_munmap(struct vi_call *call);
-long vi_call_mprotect(struct vi_call *call);
-long vi_call_mremap(struct vi_call *call);
-long vi_call_madvise(struct vi_call *call);
-long vi_call_brk(struct vi_call *call);
-
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Opening, closing, names: see names.h.
+ * Opening, closing, names: see handlers.h.
  */
-#include "checkpoint/kernel/names.h"
+#include "checkpoint/kernel/handlers.h"
 
 #include <errno.h>
 #include <fcntl.h>

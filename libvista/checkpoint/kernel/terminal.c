@@ -14,7 +14,7 @@
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/descriptors.h"
 #include "checkpoint/files/zone.h"
-#include "checkpoint/kernel/io_calls.h"
+#include "checkpoint/kernel/handlers.h"
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/trap/signals.h"
 

@@ -14,6 +14,4 @@ void vi_terminal_recover(void);
 /* Is there no terminal any more where one was? */
 bool vi_terminal_is_gone(void);
 
-long vi_call_ioctl(struct vi_call *call);
-
 #endif

@@ -17,6 +17,7 @@
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/files/descriptors.h"
+#include "checkpoint/kernel/handlers.h"
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/trap/signals.h"
 

@@ -14,7 +14,13 @@ struct vi_row;
 void vi_kill_point(bool after);
 /* Another row, where a test is to find that this one is missed. */
 const struct vi_row *vi_kill_row(const struct vi_row *row);
+/* Are calls counted, so that each has to be seen? */
+bool vi_kill_is_by_call(void);
 #else
+static inline bool vi_kill_is_by_call(void)
+{
+    return false;
+}
 static inline void vi_kill_point(bool after)
 {
     (void)after;

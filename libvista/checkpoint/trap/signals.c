@@ -14,9 +14,11 @@
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
+#include "checkpoint/kernel/handlers.h"
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/kernel/terminal.h"
 #include "checkpoint/protocol/trace.h"
+#include "checkpoint/trap/fast.h"
 
 #define TICK 64 /* the runtime's own signal, the last there is */
 #define KERNEL_SET sizeof(uint64_t)
@@ -31,7 +33,6 @@ struct guest_frame {
     siginfo_t info;
 };
 
-void vi_trap_entry(int number, siginfo_t *info, void *context);
 static bool due; /* a checkpoint of the interval */
 static unsigned every;
 
@@ -46,7 +47,7 @@ static uint64_t *mask_of(ucontext_t *context)
 }
 
 /* The guest can block neither these nor what the runtime lives on. */
-static uint64_t allowed(uint64_t mask)
+uint64_t vi_signals_open(uint64_t mask)
 {
     return mask & ~(bit_of(SIGKILL) | bit_of(SIGSTOP) | bit_of(SIGSYS) | bit_of(TICK));
 }
@@ -197,7 +198,8 @@ static void build(int number, const siginfo_t *info, ucontext_t *context)
     r[REG_RDX] = (greg_t)frame->context;
     r[REG_RAX] = 0;
     r[REG_EFL] &= ~(greg_t)0x500; /* direction and trap */
-    *mask_of(context) |= allowed(action.mask | (action.flags & SA_NODEFER ? 0 : bit_of(number)));
+    *mask_of(context) |=
+        vi_signals_open(action.mask | (action.flags & SA_NODEFER ? 0 : bit_of(number)));
     if (action.flags & SA_RESETHAND) {
         c->actions[number].handler = 0;
         install_for_guest(number);
@@ -215,7 +217,7 @@ long vi_call_rt_sigreturn(struct vi_call *call)
     memcpy(context->uc_mcontext.gregs, stored->uc_mcontext.gregs,
            sizeof context->uc_mcontext.gregs);
     context->uc_mcontext.gregs[REG_CSGSFS] = selectors;
-    *mask_of(context) = allowed(*(const uint64_t *)&stored->uc_sigmask);
+    *mask_of(context) = vi_signals_open(*(const uint64_t *)&stored->uc_sigmask);
     if (fp != NULL && fp_size(fp) == fp_size(own))
         memcpy(own, fp, fp_size(own));
     return VI_NO_RESULT;
@@ -244,9 +246,11 @@ static void keep(int number, const siginfo_t *info)
 
 uint64_t vi_signals_arrive(int number, siginfo_t *info, ucontext_t *context, uint64_t fs)
 {
-    const bool inside = vi_trap_in_runtime(context);
+    const bool inside = vi_trap_in_runtime(context) && !vi_fast_step_out(context);
 
-    if (!inside)
+    if (inside)
+        vi_fast_redirect(context);
+    else
         vi_guest_fs = fs;
     if (number == SIGHUP && vi_terminal_is_gone())
         vi_report->stopped = 1; /* there is no one to go on for */
@@ -317,28 +321,31 @@ void vi_signals_deliver(struct vi_call *call, long result)
         deliver_one(call, result);
 }
 
-void vi_signals_entered(ucontext_t *context)
+void vi_signals_back(ucontext_t *context)
 {
     struct vi_call call = {.context = context};
 
-    if (vi_engine.control->interval != 0)
-        every = (unsigned)vi_engine.control->interval;
-    start_ticking();
+    if (due)
+        commit_now(NULL, context);
     if (deliverable(&call) != 0)
         deliver_one(&call, 0);
 }
 
-/* ---- Waiting --------------------------------------------------------------- */
-
-uint64_t vi_signals_open(uint64_t mask)
+void vi_signals_entered(ucontext_t *context)
 {
-    return allowed(mask);
+    if (vi_engine.control->interval != 0)
+        every = (unsigned)vi_engine.control->interval;
+    start_ticking();
+    vi_signals_back(context);
 }
+
+/* ---- Waiting --------------------------------------------------------------- */
 
 long vi_signals_wait(struct vi_call *call, int fd, short events, int64_t nanoseconds,
                      const uint64_t *mask)
 {
-    const uint64_t guest = *mask_of(call->context), open = mask != NULL ? allowed(*mask) : guest;
+    const uint64_t guest = *mask_of(call->context),
+                   open = mask != NULL ? vi_signals_open(*mask) : guest;
     struct pollfd pollfd = {.fd = fd, .events = events};
     struct timespec left = {nanoseconds / 1000000000, nanoseconds % 1000000000};
     long result;
@@ -367,7 +374,7 @@ long vi_signals_interrupt(struct vi_call *call, const uint64_t *mask)
 
     if (mask == NULL)
         return deliverable(call) != 0 ? -EINTR : VI_INTERRUPTED;
-    *mask_of(call->context) = allowed(*mask); /* which of them is to be delivered */
+    *mask_of(call->context) = vi_signals_open(*mask); /* which of them is to be delivered */
     if (deliverable(call) == 0) {
         *mask_of(call->context) = old;
         return VI_INTERRUPTED;
@@ -382,22 +389,20 @@ long vi_signals_interrupt(struct vi_call *call, const uint64_t *mask)
 
 long vi_call_pause(struct vi_call *call)
 {
-    const long result = vi_signals_wait(call, -1, 0, -1, NULL);
-
-    return result == VI_INTERRUPTED ? vi_signals_interrupt(call, NULL) : result;
+    (void)vi_signals_wait(call, -1, 0, -1, NULL); /* a signal ends it, and nothing else */
+    return vi_signals_interrupt(call, NULL);
 }
 
 long vi_call_rt_sigsuspend(struct vi_call *call)
 {
     const uint64_t *given = (const uint64_t *)call->arguments[0];
     uint64_t mask;
-    long result;
 
     if (!vi_memory_readable(call->arguments[0], sizeof mask))
         return -EFAULT;
     mask = *given;
-    result = vi_signals_wait(call, -1, 0, -1, &mask);
-    return result == VI_INTERRUPTED ? vi_signals_interrupt(call, &mask) : result;
+    (void)vi_signals_wait(call, -1, 0, -1, &mask);
+    return vi_signals_interrupt(call, &mask);
 }
 
 /* ---- Calls ----------------------------------------------------------------- */
@@ -447,7 +452,7 @@ long vi_call_rt_sigprocmask(struct vi_call *call)
             *mask = *set;
         else
             return -EINVAL;
-        *mask = allowed(*mask);
+        *mask = vi_signals_open(*mask);
     }
     if (old != NULL)
         *old = before;

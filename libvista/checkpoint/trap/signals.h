@@ -13,6 +13,8 @@
 void vi_signals_start(void);
 /* Just before the guest goes on for the first time. */
 void vi_signals_entered(ucontext_t *context);
+/* Behind a call that was made without the trap: does what came meanwhile. */
+void vi_signals_back(ucontext_t *context);
 /* A signal has come; returns the FS to go on with. */
 uint64_t vi_signals_arrive(int number, siginfo_t *info, ucontext_t *context, uint64_t fs);
 /* Ends a call: its result, and the frame of a signal that is pending. */
@@ -37,13 +39,5 @@ bool vi_signals_kept(uint64_t mask);
 uint64_t vi_signals_open(uint64_t mask);
 /* A signal that the runtime itself gives the guest. */
 void vi_signals_raise(int number);
-
-long vi_call_rt_sigaction(struct vi_call *call);
-long vi_call_rt_sigprocmask(struct vi_call *call);
-long vi_call_rt_sigreturn(struct vi_call *call);
-long vi_call_rt_sigpending(struct vi_call *call);
-long vi_call_rt_sigsuspend(struct vi_call *call);
-long vi_call_sigaltstack(struct vi_call *call);
-long vi_call_pause(struct vi_call *call);
 
 #endif

@@ -15,6 +15,7 @@
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/kernel/table.h"
 #include "checkpoint/protocol/protocol.h"
+#include "checkpoint/trap/fast.h"
 #include "checkpoint/trap/kills.h"
 #include "checkpoint/trap/signals.h"
 
@@ -28,7 +29,6 @@
 #define FP_XSTATE 512
 
 extern char __executable_start[], etext[];
-void vi_trap_entry(int number, siginfo_t *info, void *context);
 uint64_t vi_trap(int number, siginfo_t *info, ucontext_t *context, uint64_t fs);
 
 uint64_t vi_guest_fs;
@@ -194,6 +194,7 @@ static void handle_call(ucontext_t *context)
         resumed = 0;
     vi_kill_point(false);
     vi_signals_tick(&call);
+    vi_fast_learn(context, call.number);
     result = vi_table_call(&call);
     vi_kill_point(true);
     vi_signals_deliver(&call, result);
@@ -205,7 +206,10 @@ uint64_t vi_trap(int number, siginfo_t *info, ucontext_t *context, uint64_t fs)
         return vi_signals_arrive(number, info, context, fs);
     if (info->si_code == USER_DISPATCH) {
         vi_guest_fs = fs;
-        handle_call(context);
+        if (vi_fast_is_back(context))
+            vi_signals_back(context);
+        else
+            handle_call(context);
     } else if (entering != NULL) {
         put_frame(context, entering);
         entering = NULL;
@@ -226,6 +230,7 @@ static void take_over(void)
         vi_give_up("no memory for a stack");
     __asm__ volatile("rdfsbase %0" : "=r"(vi_runtime_fs));
     vi_signals_start();
+    vi_fast_start();
     if (prctl(PR_SET_SYSCALL_USER_DISPATCH, 1, __executable_start, etext - __executable_start,
               NULL) != 0)
         vi_give_up("this kernel has no system call user dispatch: %s", strerror(errno));

@@ -33,6 +33,8 @@ long vi_system(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint
 /* The guest's call, as it is. */
 long vi_pass(struct vi_call *call);
 
+/* The handler of all signals, in assembly. */
+void vi_trap_entry(int number, siginfo_t *info, void *context);
 /* Enters the guest with the state of `frame`; from then on system calls are trapped. */
 _Noreturn void vi_trap_enter(const struct vi_frame *frame);
 /* An initial state: everything zero but these. */
