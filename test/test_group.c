@@ -595,7 +595,7 @@ static void transfer_once(void *argument)
 /* The child dies after each instruction in turn. */
 START_TEST(killed_at_instructions)
 {
-    const unsigned stride = test_scale() < 1 ? 251 : 151;
+    const unsigned stride = test_is_sanitized() ? 757 : 151; /* of sanitized code there is more */
     unsigned deaths = 0;
 
     if (test_is_thread_sanitized()) {
