@@ -21,28 +21,14 @@
 #include "media/io.h"
 #include "ranges/ranges.h"
 
-static int back(void *context, uint64_t offset, uint64_t length)
+static void note(struct vi_segment *segment, const void *address, size_t length)
 {
-    return vi_segment_back(context, offset, length);
-}
-
-static bool unback(void *context, uint64_t offset, uint64_t length)
-{
-    return vi_segment_unback(context, offset, length);
-}
-
-static void note(void *context, const void *address, size_t length)
-{
-    struct vi_segment *segment = context;
-
     vi_redo_note(segment->group->redo, segment, address, length);
 }
 
 /* Of the file, where the metadata is mapped as it is there. */
-static uint64_t hole(void *context, const void *address)
+static uint64_t hole(const struct vi_segment *segment, const void *address)
 {
-    const struct vi_segment *segment = context;
-
     return vi_io_hole(segment->file.fd,
                       (uint64_t)((const unsigned char *)address - segment->map.meta));
 }
@@ -61,14 +47,14 @@ static struct vi_heap *make_heap(struct vi_segment *segment, uint64_t size)
         .persist = &segment->persist,
         .path = segment->path,
         .left_open = !s->clean,
-        .back = segment->flags & VISTA_SPARSE ? back : NULL,
+        .back = segment->flags & VISTA_SPARSE ? vi_segment_back : NULL,
         .unback = segment->flags & VISTA_SPARSE && segment->persist.class != VISTA_CLASS_DISK
-                      ? unback
+                      ? vi_segment_unback
                       : NULL, /* the log may still say what is there */
         .note = segment->persist.class == VISTA_CLASS_DISK ? note : NULL,
         .each_idle = vi_tx_each_idle,
         .hole = segment->map.is_private ? NULL : hole,
-        .context = segment,
+        .segment = segment,
     };
 
     return vi_heap_open(&area);

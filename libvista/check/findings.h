@@ -6,7 +6,9 @@
 #ifndef VI_CHECK_FINDINGS_H
 #define VI_CHECK_FINDINGS_H
 
-#include "check/check.h"
+#include "check/totals.h"
+#include "media/file.h"
+#include "vista.h"
 
 enum vi_check_severity { VI_CHECK_PASSED, VI_CHECK_NOTE, VI_CHECK_DAMAGE };
 

@@ -19,32 +19,6 @@ static uint64_t marks_at(const struct vi_superblock *s, uint64_t unit)
     return vi_superblock_marks(s) + unit * VI_MARKS_PER_UNIT;
 }
 
-int vi_segment_allocate(struct vi_segment *segment, uint64_t offset, uint64_t length)
-{
-    const struct vi_superblock *s = &segment->superblock;
-    const uint64_t first = offset / VI_UNIT,
-                   units = (offset + length + VI_UNIT - 1) / VI_UNIT - first;
-
-    if (s->heap_offset != 0 &&
-        (vi_file_allocate(&segment->file, descriptors_at(s, first), units * sizeof(uint64_t)) !=
-             0 ||
-         vi_file_allocate(&segment->file, marks_at(s, first), units * VI_MARKS_PER_UNIT) != 0))
-        return -1;
-    return vi_file_allocate(&segment->file, s->data_offset + offset, length);
-}
-
-void vi_segment_cut(struct vi_segment *segment, uint64_t size, uint64_t old)
-{
-    const struct vi_superblock *s = &segment->superblock;
-    const uint64_t first = size / VI_UNIT, units = old / VI_UNIT - first;
-
-    if (s->heap_offset != 0) {
-        vi_file_punch(&segment->file, descriptors_at(s, first), units * sizeof(uint64_t));
-        vi_file_punch(&segment->file, marks_at(s, first), units * VI_MARKS_PER_UNIT);
-    }
-    (void)vi_file_truncate(&segment->file, s->data_offset + size);
-}
-
 /* The heap's metadata for units and the data: where in the file, and how much. */
 struct parts {
     uint64_t offset[3], length[3];
@@ -60,6 +34,26 @@ static struct parts parts_of(const struct vi_superblock *s, uint64_t offset, uin
             (struct parts){{s->data_offset + offset, descriptors_at(s, first), marks_at(s, first)},
                            {length, units * sizeof(uint64_t), units * VI_MARKS_PER_UNIT}};
     return parts;
+}
+
+int vi_segment_allocate(struct vi_segment *segment, uint64_t offset, uint64_t length)
+{
+    const struct parts parts = parts_of(&segment->superblock, offset, length);
+
+    for (int i = 2; i >= 0; i--)
+        if (parts.length[i] != 0 &&
+            vi_file_allocate(&segment->file, parts.offset[i], parts.length[i]) != 0)
+            return -1;
+    return 0;
+}
+
+void vi_segment_cut(struct vi_segment *segment, uint64_t size, uint64_t old)
+{
+    const struct parts parts = parts_of(&segment->superblock, size, old - size);
+
+    for (int i = 1; i < 3; i++)
+        vi_file_punch(&segment->file, parts.offset[i], parts.length[i]);
+    (void)vi_file_truncate(&segment->file, parts.offset[0]);
 }
 
 static uint64_t group_bit(uint64_t group)

@@ -343,7 +343,7 @@ void vi_tx_retire_all(struct vi_segment *segment)
     segment->own.strays = 0;
 }
 
-void vi_tx_each_idle(void *segment, void (*visit)(void *arg, uint32_t slot), void *arg)
+void vi_tx_each_idle(struct vi_segment *segment, void (*visit)(void *arg, uint32_t slot), void *arg)
 {
     struct vi_segment *home = vi_home(segment);
 

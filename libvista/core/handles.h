@@ -97,6 +97,7 @@ void vi_tx_count_ended(struct vi_segment *home, uint64_t *commits, uint64_t *abo
 void vi_tx_retire_all(struct vi_segment *segment);
 
 /* Visits each slot of the segment's group that no thread holds. */
-void vi_tx_each_idle(void *segment, void (*visit)(void *arg, uint32_t slot), void *arg);
+void vi_tx_each_idle(struct vi_segment *segment, void (*visit)(void *arg, uint32_t slot),
+                     void *arg);
 
 #endif

@@ -355,7 +355,6 @@ struct vi_segment *vi_segment_open(const char *path, size_t size, unsigned flags
 {
     struct vi_segment *segment = vi_process_new_segment();
     uint8_t boot[16];
-    int error;
 
     if (segment == NULL)
         return NULL;
@@ -363,9 +362,7 @@ struct vi_segment *vi_segment_open(const char *path, size_t size, unsigned flags
     (void)vi_guard_boot_id(boot);                  /* while there is a descriptor for it */
     if (open_file(segment, size, flags, options) == 0)
         return segment;
-    error = errno;
-    vi_segment_close(segment, false);
-    errno = error;
+    vi_segment_close(segment, false); /* which keeps errno */
     return NULL;
 }
 

@@ -15,11 +15,6 @@
 #include "core/backing.h"
 #include "core/redo.h"
 
-static struct vi_tx *of_handle(vista_tx *handle)
-{
-    return (struct vi_tx *)handle;
-}
-
 struct vi_tx *vi_tx_refuse(const struct vi_tx *tx)
 {
     if (tx == NULL)
@@ -159,7 +154,7 @@ int vi_tx_declare(struct vi_tx *tx, const struct iovec *ranges, int count)
  * than one within. */
 void vista_inline_find_segment(vista_tx *handle, const void *address)
 {
-    struct vi_tx *tx = of_handle(handle);
+    struct vi_tx *tx = (struct vi_tx *)handle;
     const uintptr_t low = handle->low, high = handle->high;
     const struct vi_segment *owner;
 

@@ -10,7 +10,7 @@ uint64_t vi_descriptor_pass(const struct vi_heap *heap, uint64_t unit, uint64_t 
     uint64_t stop = (unit / VI_GROUP_UNITS + 1) * VI_GROUP_UNITS, hole = 0;
 
     if (unit < end && unit % VI_GROUP_UNITS == 0 && area->hole != NULL)
-        hole = area->hole(area->context, &area->descriptors[unit]) / sizeof(uint64_t);
+        hole = area->hole(area->segment, &area->descriptors[unit]) / sizeof(uint64_t);
     if (hole != 0)
         return hole < end - unit ? unit + hole : end;
     if (stop > end)

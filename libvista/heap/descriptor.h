@@ -5,7 +5,7 @@
 #ifndef VI_HEAP_DESCRIPTOR_H
 #define VI_HEAP_DESCRIPTOR_H
 
-#include "heap/spans.h"
+#include "heap/heap_state.h"
 
 /* Passes over units from `unit` on that have none, up to `end`: those of a page of descriptors, or
  * of a hole in the file.  Where it does not move, that unit has one. */

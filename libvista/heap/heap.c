@@ -2,6 +2,8 @@
  *
  * Allocating and freeing.
  */
+#include "heap/heap.h"
+
 #include <errno.h>
 #include <sys/mman.h>
 
@@ -251,7 +253,7 @@ static uint64_t allocate_large(struct vi_heap *heap, struct vi_log *log, uint64_
 static void gather(struct vi_heap *heap, const struct vi_log *log)
 {
     vi_cache_release(heap, log->slot);
-    heap->area.each_idle(heap->area.context, vi_cache_release, heap);
+    heap->area.each_idle(heap->area.segment, vi_cache_release, heap);
     pthread_mutex_lock(&heap->lock);
     while (vi_spans_load_some(heap, log->slot % VI_SHARDS))
         ;

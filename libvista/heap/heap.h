@@ -12,33 +12,9 @@
 #define VI_HEAP_HEAP_H
 
 #include "core/log.h"
+#include "heap/heap_area.h"
 
 struct vi_heap;
-
-/* Where a heap lies, and what it needs of its segment. */
-struct vi_heap_area {
-    struct vi_heap_header *header;
-    uint64_t *descriptors;
-    uint8_t *marks;
-    unsigned char *base; /* of the data */
-    uint64_t size;
-    uint64_t max_size;
-    const struct vi_persist *persist;
-    const char *path;
-    bool left_open; /* by an earlier mapping, which may not have given disk blocks back */
-    /* Sparse: allocates the disk blocks behind a part of the data; else NULL. */
-    int (*back)(void *context, uint64_t offset, uint64_t length);
-    /* The same: gives them back; what was there reads as zero.  False: not now. */
-    bool (*unback)(void *context, uint64_t offset, uint64_t length);
-    /* Visits the slots that no thread holds. */
-    void (*each_idle)(void *context, void (*visit)(void *arg, uint32_t slot), void *arg);
-    /* Stored metadata was changed outside any transaction; NULL: no one wants to know. */
-    void (*note)(void *context, const void *address, size_t length);
-    /* Bytes from a place in the descriptors on that the file has no data for; NULL: it cannot be
-     * told.  To read them would fill a hole. */
-    uint64_t (*hole)(void *context, const void *address);
-    void *context;
-};
 
 /* Reads next to nothing.  NULL with ENOMEM. */
 struct vi_heap *vi_heap_open(const struct vi_heap_area *area);

@@ -9,8 +9,6 @@
  */
 #include "heap/idle.h"
 
-#include "heap/spans.h"
-
 /* So many are kept for the next who allocates there: below that, to give blocks back and to
  * allocate them again would cost a program that frees and allocates more than it saves. */
 #ifndef VI_IDLE_KEPT
@@ -69,7 +67,7 @@ void vi_idle_give(struct vi_heap *heap)
 
     for (uint64_t from = next(heap, 0, true); heap->idle_count != 0; from = next(heap, to, true)) {
         to = next(heap, from, false);
-        if (!area->unback(area->context, from * group_size,
+        if (!area->unback(area->segment, from * group_size,
                           (to * group_size < size ? to * group_size : size) - from * group_size))
             break;
         heap->idle_count -= to - from;

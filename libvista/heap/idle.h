@@ -5,7 +5,7 @@
 #ifndef VI_HEAP_IDLE_H
 #define VI_HEAP_IDLE_H
 
-#include "heap/spans.h"
+#include "heap/heap_state.h"
 
 /* Some units of the free run have just become free. */
 void vi_idle_add(struct vi_heap *heap, uint64_t unit, uint64_t units, uint64_t run,

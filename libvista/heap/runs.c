@@ -11,7 +11,6 @@
 
 #include "heap/descriptor.h"
 #include "heap/idle.h"
-#include "heap/spans.h"
 
 #define PARTS 64 /* of the heap that are looked at, in passing */
 #define EXACT 32 /* bins whose runs are all of one length, 1 unit, 2, ...; then one to a doubling */
@@ -151,7 +150,7 @@ static bool use(struct vi_heap *heap, uint64_t unit, uint64_t units, uint64_t le
         add(heap, unit + units, length - units);
     if (heap->idle != NULL)
         vi_idle_remove(heap, unit, units);
-    if (area->back == NULL || area->back(area->context, unit * VI_UNIT, units * VI_UNIT) == 0) {
+    if (area->back == NULL || area->back(area->segment, unit * VI_UNIT, units * VI_UNIT) == 0) {
         raise_end(heap, unit + units);
         return true;
     }

@@ -5,7 +5,7 @@
 #ifndef VI_HEAP_RUNS_H
 #define VI_HEAP_RUNS_H
 
-#include "heap/spans.h"
+#include "heap/heap_state.h"
 
 /* Lists of runs or spans, that begin at `first`. */
 void vi_list_add(struct vi_heap *heap, uint32_t *first, uint64_t unit);

@@ -8,7 +8,7 @@
 
 #include <signal.h>
 
-#include "ranges/ranges.h"
+#include "ranges/ranges_state.h"
 
 /* What mends a store to a protected page: all signals are blocked.  False: it is not to be. */
 typedef bool vi_mend_fn(struct vi_ranges *ranges, struct vi_note store);

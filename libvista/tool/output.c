@@ -9,7 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tool/main.h"
 #include "vista.h"
 
 /* ---- Names ------------------------------------------------------------- */
