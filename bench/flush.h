@@ -54,6 +54,13 @@ static inline void flush_copy(void *to, const void *from, size_t length)
         _mm_stream_si128((__m128i *)to + i, _mm_load_si128((const __m128i *)from + i));
 }
 
+/* A line, from anywhere. */
+static inline void flush_line_of(void *to, const void *from)
+{
+    for (size_t i = 0; i < LINE / sizeof(__m128i); i++)
+        _mm_stream_si128((__m128i *)to + i, _mm_loadu_si128((const __m128i *)from + i));
+}
+
 static inline uint32_t flush_sum(uint32_t sum, uint64_t word)
 {
     uint64_t wide = sum;
@@ -87,6 +94,11 @@ static inline void flush_word(uint64_t *to, uint64_t word)
 static inline void flush_copy(void *to, const void *from, size_t length)
 {
     pmem_memcpy(to, from, length, PMEM_F_MEM_NODRAIN);
+}
+
+static inline void flush_line_of(void *to, const void *from)
+{
+    flush_copy(to, from, LINE);
 }
 
 static inline uint32_t flush_sum(uint32_t sum, uint64_t word)

@@ -12,7 +12,9 @@
  * Cache-line class: the records declared between two peer_ready calls are a batch
  * with a sum over it and the transaction's stamp, so that it needs one fence; the
  * stamp moves on to commit.  That makes three fences for a transaction.  The log is built
- * in ordinary memory, and it and the stamp are stored past the caches, which is quicker.
+ * in ordinary memory, and it and the stamp are stored past the caches, which is quicker.  A long
+ * range that begins a batch is all of it, and goes to the log from where it lies, by one pass
+ * that sums it up, too.
  */
 #include "flush.h"
 #include "map_time.h"
@@ -28,6 +30,7 @@
 
 #define FLOOR_LOG 4096u
 #define FLOOR_FRESH 0x80000000u /* an allocated block: to be flushed, not to be undone */
+#define FLOOR_STREAMED 1024u    /* bytes of a range that is a batch of its own */
 #define FLOOR_LATER 96          /* a delivery frees ten blocks, two words each */
 
 struct floor_header {
@@ -71,6 +74,7 @@ struct peer_tx {
     char *log; /* the one in the file, or floor_log */
     char *next, *batch, *last;
     enum durability class;
+    bool streamed; /* something is on its way past the caches that no fence is behind */
     unsigned laters;
 };
 
@@ -99,6 +103,7 @@ HOT void peer_begin(struct peer *peer, struct peer_tx *tx, enum durability class
     tx->last = tx->log;
     tx->batch = NULL;
     tx->class = class;
+    tx->streamed = false;
     tx->laters = 0;
 }
 
@@ -121,10 +126,63 @@ HOT struct floor_record *floor_record(struct peer_tx *tx, void *address, size_t 
     return record;
 }
 
+/* The sum of words that are copied past the caches on the way, if `to` is not NULL: by four
+ * independent chains, so that it waits for none. */
+HOT uint32_t floor_stream(char *to, const char *from, size_t length)
+{
+    uint32_t lane[4] = {0};
+    uint64_t last[8] = {0};
+
+    for (size_t at = 0; at < length; at += LINE) {
+        const char *line = from + at;
+        uint64_t word[8];
+
+        if (length - at < LINE)
+            line = memcpy(last, line, length - at);
+        memcpy(word, line, sizeof word);
+        for (unsigned i = 0; i < 8; i++)
+            lane[i % 4] = flush_sum(lane[i % 4], word[i]);
+        if (to != NULL)
+            flush_line_of(to + at, line);
+    }
+    return flush_sum(flush_sum(flush_sum(lane[0], lane[1]), lane[2]), lane[3]);
+}
+
+/* The sum of a batch that is one streamed record, whose data is at `data`. */
+HOT uint32_t floor_streamed_sum(const struct floor_batch *batch, uint32_t data)
+{
+    const struct floor_record *record = (const struct floor_record *)(batch + 1);
+    const uint64_t lengths = (uint64_t)record->previous << 32 | record->length;
+
+    return flush_sum(flush_sum(flush_sum(flush_sum(data, batch->bytes), batch->stamp),
+                               (uintptr_t)record->address),
+                     lengths);
+}
+
+/* The lines of the data begin behind the one of the batch's header and of the record's. */
+HOT void floor_declare_long(struct peer_tx *tx, void *address, size_t length)
+{
+    const struct floor_record *record = floor_record(tx, address, length);
+    struct floor_batch *batch = (struct floor_batch *)tx->batch;
+    char *const stored = (char *)tx->header + FLOOR_LOG + (tx->batch - tx->log);
+
+    tx->next = tx->batch + LINE + ((length + LINE - 1) & ~(size_t)(LINE - 1));
+    *batch = (struct floor_batch){tx->peer->stamp, (uint32_t)(tx->next - tx->batch), 0};
+    batch->sum = floor_streamed_sum(batch, floor_stream(stored + LINE, address, length));
+    flush_copy(stored, batch, sizeof *batch + sizeof *record);
+    tx->batch = NULL;
+    tx->streamed = true;
+}
+
 HOT void peer_declare(struct peer_tx *tx, void *address, size_t length)
 {
-    struct floor_record *record = floor_record(tx, address, length);
+    struct floor_record *record;
 
+    if (tx->class == CLASS_LINE && tx->batch == NULL && length >= FLOOR_STREAMED) {
+        floor_declare_long(tx, address, length);
+        return;
+    }
+    record = floor_record(tx, address, length);
     if (tx->class != CLASS_KILL && length % 8 != 0)
         memset((char *)(record + 1) + length / 8 * 8, 0, 8); /* the sum covers whole words */
     BARRIER();
@@ -142,6 +200,15 @@ HOT void peer_declare_all(struct peer_tx *tx, const struct iovec *ranges, int co
 #pragma GCC unroll 8
     for (int i = 0; i < count; i++)
         peer_declare(tx, ranges[i].iov_base, ranges[i].iov_len);
+}
+
+/* Is the batch one record that was streamed? */
+static inline bool floor_is_streamed(enum durability class, const struct floor_batch *batch)
+{
+    const struct floor_record *record = (const struct floor_record *)(batch + 1);
+
+    return class == CLASS_LINE && record->length >= FLOOR_STREAMED &&
+           (record->length & FLOOR_FRESH) == 0;
 }
 
 static inline uint32_t floor_sum(const struct floor_batch *batch)
@@ -174,7 +241,11 @@ HOT void peer_ready(struct peer_tx *tx)
         floor_copy(tx->class, (char *)tx->header + FLOOR_LOG + (tx->batch - tx->log), batch);
         floor_fence(tx->class);
         tx->batch = NULL;
+        tx->streamed = false;
     }
+    if (tx->streamed)
+        floor_fence(tx->class);
+    tx->streamed = false;
     for (unsigned i = 0; i < tx->laters; i++)
         *floor_laters[i].where = floor_laters[i].value;
     tx->laters = 0;
@@ -214,6 +285,24 @@ HOT void peer_end(struct peer_tx *tx)
     floor_fence(tx->class);
 }
 
+static inline uint32_t floor_stored_sum(const struct floor_batch *batch)
+{
+    const struct floor_record *record = (const struct floor_record *)(batch + 1);
+
+    return floor_streamed_sum(batch,
+                              floor_stream(NULL, (const char *)batch + LINE, record->length));
+}
+
+/* The bytes that a record has, in the log. */
+static inline const char *floor_data(enum durability class, const struct floor_record *record)
+{
+    const struct floor_batch *batch = (const struct floor_batch *)record - 1;
+
+    return floor_is_streamed(class, batch) && (uintptr_t)batch % LINE == 0
+               ? (const char *)batch + LINE
+               : (const char *)(record + 1);
+}
+
 /* After a kill: the newest record that counts. */
 static struct floor_record *floor_newest(struct peer *peer)
 {
@@ -226,11 +315,18 @@ static struct floor_record *floor_newest(struct peer *peer)
         return header->last == 0 ? NULL : (struct floor_record *)((char *)header + header->last);
     for (;;) {
         struct floor_batch *batch = (struct floor_batch *)at;
+        const bool streamed = floor_is_streamed((enum durability)header->class, batch);
 
         if (batch->stamp != header->stamp || batch->bytes <= sizeof *batch ||
-            batch->bytes > (size_t)(end - at) || batch->sum != floor_sum(batch))
+            batch->bytes > (size_t)(end - at) ||
+            batch->sum != (streamed ? floor_stored_sum(batch) : floor_sum(batch)))
             return newest;
         at += sizeof *batch;
+        if (streamed) {
+            newest = (struct floor_record *)at;
+            at = (char *)batch + batch->bytes;
+            continue;
+        }
         while (at < (char *)batch + batch->bytes) {
             newest = (struct floor_record *)at;
             at += sizeof *newest;
@@ -248,7 +344,7 @@ static void floor_rollback(struct peer *peer)
 
     for (struct floor_record *r = floor_newest(peer); r != NULL; r = floor_before(r)) {
         if ((r->length & FLOOR_FRESH) == 0) {
-            memcpy(r->address, r + 1, r->length);
+            memcpy(r->address, floor_data(class, r), r->length);
             floor_flush(class, (uintptr_t)r->address, r->length);
         }
     }
