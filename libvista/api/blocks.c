@@ -27,14 +27,6 @@ static inline struct vi_segment *owner_of(const struct vi_tx *tx, const void *ad
     return has_heap(owner != NULL ? owner : tx->segment);
 }
 
-/* The root is not the program's to free. */
-static int check_not_root(const struct vi_segment *segment, const void *address)
-{
-    if (!vi_heap_is_root(segment->heap, address))
-        return 0;
-    return vi_fail(EINVAL, "%s: %p is the root, which cannot be freed", segment->path, address);
-}
-
 /* Grows the heap, by a quarter if the disk has it, so that `size` bytes fit. */
 static int grow_for(struct vi_segment *segment, size_t size)
 {
@@ -230,8 +222,9 @@ void *vista_realloc(vista_tx *handle, void *address, size_t size)
         return NULL;
     if (address == NULL)
         return allocate(tx, segment, size, 0);
-    if (check_not_root(segment, address) != 0)
-        return NULL;
+    if (vi_heap_is_root(segment->heap, address)) /* which is not the program's to free */
+        return vi_fail(EINVAL, "%s: %p is the root, which cannot be freed", segment->path, address),
+               NULL;
     old = vi_heap_usable_size(segment->heap, &tx->log, address);
     if (old == 0)
         return NULL;
@@ -294,14 +287,6 @@ int vista_heap_walk(vista_segment *handle, vista_walk_fn visit, void *arg)
 }
 
 /* ---- The root ---------------------------------------------------------- */
-
-/* Bytes of the root's block; 0 if there is none. */
-static size_t room_of(const struct vi_segment *segment, struct vi_root root)
-{
-    if (root.size == 0 || root.offset >= segment->map.data_size)
-        return 0;
-    return vi_heap_usable_size(segment->heap, NULL, segment->map.data + root.offset);
-}
 
 /* In a transaction of its own: the root becomes `size` bytes, in place if it can. */
 static int grow_root(struct vi_tx *tx, struct vi_segment *segment, struct vi_root old, size_t room,
@@ -366,7 +351,9 @@ void *vista_root(vista_segment *handle, size_t size)
         return NULL;
     pthread_mutex_lock(&segment->root_lock);
     root = vi_heap_root(segment->heap);
-    room = room_of(segment, root);
+    room = root.size == 0 || root.offset >= segment->map.data_size
+               ? 0
+               : vi_heap_usable_size(segment->heap, NULL, segment->map.data + root.offset);
     if (room < root.size)
         result =
             vi_fail(EBADMSG, "%s: damaged: its root, %llu bytes at %llu, is no block",

@@ -31,19 +31,9 @@ static uint32_t by_table(uint32_t crc, const unsigned char *data, size_t length)
     return crc;
 }
 
-static bool has_instruction(void)
-{
-    return __builtin_cpu_supports("sse4.2");
-}
-
 #define RUN 256                  /* bytes */
 #define BEHIND_1_RUN 0xb9e02b86  /* x^(8 RUN - 33) modulo the polynomial, */
 #define BEHIND_2_RUNS 0xdd7e3b0c /* x^(16 RUN - 33) */
-
-static bool has_product(void)
-{
-    return __builtin_cpu_supports("pclmul");
-}
 
 __attribute__((target("sse4.2,pclmul"))) static inline uint64_t moved(uint64_t crc, uint32_t by)
 {
@@ -76,7 +66,8 @@ by_instruction(uint32_t crc, const unsigned char *data, size_t length)
 {
     uint64_t wide, word;
 
-    for (; length >= 3 * (size_t)RUN && has_product(); length -= 3 * (size_t)RUN) {
+    for (; length >= 3 * (size_t)RUN && __builtin_cpu_supports("pclmul");
+         length -= 3 * (size_t)RUN) {
         crc = by_runs(crc, data);
         data += 3 * (size_t)RUN;
     }
@@ -94,5 +85,6 @@ by_instruction(uint32_t crc, const unsigned char *data, size_t length)
 
 uint32_t vi_crc32c(uint32_t crc, const void *data, size_t length)
 {
-    return has_instruction() ? ~by_instruction(~crc, data, length) : ~by_table(~crc, data, length);
+    return __builtin_cpu_supports("sse4.2") ? ~by_instruction(~crc, data, length)
+                                            : ~by_table(~crc, data, length);
 }

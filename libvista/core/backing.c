@@ -9,16 +9,6 @@
 
 #include "base/error.h"
 
-static uint64_t descriptors_at(const struct vi_superblock *s, uint64_t unit)
-{
-    return vi_superblock_descriptors(s) + unit * sizeof(uint64_t);
-}
-
-static uint64_t marks_at(const struct vi_superblock *s, uint64_t unit)
-{
-    return vi_superblock_marks(s) + unit * VI_MARKS_PER_UNIT;
-}
-
 /* The heap's metadata for units and the data: where in the file, and how much. */
 struct parts {
     uint64_t offset[3], length[3];
@@ -27,13 +17,13 @@ struct parts {
 static struct parts parts_of(const struct vi_superblock *s, uint64_t offset, uint64_t length)
 {
     const uint64_t first = offset / VI_UNIT, units = (length + VI_UNIT - 1) / VI_UNIT;
-    struct parts parts = {{s->data_offset + offset}, {length}};
+    const uint64_t descriptors = vi_superblock_descriptors(s) + first * sizeof(uint64_t),
+                   marks = vi_superblock_marks(s) + first * VI_MARKS_PER_UNIT;
 
-    if (s->heap_offset != 0)
-        parts =
-            (struct parts){{s->data_offset + offset, descriptors_at(s, first), marks_at(s, first)},
-                           {length, units * sizeof(uint64_t), units * VI_MARKS_PER_UNIT}};
-    return parts;
+    if (s->heap_offset == 0)
+        return (struct parts){{s->data_offset + offset}, {length}};
+    return (struct parts){{s->data_offset + offset, descriptors, marks},
+                          {length, units * sizeof(uint64_t), units * VI_MARKS_PER_UNIT}};
 }
 
 int vi_segment_allocate(struct vi_segment *segment, uint64_t offset, uint64_t length)

@@ -24,17 +24,12 @@ static struct vi_tx *of_handle(vista_tx *handle)
     return (struct vi_tx *)handle;
 }
 
-static uintptr_t thread_pointer(void)
-{
-    uintptr_t pointer;
-
-    __asm__("movq %%fs:0, %0" : "=r"(pointer));
-    return pointer;
-}
-
 static uintptr_t entry_offset(uint64_t number)
 {
-    return (uintptr_t)&vi_thread_cache.handle[number % VI_THREAD_HANDLES] - thread_pointer();
+    uintptr_t thread_pointer;
+
+    __asm__("movq %%fs:0, %0" : "=r"(thread_pointer));
+    return (uintptr_t)&vi_thread_cache.handle[number % VI_THREAD_HANDLES] - thread_pointer;
 }
 
 static vista_tx **entry_of(const struct vi_segment *home)
@@ -210,13 +205,6 @@ static void keep_handle(vista_tx **entry, struct vi_tx *tx)
     __atomic_store_n(&tx->cached, true, __ATOMIC_RELAXED);
 }
 
-/* Threads may have a quarter of the slots in their caches, though these are idle: the rest is for
- * whoever begins, however many threads there are. */
-static bool may_cache(const struct vi_segment *home, const struct vi_tx *tx)
-{
-    return tx->log.slot < home->logs.max_slots / 4;
-}
-
 struct vi_tx *vi_handle_take(struct vi_segment *home, bool cache)
 {
     vista_tx **const entry = entry_of(home);
@@ -227,7 +215,9 @@ struct vi_tx *vi_handle_take(struct vi_segment *home, bool cache)
     tx = take_idle(home);
     if (tx == NULL)
         tx = make_handle(home);
-    if (tx != NULL && cache && may_cache(home, tx))
+    /* Threads may have a quarter of the slots in their caches, though these are idle: the rest is
+     * for whoever begins, however many threads there are. */
+    if (tx != NULL && cache && tx->log.slot < home->logs.max_slots / 4)
         keep_handle(entry, tx);
     return tx;
 }

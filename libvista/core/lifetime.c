@@ -21,11 +21,6 @@
 
 #define DEFAULT_GROWTH 4u /* times the size at creation */
 
-static uint64_t round_up(uint64_t value, uint64_t to)
-{
-    return (value + to - 1) / to * to;
-}
-
 /* ---- Class ------------------------------------------------------------- */
 
 /* What the file gives to a program that maps it like this. */
@@ -113,7 +108,7 @@ static int new_superblock(struct vi_segment *segment, size_t size, unsigned flag
     if (options->layout != NULL)
         memcpy(s->layout, options->layout, strlen(options->layout)); /* checked */
     s->size = vi_segment_round(size, flags);
-    s->max_size = round_up(options->max_size, VI_PAGE);
+    s->max_size = (options->max_size + VI_PAGE - 1) / VI_PAGE * VI_PAGE;
     if (s->max_size < s->size)
         s->max_size = s->size;
     return 0;
