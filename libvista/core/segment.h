@@ -45,6 +45,13 @@ struct vi_group {
     const struct vi_engine *base;   /* below automatic ranges, if there are any */
     const struct vi_engine *engine; /* what runs its transactions: base, or those around it */
     struct vi_redo *redo;           /* who is told what transactions change; NULL: no one */
+    /* The members by address, side by side: what is in segments lies in lines that are in each
+     * other's way in the caches. */
+    unsigned count;
+    struct vi_group_part {
+        uint64_t logged;
+        struct vi_segment *segment;
+    } part[VI_MEMBERS];
 };
 
 struct vi_segment {
