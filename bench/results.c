@@ -33,6 +33,19 @@ static void print_ratio(const struct table *table, const struct row *row, const 
         printf(" %7.3g", bench_ratio(row, other));
 }
 
+/* Of vista's rows: of the time that a database takes for the same. */
+static void print_of_databases(const struct table *table, const struct row *row)
+{
+    static const char *const databases[] = {"sqlite", "lmdb"};
+
+    for (size_t i = 0; i < 2 && strncmp(row->peer, "vista", 5) == 0; i++) {
+        const struct row *other = bench_beside(table, row, databases[i]);
+
+        if (other != NULL && !other->failed)
+            printf("  %.3g of %s", bench_ratio(row, other), databases[i]);
+    }
+}
+
 static bool is_synthetic(const struct row *row)
 {
     return strcmp(row->workload, "synthetic") == 0;
@@ -142,6 +155,7 @@ static void print_row(const struct table *table, const struct row *row)
         printf(" %9s %9s %9s", "-", "-", "-");
     if (is_synthetic(row))
         print_overhead(table, row);
+    print_of_databases(table, row);
     putchar('\n');
 }
 
