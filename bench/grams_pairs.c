@@ -52,8 +52,12 @@ static int compare(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-static double median(double *values, unsigned count)
+/* The turns stay in their order. */
+static double median(const double *of, unsigned count)
 {
+    double values[MOST];
+
+    memcpy(values, of, count * sizeof *of);
     qsort(values, count, sizeof *values, compare);
     return count % 2 != 0 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
@@ -85,6 +89,65 @@ static void run(const struct config *config, size_t peer, const struct row_of *r
     found->cpu[found->count++] = cpu;
 }
 
+/* ---- The bars ---------------------------------------------------------------- */
+
+/* Of two peers' times, or of one's with one and with many outstanding, what they are to be. */
+static const struct {
+    const char *what;
+    size_t row, peer, by_row, by_peer;
+    double least, most;
+} bars[] = {
+    {"vista : the same protocol, nothing stored", 0, 0, 0, 3, 0, 1.10},
+    {"vista : bare UDP", 0, 0, 0, 4, 0, 1.25},
+    {"Redis : vista, both over Unix sockets", 0, 5, 0, 2, 5, 1e9},
+    {"Redis streams : vista, both over Unix sockets", 0, 6, 0, 2, 5, 1e9},
+    {"LMDB and nng : vista, both over Unix sockets", 0, 7, 0, 2, 5, 1e9},
+    {"SQLite and ZeroMQ : vista, both over Unix sockets", 0, 8, 0, 2, 5, 1e9},
+    {"Redis, Unix sockets : vista, UDP", 0, 5, 0, 0, 5, 1e9},
+    {"one outstanding : 32, a message", 0, 0, ROWS - 1, 0, 1.5, 1e9},
+};
+
+static double ratio(const double *of, const double *by, unsigned count)
+{
+    double ratios[MOST];
+
+    for (unsigned i = 0; i < count; i++)
+        ratios[i] = of[i] / by[i];
+    return median(ratios, count);
+}
+
+/* Medians of the ratios within each turn; a bar is met when both are within it.  Last, what the
+ * three transactions of a round trip take: the difference to the protocol that stores nothing. */
+static void print_bars(struct found found[ROWS][PEERS])
+{
+    struct found *vista = &found[0][0], *bare = &found[0][3];
+
+    printf("\n%-50s %12s %8s %8s\n", "64 bytes, class kill", "bar", "wall", "CPU");
+    for (size_t i = 0; i < sizeof bars / sizeof bars[0]; i++) {
+        const struct found *of = &found[bars[i].row][bars[i].peer];
+        const struct found *by = &found[bars[i].by_row][bars[i].by_peer];
+        const bool below = bars[i].least == 0;
+        double wall, cpu;
+
+        if (of->count == 0 || by->count == 0) {
+            printf("%-50s not built, or not installed\n", bars[i].what);
+            continue;
+        }
+        wall = ratio(of->wall, by->wall, of->count);
+        cpu = ratio(of->cpu, by->cpu, of->count);
+        printf("%-50s %s %.2f %8.2f %8.2f  %s\n", bars[i].what, below ? "at most" : "at least",
+               below ? bars[i].most : bars[i].least, wall, cpu,
+               wall >= bars[i].least && cpu >= bars[i].least && wall <= bars[i].most &&
+                       cpu <= bars[i].most
+                   ? "met"
+                   : "NOT MET");
+    }
+    for (unsigned i = 0; i < vista->count; i++)
+        bare->cpu[i] = vista->cpu[i] - bare->cpu[i];
+    printf("%-50s at most 300 ns %14.0f\n", "the three transactions of a round trip",
+           median(bare->cpu, bare->count));
+}
+
 static bool is_wanted(size_t peer, const struct row_of *row)
 {
     return row->all || strcmp(peers[peer].program, "vista") == 0 ||
@@ -113,6 +176,7 @@ static void print(FILE *data, const struct row_of *row, struct found *found)
 
 int bench_grams(struct config *config)
 {
+    static struct found found[ROWS][PEERS];
     FILE *data;
 
     config->seconds = config->seconds > 0 ? config->seconds : 0.3;
@@ -124,15 +188,14 @@ int bench_grams(struct config *config)
            "processor\n%8s %12s  %-32s %-5s %10s %10s %8s\n",
            config->runs, "bytes", "outstanding", "peer", "class", "wall", "CPU", ": vista");
     for (size_t r = 0; r < ROWS; r++) {
-        struct found found[PEERS] = {0};
-
         for (unsigned turn = 0; turn < config->runs; turn++)
             for (size_t peer = 0; peer < PEERS; peer++)
                 if (is_wanted(peer, &rows[r]))
-                    run(config, peer, &rows[r], &found[peer]);
-        print(data, &rows[r], found);
+                    run(config, peer, &rows[r], &found[r][peer]);
+        print(data, &rows[r], found[r]);
         fflush(stdout);
     }
+    print_bars(found);
     if (data != NULL && fclose(data) != 0)
         bench_fail("grams.dat could not be written");
     return 0;

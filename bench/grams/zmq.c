@@ -12,6 +12,15 @@ static sqlite3 *db;
 static sqlite3_stmt *insert, *finish;
 static void *context, *socket_of;
 
+/* Which is open, and goes with the process. */
+static void remove_file(const char *path, const char *suffix)
+{
+    char name[300];
+
+    snprintf(name, sizeof name, "%s%s", path, suffix);
+    unlink(name);
+}
+
 static void open_end(const struct pair *pair, const char *who)
 {
     char path[256];
@@ -26,7 +35,9 @@ static void open_end(const struct pair *pair, const char *who)
                             SQLITE_PREPARE_PERSISTENT, &insert, NULL) == SQLITE_OK);
     MUST(sqlite3_prepare_v3(db, "DELETE FROM box WHERE id = ?", -1, SQLITE_PREPARE_PERSISTENT,
                             &finish, NULL) == SQLITE_OK);
-    unlink(path);
+    remove_file(path, "");
+    remove_file(path, "-wal");
+    remove_file(path, "-shm");
     context = zmq_ctx_new();
     socket_of = zmq_socket(context, ZMQ_PAIR);
 }
