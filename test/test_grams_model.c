@@ -422,10 +422,10 @@ static uint32_t find_open(void)
 
     open |= open_tx[0] != NULL ? 1u << CLIENT_COMMIT | 1u << CLIENT_ABORT
                                : 1u << SEND | 1u << SEND_OPEN;
-    if (open_tx[0] == NULL && ends[0].endpoint->responses != NULL)
+    if (open_tx[0] == NULL && !TAILQ_EMPTY(&ends[0].endpoint->responses))
         open |= 1u << TAKE | 1u << TAKE_OPEN;
     open |= open_tx[1] != NULL ? 1u << SERVER_COMMIT | 1u << SERVER_ABORT : 1u << ANSWER;
-    if (open_tx[1] == NULL && ends[1].endpoint->requests != NULL)
+    if (open_tx[1] == NULL && !TAILQ_EMPTY(&ends[1].endpoint->requests))
         open |= of_server;
     if (wire_count > 0)
         open |= 1u << DELIVER | 1u << DOUBLE | 1u << DROP;

@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "grams/keys.h"
+#include "grams/wire.h"
 #include "grams_fixture.h"
 
 #define REQUESTS 120
@@ -211,7 +211,7 @@ int main(void)
     Suite *suite = suite_create("grams_veth");
     TCase *tcase = test_case(suite, "veth", 20);
 
-    if (!can_make() || vi_keys_load() != 0) {
+    if (!can_make() || vi_wire_load_keys() != 0) {
         printf("SKIPPED: no network namespaces with virtual devices can be made here, or there is "
                "no libsodium\n");
         return 77;

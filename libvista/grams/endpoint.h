@@ -16,6 +16,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/queue.h>
 
 #include "grams/tables.h"
 #include "grams/wire.h"
@@ -55,14 +56,14 @@ struct vi_lane {
     struct vi_lane *next_owned;
     struct vi_message *staged; /* arrived, and not received by a committed transaction */
     struct vi_message *partial;
-    unsigned char *body;                   /* allocated by the call that is under way */
-    struct vi_lane *next, *previous;       /* in `requests` or `responses`: staged, not owned */
-    struct vi_lane *next_due, *before_due; /* in `unanswered` */
+    unsigned char *body;        /* allocated by the call that is under way */
+    TAILQ_ENTRY(vi_lane) queue; /* `requests` or `responses`: staged, not owned */
     uint64_t sent, due; /* client: when the request was sent first, and is to be sent again */
     uint64_t told;      /* server: when a repetition was answered last */
     uint8_t acts, tries;
-    bool queued, is_unanswered; /* in those lists */
-    bool deferred, again;       /* sent again when the peer gives a sign of life, not before; was
+    bool queued;
+    bool is_unanswered;   /* client's, committed */
+    bool deferred, again; /* sent again when the peer gives a sign of life, not before; was
                              retransmitted, and so no measure of the round trip */
 };
 
@@ -93,7 +94,7 @@ enum vi_task_kind {
 /* Something that takes a transaction of the library's own. */
 struct vi_task {
     enum vi_task_kind kind;
-    uint32_t index;  /* the peer's; ROW: UINT32_MAX, until one is chosen */
+    uint32_t index;  /* the peer's; ROW: when one is chosen */
     uint32_t id;     /* the peer's number when the task was made; ROW: 0 */
     uint32_t detail; /* FINISH: the slot; BREAK: the reason */
     uint32_t role;
@@ -121,7 +122,8 @@ struct vi_attempt {
     struct vi_hello told;  /* by the server */
     enum { VI_ASKING, VI_CHALLENGED, VI_WELCOMED, VI_STORED, VI_REFUSED } state;
     int error; /* REFUSED: errno, and why */
-    uint32_t reason, peer, flags;
+    const char *why;
+    uint32_t peer, flags;
 };
 
 struct vista_endpoint {
@@ -145,9 +147,8 @@ struct vista_endpoint {
     uint32_t *sessions;   /* open hash table: 1 + index of a peer, or 0 */
     uint32_t sessions_mask;
     struct vi_lane *lanes;
-    struct vi_lane *requests, *requests_last, *responses, *responses_last;
-    struct vi_lane *unanswered; /* client's, committed, in no order */
-    uint64_t next_due;          /* not after the first of them */
+    TAILQ_HEAD(vi_queue, vi_lane) requests, responses;
+    uint64_t next_due; /* not after the first of what is unanswered */
     struct vi_attempt *attempts;
     uint32_t broken;
 
@@ -160,7 +161,6 @@ struct vista_endpoint {
 
     struct vi_message *spares[2]; /* small and middle ones */
     size_t staged;
-    bool large; /* one message of more than half the limit is there, apart from it */
 
     bool leader;           /* a thread receives, */
     uint64_t leader_until; /* at most until then */

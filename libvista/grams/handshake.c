@@ -111,15 +111,17 @@ static void hello_again(vista_endpoint *e, struct vi_peer *peer, struct vi_task 
     found_at(e, peer, task);
 }
 
+/* A row is to be made. */
+static struct vi_task row_task(uint32_t role, uint64_t attempt, const struct vi_hello *hello,
+                               const struct vi_address *address)
+{
+    return (struct vi_task){VI_TASK_ROW, 0, 0, 0, role, attempt, *hello, *address};
+}
+
 static void on_hello(vista_endpoint *e, const struct vi_address *from,
                      const struct vi_header *header, const struct vi_hello *hello)
 {
-    struct vi_task task = {.kind = VI_TASK_ROW,
-                           .index = UINT32_MAX,
-                           .role = VI_ROLE_SERVER,
-                           .attempt = header->generation,
-                           .hello = *hello,
-                           .address = *from};
+    struct vi_task task = row_task(VI_ROLE_SERVER, header->generation, hello, from);
     struct vi_peer *peer;
 
     if (!is_cookie_good(e, from, hello)) {
@@ -185,17 +187,17 @@ static struct vi_attempt *attempt_of(vista_endpoint *e, uint64_t number)
     return attempt;
 }
 
-static void fail_attempt(struct vi_attempt *attempt, int error, uint32_t reason)
+static void fail_attempt(struct vi_attempt *attempt, int error, const char *why)
 {
     attempt->state = VI_REFUSED;
     attempt->error = error;
-    attempt->reason = reason;
+    attempt->why = why;
 }
 
 void vi_handshake_version(struct vi_attempt *attempt)
 {
     if (attempt->state == VI_ASKING)
-        fail_attempt(attempt, ENOTSUP, VI_BROKEN_NOT);
+        fail_attempt(attempt, ENOTSUP, "it speaks another version");
 }
 
 static void on_challenge(vista_endpoint *e, struct vi_attempt *attempt, const struct vi_hello *told)
@@ -205,11 +207,11 @@ static void on_challenge(vista_endpoint *e, struct vi_attempt *attempt, const st
     if (attempt->state > VI_CHALLENGED) /* again: the server has other cookies since a restart */
         return;
     if (attempt->flags & VISTA_POWER_SAFE && !(told->class & VISTA_POWER_SAFE)) {
-        fail_attempt(attempt, ENOTSUP, VI_BROKEN_NOT);
+        fail_attempt(attempt, ENOTSUP, "its segment is not power-safe");
         return;
     }
     if (peer != NULL && (peer->reason != VI_BROKEN_NOT || peer->row->state == VI_ROW_LEAVING)) {
-        fail_attempt(attempt, ESTALE, peer->reason);
+        fail_attempt(attempt, ESTALE, vi_broken_reason(peer->reason));
         return;
     }
     attempt->told = *told;
@@ -221,12 +223,7 @@ static void on_challenge(vista_endpoint *e, struct vi_attempt *attempt, const st
 
 static void on_welcome(vista_endpoint *e, struct vi_attempt *attempt, const struct vi_hello *told)
 {
-    struct vi_task task = {.kind = VI_TASK_ROW,
-                           .index = UINT32_MAX,
-                           .role = VI_ROLE_CLIENT,
-                           .attempt = attempt->number,
-                           .hello = *told,
-                           .address = attempt->address};
+    struct vi_task task = row_task(VI_ROLE_CLIENT, attempt->number, told, &attempt->address);
     struct vi_peer *peer = vi_endpoint_uuid(e, told->uuid, VI_ROLE_CLIENT);
 
     if (attempt->state != VI_CHALLENGED ||
@@ -235,11 +232,11 @@ static void on_welcome(vista_endpoint *e, struct vi_attempt *attempt, const stru
     attempt->state = VI_WELCOMED;
     attempt->told = *told;
     if (peer != NULL && peer->row->session != told->session)
-        fail_attempt(attempt, ESTALE, VI_BROKEN_UNKNOWN);
+        fail_attempt(attempt, ESTALE, vi_broken_reason(VI_BROKEN_UNKNOWN));
     else if (peer != NULL)
         found_at(e, peer, &task);
     else if (told->session == 0 || told->message_max > VISTA_MESSAGE_MAX)
-        fail_attempt(attempt, ENOTSUP, VI_BROKEN_NOT);
+        fail_attempt(attempt, ENOTSUP, "it speaks another version");
     else
         vi_tasks_add(e, &task);
     pthread_cond_broadcast(&e->changed);
@@ -251,7 +248,7 @@ static void on_refusal(vista_endpoint *e, struct vi_attempt *attempt, uint32_t r
 
     if (attempt->state != VI_CHALLENGED)
         return;
-    fail_attempt(attempt, reason == VI_BROKEN_FULL ? EUSERS : ESTALE, reason);
+    fail_attempt(attempt, reason == VI_BROKEN_FULL ? EUSERS : ESTALE, vi_broken_reason(reason));
     peer = vi_endpoint_uuid(e, attempt->told.uuid, VI_ROLE_CLIENT);
     if (peer != NULL && reason == VI_BROKEN_UNKNOWN)
         vi_endpoint_break(e, peer, VI_BROKEN_UNKNOWN);
@@ -313,7 +310,7 @@ void vi_handshake_full(vista_endpoint *e, const struct vi_task *task)
     }
     attempt = attempt_of(e, task->attempt);
     if (attempt != NULL)
-        fail_attempt(attempt, EUSERS, VI_BROKEN_NOT);
+        fail_attempt(attempt, EUSERS, "this end has no row free");
 }
 
 /* ---- vista_connect --------------------------------------------------------- */
@@ -335,18 +332,6 @@ void vi_handshake_moved(vista_endpoint *e, const struct vi_peer *peer, uint64_t 
     say_hello(e, &peer->address, 0, &hello);
 }
 
-static int refused(const struct vi_attempt *attempt, const char *address)
-{
-    if (attempt->error == EUSERS)
-        return vi_fail(EUSERS, "%s: no row is free for one more peer, here or there", address);
-    if (attempt->error == ENOTSUP)
-        return vi_fail(ENOTSUP, "%s: %s", address,
-                       attempt->flags & VISTA_POWER_SAFE ? "its segment is not power-safe"
-                                                         : "it speaks another version");
-    return vi_fail(attempt->error, "%s: the session is broken: %s", address,
-                   vi_broken_reason(attempt->reason));
-}
-
 /* Says hello until the row is there.  With the lock, which a wait gives up. */
 static int connect_to(vista_endpoint *e, struct vi_attempt *attempt, struct vi_wait *wait,
                       const char *address)
@@ -360,7 +345,7 @@ static int connect_to(vista_endpoint *e, struct vi_attempt *attempt, struct vi_w
         if (attempt->state == VI_STORED)
             return 0;
         if (attempt->state == VI_REFUSED)
-            return refused(attempt, address);
+            return vi_fail(attempt->error, "%s: %s", address, attempt->why);
         if (attempt->state == VI_WELCOMED && now >= next)
             attempt->state = VI_CHALLENGED; /* its task found no room */
         if (now >= next || (int)attempt->state != state) {
@@ -417,7 +402,7 @@ int vista_connect(vista_endpoint *endpoint, const char *address,
     begin_attempt(e, &attempt);
     vi_wait_begin(e, &wait, ms);
     result = connect_to(e, &attempt, &wait, address);
-    vi_wait_end(e, &wait);
+    vi_wait_end(e);
     end_attempt(e, &attempt);
     *peer = result == 0 ? attempt.peer : 0;
     vi_endpoint_unlock(e);

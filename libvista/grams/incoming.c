@@ -209,7 +209,7 @@ static void on_response(vista_endpoint *e, const struct arrival *a)
         return;
     }
     lane->staged = message;
-    vi_timers_stop(e, lane);
+    vi_timers_stop(lane);
     if (lane->stored->state == VI_SLOT_CANCELLED)
         vi_tasks_finish(e, lane);
     else

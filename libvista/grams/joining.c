@@ -335,13 +335,24 @@ static size_t size_of(const struct vista_site *sites, int count)
     return size;
 }
 
-/* Where the record's next message begins: sites are filled in order. */
-static void fill_site(struct vi_agreement *of, uint32_t *offset, const struct vista_site *from,
-                      uint32_t kind)
+/* Where the record's next message begins: sites are filled in order.  EINVAL: its peer is not there,
+ * or no server of ours. */
+static int fill_site(vista_endpoint *e, struct vi_agreement *of, uint32_t *offset,
+                     const struct vista_site *from, uint32_t kind)
 {
     struct vi_site *site = &of->site[of->count++];
     struct vi_saying *says = (struct vi_saying *)((char *)of + *offset);
+    const struct vi_peer *peer;
 
+    vi_endpoint_lock(e);
+    peer = vi_endpoint_peer(e, from->peer, true);
+    if (peer != NULL && peer->role == VI_ROLE_CLIENT)
+        memcpy(site->uuid, peer->row->uuid, sizeof site->uuid);
+    else
+        peer = NULL;
+    vi_endpoint_unlock(e);
+    if (peer == NULL)
+        return vi_fail(EINVAL, "%s: %u is no peer to send to", e->address, from->peer);
     site->request.peer = from->peer;
     site->flags = from->flags;
     site->offset = *offset;
@@ -351,23 +362,7 @@ static void fill_site(struct vi_agreement *of, uint32_t *offset, const struct vi
     if (from->message != NULL)
         memcpy(says + 1, from->message, from->length);
     *offset += (uint32_t)padded(from->length);
-}
-
-/* EINVAL: one is not there, or no server of ours. */
-static int name_sites(vista_endpoint *e, struct vi_agreement *of)
-{
-    int result = 0;
-
-    vi_endpoint_lock(e);
-    for (struct vi_site *site = of->site; site < of->site + of->count && result == 0; site++) {
-        const struct vi_peer *peer = vi_endpoint_peer(e, site->request.peer, true);
-
-        if (peer != NULL)
-            memcpy(site->uuid, peer->row->uuid, sizeof site->uuid);
-        result = peer != NULL && peer->role == VI_ROLE_CLIENT ? 0 : -1;
-    }
-    vi_endpoint_unlock(e);
-    return result == 0 ? 0 : vi_fail(EINVAL, "%s: a site is no peer to send to", e->address);
+    return 0;
 }
 
 /* The head of a record of so many sites; where their messages go. */
@@ -386,15 +381,15 @@ static int fill(vista_endpoint *e, struct vi_agreement *of, const vista_gid *gid
     uint32_t offset = begin_record(of, gid, size + (via != 0 ? AWAY : 0), via != 0 ? 1 : count);
 
     if (via != 0) {
-        fill_site(of, &offset, &away, VI_SAY_HAND_OVER);
-        if (name_sites(e, of) != 0)
+        if (fill_site(e, of, &offset, &away, VI_SAY_HAND_OVER) != 0)
             return -1;
         of = (struct vi_agreement *)((char *)of + AWAY);
         offset = begin_record(of, gid, size, count);
     }
     for (int i = 0; i < count; i++)
-        fill_site(of, &offset, &sites[i], VI_SAY_PREPARE);
-    return name_sites(e, of);
+        if (fill_site(e, of, &offset, &sites[i], VI_SAY_PREPARE) != 0)
+            return -1;
+    return 0;
 }
 
 static void make_gid(vista_endpoint *e, uint32_t via, vista_gid *gid)

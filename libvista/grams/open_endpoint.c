@@ -75,6 +75,8 @@ static void prepare(vista_endpoint *e, vista_segment *segment, struct vi_gram_ta
     e->table = table;
     e->socket = socket;
     e->next_due = UINT64_MAX;
+    TAILQ_INIT(&e->requests);
+    TAILQ_INIT(&e->responses);
     e->poll_fd = e->timer_fd = e->event_fd = -1;
     pthread_mutex_init(&e->lock, NULL);
     pthread_condattr_init(&monotonic);
@@ -117,7 +119,7 @@ static int check_arguments(vista_segment *segment, const void *block, unsigned f
         return vi_fail(EACCES, "the address is open to other machines: that needs a key, or "
                                "VISTA_UNAUTHENTICATED");
     if (options != NULL && options->key != NULL)
-        return vi_keys_load();
+        return vi_wire_load_keys();
     return 0;
 }
 

@@ -161,10 +161,3 @@ void vi_out_reply(vista_endpoint *e, const struct vi_address *to, unsigned kind,
 
     vi_out_datagram(e, to, &header, NULL, 0);
 }
-
-void vi_out_bye(vista_endpoint *e, struct vi_peer *peer)
-{
-    const struct vi_header header = {.kind = VI_BYE, .session = peer->row->session};
-
-    vi_out_datagram(e, &peer->address, &header, NULL, 0);
-}

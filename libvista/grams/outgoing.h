@@ -26,11 +26,10 @@ void vi_out_pulled(vista_endpoint *e, struct vi_lane *lane, const struct vi_pull
 /* Asks for the next fragments of a message that arrives. */
 void vi_out_pull(vista_endpoint *e, struct vi_lane *lane);
 
-/* PENDING or STALE to the session's address, and BYE. */
+/* PENDING or STALE to the session's address. */
 void vi_out_control(vista_endpoint *e, struct vi_lane *lane, unsigned kind);
-void vi_out_bye(vista_endpoint *e, struct vi_peer *peer);
 
-/* BROKEN or VERSION, to whoever has `asked`. */
+/* BROKEN or VERSION, to whoever has `asked`; or BYE, of whose header the session alone counts. */
 void vi_out_reply(vista_endpoint *e, const struct vi_address *to, unsigned kind,
                   const struct vi_header *asked, uint32_t reason);
 

@@ -114,7 +114,7 @@ static void aborted(vista_endpoint *e, struct vi_lane *lane, const struct vi_gro
         return;
     if (finish || lane->peer->reason != VI_BROKEN_NOT) /* it will be sent again, or is not wanted */
         drop_staged(e, lane);
-    else if (!lane->queued)
+    else
         vi_staging_queue(e, lane, true);
 }
 
@@ -125,7 +125,7 @@ static void committed(vista_endpoint *e, struct vi_lane *lane)
     if (lane->acts & (VI_ACT_TAKE | VI_ACT_ACCEPT | VI_ACT_FINISH)) {
         drop_staged(e, lane);
         if (lane->acts & (VI_ACT_TAKE | VI_ACT_FINISH))
-            vi_timers_stop(e, lane);
+            vi_timers_stop(lane);
     }
     if (lane->acts & VI_ACT_SEND && !broken) {
         vi_out_message(e, lane, false);

@@ -40,7 +40,7 @@ static void let_go(vista_endpoint *e, struct vi_lane *lane, unsigned act)
         lane->owner = NULL;
         if (lane->staged != NULL && lane->peer->reason != VI_BROKEN_NOT)
             vi_staging_drop(e, lane);
-        else if (lane->staged != NULL && !lane->queued)
+        else if (lane->staged != NULL)
             vi_staging_queue(e, lane, true);
     }
     vi_endpoint_unlock(e);
@@ -209,20 +209,22 @@ static int accept_request(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane)
 /* The next request that may be executed, reserved; with the lock. */
 static struct vi_lane *wait_request(vista_endpoint *e, size_t size, int ms)
 {
+    struct vi_lane *lane = NULL;
     struct vi_wait wait;
     int result = 0;
 
     vi_wait_begin(e, &wait, ms);
     while (result == 0) {
-        if (e->requests == NULL)
+        lane = TAILQ_FIRST(&e->requests);
+        if (lane == NULL)
             result = vi_wait_once(e, &wait, UINT64_MAX);
-        else if (may_execute(e->requests))
+        else if (may_execute(lane))
             break;
         else
-            vi_staging_drop(e, e->requests);
+            vi_staging_drop(e, lane);
     }
-    vi_wait_end(e, &wait);
-    return result == 0 ? take_lane(e, e->requests, size) : NULL;
+    vi_wait_end(e);
+    return result == 0 ? take_lane(e, lane, size) : NULL;
 }
 
 struct vi_lane *vi_request_receive(vista_tx *tx, vista_endpoint *e, size_t size,
@@ -322,7 +324,7 @@ static int find_response(vista_endpoint *e, vista_tx *tx, const vista_request *r
 {
     const struct vi_gram_slot *slot;
 
-    *lane = e->responses;
+    *lane = TAILQ_FIRST(&e->responses);
     if (request->session == 0)
         return *lane != NULL;
     *lane = lane_of(e, request, VI_ROLE_CLIENT);
@@ -352,7 +354,7 @@ static struct vi_lane *wait_response(vista_endpoint *e, vista_tx *tx, const vist
     vi_wait_begin(e, &wait, ms);
     while ((found = find_response(e, tx, request, &lane)) == 0 && result == 0)
         result = vi_wait_once(e, &wait, UINT64_MAX);
-    vi_wait_end(e, &wait);
+    vi_wait_end(e);
     return found == 1 ? take_lane(e, lane, size) : NULL;
 }
 

@@ -32,12 +32,6 @@ static struct vi_message *take(vista_endpoint *e, size_t size)
     return message;
 }
 
-/* Is it counted apart? */
-static bool is_large(uint32_t length)
-{
-    return length > VI_STAGED_MAX / 2;
-}
-
 static void drop_abandoned(vista_endpoint *e)
 {
     const uint64_t now = vi_endpoint_now(e);
@@ -56,9 +50,11 @@ static void drop_abandoned(vista_endpoint *e)
     }
 }
 
+/* One that alone is more than half of it has room beside as much of others. */
 static bool has_room(const vista_endpoint *e, uint32_t length)
 {
-    return is_large(length) ? !e->large : e->staged + length <= VI_STAGED_MAX;
+    return e->staged + length <= VI_STAGED_MAX ||
+           (length > VI_STAGED_MAX / 2 && e->staged <= VI_STAGED_MAX / 2);
 }
 
 struct vi_message *vi_staging_new(vista_endpoint *e, uint32_t length, uint32_t fragments)
@@ -80,10 +76,7 @@ struct vi_message *vi_staging_new(vista_endpoint *e, uint32_t length, uint32_t f
                                    .have = (uint64_t *)((char *)message + head + body)};
     for (uint32_t i = 0; i < (fragments + 63) / 64; i++)
         message->have[i] = 0;
-    if (is_large(length))
-        e->large = true;
-    else
-        e->staged += length;
+    e->staged += length;
     return message;
 }
 
@@ -91,10 +84,7 @@ void vi_staging_free(vista_endpoint *e, struct vi_message *message)
 {
     if (message == NULL)
         return;
-    if (is_large(message->length))
-        e->large = false;
-    else
-        e->staged -= message->length;
+    e->staged -= message->length;
     for (int i = 0; i < 2; i++)
         if (message->size == sizes[i]) {
             message->next = e->spares[i];
@@ -107,47 +97,27 @@ void vi_staging_free(vista_endpoint *e, struct vi_message *message)
 /* ---- Queues ------------------------------------------------------------ */
 
 /* Requests come to a server's lanes, responses to a client's. */
-static struct vi_lane **queue_of(vista_endpoint *e, const struct vi_lane *lane,
-                                 struct vi_lane ***last)
+static struct vi_queue *queue_of(vista_endpoint *e, const struct vi_lane *lane)
 {
-    const bool client = lane->peer->role == VI_ROLE_CLIENT;
-
-    *last = client ? &e->responses_last : &e->requests_last;
-    return client ? &e->responses : &e->requests;
+    return lane->peer->role == VI_ROLE_CLIENT ? &e->responses : &e->requests;
 }
 
 void vi_staging_queue(vista_endpoint *e, struct vi_lane *lane, bool first)
 {
-    struct vi_lane **last, **queue = queue_of(e, lane, &last);
-
+    if (lane->queued)
+        return;
     lane->queued = true;
-    lane->next = first ? *queue : NULL;
-    lane->previous = first ? NULL : *last;
-    if (lane->next != NULL)
-        lane->next->previous = lane;
+    if (first)
+        TAILQ_INSERT_HEAD(queue_of(e, lane), lane, queue);
     else
-        *last = lane;
-    if (lane->previous != NULL)
-        lane->previous->next = lane;
-    else
-        *queue = lane;
+        TAILQ_INSERT_TAIL(queue_of(e, lane), lane, queue);
 }
 
 void vi_staging_unqueue(vista_endpoint *e, struct vi_lane *lane)
 {
-    struct vi_lane **last, **queue = queue_of(e, lane, &last);
-
-    if (!lane->queued)
-        return;
+    if (lane->queued)
+        TAILQ_REMOVE(queue_of(e, lane), lane, queue);
     lane->queued = false;
-    if (lane->next != NULL)
-        lane->next->previous = lane->previous;
-    else
-        *last = lane->previous;
-    if (lane->previous != NULL)
-        lane->previous->next = lane->next;
-    else
-        *queue = lane->next;
 }
 
 void vi_staging_drop(vista_endpoint *e, struct vi_lane *lane)

@@ -31,28 +31,16 @@ static void set_due(vista_endpoint *e, struct vi_lane *lane, bool again, uint64_
         e->next_due = due;
 }
 
-static void link_lane(vista_endpoint *e, struct vi_lane *lane)
-{
-    if (lane->is_unanswered)
-        return;
-    lane->is_unanswered = true;
-    lane->before_due = NULL;
-    lane->next_due = e->unanswered;
-    if (e->unanswered != NULL)
-        e->unanswered->before_due = lane;
-    e->unanswered = lane;
-}
-
 void vi_timers_sent(vista_endpoint *e, struct vi_lane *lane, uint64_t now)
 {
-    link_lane(e, lane);
+    lane->is_unanswered = true;
     lane->sent = now;
     set_due(e, lane, false, now + backed_off(e, lane->peer, 0));
 }
 
 void vi_timers_restore(vista_endpoint *e, struct vi_lane *lane, uint64_t due)
 {
-    link_lane(e, lane);
+    lane->is_unanswered = true;
     set_due(e, lane, true, due);
 }
 
@@ -63,7 +51,7 @@ static void undefer(struct vi_lane *lane)
     lane->deferred = false;
 }
 
-void vi_timers_stop(vista_endpoint *e, struct vi_lane *lane)
+void vi_timers_stop(struct vi_lane *lane)
 {
     if (!lane->is_unanswered)
         return;
@@ -71,12 +59,6 @@ void vi_timers_stop(vista_endpoint *e, struct vi_lane *lane)
     undefer(lane);
     if (lane->peer->probe == lane)
         lane->peer->probe = NULL;
-    if (lane->next_due != NULL)
-        lane->next_due->before_due = lane->before_due;
-    if (lane->before_due != NULL)
-        lane->before_due->next_due = lane->next_due;
-    else
-        e->unanswered = lane->next_due;
 }
 
 void vi_timers_put_off(vista_endpoint *e, struct vi_lane *lane, uint64_t by)
@@ -120,9 +102,8 @@ static void repeat(vista_endpoint *e, struct vi_lane *lane)
 void vi_timers_alive(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
 {
     peer->probe = NULL;
-    for (struct vi_lane *lane = e->unanswered; lane != NULL && peer->deferred > 0;
-         lane = lane->next_due) {
-        if (lane->peer != peer || !lane->deferred)
+    for (struct vi_lane *lane = peer->lane; lane < peer->lane + peer->slots; lane++) {
+        if (!lane->deferred)
             continue;
         undefer(lane);
         set_due(e, lane, true, now + backed_off(e, peer, 0));
@@ -153,15 +134,29 @@ static void run_lane(vista_endpoint *e, struct vi_lane *lane, uint64_t now)
 
 static void run_bye(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
 {
-    if (peer->row == NULL || peer->row->state != VI_ROW_LEAVING || peer->owner != NULL)
-        return;
+    const struct vi_header bye = {.session = peer->session};
+
     if (peer->bye_due <= now) {
         peer->bye_due = now + backed_off(e, peer, peer->bye_tries);
         peer->bye_tries += peer->bye_tries < DOUBLINGS;
-        vi_out_bye(e, peer);
+        vi_out_reply(e, &peer->address, VI_BYE, &bye, 0);
     }
     if (peer->bye_due < e->next_due)
         e->next_due = peer->bye_due;
+}
+
+static void run_peer(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
+{
+    for (struct vi_lane *lane = peer->lane; lane < peer->lane + peer->slots; lane++) {
+        if (!lane->is_unanswered)
+            continue;
+        if (lane->due <= now)
+            run_lane(e, lane, now);
+        if (lane->due < e->next_due)
+            e->next_due = lane->due;
+    }
+    if (peer->row->state == VI_ROW_LEAVING && peer->owner == NULL)
+        run_bye(e, peer, now);
 }
 
 void vi_timers_run(vista_endpoint *e, uint64_t now)
@@ -169,12 +164,7 @@ void vi_timers_run(vista_endpoint *e, uint64_t now)
     if (now < e->next_due)
         return;
     e->next_due = UINT64_MAX;
-    for (struct vi_lane *lane = e->unanswered; lane != NULL; lane = lane->next_due) {
-        if (lane->due <= now)
-            run_lane(e, lane, now);
-        if (lane->due < e->next_due)
-            e->next_due = lane->due;
-    }
     for (uint32_t i = 0; i < e->peers_used; i++)
-        run_bye(e, &e->peer[i], now);
+        if (e->peer[i].row != NULL && e->peer[i].role == VI_ROLE_CLIENT)
+            run_peer(e, &e->peer[i], now);
 }

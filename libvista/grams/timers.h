@@ -17,7 +17,7 @@ void vi_timers_sent(vista_endpoint *e, struct vi_lane *lane, uint64_t now);
 void vi_timers_restore(vista_endpoint *e, struct vi_lane *lane, uint64_t due);
 
 /* It is answered, or gone. */
-void vi_timers_stop(vista_endpoint *e, struct vi_lane *lane);
+void vi_timers_stop(struct vi_lane *lane);
 
 /* The server works on it: ask again in a second; or something of the answer has come. */
 void vi_timers_put_off(vista_endpoint *e, struct vi_lane *lane, uint64_t by);

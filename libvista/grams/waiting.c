@@ -29,9 +29,8 @@ void vi_wait_begin(vista_endpoint *e, struct vi_wait *wait, int ms)
                               : vi_endpoint_now(e) + (uint64_t)ms * MILLISECOND;
 }
 
-void vi_wait_end(vista_endpoint *e, struct vi_wait *wait)
+void vi_wait_end(vista_endpoint *e)
 {
-    (void)wait;
     e->users--;
     if (e->waiting > 0) /* one of them is to lead */
         pthread_cond_broadcast(&e->changed);
@@ -173,7 +172,8 @@ static int open_fd(vista_endpoint *e)
 
 void vi_wait_tell(vista_endpoint *e)
 {
-    const bool ready = e->requests != NULL || e->responses != NULL || e->task_count > 0;
+    const bool ready =
+        !TAILQ_EMPTY(&e->requests) || !TAILQ_EMPTY(&e->responses) || e->task_count > 0;
     const uint64_t due = e->next_due != 0 ? e->next_due : 1; /* 0 would disarm it */
     struct itimerspec timer = {0};
     uint64_t count = 1;
@@ -227,15 +227,14 @@ static uint32_t first_broken(const vista_endpoint *e)
 static bool look(struct vista_ready *of)
 {
     const vista_endpoint *e = of->endpoint;
+    const struct vi_lane *request = TAILQ_FIRST(&e->requests);
+    const struct vi_lane *response = TAILQ_FIRST(&e->responses);
 
-    of->ready = 0;
-    of->request_length = e->requests != NULL ? e->requests->staged->length : 0;
-    of->response_length = e->responses != NULL ? e->responses->staged->length : 0;
+    of->request_length = request != NULL ? request->staged->length : 0;
+    of->response_length = response != NULL ? response->staged->length : 0;
     of->broken = of->wanted & VISTA_BROKEN ? first_broken(e) : 0;
-    if (e->requests != NULL)
-        of->ready |= of->wanted & VISTA_REQUEST;
-    if (e->responses != NULL)
-        of->ready |= of->wanted & VISTA_RESPONSE;
+    of->ready = of->wanted &
+                ((request != NULL ? VISTA_REQUEST : 0) | (response != NULL ? VISTA_RESPONSE : 0));
     if (of->broken != 0)
         of->ready |= VISTA_BROKEN;
     if (of->wanted & VISTA_ROOM && is_room(e, of->peer))
@@ -253,30 +252,34 @@ static int select_one(struct vista_ready *ready, int ms)
     vi_wait_begin(e, &wait, ms);
     while (!look(ready) && result == 0)
         result = vi_wait_once(e, &wait, UINT64_MAX);
-    vi_wait_end(e, &wait);
+    vi_wait_end(e);
     vi_endpoint_unlock(e);
     if (result != 0 && errno != EAGAIN && errno != ETIMEDOUT)
         return -1;
     return ready->ready != 0;
 }
 
-/* Each is pumped once; how many are ready, -1 one was woken. */
+static uint64_t wakes_of(vista_endpoint *e)
+{
+    uint64_t wakes;
+
+    vi_endpoint_lock(e);
+    wakes = e->wakes;
+    vi_endpoint_unlock(e);
+    return wakes;
+}
+
+/* How many are ready now; -1: one was woken. */
 static int look_at_all(struct vista_ready *ready, int count, const uint64_t *wakes)
 {
     int found = 0;
 
     for (int i = 0; i < count; i++) {
-        vista_endpoint *e = ready[i].endpoint;
-
-        if (vista_pump(e) != 0)
+        if (select_one(&ready[i], 0) < 0)
             return -1;
-        vi_endpoint_lock(e);
-        found += look(&ready[i]);
-        if (e->wakes != wakes[i]) {
-            vi_endpoint_unlock(e);
-            return vi_fail(ECANCELED, "%s: woken by vista_wake", e->address);
-        }
-        vi_endpoint_unlock(e);
+        found += ready[i].ready != 0;
+        if (wakes_of(ready[i].endpoint) != wakes[i])
+            return vi_fail(ECANCELED, "%s: woken by vista_wake", ready[i].endpoint->address);
     }
     return found;
 }
@@ -292,9 +295,7 @@ static int select_many(struct vista_ready *ready, int count, int ms)
         fds[i] = (struct pollfd){.fd = vista_endpoint_fd(ready[i].endpoint), .events = POLLIN};
         if (fds[i].fd < 0)
             return -1;
-        vi_endpoint_lock(ready[i].endpoint);
-        wakes[i] = ready[i].endpoint->wakes;
-        vi_endpoint_unlock(ready[i].endpoint);
+        wakes[i] = wakes_of(ready[i].endpoint);
     }
     for (;;) {
         const int found = look_at_all(ready, count, wakes);

@@ -16,7 +16,7 @@ struct vi_wait {
 
 /* With the lock. */
 void vi_wait_begin(vista_endpoint *e, struct vi_wait *wait, int ms);
-void vi_wait_end(vista_endpoint *e, struct vi_wait *wait);
+void vi_wait_end(vista_endpoint *e);
 
 /*
  * Takes in what arrives, or waits until `until` or for what another thread has taken in.  The lock

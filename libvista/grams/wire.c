@@ -1,9 +1,62 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "grams/wire.h"
 
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "base/error.h"
+
+/* ---- Keys ---------------------------------------------------------------- */
+
+/* libsodium's detached functions, as <sodium/crypto_aead_xchacha20poly1305.h> declares them. */
+typedef unsigned long long number;
+typedef unsigned char byte;
+typedef int seal_fn(byte *text, byte *tag, number *tag_length, const byte *plain, number length,
+                    const byte *head, number head_length, const byte *secret_nonce,
+                    const byte *nonce, const byte *key);
+typedef int open_fn(byte *plain, byte *secret_nonce, const byte *text, number length,
+                    const byte *tag, const byte *head, number head_length, const byte *nonce,
+                    const byte *key);
+typedef int init_fn(void);
+
+static seal_fn *seal;
+static open_fn *unseal;
+static bool loaded;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void load(void)
+{
+    void *const library = dlopen("libsodium.so.23", RTLD_NOW | RTLD_LOCAL);
+    init_fn *init;
+
+    if (library == NULL)
+        return;
+    init = (init_fn *)dlsym(library, "sodium_init");
+    seal = (seal_fn *)dlsym(library, "crypto_aead_xchacha20poly1305_ietf_encrypt_detached");
+    unseal = (open_fn *)dlsym(library, "crypto_aead_xchacha20poly1305_ietf_decrypt_detached");
+    loaded = init != NULL && init() >= 0 && seal != NULL && unseal != NULL;
+    if (!loaded)
+        dlclose(library);
+}
+
+int vi_wire_load_keys(void)
+{
+    bool there;
+
+    pthread_mutex_lock(&lock);
+    if (!loaded)
+        load();
+    there = loaded;
+    pthread_mutex_unlock(&lock);
+    return there ? 0
+                 : vi_fail(ENOTSUP, "a key needs libsodium (libsodium.so.23), which cannot be "
+                                    "loaded");
+}
+
+/* ---- Datagrams ------------------------------------------------------------ */
 
 void vi_wire_seal(struct vi_packet *packet, struct vi_envelope *envelope, const void *payload,
                   size_t length, const unsigned char *key, struct vi_socket *socket,
@@ -18,8 +71,8 @@ void vi_wire_seal(struct vi_packet *packet, struct vi_envelope *envelope, const 
     if (key != NULL) {
         header->flags |= VI_WIRE_KEYED;
         socket->transport->random(socket, envelope->nonce, sizeof envelope->nonce);
-        vi_keys_seal(key, envelope->nonce, header, sizeof *header, payload, length, scratch,
-                     header->tag);
+        seal(scratch, header->tag, NULL, payload, length, (const byte *)header, sizeof *header,
+             NULL, envelope->nonce, key);
         packet->part[0].iov_len = sizeof *envelope;
         payload = scratch;
     } else {
@@ -40,8 +93,8 @@ static enum vi_wire_fault open_keyed(unsigned char *datagram, size_t received,
     *payload = datagram + VI_WIRE_KEYED_HEADER;
     *length = received - VI_WIRE_KEYED_HEADER;
     memset(head.tag, 0, sizeof head.tag);
-    return vi_keys_open(key, datagram + sizeof *header, &head, sizeof head, *payload, *length,
-                        *payload, header->tag)
+    return unseal(*payload, NULL, *payload, *length, header->tag, (const byte *)&head, sizeof head,
+                  datagram + sizeof *header, key) == 0
                ? VI_WIRE_SOUND
                : VI_WIRE_FORGED;
 }

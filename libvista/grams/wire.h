@@ -14,7 +14,6 @@
 
 #include <stdbool.h>
 
-#include "grams/keys.h"
 #include "grams/transport.h"
 
 #define VI_WIRE_MAGIC 0x314d4756u /* "VGM1" */
@@ -40,6 +39,9 @@ enum {
 #define VI_WIRE_ONE_WAY 0x2u
 #define VI_WIRE_AGAIN 0x4u    /* a repetition: the receiver is to ask for what it lacks */
 #define VI_WIRE_RESPONSE 0x8u /* PULL: of the response, not of the request */
+
+#define VI_KEY_LENGTH 32
+#define VI_NONCE_LENGTH 24
 
 struct vi_header {
     uint32_t magic;      /* 0 */
@@ -83,6 +85,10 @@ struct vi_envelope {
     struct vi_header header;
     unsigned char nonce[VI_NONCE_LENGTH];
 };
+
+/* Keys: XChaCha20-Poly1305 of libsodium, which is loaded when the first key is set.
+ * ENOTSUP: it is not there. */
+int vi_wire_load_keys(void);
 
 /* Makes a packet of header and payload (which must stay until it is sent): checksum, or, with a
  * key, nonce, tag, and the payload encrypted into `scratch`. */
