@@ -59,6 +59,15 @@ static int own(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane, unsigned a
     return 0;
 }
 
+static bool is_too_long(const vista_endpoint *e, const struct vi_peer *peer, size_t length)
+{
+    if (length <= peer->row->message_max && length <= e->table->message_max)
+        return false;
+    vi_fail(EMSGSIZE, "%s: %zu bytes are more than peer %u takes, or this end may keep", e->address,
+            length, peer->row->id);
+    return true;
+}
+
 /* What can fail of a call, in an order in which nothing stored has changed when it does: declares
  * the slot, allocates a body if one is needed, makes the lane, which is reserved, the
  * transaction's, and frees the old body.  All is put back, and NULL handed on. */
@@ -70,9 +79,11 @@ static int declare(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane, size_t
 
     if (lane == NULL)
         return -1;
-    if (vista_set_range(tx, slot, VI_SLOT_HEADER + (length <= VI_BODY_INLINE ? length : 0)) == 0 &&
+    if (!is_too_long(e, lane->peer, length) &&
+        vista_set_range(tx, slot, VI_SLOT_HEADER + (length <= VI_BODY_INLINE ? length : 0)) == 0 &&
         (length <= VI_BODY_INLINE || (body = vista_malloc(tx, length)) != NULL) &&
-        own(e, tx, lane, act) == 0 && (slot->body == NULL || vista_free(tx, slot->body) == 0)) {
+        own(e, tx, lane, act) == 0 &&
+        (act == VI_ACT_CANCEL || slot->body == NULL || vista_free(tx, slot->body) == 0)) {
         lane->body = body;
         return 0;
     }
@@ -92,17 +103,8 @@ static void put_message(struct vi_lane *lane, const void *message, size_t length
 
 /* ---- Requests ---------------------------------------------------------------- */
 
-static bool is_too_long(const vista_endpoint *e, const struct vi_peer *peer, size_t length)
-{
-    if (length <= peer->row->message_max && length <= e->table->message_max)
-        return false;
-    vi_fail(EMSGSIZE, "%s: %zu bytes are more than peer %u takes, or this end may keep", e->address,
-            length, peer->row->id);
-    return true;
-}
-
 /* A free lane of the peer, reserved; with the lock. */
-static struct vi_lane *reserve_lane(vista_endpoint *e, vista_tx *tx, uint32_t id, size_t length)
+static struct vi_lane *reserve_lane(vista_endpoint *e, vista_tx *tx, uint32_t id)
 {
     struct vi_peer *peer = vi_endpoint_peer(e, id, false);
     struct vi_lane *lane;
@@ -113,8 +115,6 @@ static struct vi_lane *reserve_lane(vista_endpoint *e, vista_tx *tx, uint32_t id
         return vi_fail(EAGAIN, "%s: another open transaction uses peer %u", e->address, id), NULL;
     if (peer->role != VI_ROLE_CLIENT || peer->row->state != VI_ROW_ACTIVE || peer->owner != NULL)
         return vi_fail(EINVAL, "%s: peer %u takes no requests", e->address, id), NULL;
-    if (is_too_long(e, peer, length))
-        return NULL;
     lane = vi_endpoint_free_lane(peer);
     if (lane == NULL)
         return vi_fail(EAGAIN, "%s: all slots of peer %u are in use", e->address, id), NULL;
@@ -134,7 +134,7 @@ int vista_send_request(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, co
     if (e == NULL)
         return -1;
     vi_endpoint_lock(e);
-    lane = reserve_lane(e, tx, peer, length);
+    lane = reserve_lane(e, tx, peer);
     vi_endpoint_unlock(e);
     if (declare(e, tx, lane, length, VI_ACT_SEND) != 0)
         return -1;
@@ -307,10 +307,6 @@ int vista_send_response(vista_tx *tx, vista_endpoint *endpoint, const vista_requ
         return -1;
     vi_endpoint_lock(e);
     lane = reserve(e, tx, request, VI_ROLE_SERVER, VI_SLOT_RECEIVED);
-    if (lane != NULL && is_too_long(e, lane->peer, length)) {
-        lane->owner = lane->owner == &vi_owning_reserved ? NULL : lane->owner;
-        lane = NULL;
-    }
     vi_endpoint_unlock(e);
     if (declare(e, tx, lane, length, VI_ACT_ANSWER) != 0)
         return -1;
@@ -396,13 +392,8 @@ int vista_cancel_request(vista_tx *tx, vista_endpoint *endpoint, const vista_req
     if (lane != NULL)
         vi_staging_unqueue(e, lane);
     vi_endpoint_unlock(e);
-    if (lane == NULL)
+    if (declare(e, tx, lane, 0, VI_ACT_CANCEL) != 0)
         return -1;
-    if (vista_set_range(tx, lane->stored, VI_SLOT_HEADER) != 0 ||
-        own(e, tx, lane, VI_ACT_CANCEL) != 0) {
-        let_go(e, lane, VI_ACT_CANCEL);
-        return -1;
-    }
     lane->stored->state = VI_SLOT_CANCELLED;
     vi_slot_seal(lane->stored);
     return 0;
@@ -456,7 +447,7 @@ int vista_forget_peer(vista_tx *tx, vista_endpoint *endpoint, uint32_t id)
     if (group != NULL)
         vi_endpoint_unlock(e);
     /* The row goes at once, or when the peer's has gone. */
-    if (group == NULL || (leave ? vi_row_set_state(tx, peer->row, VI_ROW_LEAVING, VI_BROKEN_NOT)
+    if (group == NULL || (leave ? vi_row_change(tx, peer->row, VI_ROW_LEAVING, VI_BROKEN_NOT, NULL)
                                 : vi_row_remove(tx, e->table, peer->index)) != 0) {
         peer->owner = NULL;
         return -1;

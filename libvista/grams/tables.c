@@ -7,8 +7,8 @@
 
 #include "base/crc32c.h"
 #include "base/error.h"
-#include "grams/address.h"
 #include "grams/hash.h"
+#include "grams/transport.h"
 
 #define DEFAULT_SLOTS 16u
 #define DEFAULT_PEERS 1024u
@@ -118,12 +118,15 @@ void vi_slot_answered(struct vi_gram_slot *slot, uint64_t response)
     vi_slot_seal(slot);
 }
 
-int vi_row_set_state(vista_tx *tx, struct vi_gram_row *row, unsigned state, uint32_t reason)
+int vi_row_change(vista_tx *tx, struct vi_gram_row *row, unsigned state, uint32_t reason,
+                  const struct vi_address *to)
 {
     if (vista_set_range(tx, row, sizeof *row) != 0)
         return -1;
     row->state = (uint16_t)state;
     row->reason = reason;
+    if (to != NULL)
+        vi_address_print(to, row->address);
     vi_table_seal(row, sizeof *row, &row->crc);
     return 0;
 }
@@ -134,7 +137,7 @@ int vi_table_break(vista_tx *tx, const struct vi_gram_table *table, uint32_t rea
         struct vi_gram_row *row = table->entry[i].row;
 
         if (row != NULL && row->state != VI_ROW_BROKEN &&
-            vi_row_set_state(tx, row, VI_ROW_BROKEN, reason) != 0)
+            vi_row_change(tx, row, VI_ROW_BROKEN, reason, NULL) != 0)
             return -1;
     }
     return 0;

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "grams/stored.h"
+#include "grams/transport.h"
 
 /* Bytes of a table for so many peers, and of a row with so many slots. */
 size_t vi_table_size(uint32_t peers);
@@ -37,8 +37,9 @@ bool vi_agreement_is_sound(const struct vi_agreement *of, size_t size);
  * body block freed. */
 void vi_slot_answered(struct vi_gram_slot *slot, uint64_t response);
 
-/* VI_ROW_BROKEN, for a reason, or VI_ROW_LEAVING. */
-int vi_row_set_state(vista_tx *tx, struct vi_gram_row *row, unsigned state, uint32_t reason);
+/* VI_ROW_BROKEN, for a reason, or VI_ROW_LEAVING; or another address, not NULL. */
+int vi_row_change(vista_tx *tx, struct vi_gram_row *row, unsigned state, uint32_t reason,
+                  const struct vi_address *to);
 
 /* All sessions that are not yet broken are. */
 int vi_table_break(vista_tx *tx, const struct vi_gram_table *table, uint32_t reason);

@@ -125,15 +125,6 @@ static int make_row(vista_endpoint *e, vista_tx *tx, struct vi_task *task)
     return 0;
 }
 
-static int move_row(vista_tx *tx, struct vi_gram_row *row, const struct vi_address *to)
-{
-    if (vista_set_range(tx, row, sizeof *row) != 0)
-        return -1;
-    vi_address_print(to, row->address);
-    vi_table_seal(row, sizeof *row, &row->crc);
-    return 0;
-}
-
 static int finish_lane(vista_tx *tx, struct vi_lane *lane)
 {
     struct vi_gram_slot *slot = lane->stored;
@@ -148,6 +139,7 @@ static int finish_lane(vista_tx *tx, struct vi_lane *lane)
 static int change(vista_endpoint *e, vista_tx *tx, struct vi_group *group)
 {
     struct vi_task *task = &group->task;
+    struct vi_gram_row *row = e->table->entry[task->index].row;
     int result = -1;
 
     if (task->kind == VI_TASK_ROW)
@@ -157,10 +149,9 @@ static int change(vista_endpoint *e, vista_tx *tx, struct vi_group *group)
     else if (task->kind == VI_TASK_REMOVE)
         result = vi_row_remove(tx, e->table, task->index);
     else if (task->kind == VI_TASK_BREAK)
-        result =
-            vi_row_set_state(tx, e->table->entry[task->index].row, VI_ROW_BROKEN, task->detail);
+        result = vi_row_change(tx, row, VI_ROW_BROKEN, task->detail, NULL);
     else
-        result = move_row(tx, e->table->entry[task->index].row, &task->address);
+        result = vi_row_change(tx, row, row->state, row->reason, &task->address);
     return result == 0 ? vista_on_end(tx, vi_owning_ended, group) : -1;
 }
 

@@ -11,7 +11,6 @@
 #include <stdio.h>
 
 #include "base/error.h"
-#include "grams/endpoint_report.h"
 #include "grams/tables.h"
 #include "tool/output.h"
 
@@ -148,25 +147,24 @@ static const char *state_of(const struct vi_gram_row *row)
     return states[row->state];
 }
 
-static int print_request(void *arg, const vista_request *request, unsigned state, size_t length)
+static void print_request(const struct search *search, const struct vi_gram_slot *slot,
+                          uint32_t number)
 {
     static const char *const states[] = {"", "sent", "cancelled", "received", "answered"};
-    const struct search *search = arg;
 
-    if (state == VISTA_REQUEST_ANSWERED && !search->all)
-        return 0;
+    if (slot->state == VI_SLOT_IDLE || (slot->state == VI_SLOT_ANSWERED && !search->all))
+        return;
     if (search->json) {
         tool_json_open(NULL, '{');
-        tool_json_number("slot", request->slot);
-        tool_json_number("generation", request->generation);
-        tool_json_text("state", states[state]);
-        tool_json_number("bytes", length);
+        tool_json_number("slot", number);
+        tool_json_number("generation", slot->generation);
+        tool_json_text("state", states[slot->state]);
+        tool_json_number("bytes", slot->length);
         tool_json_close('}');
     } else {
-        printf("    slot %u, request %llu: %s, %zu bytes\n", request->slot,
-               (unsigned long long)request->generation, states[state], length);
+        printf("    slot %u, request %llu: %s, %u bytes\n", number,
+               (unsigned long long)slot->generation, states[slot->state], slot->length);
     }
-    return 0;
 }
 
 static void print_row(struct search *search, const struct vi_gram_row *row)
@@ -190,7 +188,8 @@ static void print_row(struct search *search, const struct vi_gram_row *row)
         if (row->state == VI_ROW_BROKEN)
             printf("    %s\n", vi_broken_reason(row->reason));
     }
-    vi_report_row(row, print_request, search);
+    for (uint32_t i = 0; i < row->slots; i++)
+        print_request(search, &row->slot[i], i);
     if (search->json) {
         tool_json_close(']');
         tool_json_close('}');
