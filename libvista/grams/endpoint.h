@@ -109,13 +109,13 @@ struct vi_group {
     uint64_t number, stamp;
     struct vi_lane *lanes;
     struct vi_peer *peers; /* to be forgotten, or of the task */
-    struct vi_group *next;
+    LIST_ENTRY(vi_group) link;
     struct vi_task task;
 };
 
 /* One vista_connect under way. */
 struct vi_attempt {
-    struct vi_attempt *next;
+    LIST_ENTRY(vi_attempt) link;
     struct vi_address address;
     uint64_t number;
     struct vi_hello hello; /* to be sent, what has been learnt included */
@@ -129,7 +129,7 @@ struct vi_attempt {
 struct vista_endpoint {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    vista_endpoint *next_open;
+    LIST_ENTRY(vista_endpoint) link; /* of those that are open */
     vista_segment *segment;
     struct vi_gram_table *table;
     struct vi_socket *socket;
@@ -149,13 +149,13 @@ struct vista_endpoint {
     struct vi_lane *lanes;
     TAILQ_HEAD(vi_queue, vi_lane) requests, responses;
     uint64_t next_due; /* not after the first of what is unanswered */
-    struct vi_attempt *attempts;
+    LIST_HEAD(, vi_attempt) attempts;
     uint32_t broken;
 
-    struct vi_group *groups, *spare_groups; /* open ones */
-    struct vi_group *group;                 /* VI_GROUPS of them, */
-    uint32_t groups_used;                   /* of which so many were ever used */
-    uint32_t groups_lost;                   /* never told how they ended */
+    LIST_HEAD(, vi_group) groups, spare_groups; /* open ones */
+    struct vi_group *group;                     /* VI_GROUPS of them, */
+    uint32_t groups_used;                       /* of which so many were ever used */
+    uint32_t groups_lost;                       /* never told how they ended */
     struct vi_task task[VI_TASKS];
     uint32_t task_first, task_count;
 

@@ -180,10 +180,10 @@ void vi_handshake_removed(vista_endpoint *e, struct vi_peer *peer)
 
 static struct vi_attempt *attempt_of(vista_endpoint *e, uint64_t number)
 {
-    struct vi_attempt *attempt = e->attempts;
+    struct vi_attempt *attempt = LIST_FIRST(&e->attempts);
 
     while (attempt != NULL && attempt->number != number)
-        attempt = attempt->next;
+        attempt = LIST_NEXT(attempt, link);
     return attempt;
 }
 
@@ -194,9 +194,11 @@ static void fail_attempt(struct vi_attempt *attempt, int error, const char *why)
     attempt->why = why;
 }
 
-void vi_handshake_version(struct vi_attempt *attempt)
+void vi_handshake_version(vista_endpoint *e, uint64_t number)
 {
-    if (attempt->state == VI_ASKING)
+    struct vi_attempt *attempt = attempt_of(e, number);
+
+    if (attempt != NULL && attempt->state == VI_ASKING)
         fail_attempt(attempt, ENOTSUP, "it speaks another version");
 }
 
@@ -365,17 +367,7 @@ static void begin_attempt(vista_endpoint *e, struct vi_attempt *attempt)
     e->socket->transport->random(e->socket, &attempt->number, sizeof attempt->number);
     attempt->number |= 1;
     attempt->hello = hello_of(e, 0, 0);
-    attempt->next = e->attempts;
-    e->attempts = attempt;
-}
-
-static void end_attempt(vista_endpoint *e, struct vi_attempt *attempt)
-{
-    struct vi_attempt **link = &e->attempts;
-
-    while (*link != attempt)
-        link = &(*link)->next;
-    *link = attempt->next;
+    LIST_INSERT_HEAD(&e->attempts, attempt, link);
 }
 
 int vista_connect(vista_endpoint *endpoint, const char *address,
@@ -403,7 +395,7 @@ int vista_connect(vista_endpoint *endpoint, const char *address,
     vi_wait_begin(e, &wait, ms);
     result = connect_to(e, &attempt, &wait, address);
     vi_wait_end(e);
-    end_attempt(e, &attempt);
+    LIST_REMOVE(&attempt, link);
     *peer = result == 0 ? attempt.peer : 0;
     vi_endpoint_unlock(e);
     return result;

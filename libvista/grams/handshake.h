@@ -17,8 +17,8 @@ void vi_handshake_receive(vista_endpoint *e, const struct vi_address *from,
                           const struct vi_header *header, const unsigned char *payload,
                           size_t length);
 
-/* The other end has answered with a VERSION of its own. */
-void vi_handshake_version(struct vi_attempt *attempt);
+/* The other end has answered this attempt with a VERSION of its own. */
+void vi_handshake_version(vista_endpoint *e, uint64_t attempt);
 
 /* The server's client may be at `from` now, whence it has `asked` once more: VI_ELSEWHERE, with a
  * cookie that only that address gets.  The client answers it with a HELLO of its session. */

@@ -337,9 +337,8 @@ static void on_other_version(vista_endpoint *e, const struct vi_address *from,
 {
     if (header->kind != VI_OTHER_VERSION)
         vi_out_reply(e, from, VI_OTHER_VERSION, header, 0);
-    for (struct vi_attempt *attempt = e->attempts; attempt != NULL; attempt = attempt->next)
-        if (header->kind == VI_OTHER_VERSION && attempt->number == header->generation)
-            vi_handshake_version(attempt);
+    else
+        vi_handshake_version(e, header->generation);
 }
 
 void vi_incoming_packet(vista_endpoint *e, const struct vi_packet *packet)

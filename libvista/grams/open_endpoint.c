@@ -13,12 +13,12 @@
 #include "grams/waiting.h"
 
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
-static vista_endpoint *open_endpoints;
+static LIST_HEAD(, vista_endpoint) open_endpoints;
 
 /* With open_lock. */
 static bool is_open(const void *block)
 {
-    for (const vista_endpoint *e = open_endpoints; e != NULL; e = e->next_open)
+    for (const vista_endpoint *e = LIST_FIRST(&open_endpoints); e != NULL; e = LIST_NEXT(e, link))
         if (e->table == block && e->segment->idle != 0)
             return true;
     return false;
@@ -251,8 +251,7 @@ static vista_endpoint *open_locked(vista_segment *segment, struct vi_gram_table 
         discard(e);
         return NULL;
     }
-    e->next_open = open_endpoints;
-    open_endpoints = e;
+    LIST_INSERT_HEAD(&open_endpoints, e, link);
     return e;
 }
 
@@ -275,7 +274,7 @@ static uint32_t open_groups(const vista_endpoint *e)
 {
     uint32_t count = 0;
 
-    for (const struct vi_group *group = e->groups; group != NULL; group = group->next)
+    for (const struct vi_group *g = LIST_FIRST(&e->groups); g != NULL; g = LIST_NEXT(g, link))
         count++;
     return count - e->groups_lost;
 }
@@ -283,7 +282,6 @@ static uint32_t open_groups(const vista_endpoint *e)
 int vista_close_endpoint(vista_endpoint *endpoint)
 {
     vista_endpoint *e = vi_endpoint_check(endpoint);
-    vista_endpoint **link = &open_endpoints;
     uint32_t groups, users;
 
     if (e == NULL)
@@ -298,9 +296,7 @@ int vista_close_endpoint(vista_endpoint *endpoint)
         return vi_fail(EBUSY, "%s: used by %u transactions that have not ended, and by %u threads",
                        e->address, groups, users);
     }
-    while (*link != e)
-        link = &(*link)->next_open;
-    *link = e->next_open;
+    LIST_REMOVE(e, link);
     pthread_mutex_unlock(&open_lock);
     vista_drop(e->segment);
     discard(e);

@@ -13,7 +13,8 @@ struct vi_group vi_owning_reserved;
 
 struct vi_group *vi_owning_find(vista_endpoint *e, vista_tx *tx)
 {
-    for (struct vi_group *group = e->groups; group != NULL; group = group->next)
+    for (struct vi_group *group = LIST_FIRST(&e->groups); group != NULL;
+         group = LIST_NEXT(group, link))
         if (group->tx == tx && group->number == tx->idle && group->stamp == tx->stamp)
             return group;
     return NULL;
@@ -21,10 +22,10 @@ struct vi_group *vi_owning_find(vista_endpoint *e, vista_tx *tx)
 
 struct vi_group *vi_owning_new(vista_endpoint *e)
 {
-    struct vi_group *group = e->spare_groups;
+    struct vi_group *group = LIST_FIRST(&e->spare_groups);
 
     if (group != NULL)
-        e->spare_groups = group->next;
+        LIST_REMOVE(group, link);
     else if (e->groups_used < VI_GROUPS)
         group = &e->group[e->groups_used++];
     else
@@ -34,21 +35,14 @@ struct vi_group *vi_owning_new(vista_endpoint *e)
     group->lanes = NULL;
     group->peers = NULL;
     group->task.kind = VI_TASK_NONE;
-    group->next = e->groups;
-    e->groups = group;
+    LIST_INSERT_HEAD(&e->groups, group, link);
     return group;
 }
 
 void vi_owning_delete(struct vi_group *group)
 {
-    vista_endpoint *e = group->endpoint;
-    struct vi_group **link = &e->groups;
-
-    while (*link != group)
-        link = &(*link)->next;
-    *link = group->next;
-    group->next = e->spare_groups;
-    e->spare_groups = group;
+    LIST_REMOVE(group, link);
+    LIST_INSERT_HEAD(&group->endpoint->spare_groups, group, link);
 }
 
 struct vi_group *vi_owning_group(vista_endpoint *e, vista_tx *tx)

@@ -47,7 +47,8 @@ static struct vi_peer *choose_row(vista_endpoint *e)
 /* An end that says hello twice gets one row. */
 static bool is_being_made(const vista_endpoint *e, const struct vi_task *task)
 {
-    for (const struct vi_group *group = e->groups; group != NULL; group = group->next)
+    for (const struct vi_group *group = LIST_FIRST(&e->groups); group != NULL;
+         group = LIST_NEXT(group, link))
         if (group->task.kind == VI_TASK_ROW && group->task.role == task->role &&
             memcmp(group->task.hello.uuid, task->hello.uuid, sizeof task->hello.uuid) == 0)
             return true;
