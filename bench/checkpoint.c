@@ -20,10 +20,11 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "checkpoint/child_of.h"
 
 #define MOST 64
 #define ARGUMENTS 24
-#define TYPED 40 /* keys of an editor */
+#define TYPED 120 /* keys of an editor */
 #define KEY_MS 100
 
 static char folder[PATH_MAX]; /* of this program */
@@ -250,26 +251,27 @@ static void make_picture(void)
 static void show_program(unsigned which, FILE *data)
 {
     static const char *const intervals[] = {"1", "10", "100", "1000", "10000"};
-    double ratio[MOST];
+    double ratio[5][MOST];
 
     printf("%-10s", programs[which].name);
     if (access(programs[which].command[0], X_OK) != 0) {
         printf(" SKIPPED: it is not installed\n");
         return;
     }
-    for (unsigned at = 0; at < 5; at++) {
-        for (unsigned i = 0; i < config->runs; i++) {
-            const double bare = run(programs[which].command, false, NULL, -1);
+    for (unsigned i = 0; i < config->runs; i++) {
+        const double bare = run(programs[which].command, false, NULL, -1);
 
-            ratio[i] = run(programs[which].command, true, intervals[at], -1) / bare;
-        }
-        printf(" %8.3f", median(ratio, config->runs));
+        for (unsigned at = 0; at < 5; at++)
+            ratio[at][i] = run(programs[which].command, true, intervals[at], -1) / bare;
+    }
+    for (unsigned at = 0; at < 5; at++) {
+        printf(" %8.3f", median(ratio[at], config->runs));
         if (data != NULL)
             fprintf(data, "%s,%s,%.4f\n", programs[which].name, intervals[at],
-                    median(ratio, config->runs));
-        fflush(stdout);
+                    median(ratio[at], config->runs));
     }
     printf("\n");
+    fflush(stdout);
 }
 
 static void show_intervals(void)
@@ -290,21 +292,6 @@ static void show_intervals(void)
 }
 
 /* ---- Start, resumption, memory -------------------------------------------------------- */
-
-static pid_t child_of(pid_t pid)
-{
-    char name[64], text[32] = "";
-    FILE *children;
-
-    snprintf(name, sizeof name, "/proc/%d/task/%d/children", pid, pid);
-    children = fopen(name, "re");
-    if (children != NULL) {
-        if (fgets(text, sizeof text, children) == NULL)
-            text[0] = '\0';
-        fclose(children);
-    }
-    return (pid_t)atoi(text);
-}
 
 static double start_ms(bool under)
 {

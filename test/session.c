@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../bench/checkpoint/child_of.h"
 #include "trace/trace_reader.h"
 
 #define TRACE "trace"
@@ -53,25 +54,10 @@ static uint64_t next_random(struct session *s)
     return s->state;
 }
 
-static pid_t runtime_of(const struct session *s)
-{
-    char name[64], text[32] = "";
-    FILE *file;
-
-    snprintf(name, sizeof name, "/proc/%d/task/%d/children", s->supervisor, s->supervisor);
-    file = fopen(name, "re");
-    if (file != NULL) {
-        if (fgets(text, sizeof text, file) == NULL)
-            text[0] = '\0';
-        fclose(file);
-    }
-    return (pid_t)atoi(text);
-}
-
 /* Does it wait for input, for as long as it takes? */
 static bool is_waiting(const struct session *s)
 {
-    const pid_t pid = runtime_of(s);
+    const pid_t pid = child_of(s->supervisor);
     unsigned long long number, a[5] = {0};
     char name[64];
     FILE *file;
@@ -118,7 +104,7 @@ static void kill_by_chance(struct session *s)
 
     if (s->random_us == 0 || now_us() < s->next_kill)
         return;
-    pid = runtime_of(s);
+    pid = child_of(s->supervisor);
     if (pid != 0)
         kill(pid, SIGKILL);
     s->next_kill = now_us() + (int64_t)(next_random(s) % (2 * s->random_us));

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "../bench/checkpoint/child_of.h"
 #include "checkpoint/run_server.h"
 #include "support.h"
 
@@ -62,24 +63,9 @@ static void start(const char *runner, const char *way, const char *list)
               sscanf(line, "port %d", &port) == 1);
 }
 
-static pid_t server_process(void)
-{
-    char name[64], text[32] = "";
-    FILE *file;
-
-    snprintf(name, sizeof name, "/proc/%d/task/%d/children", supervisor, supervisor);
-    file = fopen(name, "re");
-    if (file != NULL) {
-        if (fgets(text, sizeof text, file) == NULL)
-            text[0] = '\0';
-        fclose(file);
-    }
-    return (pid_t)atoi(text);
-}
-
 static void kill_server(void)
 {
-    const pid_t pid = server_process();
+    const pid_t pid = child_of(supervisor);
 
     if (pid != 0 && kill(pid, SIGKILL) == 0)
         kills++;

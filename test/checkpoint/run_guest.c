@@ -264,6 +264,39 @@ static int follow(int most)
     return 7;
 }
 
+/* Locks bytes 0 to 2 and 5 to 9, and writes to that file, by a descriptor that cannot read it, too. */
+static int lock(int most)
+{
+    struct flock bytes = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10};
+    const int fd = open("in", O_RDWR), writer = open("in", O_WRONLY);
+
+    if (fcntl(fd, F_SETLKW, &bytes) != 0)
+        return 1;
+    bytes = (struct flock){.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = 3, .l_len = 2};
+    if (fcntl(fd, F_SETLK, &bytes) != 0)
+        return 1;
+    for (int i = 1; i <= most; i++) {
+        if (pwrite(fd, "x", 1, i % 10) != 1 || pwrite(writer, "y", 1, i % 10) != 1)
+            return 1;
+        say("number", i);
+        usleep(3000);
+    }
+    return 7;
+}
+
+/* Which of the first ten bytes others have locked. */
+static int locked(void)
+{
+    const int fd = open("in", O_RDWR);
+
+    for (int i = 0; i < 10; i++) {
+        struct flock byte = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = i, .l_len = 1};
+
+        printf("%d", fcntl(fd, F_GETLK, &byte) == 0 && byte.l_type == F_WRLCK);
+    }
+    return 0;
+}
+
 static int grow(int most)
 {
     for (int i = 1; i <= most; i++) {
@@ -323,6 +356,10 @@ int main(int argc, char **argv)
         return descriptors();
     if (strcmp(which, "nameless") == 0)
         return nameless(2000);
+    if (strcmp(which, "lock") == 0)
+        return lock(argc > 2 ? atoi(argv[2]) : 10);
+    if (strcmp(which, "locked") == 0)
+        return locked();
     if (strcmp(which, "busy") == 0)
         return busy(argc > 2 ? atoi(argv[2]) : 10);
     if (strcmp(which, "grow") == 0)

@@ -118,6 +118,26 @@ static void *map_view(uint64_t address, uint64_t size, uint64_t offset, int prot
     return view;
 }
 
+/* A checkpoint that was killed may have left something behind what was used.  To look for it is quick,
+ * to remove nothing is not. */
+static void clean(enum vi_area area)
+{
+    const uint64_t used = vi_engine.control->high[area];
+    const uint64_t high = used != 0 ? used : vi_area_start(area), end = vi_area_end(area);
+    struct vista_info info = {0};
+    off_t from, found;
+
+    stored_high[area] = high;
+    if (high == end || vista_info(segment, &info) != 0)
+        return;
+    from = (off_t)info.data_offset + (stored_at(high) - shared);
+    found = lseek(info.fd, from, SEEK_DATA);
+    if (found < 0 ? errno == ENXIO : found >= from + (off_t)(end - high))
+        return;
+    if (madvise(stored_at(high), end - high, MADV_REMOVE) != 0)
+        stored_high[area] = end;
+}
+
 static void open_areas(void)
 {
     const struct vi_control *control;
@@ -126,14 +146,8 @@ static void open_areas(void)
     for (enum vi_area area = 0; area < VI_AREAS; area++)
         map_view(vi_area_start(area), areas[area].size, area_offset(area), PROT_NONE);
     control = vi_engine.control;
-    for (enum vi_area area = 0; area < VI_AREAS; area++) {
-        const uint64_t high = control->high[area] != 0 ? control->high[area] : vi_area_start(area);
-
-        /* A checkpoint that was killed may have left something there. */
-        stored_high[area] = high;
-        if (madvise(stored_at(high), vi_area_end(area) - high, MADV_REMOVE) != 0)
-            stored_high[area] = vi_area_end(area);
-    }
+    for (enum vi_area area = 0; area < VI_AREAS; area++)
+        clean(area);
     for (uint64_t i = 0; i < control->map_count; i++) {
         const struct vi_map_entry *map = &control->maps[i];
 

@@ -18,7 +18,7 @@
 
 #define VI_GUEST_PAGE 4096u
 #define VI_CHECKPOINT_MAGIC 0x746e696f706b6863u /* "chkpoint" */
-#define VI_CHECKPOINT_VERSION 3u
+#define VI_CHECKPOINT_VERSION 4u
 
 /* Descriptors from here on are the runtime's, and do not exist for the guest. */
 #define VI_DESCRIPTORS 960
@@ -127,6 +127,14 @@ struct vi_descriptor {
     uint16_t close_on_exec;
 };
 
+/* A lock of fcntl(2), and a descriptor that it was taken by. */
+#define VI_LOCKS 128u
+
+struct vi_lock {
+    uint32_t descriptor, type;
+    uint64_t start, length;
+};
+
 /* As the kernel has it. */
 struct vi_action {
     uint64_t handler;
@@ -165,6 +173,8 @@ struct vi_control {
     char name[16];
     struct vi_action actions[65];
     siginfo_t info[65];
+    uint64_t lock_count;
+    struct vi_lock locks[VI_LOCKS];
     uint64_t fast_back, fast_count; /* where an interrupted call goes back to */
     struct vi_fast_site fast_sites[VI_FAST_SITES];
     struct vi_descriptor descriptors[VI_DESCRIPTORS];

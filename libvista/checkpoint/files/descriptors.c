@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -16,6 +17,7 @@
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/keeper.h"
+#include "checkpoint/files/locks.h"
 #include "checkpoint/files/undo.h"
 #include "checkpoint/files/zone.h"
 
@@ -199,6 +201,8 @@ void vi_files_forget(int fd)
 
     if (group == 0)
         return;
+    if (c->lock_count != 0) /* the kernel ends them with any descriptor of the file */
+        vi_locks_touch();
     file = &c->files[group - 1];
     c->descriptors[fd] = (struct vi_descriptor){0};
     if (--file->references != 0)
@@ -243,6 +247,8 @@ static void gather_offset(int fd, struct vi_open_file *file)
 void vi_files_gather(void)
 {
     struct vi_control *c = vi_engine.control;
+
+    vi_locks_gather();
 
     for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
         const uint32_t group = c->descriptors[fd].group;
@@ -387,8 +393,13 @@ static int get_again(uint32_t group, const int *started)
 /* Moves what the process has at the guest's numbers out of the way. */
 static void move_started(int *started)
 {
+    struct pollfd fds[VI_DESCRIPTORS];
+
+    for (int fd = 0; fd < VI_DESCRIPTORS; fd++)
+        fds[fd] = (struct pollfd){.fd = fd};
+    (void)poll(fds, VI_DESCRIPTORS, 0);
     for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
-        started[fd] = fcntl(fd, F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
+        started[fd] = fds[fd].revents & POLLNVAL ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
         if (started[fd] >= 0)
             close(fd);
     }
@@ -474,4 +485,5 @@ void vi_files_recover(bool changed)
             close(started[fd]);
     vi_zone_recover(input_of);
     release_copies();
+    vi_locks_take();
 }

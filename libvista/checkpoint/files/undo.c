@@ -16,6 +16,7 @@
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/keeper.h"
+#include "checkpoint/files/locks.h"
 
 #define MOST_LINKS 4096u
 #define END_MARK 0x646e652d6f646e75u
@@ -148,7 +149,9 @@ static long save(int fd, uint64_t offset, uint64_t length)
     /* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI): no length is near 2^64 */
     data = malloc(record.data + 1);
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    reader = record.data != 0 ? open(link, O_RDONLY | O_CLOEXEC) : -1;
+    reader = record.data == 0 || (fcntl(fd, F_GETFL) & O_ACCMODE) != O_WRONLY
+                 ? fd
+                 : open(link, O_RDONLY | O_CLOEXEC);
     if (data == NULL)
         result = -ENOMEM;
     else if (record.data != 0 &&
@@ -156,8 +159,8 @@ static long save(int fd, uint64_t offset, uint64_t length)
         result = -EACCES;
     else
         result = append(record, path, "", data);
-    if (reader >= 0)
-        close(reader);
+    if (reader >= 0 && reader != fd)
+        vi_locks_close(reader);
     free(data);
     if (result == -EACCES)
         vi_refuse("writing to a file that cannot be read", "what it held could not be undone");
@@ -190,7 +193,7 @@ long vi_undo_truncate_path(const char *path, uint64_t size)
     if (fd < 0)
         return errno == ENOENT ? 0 : -errno;
     result = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? vi_undo_truncate(fd, size) : 0;
-    close(fd);
+    vi_locks_close(fd);
     return result;
 }
 

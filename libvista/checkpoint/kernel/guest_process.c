@@ -144,11 +144,6 @@ long vi_call_arch_prctl(struct vi_call *call)
     return 0;
 }
 
-long vi_call_set_tid_address(struct vi_call *call)
-{
-    return vi_call_getpid(call);
-}
-
 long vi_call_prctl(struct vi_call *call)
 {
     const uint64_t *a = call->arguments;

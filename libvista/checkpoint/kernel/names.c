@@ -17,6 +17,7 @@
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/descriptors.h"
+#include "checkpoint/files/locks.h"
 #include "checkpoint/files/undo.h"
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/kernel/wait.h"
@@ -150,19 +151,17 @@ long vi_call_dup(struct vi_call *call)
 
 static long set_lock(struct vi_call *call)
 {
-    if (call->arguments[1] == F_SETLKW) {
-        long result;
+    struct vi_call once = *call;
+    long result;
 
-        call->arguments[1] = F_SETLK;
-        while ((result = vi_pass(call)) == -EAGAIN) {
-            result = vi_signals_wait(call, -1, 0, 10000000, NULL);
-            if (result < 0)
-                break;
-        }
-        call->arguments[1] = F_SETLKW;
-        return result;
+    once.arguments[1] = F_SETLK;
+    vi_locks_touch();
+    while ((result = vi_pass(&once)) == -EAGAIN && call->arguments[1] == F_SETLKW) {
+        result = vi_signals_wait(call, -1, 0, 10000000, NULL);
+        if (result < 0)
+            break;
     }
-    return vi_pass(call);
+    return result;
 }
 
 long vi_call_fcntl(struct vi_call *call)
@@ -175,6 +174,10 @@ long vi_call_fcntl(struct vi_call *call)
         return -EBADF;
     if (a[1] == F_SETLK || a[1] == F_SETLKW)
         return set_lock(call);
+    if (a[1] == F_OFD_SETLK || a[1] == F_OFD_SETLKW) {
+        vi_refuse("a lock of an open file description", "EINVAL");
+        return -EINVAL;
+    }
     result = vi_pass(call);
     if (result < 0)
         return result;

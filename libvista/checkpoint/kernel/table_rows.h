@@ -98,7 +98,7 @@
         CALL(STATE, rt_sigaction, rt_sigaction), CALL(STATE, rt_sigprocmask, rt_sigprocmask), \
         CALL(STATE, rt_sigreturn, rt_sigreturn), CALL(STATE, sigaltstack, sigaltstack), \
         CALL(STATE, getpid, getpid), CALL(STATE, gettid, getpid), CALL(STATE, getppid, getppid), \
-        CALL(STATE, set_tid_address, set_tid_address), CALL(STATE, arch_prctl, arch_prctl), \
+        CALL(STATE, set_tid_address, getpid), CALL(STATE, arch_prctl, arch_prctl), \
         CALL(STATE, prctl, prctl), CALL(STATE, umask, umask), CALL(STATE, getrlimit, limit), \
         CALL(STATE, setrlimit, limit), CALL(STATE, prlimit64, limit), \
         CALL(STATE, setitimer, setitimer), CALL(STATE, alarm, alarm), CALL(STATE, fork, fork), \

@@ -68,10 +68,8 @@ __asm__(".text\n"
         "vi_fast_end:\n");
 
 /* The vector registers are the guest's, too, and nothing here may use them. */
-__attribute__((target("general-regs-only"))) long vi_fast_call(long number,
-                                                               const uint64_t *arguments)
+__attribute__((target("general-regs-only"))) long vi_fast_call(long number, const uint64_t *a)
 {
-    const uint64_t *a = arguments;
     const unsigned way = (uint64_t)number < VI_ROWS ? ways[number] : BY_TRAP;
     register uint64_t r10 __asm__("r10") = a[3];
     register uint64_t r8 __asm__("r8") = a[4];

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Locks of fcntl(2): see locks.h.
+ */
+#include "checkpoint/files/locks.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "checkpoint/engine/guest_memory.h"
+#include "checkpoint/engine/run_report.h"
+#include "checkpoint/files/descriptors.h"
+
+static bool changed;
+
+void vi_locks_touch(void)
+{
+    changed = true;
+}
+
+/* A line of /proc/self/fdinfo: lock: 1: POSIX  ADVISORY  WRITE 17 08:01:5 0 EOF */
+static void note(int fd, const char *line)
+{
+    struct vi_control *c = vi_engine.control;
+    char type[8], end[24];
+    unsigned long long start;
+
+    if (sscanf(line, "lock: %*d: POSIX %*s %7s %*d %*s %llu %23s", type, &start, end) != 3)
+        return;
+    if (c->lock_count == VI_LOCKS)
+        vi_give_up("the program has more than %u locks", VI_LOCKS);
+    c->locks[c->lock_count++] = (struct vi_lock){
+        .descriptor = (uint32_t)fd,
+        .type = strcmp(type, "WRITE") == 0 ? F_WRLCK : F_RDLCK,
+        .start = start,
+        .length = strcmp(end, "EOF") == 0 ? 0 : strtoull(end, NULL, 10) - start + 1};
+}
+
+void vi_locks_gather(void)
+{
+    char name[64], line[256];
+    FILE *file;
+
+    if (!changed)
+        return;
+    vi_engine.control->lock_count = 0;
+    for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
+        if (vi_files_of((uint64_t)fd) == NULL || vi_files_of((uint64_t)fd)->mode != S_IFREG)
+            continue;
+        snprintf(name, sizeof name, "/proc/self/fdinfo/%d", fd);
+        file = fopen(name, "re");
+        while (file != NULL && fgets(line, sizeof line, file) != NULL)
+            note(fd, line);
+        if (file != NULL)
+            fclose(file);
+    }
+    changed = false;
+}
+
+void vi_locks_take(void)
+{
+    const struct vi_control *c = vi_engine.control;
+
+    for (uint64_t i = 0; i < c->lock_count; i++) {
+        const struct vi_lock *l = &c->locks[i];
+        const struct flock lock = {(short)l->type, SEEK_SET, (off_t)l->start, (off_t)l->length, 0};
+
+        if (fcntl((int)l->descriptor, F_SETLK, &lock) != 0)
+            vi_give_up("%s: the lock that the program had is another's",
+                       vi_files_of(l->descriptor)->path);
+    }
+}
+
+void vi_locks_close(int fd)
+{
+    vi_locks_gather();
+    close(fd);
+    vi_locks_take();
+}
