@@ -238,11 +238,12 @@ static void store_header(const struct vi_frame *frame)
     header->pages += dirty.pages;
 }
 
-static bool is_new(uint64_t address)
+/* Where what was stored before ends in a region. */
+static uint64_t old_end(const struct vi_region *r)
 {
-    const enum vi_area area = vi_area_of(address);
+    const enum vi_area area = vi_area_of(r->start);
 
-    return area != VI_AREAS && address >= stored_high[area];
+    return area == VI_AREAS || r->end < stored_high[area] ? r->end : stored_high[area];
 }
 
 static bool try_commit(const struct vi_frame *frame)
@@ -253,10 +254,12 @@ static bool try_commit(const struct vi_frame *frame)
 
     if (tx == NULL)
         return false;
-    for (size_t i = 0; i < dirty.count; i++)
-        if (!is_new(dirty.regions[i].start))
-            ranges[count++] = (struct iovec){stored_at(dirty.regions[i].start),
-                                             dirty.regions[i].end - dirty.regions[i].start};
+    for (size_t i = 0; i < dirty.count; i++) {
+        const uint64_t start = dirty.regions[i].start, end = old_end(&dirty.regions[i]);
+
+        if (start < end)
+            ranges[count++] = (struct iovec){stored_at(start), end - start};
+    }
     count += header_ranges(ranges + count, frame);
     if (vista_set_ranges(tx, ranges, count) != 0) {
         vista_end_transaction(tx, 0);
