@@ -140,6 +140,10 @@ static void run_child(const char *runner, const struct session_script *script, c
     char home[4096];
     int count = 7;
 
+    if (script->protocol != NULL) {
+        argv[count++] = "-p";
+        argv[count++] = script->protocol;
+    }
     for (int i = 0; script->arguments[i] != NULL && count < 31; i++)
         argv[count++] = script->arguments[i];
     setenv("TERM", "vt100", 1);
@@ -181,6 +185,7 @@ static void read_trace(struct session_result *result)
             resumed = true;
             result->resumes++;
         }
+        result->commits += record.kind == VI_TRACE_COMMIT;
         if (record.kind != VI_TRACE_VISIBLE || result->count == SESSION_EVENTS)
             continue;
         result->events[result->count++] =

@@ -27,7 +27,7 @@ struct session_result {
     struct screen screen;
     struct session_event events[SESSION_EVENTS];
     unsigned count;
-    unsigned resumes;
+    unsigned resumes, commits;
     uint64_t calls;
     char breach[SESSION_BREACH]; /* of the Save-work rule, in words; empty: there is none */
 };
@@ -36,6 +36,7 @@ struct session_script {
     const char *name;
     const char *const *arguments;
     const char *const *keys; /* typed one after the other, each when the program waits */
+    const char *protocol;    /* NULL: as vista-run has it */
 };
 
 /* Runs a script in the present folder with vista-run `runner`.  `kills` as in VISTA_KILLS, or NULL;

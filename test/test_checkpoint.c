@@ -174,6 +174,38 @@ START_TEST(file_is_of_one_command_and_one_run)
 }
 END_TEST
 
+START_TEST(run_keeps_its_protocol)
+{
+    ck_assert_int_eq(status_of(shell("$R -f run.dc -p nonsense $G 2>err")), 2);
+    holds("err", "not a protocol; there are cpvs, cand, cbndvs");
+    begin_and_kill("$R -p cbndvs -f run.dc $G count 400");
+    ck_assert_int_eq(status_of(shell("$R --info run.dc >info")), 0);
+    holds("info", "protocol     cbndvs");
+    ck_assert_int_eq(status_of(shell("$R -p cand -f run.dc $G count 400 2>err")), 1);
+    holds("err", "is of protocol cbndvs, and keeps it");
+    ck_assert_int_eq(status_of(shell("$R -f run.dc $G count 400 >>out 2>err")), 7);
+    counted("out", 400);
+}
+END_TEST
+
+/* Copies a file by lines, without a commit for most of them; another changes the file meanwhile. */
+START_TEST(run_that_goes_another_way_is_stopped)
+{
+    bool stopped = false;
+
+    for (int i = 0; i < 20 && !stopped; i++) { /* behind a commit there may be nothing to replay */
+        (void)shell("rm -f run.dc*; seq 100000 199999 >lines");
+        begin_and_kill("$R -p cbndvs -f run.dc /bin/sh -c 'while read a; do echo $a; done <lines'");
+        (void)shell("sed 's/^/longer/' lines >new; cat new >lines");
+        stopped = status_of(shell("$R -f run.dc /bin/sh -c 'while read a; do echo $a; done <lines' "
+                                  ">>out 2>err")) == 1;
+    }
+    ck_assert(stopped);
+    holds("err", "does not do again what it did before it was killed: not write(1, ..., 7) but "
+                 "write(1, ...");
+}
+END_TEST
+
 START_TEST(stopped_run_goes_on)
 {
     ck_assert_int_eq(
@@ -437,6 +469,8 @@ int main(void)
     tcase_add_test(tests, same_command_goes_on_when_the_supervisor_died);
     tcase_add_test(tests, file_is_of_one_command_and_one_run);
     tcase_add_test(tests, stopped_run_goes_on);
+    tcase_add_test(tests, run_keeps_its_protocol);
+    tcase_add_test(tests, run_that_goes_another_way_is_stopped);
     tcase_add_test(tests, changed_file_is_refused);
     tcase_add_test(tests, ignored_signals_stay_ignored);
     tcase_add_test(tests, descriptors_do_not_run_out);

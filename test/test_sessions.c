@@ -99,14 +99,14 @@ static const char *const lua_files[] = {"kept", NULL};
 static const char *const letter_file[] = {"letter", NULL};
 
 static const struct program programs[] = {
-    {{"bc", bc_arguments, bc_keys}, no_files, 0, 60000},
-    {{"lua5.4", lua_arguments, lua_keys}, lua_files, 0, 60000},
-    {{"sqlite3", sqlite_arguments, sqlite_keys}, no_files, 0, 60000},
-    {{"nvi", nvi_arguments, nvi_keys}, letter_file, 0, 1000000},
-    {{"sc", sc_arguments, sc_keys}, out_file, 2, 60000},
-    {{"tclsh", tclsh_arguments, tclsh_keys}, out_file, 2, 60000},
-    {{"python3", python_arguments, python_keys}, out_file, 2, 150000},
-    {{"magic", magic_arguments, magic_keys},
+    {{"bc", bc_arguments, bc_keys, NULL}, no_files, 0, 60000},
+    {{"lua5.4", lua_arguments, lua_keys, NULL}, lua_files, 0, 60000},
+    {{"sqlite3", sqlite_arguments, sqlite_keys, NULL}, no_files, 0, 60000},
+    {{"nvi", nvi_arguments, nvi_keys, NULL}, letter_file, 0, 1000000},
+    {{"sc", sc_arguments, sc_keys, NULL}, out_file, 2, 60000},
+    {{"tclsh", tclsh_arguments, tclsh_keys, NULL}, out_file, 2, 60000},
+    {{"python3", python_arguments, python_keys, NULL}, out_file, 2, 150000},
+    {{"magic", magic_arguments, magic_keys, NULL},
      no_files,
      2,
      1000000}, /* its file has the time in it */
@@ -263,7 +263,8 @@ static void killed_session(const struct program *p, struct point *points, unsign
     if (wrong != NULL) {
         screen_print(&reference.result.screen);
         screen_print(&other.result.screen);
-        ck_abort_msg("%s killed at \"%s\": %s", p->script.name, kills, wrong);
+        ck_abort_msg("%s %s killed at \"%s\": %s", p->script.name,
+                     p->script.protocol != NULL ? p->script.protocol : "", kills, wrong);
     }
     leave();
 }
@@ -329,6 +330,36 @@ START_TEST(killed_at_random)
 }
 END_TEST
 
+static const char *const protocols[] = {"cand", "cbndvs"};
+#define PROTOCOLS ((int)(sizeof protocols / sizeof protocols[0]))
+
+/* What is between two commits is done again, or replayed, and no one sees a difference. */
+START_TEST(killed_under_other_protocol)
+{
+    struct program p = programs[_i / PROTOCOLS];
+    struct test_random random = test_random_new(200 + (uint64_t)_i);
+    struct point *points;
+    unsigned count, cpvs;
+
+    if (!is_there(&p))
+        return;
+    reference_run(&p);
+    cpvs = reference.result.commits;
+    p.script.protocol = protocols[_i % PROTOCOLS];
+    reference_run(&p);
+    points = draw_points(&random, &count);
+    count = count < KILLS_A_SESSION ? count : KILLS_A_SESSION;
+    printf("%s: %u commits of %s, %u of cpvs\n", p.script.name, reference.result.commits,
+           p.script.protocol, cpvs);
+    killed_session(&p, points, count);
+    printf("%s: %u kills under %s, none wrong\n", p.script.name, other.result.resumes,
+           p.script.protocol);
+    if (strcmp(p.script.protocol, "cbndvs") == 0)
+        ck_assert_uint_lt(reference.result.commits, cpvs);
+    free(points);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("sessions");
@@ -343,6 +374,7 @@ int main(void)
 
         tcase_add_loop_test(tests, killed_at_each_call, i, i + 1);
         tcase_add_loop_test(tests, killed_at_random, i, i + 1);
+        tcase_add_loop_test(tests, killed_under_other_protocol, i * PROTOCOLS, (i + 1) * PROTOCOLS);
     }
     return test_run(suite);
 }

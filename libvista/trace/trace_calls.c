@@ -33,8 +33,8 @@ static const struct {
     CALL(READING, pread64),
     CALL(READING, preadv),
     CALL(READING, preadv2),
-    CALL(READING, getdents),
-    CALL(READING, getdents64),
+    CALL(UNDETERMINED, getdents),
+    CALL(UNDETERMINED, getdents64),
     CALL(READING, lseek),
 
     CALL(WRITING, write),

@@ -61,6 +61,14 @@ struct vi_zone {
 
 #define VI_NO_POSITION UINT64_MAX
 
+/* A call that was made since the last checkpoint, and what it gave. */
+struct vi_log_entry {
+    uint64_t number;
+    uint64_t first, third; /* arguments, by which a call that is made again is known */
+    int64_t result;
+};
+#define VI_LOG_ENTRIES 1024u
+
 #define VI_COMMAND_SIZE 65536u
 
 struct vi_header {
@@ -73,17 +81,17 @@ struct vi_header {
     uint64_t vpid;         /* the process as the guest knows it */
     uint64_t command_size; /* of the arguments, each ended by a zero byte */
     uint64_t pages;        /* pages that checkpoints have stored, all together */
-    /* The visible event behind checkpoint `done_commit` was made, with this result. */
-    uint64_t done_commit;
-    int64_t done_result;
-    /* The visible event behind checkpoint `sent_commit` is a send, on a connection that had been
-     * sent so much. */
-    uint64_t sent_commit;
+    uint64_t protocol;
+    uint64_t log_mark; /* of the event log: see event_log.c */
+    /* The event that has or will have this place in the log is a send, on a connection that had
+     * been sent so much. */
+    uint64_t sent_place;
     uint64_t sent_position;
     char program[PATH_MAX];
     char command[VI_COMMAND_SIZE];
     struct vi_frame frame;
     struct vi_zone zones[VI_ZONES];
+    struct vi_log_entry log[VI_LOG_ENTRIES];
 };
 _Static_assert(sizeof(struct vi_header) <= VI_HEADER_SIZE, "the header fits its place");
 
@@ -117,8 +125,8 @@ struct vi_open_file {
     uint32_t terminal;
     uint64_t device, inode;
     int64_t offset;
-    uint32_t locks; /* as flock(2) */
-    uint32_t unused;
+    uint32_t locks;   /* as flock(2) */
+    uint32_t made_up; /* by the kernel, as in /proc: read again it may differ */
     char path[VI_PATH_SIZE];
 };
 

@@ -6,12 +6,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "checkpoint/engine/guest_memory.h"
@@ -82,6 +84,7 @@ static bool has_path(const struct vi_open_file *file)
 static void describe(struct vi_open_file *file, int fd, enum vi_file_kind kind)
 {
     struct stat st = {0};
+    struct statfs fs;
 
     (void)fstat(fd, &st);
     file->mode = st.st_mode & S_IFMT;
@@ -97,6 +100,8 @@ static void describe(struct vi_open_file *file, int fd, enum vi_file_kind kind)
         file->kind = VI_FILE_DIRECTORY;
     else if (!S_ISREG(st.st_mode))
         file->kind = VI_FILE_DEVICE;
+    file->made_up =
+        fstatfs(fd, &fs) == 0 && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC);
 }
 
 static struct vi_open_file *enter(uint32_t group, int fd, enum vi_file_kind kind, int flags,
@@ -274,6 +279,21 @@ bool vi_files_is_visible(uint64_t fd)
     const struct vi_open_file *file = vi_files_of(fd);
 
     return file != NULL && (file->mode != S_IFREG || file->kind == VI_FILE_INHERITED);
+}
+
+bool vi_files_is_own(uint64_t fd)
+{
+    const struct vi_open_file *file = vi_files_of(fd);
+
+    return file != NULL && (file->mode == S_IFREG || file->mode == S_IFDIR) &&
+           file->kind != VI_FILE_INHERITED && !file->made_up;
+}
+
+bool vi_files_is_new(uint64_t fd)
+{
+    const uint32_t group = vi_files_group(fd);
+
+    return group != 0 && entered[group - 1];
 }
 
 bool vi_files_is_stream(uint64_t fd)

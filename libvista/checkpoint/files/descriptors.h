@@ -37,6 +37,10 @@ void vi_files_settle(void);
 
 /* Is a write to it seen by others, at once and for good?  Else it is a file, which is undone. */
 bool vi_files_is_visible(uint64_t fd);
+/* Is it a file that reads the same when the program is resumed, unless others change it? */
+bool vi_files_is_own(uint64_t fd);
+/* Was it opened since the last checkpoint? */
+bool vi_files_is_new(uint64_t fd);
 /* Can its input be read only once? */
 bool vi_files_is_stream(uint64_t fd);
 

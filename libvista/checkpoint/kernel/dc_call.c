@@ -9,6 +9,7 @@
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/libdc/dc_protocol.h"
+#include "checkpoint/protocol/protocol.h"
 #include "checkpoint/trap/signals.h"
 #include "dc.h"
 
@@ -28,6 +29,7 @@ static long tell(uint64_t to)
 {
     if (!vi_memory_writable(to, sizeof(struct dc_info)))
         return -EFAULT;
+    vi_protocol_undetermined("dc_info");
     *(struct dc_info *)to =
         (struct dc_info){.commits = vi_engine.header->commits, .resumes = resumed};
     return 0;

@@ -212,7 +212,7 @@ static long write_visible(struct vi_call *call, const void *bytes, size_t size, 
     const uint64_t fd = call->arguments[0];
     long result;
 
-    if (!vi_protocol_visible(call, &result))
+    if (!vi_protocol_output(call, &result))
         return result;
     result = vi_files_is_stream(fd) ? write_stream(call, bytes, size, (size_t)result, flags)
                                     : vi_system(SYS_write, fd, (uint64_t)bytes, size, 0, 0, 0);

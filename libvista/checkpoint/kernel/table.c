@@ -20,6 +20,7 @@
 #include "checkpoint/kernel/terminal.h"
 #include "checkpoint/kernel/wait.h"
 #include "checkpoint/libdc/dc_protocol.h"
+#include "checkpoint/protocol/protocol.h"
 #include "checkpoint/protocol/trace.h"
 #include "checkpoint/trap/kills.h"
 #include "checkpoint/trap/signals.h"
@@ -67,6 +68,7 @@ long vi_table_call(struct vi_call *call)
 {
     const struct vi_row *row = vi_kill_row(vi_table_row(call->number));
     long result;
+    bool own;
 
     if (call->number == VI_DC_CALL)
         return vi_call_dc(call);
@@ -80,7 +82,10 @@ long vi_table_call(struct vi_call *call)
     if (row->descriptor && (int)call->arguments[0] >= VI_DESCRIPTORS)
         return -EBADF;
     vi_trace_before(call, row->descriptor);
+    own = row->class == VI_CLASS_READ && vi_files_is_own(call->arguments[0]);
     result = row->handler(call);
     vi_trace_after(call, result);
+    if (row->class == VI_CLASS_UNDETERMINED || (row->class == VI_CLASS_READ && !own))
+        vi_protocol_undetermined(row->name);
     return result;
 }

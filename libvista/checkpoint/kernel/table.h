@@ -13,6 +13,7 @@ enum vi_class {
     VI_CLASS_ABSENT,       /* refused without a word: programs try it and do without */
     VI_CLASS_STATE,        /* of the process alone: its result is the same each time */
     VI_CLASS_UNDETERMINED, /* its result may differ when it is made again */
+    VI_CLASS_READ,         /* so, but of a file of the program's own */
     VI_CLASS_FILE,         /* changes files: undone */
     VI_CLASS_VISIBLE       /* others see it at once */
 };

@@ -45,17 +45,17 @@
 
 /* Made again, they may give something else. */
 #define UNDETERMINED_ROWS \
-    CALL_FD(UNDETERMINED, read, read), CALL_FD(UNDETERMINED, readv, readv), \
-        CALL_FD(UNDETERMINED, pread64, file_read), CALL_FD(UNDETERMINED, preadv, file_read), \
-        CALL_FD(UNDETERMINED, preadv2, file_read), CALL_FD(UNDETERMINED, getdents, file_read), \
-        CALL_FD(UNDETERMINED, getdents64, file_read), CALL_FD(UNDETERMINED, lseek, file_read), \
-        CALL_FD(UNDETERMINED, fcntl, fcntl), CALL_FD(UNDETERMINED, flock, flock), \
-        CALL_FD(UNDETERMINED, accept, accept), CALL_FD(UNDETERMINED, accept4, accept), \
-        CALL_FD(UNDETERMINED, recvfrom, recv), CALL_FD(UNDETERMINED, recvmsg, recvmsg), \
-        CALL(UNDETERMINED, readlink, readlink), CALL_FD(UNDETERMINED, readlinkat, readlink), \
-        CALL_FD(UNDETERMINED, ioctl, ioctl), CALL(UNDETERMINED, poll, poll), \
-        CALL(UNDETERMINED, ppoll, poll), CALL(UNDETERMINED, select, select), \
-        CALL(UNDETERMINED, pselect6, select), CALL_FD(UNDETERMINED, epoll_wait, epoll_wait), \
+    CALL_FD(READ, read, read), CALL_FD(READ, readv, readv), CALL_FD(READ, pread64, file_read), \
+        CALL_FD(READ, preadv, file_read), CALL_FD(READ, preadv2, file_read), \
+        CALL_FD(UNDETERMINED, getdents, file_read), CALL_FD(UNDETERMINED, getdents64, file_read), \
+        CALL_FD(READ, lseek, file_read), CALL_FD(UNDETERMINED, fcntl, fcntl), \
+        CALL_FD(UNDETERMINED, flock, flock), CALL_FD(UNDETERMINED, accept, accept), \
+        CALL_FD(UNDETERMINED, accept4, accept), CALL_FD(UNDETERMINED, recvfrom, recv), \
+        CALL_FD(UNDETERMINED, recvmsg, recvmsg), CALL(UNDETERMINED, readlink, readlink), \
+        CALL_FD(UNDETERMINED, readlinkat, readlink), CALL_FD(UNDETERMINED, ioctl, ioctl), \
+        CALL(UNDETERMINED, poll, poll), CALL(UNDETERMINED, ppoll, poll), \
+        CALL(UNDETERMINED, select, select), CALL(UNDETERMINED, pselect6, select), \
+        CALL_FD(UNDETERMINED, epoll_wait, epoll_wait), \
         CALL_FD(UNDETERMINED, epoll_pwait, epoll_wait), CALL(UNDETERMINED, nanosleep, sleep), \
         CALL(UNDETERMINED, clock_nanosleep, sleep), CALL(UNDETERMINED, pause, pause), \
         CALL(UNDETERMINED, rt_sigpending, rt_sigpending), \
@@ -101,12 +101,13 @@
         CALL(STATE, set_tid_address, getpid), CALL(STATE, arch_prctl, arch_prctl), \
         CALL(STATE, prctl, prctl), CALL(STATE, umask, umask), CALL(STATE, getrlimit, limit), \
         CALL(STATE, setrlimit, limit), CALL(STATE, prlimit64, limit), \
-        CALL(STATE, setitimer, setitimer), CALL(STATE, alarm, alarm), CALL(STATE, fork, fork), \
-        CALL(STATE, vfork, fork), CALL(STATE, clone, fork), PASS(STATE, getuid), \
-        PASS(STATE, geteuid), PASS(STATE, getgid), PASS(STATE, getegid), PASS(STATE, getgroups), \
-        PASS(STATE, getresuid), PASS(STATE, getresgid), PASS(STATE, getpgrp), \
-        PASS(STATE, getpgid), PASS(STATE, getsid), PASS(STATE, capget), PASS(STATE, uname), \
-        EMPTY(msync), EMPTY(mlock), EMPTY(munlock), EMPTY(mlock2), EMPTY(set_robust_list)
+        CALL(UNDETERMINED, setitimer, setitimer), CALL(UNDETERMINED, alarm, alarm), \
+        CALL(STATE, fork, fork), CALL(STATE, vfork, fork), CALL(STATE, clone, fork), \
+        PASS(STATE, getuid), PASS(STATE, geteuid), PASS(STATE, getgid), PASS(STATE, getegid), \
+        PASS(STATE, getgroups), PASS(STATE, getresuid), PASS(STATE, getresgid), \
+        PASS(UNDETERMINED, getpgrp), PASS(UNDETERMINED, getpgid), PASS(UNDETERMINED, getsid), \
+        PASS(STATE, capget), PASS(STATE, uname), EMPTY(msync), EMPTY(mlock), EMPTY(munlock), \
+        EMPTY(mlock2), EMPTY(set_robust_list)
 
 /* Programs try them and do without. */
 #define ABSENT_ROWS \

@@ -4,6 +4,7 @@
  */
 #include "checkpoint/protocol/protocol.h"
 
+#include <string.h>
 #include <sys/stat.h>
 
 #include "checkpoint/engine/guest_memory.h"
@@ -12,56 +13,143 @@
 #include "checkpoint/files/tcp.h"
 #include "checkpoint/files/undo.h"
 #include "checkpoint/kernel/guest_process.h"
+#include "checkpoint/protocol/event_log.h"
 #include "checkpoint/protocol/trace.h"
 
-/* Before the checkpoint, since of a kill between the two nothing may be sent. */
-static void note_position(const struct vi_call *call)
+static const struct {
+    const char *name;
+    enum { NEVER, IF_UNSAVED, ALWAYS } before_visible;
+    bool after_undetermined;
+} protocols[] = {
+    {"cpvs", ALWAYS, false},       /* commit prior to visible or send */
+    {"cand", NEVER, true},         /* commit after non-deterministic */
+    {"cbndvs", IF_UNSAVED, false}, /* commit between non-deterministic and visible or send */
+};
+#define PROTOCOLS (sizeof protocols / sizeof *protocols)
+
+/* Non-deterministic events since the last checkpoint; and in the present call or signal. */
+static bool unsaved, present;
+
+int vi_protocol_number(const char *name)
+{
+    for (int i = 0; i < (int)PROTOCOLS; i++)
+        if (strcmp(protocols[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+const char *vi_protocol_name(uint64_t number)
+{
+    return number < PROTOCOLS ? protocols[number].name : NULL;
+}
+
+/* ---- Visible events ------------------------------------------------------------- */
+
+/* Before the checkpoint, if there is one, since of a kill between the two nothing may be sent. */
+static void note_position(const struct vi_call *call, uint64_t place)
 {
     const struct vi_open_file *file = vi_files_of(call->arguments[0]);
     struct vi_header *header = vi_engine.header;
 
-    header->sent_commit = 0;
+    header->sent_place = 0;
     if (file != NULL && file->mode == S_IFSOCK &&
         vi_tcp_sent((int)call->arguments[0], &header->sent_position))
-        header->sent_commit = header->commits + 1;
+        header->sent_place = place;
 }
 
-bool vi_protocol_visible(const struct vi_call *call, long *result)
+/* A handler of the guest may have run since the checkpoint, and come to another event. */
+static bool is_sent_in_part(const struct vi_call *call, long *part)
 {
     const struct vi_header *header = vi_engine.header;
     uint64_t position;
 
+    if (unsaved || header->sent_place != vi_events_place() ||
+        !vi_tcp_sent((int)call->arguments[0], &position))
+        return false;
+    *part = (long)(position - header->sent_position);
+    return true;
+}
+
+static bool has_to_commit(const struct vi_call *call)
+{
+    switch (protocols[vi_engine.header->protocol].before_visible) {
+    case ALWAYS:
+        return true;
+    case IF_UNSAVED:
+        if (unsaved)
+            return true;
+        break;
+    default:
+        break;
+    }
+    /* Of what was opened since the last checkpoint there will be another, which has seen nothing. */
+    return vi_files_is_new(call->arguments[0]) || !vi_events_has_room();
+}
+
+static bool prepare(const struct vi_call *call, bool commits, long *result)
+{
     *result = 0;
-    if (vi_trap_is_first() && header->done_commit == header->commits) {
-        *result = header->done_result;
+    if (vi_events_is_replaying()) {
+        *result = vi_events_replay(call);
         vi_trace_replayed();
         return false;
     }
-    if (vi_trap_is_first() && header->sent_commit == header->commits &&
-        vi_tcp_sent((int)call->arguments[0], &position)) {
-        *result = (long)(position - header->sent_position);
+    if (is_sent_in_part(call, result))
         return true;
+    if (commits) {
+        note_position(call, vi_events_place_behind_commit());
+        vi_trap_commit(call);
+    } else {
+        note_position(call, vi_events_place());
     }
-    note_position(call);
-    vi_trap_commit(call);
     return true;
+}
+
+bool vi_protocol_output(const struct vi_call *call, long *result)
+{
+    return prepare(call, has_to_commit(call), result);
+}
+
+bool vi_protocol_visible(const struct vi_call *call, long *result)
+{
+    return prepare(call, true, result);
 }
 
 void vi_protocol_done(const struct vi_call *call, long result, const void *bytes)
 {
-    struct vi_header *header = vi_engine.header;
-
-    vi_trace_visible(call, result, bytes); /* first, since an event that is noted is not repeated */
-    header->done_result = result;
-    __asm__ volatile("" ::: "memory");
-    header->done_commit = header->commits;
+    vi_trace_visible(call, result,
+                     bytes); /* first, since an event that is logged is not repeated */
+    vi_events_append(call, result);
 }
+
+/* ---- Non-deterministic events ----------------------------------------------------- */
+
+void vi_protocol_undetermined(const char *what)
+{
+    if (vi_events_is_replaying())
+        vi_events_refuse(what);
+    present = true;
+}
+
+void vi_protocol_settle(const ucontext_t *context)
+{
+    if (!present)
+        return;
+    present = false;
+    unsaved = true;
+    if (protocols[vi_engine.header->protocol].after_undetermined)
+        vi_trap_commit_here(context);
+}
+
+/* ---- Commits ----------------------------------------------------------------------- */
 
 void vi_protocol_commit(const struct vi_frame *frame)
 {
     vi_files_gather();
     vi_process_gather();
     vi_engine_commit(frame);
+    vi_events_committed();
+    unsaved = false;
     vi_undo_committed();
     vi_files_settle();
     vi_trace_commit();
@@ -69,5 +157,6 @@ void vi_protocol_commit(const struct vi_frame *frame)
 
 void vi_protocol_resumed(void)
 {
+    vi_events_resumed();
     vi_trace_resumed();
 }

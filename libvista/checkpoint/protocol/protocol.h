@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * When to commit.  CPVS (Lowell, Chandra and Chen, "Exploring Failure Transparency and the Limits
- * of Generic Recovery", OSDI 2000): before every visible event and every send.
+ * When to commit.  A protocol (Lowell, Chandra and Chen, "Exploring Failure Transparency and the Limits
+ * of Generic Recovery", OSDI 2000) is an answer to three questions: commit before a visible
+ * event?  After a non-deterministic one?  Log that instead?
  *
- * The result of a visible event is noted in the file when the event has been made, outside of any
- * checkpoint.  A process that is resumed to make the event finds it made, unless the kill came
+ * The result of a visible event is in the event log when the event has been made, outside of any
+ * checkpoint.  A process that is resumed and comes to the event finds it made, unless the kill came
  * between the two; then the event is repeated, which failure transparency allows.
  */
 #ifndef VI_CHECKPOINT_PROTOCOL_H
@@ -12,11 +13,23 @@
 
 #include "checkpoint/trap/trap.h"
 
-/* Commits before a visible event.  False: the event was made before a kill, with `result`.  True: it is
- * to be made, all but the first `result` bytes of a send, which the kernel took before a kill. */
+/* The protocols by name and by number; -1, NULL: there is none. */
+int vi_protocol_number(const char *name);
+const char *vi_protocol_name(uint64_t number);
+
+/* Before a visible event that is output and nothing else, and before any other.  Commits if the protocol
+ * says so, and before the others in any case, since they change what a checkpoint holds of
+ * descriptors.  False: the event was made before a kill, with `result`.  True: it is to be made, all
+ * but the first `result` bytes of a send, which the kernel took before a kill. */
+bool vi_protocol_output(const struct vi_call *call, long *result);
 bool vi_protocol_visible(const struct vi_call *call, long *result);
 /* The visible event of `bytes` was made. */
 void vi_protocol_done(const struct vi_call *call, long result, const void *bytes);
+
+/* Something was told to the guest that may be told otherwise the next time; `what` in words.  The call
+ * or signal has to end with settling, with the guest as it goes on. */
+void vi_protocol_undetermined(const char *what);
+void vi_protocol_settle(const ucontext_t *context);
 
 /* A checkpoint with all that belongs to it. */
 void vi_protocol_commit(const struct vi_frame *frame);

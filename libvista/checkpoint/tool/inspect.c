@@ -11,13 +11,14 @@
 
 #include "checkpoint/engine/layout.h"
 #include "checkpoint/engine/run_report.h"
+#include "checkpoint/protocol/protocol.h"
 
 static void show_command(const struct vi_header *header)
 {
     printf("program      %s\narguments   ", header->program);
     for (uint64_t at = 0; at < header->command_size; at += strlen(header->command + at) + 1)
         printf(" %s", header->command + at);
-    printf("\nprotocol     cpvs\n");
+    printf("\nprotocol     %s\n", vi_protocol_name(header->protocol));
 }
 
 static void show_state(const struct vi_header *header, const struct vi_control *control)

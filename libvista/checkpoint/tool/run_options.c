@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "checkpoint/engine/run_report.h"
+#include "checkpoint/protocol/protocol.h"
 
 static const char usage[] =
     "usage: vista-run [options] PROGRAM [ARGUMENT...]\n"
@@ -22,7 +23,8 @@ static const char usage[] =
     "killed, too, the same command goes on with it.\n"
     "\n"
     "  -f FILE          the checkpoint file; by default ./PROGRAM.dc\n"
-    "  -p PROTOCOL      when to commit; cpvs: before every visible event\n"
+    "  -p PROTOCOL      when to commit; cpvs: before every visible event; cand: after every\n"
+    "                   non-deterministic one; cbndvs: between the two\n"
     "  --every MS       commit every MS milliseconds, too\n"
     "  --accept-changed go on although a file that was open has been replaced\n"
     "  --fresh          begin anew, whatever the file holds\n"
@@ -87,6 +89,12 @@ static bool find_program(const char *name, char *path)
     return false;
 }
 
+static int take_protocol(struct vi_options *o)
+{
+    o->protocol = vi_protocol_number(optarg);
+    return o->protocol >= 0 ? -1 : complain("not a protocol; there are cpvs, cand, cbndvs", optarg);
+}
+
 static int take_option(struct vi_options *o, int option)
 {
     long number = 0;
@@ -102,7 +110,7 @@ static int take_option(struct vi_options *o, int option)
         o->info = option == INFO;
         return -1;
     case 'p':
-        return strcmp(optarg, "cpvs") == 0 ? -1 : complain("not a protocol; there is cpvs", optarg);
+        return take_protocol(o);
     case EVERY:
     case RETRIES:
         if (!read_number(optarg, 1000000, &number))
@@ -145,7 +153,7 @@ int vi_options_read(struct vi_options *o, int argc, char **argv)
 {
     int option, status;
 
-    *o = (struct vi_options){.retries = 3};
+    *o = (struct vi_options){.retries = 3, .protocol = -1};
     while ((option = getopt_long(argc, argv, "+f:p:", long_options, NULL)) != -1) {
         status = take_option(o, option);
         if (status >= 0)

@@ -13,6 +13,7 @@ struct vi_options {
     char program[PATH_MAX]; /* found in PATH */
     char **arguments;       /* of the program, its name first */
     const char *trace, *output;
+    int protocol; /* -1: that of the file, or the first */
     bool fresh, info, stop, accept_changed;
     unsigned every; /* milliseconds; 0: never for time's sake */
     int retries;

@@ -88,6 +88,9 @@ static void check_command(const struct vi_options *o)
     if (strcmp(header->program, o->program) != 0 || size != header->command_size ||
         memcmp(joined, header->command, size) != 0)
         vi_give_up("%s is of another command: %s; --fresh begins anew", o->file, header->program);
+    if (o->protocol >= 0 && (uint64_t)o->protocol != header->protocol)
+        vi_give_up("%s is of protocol %s, and keeps it; --fresh begins anew", o->file,
+                   vi_protocol_name(header->protocol));
 }
 
 static void redirect(const char *output)
@@ -113,6 +116,7 @@ _Noreturn static void start(const struct vi_options *o)
     memcpy(header->program, o->program, strlen(o->program) + 1);
     header->command_size = join(o->arguments, header->command);
     header->vpid = (uint64_t)getpid();
+    header->protocol = o->protocol >= 0 ? (uint64_t)o->protocol : 0;
     read_cpu(header->cpu);
     vi_undo_open(o->file, false);
     vi_files_start();

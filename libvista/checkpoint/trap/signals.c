@@ -17,6 +17,8 @@
 #include "checkpoint/kernel/handlers.h"
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/kernel/terminal.h"
+#include "checkpoint/protocol/event_log.h"
+#include "checkpoint/protocol/protocol.h"
 #include "checkpoint/protocol/trace.h"
 #include "checkpoint/trap/fast.h"
 
@@ -136,7 +138,7 @@ static void commit_now(const struct vi_call *call, const ucontext_t *context)
 
 void vi_signals_tick(struct vi_call *call)
 {
-    if (due)
+    if (due && !vi_events_is_replaying())
         commit_now(call, NULL);
 }
 
@@ -179,6 +181,7 @@ static void build(int number, const siginfo_t *info, ucontext_t *context)
     ucontext_t *stored;
 
     vi_trace_signal(number);
+    vi_protocol_undetermined("a signal");
     memcpy((void *)at, fp, fp_size(fp));
     at = ((at - sizeof *frame) & ~(uint64_t)15) - 8;
     frame = (struct guest_frame *)at;
@@ -255,7 +258,7 @@ uint64_t vi_signals_arrive(int number, siginfo_t *info, ucontext_t *context, uin
     if (number == SIGHUP && vi_terminal_is_gone())
         vi_report->stopped = 1; /* there is no one to go on for */
     if (number == TICK || (number == SIGHUP && vi_report->stopped)) {
-        if (inside)
+        if (inside || vi_events_is_replaying())
             due = true;
         else
             commit_now(NULL, context);
@@ -269,10 +272,11 @@ uint64_t vi_signals_arrive(int number, siginfo_t *info, ucontext_t *context, uin
             vi_say("a fault of the runtime's own at %p, for address %p",
                    (void *)context->uc_mcontext.gregs[REG_RIP], info->si_addr);
         die_of(number, context);
-    } else if (inside) {
+    } else if (inside || (vi_events_is_replaying() && !is_fault(number, info))) {
         keep(number, info);
     } else if (is_handled(number)) {
         build(number, info, context);
+        vi_protocol_settle(context);
     } else {
         die_of(number, context);
     }
@@ -289,14 +293,14 @@ void vi_signals_raise(int number)
 
 static uint64_t deliverable(const struct vi_call *call)
 {
-    return vi_engine.control->pending & ~*mask_of(call->context);
+    /* Events that are replayed came before any signal. */
+    return vi_events_is_replaying() ? 0 : vi_engine.control->pending & ~*mask_of(call->context);
 }
 
 static void deliver_one(struct vi_call *call, long result)
 {
     struct vi_control *c = vi_engine.control;
     const int number = __builtin_ctzll(deliverable(call)) + 1;
-    const siginfo_t info = c->info[number];
     greg_t *r = call->context->uc_mcontext.gregs;
 
     c->pending &= ~bit_of(number);
@@ -306,7 +310,7 @@ static void deliver_one(struct vi_call *call, long result)
         r[REG_RIP] -= 2;
         r[REG_RAX] = call->number;
     }
-    build(number, &info, call->context);
+    build(number, &c->info[number], call->context);
 }
 
 void vi_signals_deliver(struct vi_call *call, long result)
@@ -329,6 +333,7 @@ void vi_signals_back(ucontext_t *context)
         commit_now(NULL, context);
     if (deliverable(&call) != 0)
         deliver_one(&call, 0);
+    vi_protocol_settle(context);
 }
 
 void vi_signals_entered(ucontext_t *context)

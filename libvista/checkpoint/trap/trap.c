@@ -198,6 +198,7 @@ static void handle_call(ucontext_t *context)
     result = vi_table_call(&call);
     vi_kill_point(true);
     vi_signals_deliver(&call, result);
+    vi_protocol_settle(context);
 }
 
 uint64_t vi_trap(int number, siginfo_t *info, ucontext_t *context, uint64_t fs)

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The log of events: see event_log.h.
+ */
+#include "checkpoint/protocol/event_log.h"
+
+#include <stdio.h>
+
+#include "checkpoint/engine/guest_memory.h"
+#include "checkpoint/engine/run_report.h"
+#include "checkpoint/kernel/table.h"
+
+/* The word `log_mark` tells at once which checkpoint the log is of, and how many entries it has. */
+#define COUNT_BITS 12
+_Static_assert(VI_LOG_ENTRIES < 1 << COUNT_BITS, "their number fits the mark");
+
+/* Of the entries to be replayed: the next, and the end. */
+static uint32_t replay_at, replay_end;
+
+static uint32_t count_of(uint64_t mark)
+{
+    return mark >> COUNT_BITS == vi_engine.header->commits ? mark & ((1u << COUNT_BITS) - 1) : 0;
+}
+
+void vi_events_resumed(void)
+{
+    replay_at = 0;
+    replay_end = count_of(vi_engine.header->log_mark);
+}
+
+void vi_events_committed(void)
+{
+    replay_at = replay_end = 0;
+}
+
+bool vi_events_is_replaying(void)
+{
+    return replay_at != replay_end;
+}
+
+uint64_t vi_events_place(void)
+{
+    const struct vi_header *header = vi_engine.header;
+    const uint32_t count = vi_events_is_replaying() ? replay_at : count_of(header->log_mark);
+
+    return header->commits << COUNT_BITS | count;
+}
+
+uint64_t vi_events_place_behind_commit(void)
+{
+    return (vi_engine.header->commits + 1) << COUNT_BITS;
+}
+
+static void describe(const struct vi_log_entry *entry, char *text, size_t size)
+{
+    const struct vi_row *row = vi_table_row((long)entry->number);
+
+    snprintf(text, size, "%s(%lld, ..., %lld)", row != NULL ? row->name : "an unknown call",
+             (long long)entry->first, (long long)entry->third);
+}
+
+static struct vi_log_entry entry_of(const struct vi_call *call, long result)
+{
+    return (struct vi_log_entry){.number = (uint64_t)call->number,
+                                 .first = call->arguments[0],
+                                 .third = call->arguments[2],
+                                 .result = result};
+}
+
+void vi_events_refuse(const char *event)
+{
+    char logged[128];
+
+    describe(&vi_engine.header->log[replay_at], logged, sizeof logged);
+    vi_give_up("the program does not do again what it did before it was killed: not %s but %s; "
+               "--fresh begins anew",
+               logged, event);
+}
+
+long vi_events_replay(const struct vi_call *call)
+{
+    const struct vi_log_entry *entry = &vi_engine.header->log[replay_at];
+    const struct vi_log_entry now = entry_of(call, 0);
+    char event[128];
+
+    if (entry->number != now.number || entry->first != now.first || entry->third != now.third) {
+        describe(&now, event, sizeof event);
+        vi_events_refuse(event);
+    }
+    replay_at++;
+    return entry->result;
+}
+
+bool vi_events_has_room(void)
+{
+    return count_of(vi_engine.header->log_mark) < VI_LOG_ENTRIES;
+}
+
+void vi_events_append(const struct vi_call *call, long result)
+{
+    struct vi_header *header = vi_engine.header;
+    const uint32_t count = count_of(header->log_mark);
+
+    header->log[count] = entry_of(call, result);
+    __asm__ volatile("" ::: "memory"); /* only now it counts */
+    header->log_mark = header->commits << COUNT_BITS | (count + 1);
+}
