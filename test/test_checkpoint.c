@@ -177,7 +177,7 @@ END_TEST
 START_TEST(run_keeps_its_protocol)
 {
     ck_assert_int_eq(status_of(shell("$R -f run.dc -p nonsense $G 2>err")), 2);
-    holds("err", "not a protocol; there are cpvs, cand, cbndvs");
+    holds("err", "not a protocol; there are cpvs, cand, cbndvs, cand-log, cbndvs-log");
     begin_and_kill("$R -p cbndvs -f run.dc $G count 400");
     ck_assert_int_eq(status_of(shell("$R --info run.dc >info")), 0);
     holds("info", "protocol     cbndvs");

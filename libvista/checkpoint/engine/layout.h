@@ -66,8 +66,10 @@ struct vi_log_entry {
     uint64_t number;
     uint64_t first, third; /* arguments, by which a call that is made again is known */
     int64_t result;
+    uint64_t end; /* of what it wrote, in the log's bytes */
 };
 #define VI_LOG_ENTRIES 1024u
+#define VI_LOG_BYTES 131072u
 
 #define VI_COMMAND_SIZE 65536u
 
@@ -92,6 +94,7 @@ struct vi_header {
     struct vi_frame frame;
     struct vi_zone zones[VI_ZONES];
     struct vi_log_entry log[VI_LOG_ENTRIES];
+    unsigned char log_bytes[VI_LOG_BYTES];
 };
 _Static_assert(sizeof(struct vi_header) <= VI_HEADER_SIZE, "the header fits its place");
 

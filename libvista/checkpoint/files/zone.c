@@ -60,6 +60,11 @@ size_t vi_zone_left(uint32_t group)
     return zone == NULL ? 0 : zone->count - *served_of(zone) + (zone->ended == 2);
 }
 
+bool vi_zone_has(uint32_t group)
+{
+    return group != 0 && find(group) != NULL;
+}
+
 bool vi_zone_any_left(void)
 {
     for (int i = 0; i < VI_ZONES; i++)

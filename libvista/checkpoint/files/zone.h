@@ -20,6 +20,8 @@ size_t vi_zone_left(uint32_t group);
 #define VI_ZONE_FULL (-4096L)
 long vi_zone_read(uint32_t group, int fd, unsigned char *to, size_t size, bool ends_once);
 bool vi_zone_any_left(void);
+/* Has it a zone, so that what was read since the last checkpoint has landed there? */
+bool vi_zone_has(uint32_t group);
 
 /* The open description is gone. */
 void vi_zone_close(uint32_t group);

@@ -64,11 +64,25 @@ static long refuse_unknown(long number)
     return -ENOSYS;
 }
 
+static long make_undetermined(const struct vi_row *row, struct vi_call *call)
+{
+    long result;
+    bool logged;
+
+    if (vi_protocol_replay(call, &result))
+        return result;
+    result = row->handler(call);
+    logged = vi_protocol_log(call, result);
+    vi_trace_after(call, result, logged);
+    if (!logged)
+        vi_protocol_undetermined(row->name);
+    return result;
+}
+
 long vi_table_call(struct vi_call *call)
 {
     const struct vi_row *row = vi_kill_row(vi_table_row(call->number));
     long result;
-    bool own;
 
     if (call->number == VI_DC_CALL)
         return vi_call_dc(call);
@@ -82,10 +96,10 @@ long vi_table_call(struct vi_call *call)
     if (row->descriptor && (int)call->arguments[0] >= VI_DESCRIPTORS)
         return -EBADF;
     vi_trace_before(call, row->descriptor);
-    own = row->class == VI_CLASS_READ && vi_files_is_own(call->arguments[0]);
+    if (row->class == VI_CLASS_UNDETERMINED ||
+        (row->class == VI_CLASS_READ && !vi_files_is_own(call->arguments[0])))
+        return make_undetermined(row, call);
     result = row->handler(call);
-    vi_trace_after(call, result);
-    if (row->class == VI_CLASS_UNDETERMINED || (row->class == VI_CLASS_READ && !own))
-        vi_protocol_undetermined(row->name);
+    vi_trace_after(call, result, false);
     return result;
 }

@@ -5,6 +5,7 @@
 #include "checkpoint/protocol/event_log.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
@@ -91,17 +92,39 @@ long vi_events_replay(const struct vi_call *call)
     return entry->result;
 }
 
-bool vi_events_has_room(void)
+/* Where the bytes of the next entry begin. */
+static uint64_t bytes_used(uint32_t count)
 {
-    return count_of(vi_engine.header->log_mark) < VI_LOG_ENTRIES;
+    return count != 0 ? vi_engine.header->log[count - 1].end : 0;
 }
 
-void vi_events_append(const struct vi_call *call, long result)
+bool vi_events_has_room(size_t bytes)
+{
+    const uint32_t count = count_of(vi_engine.header->log_mark);
+
+    return count < VI_LOG_ENTRIES && bytes <= VI_LOG_BYTES - bytes_used(count);
+}
+
+void vi_events_append(const struct vi_call *call, long result, const struct iovec *parts, int count)
 {
     struct vi_header *header = vi_engine.header;
-    const uint32_t count = count_of(header->log_mark);
+    const uint32_t number = count_of(header->log_mark);
+    struct vi_log_entry entry = entry_of(call, result);
 
-    header->log[count] = entry_of(call, result);
+    entry.end = bytes_used(number);
+    for (int i = 0; i < count; i++) {
+        memcpy(header->log_bytes + entry.end, parts[i].iov_base, parts[i].iov_len);
+        entry.end += parts[i].iov_len;
+    }
+    header->log[number] = entry;
     __asm__ volatile("" ::: "memory"); /* only now it counts */
-    header->log_mark = header->commits << COUNT_BITS | (count + 1);
+    header->log_mark = header->commits << COUNT_BITS | (number + 1);
+}
+
+void vi_events_write(const struct iovec *parts, int count)
+{
+    const unsigned char *from = vi_engine.header->log_bytes + bytes_used(replay_at - 1);
+
+    for (int i = 0; i < count; from += parts[i++].iov_len)
+        memcpy(parts[i].iov_base, from, parts[i].iov_len);
 }

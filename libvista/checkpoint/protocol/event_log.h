@@ -11,6 +11,8 @@
 #ifndef VI_CHECKPOINT_EVENT_LOG_H
 #define VI_CHECKPOINT_EVENT_LOG_H
 
+#include <sys/uio.h>
+
 #include "checkpoint/trap/trap.h"
 
 /* After a kill: what there is is replayed.  After a checkpoint there is nothing. */
@@ -24,8 +26,12 @@ long vi_events_replay(const struct vi_call *call);
 /* An event that no log has, where one of the log's was to come: it does not return. */
 void vi_events_refuse(const char *event);
 
-bool vi_events_has_room(void);
-void vi_events_append(const struct vi_call *call, long result);
+/* For one more event with what it wrote to the guest's memory. */
+bool vi_events_has_room(size_t bytes);
+void vi_events_append(const struct vi_call *call, long result, const struct iovec *parts,
+                      int count);
+/* Writes to the guest's memory what the event that was just replayed wrote there. */
+void vi_events_write(const struct iovec *parts, int count);
 /* Another number for each place in the log, of all the run. */
 uint64_t vi_events_place(void);
 uint64_t vi_events_place_behind_commit(void); /* if there is one now */

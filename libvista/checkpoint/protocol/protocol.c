@@ -6,13 +6,17 @@
 
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/descriptors.h"
 #include "checkpoint/files/tcp.h"
 #include "checkpoint/files/undo.h"
+#include "checkpoint/files/zone.h"
+#include "checkpoint/kernel/call_results.h"
 #include "checkpoint/kernel/guest_process.h"
+#include "checkpoint/kernel/io_calls.h"
 #include "checkpoint/protocol/event_log.h"
 #include "checkpoint/protocol/trace.h"
 
@@ -20,12 +24,16 @@ static const struct {
     const char *name;
     enum { NEVER, IF_UNSAVED, ALWAYS } before_visible;
     bool after_undetermined;
+    bool logs; /* what can be logged does not count as non-deterministic */
 } protocols[] = {
-    {"cpvs", ALWAYS, false},       /* commit prior to visible or send */
-    {"cand", NEVER, true},         /* commit after non-deterministic */
-    {"cbndvs", IF_UNSAVED, false}, /* commit between non-deterministic and visible or send */
+    {"cpvs", ALWAYS, false, false},       /* commit prior to visible or send */
+    {"cand", NEVER, true, false},         /* commit after non-deterministic */
+    {"cbndvs", IF_UNSAVED, false, false}, /* commit between non-deterministic and visible or send */
+    {"cand-log", NEVER, true, true},      {"cbndvs-log", IF_UNSAVED, false, true},
 };
 #define PROTOCOLS (sizeof protocols / sizeof *protocols)
+
+#define MOST_LOGGED 4096u /* bytes that an event wrote */
 
 /* Non-deterministic events since the last checkpoint; and in the present call or signal. */
 static bool unsaved, present;
@@ -41,6 +49,11 @@ int vi_protocol_number(const char *name)
 const char *vi_protocol_name(uint64_t number)
 {
     return number < PROTOCOLS ? protocols[number].name : NULL;
+}
+
+bool vi_protocol_needs_results(void)
+{
+    return protocols[vi_engine.header->protocol].before_visible != ALWAYS;
 }
 
 /* ---- Visible events ------------------------------------------------------------- */
@@ -83,7 +96,7 @@ static bool has_to_commit(const struct vi_call *call)
         break;
     }
     /* Of what was opened since the last checkpoint there will be another, which has seen nothing. */
-    return vi_files_is_new(call->arguments[0]) || !vi_events_has_room();
+    return vi_files_is_new(call->arguments[0]) || !vi_events_has_room(0);
 }
 
 static bool prepare(const struct vi_call *call, bool commits, long *result)
@@ -119,7 +132,7 @@ void vi_protocol_done(const struct vi_call *call, long result, const void *bytes
 {
     vi_trace_visible(call, result,
                      bytes); /* first, since an event that is logged is not repeated */
-    vi_events_append(call, result);
+    vi_events_append(call, result, NULL, 0);
 }
 
 /* ---- Non-deterministic events ----------------------------------------------------- */
@@ -129,6 +142,48 @@ void vi_protocol_undetermined(const char *what)
     if (vi_events_is_replaying())
         vi_events_refuse(what);
     present = true;
+}
+
+/* Behind an event that is not logged nothing is: a resumed guest might not come there. */
+static bool may_log(const struct iovec *parts, int count)
+{
+    size_t bytes = 0;
+
+    if (!protocols[vi_engine.header->protocol].logs || unsaved || present || count < 0)
+        return false;
+    for (int i = 0; i < count; i++)
+        bytes += parts[i].iov_len;
+    return bytes <= MOST_LOGGED && vi_events_has_room(bytes);
+}
+
+bool vi_protocol_log(const struct vi_call *call, long result)
+{
+    struct iovec parts[VI_RESULTS];
+    int count = vi_results_of(call, result, parts);
+
+    if (call->number == SYS_read && result > 0 && vi_zone_has(vi_files_group(call->arguments[0])))
+        count = 0; /* the bytes have landed */
+    if (!may_log(parts, count))
+        return false;
+    vi_events_append(call, result, parts, count);
+    return true;
+}
+
+bool vi_protocol_replay(struct vi_call *call, long *result)
+{
+    struct iovec parts[VI_RESULTS];
+
+    if (!vi_events_is_replaying() || !protocols[vi_engine.header->protocol].logs)
+        return false;
+    *result = vi_events_replay(call);
+    if (call->number == SYS_read && *result > 0) { /* no more than then */
+        call->arguments[2] = (uint64_t)*result;
+        *result = vi_call_read(call);
+    } else {
+        vi_events_write(parts, vi_results_of(call, *result, parts));
+    }
+    vi_trace_replayed();
+    return true;
 }
 
 void vi_protocol_settle(const ucontext_t *context)

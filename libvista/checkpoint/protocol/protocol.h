@@ -17,6 +17,9 @@
 int vi_protocol_number(const char *name);
 const char *vi_protocol_name(uint64_t number);
 
+/* Has this run's protocol to know of each non-deterministic event? */
+bool vi_protocol_needs_results(void);
+
 /* Before a visible event that is output and nothing else, and before any other.  Commits if the protocol
  * says so, and before the others in any case, since they change what a checkpoint holds of
  * descriptors.  False: the event was made before a kill, with `result`.  True: it is to be made, all
@@ -30,6 +33,10 @@ void vi_protocol_done(const struct vi_call *call, long result, const void *bytes
  * or signal has to end with settling, with the guest as it goes on. */
 void vi_protocol_undetermined(const char *what);
 void vi_protocol_settle(const ucontext_t *context);
+/* Logs what a call gave, if the protocol logs it: it is deterministic then. */
+bool vi_protocol_log(const struct vi_call *call, long result);
+/* Gives the guest again what is logged of the call, which is not made.  False: it is to be made. */
+bool vi_protocol_replay(struct vi_call *call, long *result);
 
 /* A checkpoint with all that belongs to it. */
 void vi_protocol_commit(const struct vi_frame *frame);

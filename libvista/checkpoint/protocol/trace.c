@@ -158,10 +158,11 @@ void vi_trace_replayed(void)
     recorded = true;
 }
 
-void vi_trace_after(const struct vi_call *call, long result)
+void vi_trace_after(const struct vi_call *call, long result, bool logged)
 {
     if (records != NULL && !recorded)
         append_call(call, (struct vi_trace_record){.kind = VI_TRACE_CALL,
+                                                   .flags = logged ? VI_TRACE_LOGGED : 0,
                                                    .message = call->arguments[0],
                                                    .result = result});
 }

@@ -25,6 +25,6 @@ void vi_trace_before(const struct vi_call *call, bool descriptor);
 void vi_trace_visible(const struct vi_call *call, long result, const void *bytes);
 /* It was made before a kill, and is not made now. */
 void vi_trace_replayed(void);
-void vi_trace_after(const struct vi_call *call, long result);
+void vi_trace_after(const struct vi_call *call, long result, bool logged);
 
 #endif

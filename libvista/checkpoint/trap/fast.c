@@ -14,6 +14,7 @@
 #include "checkpoint/kernel/guest_process.h"
 #include "checkpoint/kernel/handlers.h"
 #include "checkpoint/kernel/memory_calls.h"
+#include "checkpoint/protocol/protocol.h"
 #include "checkpoint/trap/kills.h"
 
 #define STUB_SIZE 32u
@@ -99,6 +100,8 @@ __attribute__((target("general-regs-only"))) long vi_fast_call(long number, cons
 static enum way way_of(const struct vi_row *row, long number)
 {
     if (row == NULL || number == SYS_futex) /* which waits */
+        return BY_TRAP;
+    if (row->class != VI_CLASS_STATE && vi_protocol_needs_results())
         return BY_TRAP;
     if (row->handler == vi_pass)
         return row->descriptor ? PASSED_FD : PASSED;

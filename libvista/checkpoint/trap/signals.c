@@ -329,7 +329,7 @@ void vi_signals_back(ucontext_t *context)
 {
     struct vi_call call = {.context = context};
 
-    if (due)
+    if (due && !vi_events_is_replaying())
         commit_now(NULL, context);
     if (deliverable(&call) != 0)
         deliver_one(&call, 0);
