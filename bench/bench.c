@@ -170,6 +170,7 @@ static const struct {
     {"threads", bench_threads},       {"sizes", bench_sizes},      {"disk", bench_disk},
     {"segments", bench_segments},     {"all", bench_all},          {"grams", bench_grams},
     {"checkpoint", bench_checkpoint},
+    {"protocols", bench_protocols},
 };
 
 int main(int argc, char **argv)

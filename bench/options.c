@@ -27,6 +27,7 @@ void bench_usage(FILE *out)
         "                and small blocks of the heap, own and handed on\n"
         "  grams         a request and its response between two processes, beside UDP, Redis, ...\n"
         "  checkpoint    vista-run beside bare runs: system calls, checkpoints, programs, editors\n"
+        "  protocols     what each protocol of vista-run commits, and costs\n"
         "  segments      debit-credit over two segments that share a log, and in one\n"
         "  sizes         debit-credit with databases of 10 to 400 MB (--size: to more or less)\n"
         "  disk          commits on a real disk (--path: where), and the bars of the disk class\n"

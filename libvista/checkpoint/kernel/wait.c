@@ -303,3 +303,9 @@ long vi_call_sleep(struct vi_call *call)
             (struct timespec){left > 0 ? left / 1000000000 : 0, left > 0 ? left % 1000000000 : 0};
     return vi_signals_interrupt(call, NULL);
 }
+
+long vi_call_pause(struct vi_call *call)
+{
+    (void)vi_signals_wait(call, -1, 0, -1, NULL); /* a signal ends it, and nothing else */
+    return vi_signals_interrupt(call, NULL);
+}

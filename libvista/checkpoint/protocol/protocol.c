@@ -16,7 +16,7 @@
 #include "checkpoint/files/zone.h"
 #include "checkpoint/kernel/call_results.h"
 #include "checkpoint/kernel/guest_process.h"
-#include "checkpoint/kernel/io_calls.h"
+#include "checkpoint/kernel/handlers.h"
 #include "checkpoint/protocol/event_log.h"
 #include "checkpoint/protocol/trace.h"
 

@@ -392,12 +392,6 @@ long vi_signals_interrupt(struct vi_call *call, const uint64_t *mask)
     return VI_NO_RESULT;
 }
 
-long vi_call_pause(struct vi_call *call)
-{
-    (void)vi_signals_wait(call, -1, 0, -1, NULL); /* a signal ends it, and nothing else */
-    return vi_signals_interrupt(call, NULL);
-}
-
 long vi_call_rt_sigsuspend(struct vi_call *call)
 {
     const uint64_t *given = (const uint64_t *)call->arguments[0];
