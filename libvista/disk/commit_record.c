@@ -5,8 +5,6 @@
  */
 #include "disk/commit_record.h"
 
-#include <assert.h>
-
 #include "core/items.h"
 
 #define GAP 24u /* equal bytes between two that differ, up to which one item is shorter than two */
@@ -31,13 +29,18 @@ static const struct vi_segment *owner_of(const struct vi_segment *home, const vo
 static void emit(struct visit *visit, const struct vi_segment *owner, const void *address,
                  uint64_t length)
 {
+    struct vi_disk_record *record = visit->record;
+    const struct vi_disk_span span = {address, vi_disk_offset(owner, address), (uint32_t)length,
+                                      owner->member};
+
     if (visit->build) {
-        vi_disk_put(&visit->record->writer, owner->member, vi_disk_offset(owner, address), address,
-                    (uint32_t)length);
-    } else {
-        visit->record->bytes += vi_disk_item_size(length);
-        visit->record->items++;
+        vi_disk_put(&record->writer, span.member, span.offset, address, span.length);
+        return;
     }
+    if (record->items < VI_DISK_SPANS)
+        record->span[record->items] = span;
+    record->bytes += vi_disk_item_size(length);
+    record->items++;
 }
 
 /* Of a page that was logged as a whole only the bytes that have changed. */
@@ -98,7 +101,8 @@ void vi_disk_record_measure(struct vi_disk_record *record, struct vi_tx *tx)
 {
     struct visit visit = {record, tx->segment, false};
 
-    *record = (struct vi_disk_record){.bytes = sizeof(struct vi_redo_record)};
+    record->bytes = sizeof(struct vi_redo_record);
+    record->items = 0;
     visit_all(&visit, tx);
 }
 
@@ -107,7 +111,11 @@ void vi_disk_record_build(struct vi_disk_record *record, struct vi_tx *tx)
     struct visit visit = {record, tx->segment, true};
 
     vi_disk_head(&record->writer, record->items);
-    visit_all(&visit, tx);
-    assert(record->writer.at == record->writer.lsn + record->bytes);
+    if (record->items > VI_DISK_SPANS)
+        visit_all(&visit, tx);
+    else
+        for (const struct vi_disk_span *span = record->span; span < record->span + record->items;
+             span++)
+            vi_disk_put(&record->writer, span->member, span->offset, span->address, span->length);
     record->writer.is_commit = true;
 }

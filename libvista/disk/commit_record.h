@@ -9,9 +9,17 @@
 #include "core/transaction.h"
 #include "disk/disk_log.h"
 
+#define VI_DISK_SPANS 8u /* items of most transactions, which are walked through once then */
+
 struct vi_disk_record {
     uint64_t bytes;
     uint32_t items;
+    struct vi_disk_span {
+        const void *address;
+        uint64_t offset;
+        uint32_t length;
+        uint32_t member;
+    } span[VI_DISK_SPANS]; /* its items, unless there are more */
     struct vi_disk_writer writer;
 };
 

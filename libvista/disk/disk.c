@@ -70,11 +70,12 @@ static int prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
 
 static uint64_t commit(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
 {
-    struct vi_disk_record record = ((struct vi_disk *)redo)->record;
+    struct vi_disk_record *record = &((struct vi_disk *)redo)->record;
+    const uint64_t end = record->writer.end;
 
     (void)mode;
-    vi_disk_record_build(&record, tx);
-    return vi_disk_end(&record.writer) == 0 ? record.writer.end : UINT64_MAX;
+    vi_disk_record_build(record, tx);
+    return vi_disk_end(&record->writer) == 0 ? end : UINT64_MAX;
 }
 
 static int wait_until_durable(struct vi_redo *redo, uint64_t position, unsigned mode)

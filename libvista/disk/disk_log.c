@@ -79,8 +79,11 @@ int vi_disk_begin(struct vi_disk_log *redo, uint64_t bytes, struct vi_disk_write
         return vi_fail(ENOSPC, "%s: a transaction of %llu bytes is more than half its redo log",
                        redo->area.path, (unsigned long long)bytes);
     }
-    if (wait_for_room(redo, writer) == 0)
+    if (wait_for_room(redo, writer) == 0) {
+        writer->at = writer->lsn;
+        writer->to = redo->ring + writer->lsn % redo->area.ring_size;
         return 0;
+    }
     pthread_mutex_unlock(&redo->lock);
     return vi_disk_refuse(redo);
 }
@@ -99,7 +102,7 @@ static void write_piece(struct vi_disk_writer *writer, uint64_t from, uint64_t t
         writer->error = errno;
 }
 
-static void put_bytes(struct vi_disk_writer *writer, const void *from, uint64_t length)
+static void put_large(struct vi_disk_writer *writer, const void *from, uint64_t length)
 {
     const struct vi_disk_log *redo = writer->redo;
     const uint64_t ring = redo->area.ring_size;
@@ -108,14 +111,25 @@ static void put_bytes(struct vi_disk_writer *writer, const void *from, uint64_t 
         const uint64_t at = writer->at % ring, part = length < ring - at ? length : ring - at;
 
         memcpy(redo->ring + at, from, part);
-        if (writer->large) /* of the copy: a thread may store to what it was made of */
-            writer->crc = vi_crc32c(writer->crc, redo->ring + at, part);
+        /* Of the copy: a thread may store to what it was made of. */
+        writer->crc = vi_crc32c(writer->crc, redo->ring + at, part);
         writer->at += part;
         from = (const char *)from + part;
         length -= part;
-        if (writer->large && writer->at % ring == 0)
+        if (writer->at % ring == 0)
             write_piece(writer, writer->at - ring, writer->at);
     }
+}
+
+/* One that is not large lies in the ring as a whole. */
+static inline void put_bytes(struct vi_disk_writer *writer, const void *from, uint64_t length)
+{
+    if (writer->large) {
+        put_large(writer, from, length);
+        return;
+    }
+    memcpy(writer->to, from, length);
+    writer->to += length;
 }
 
 void vi_disk_head(struct vi_disk_writer *writer, uint32_t items)
@@ -130,7 +144,6 @@ void vi_disk_head(struct vi_disk_writer *writer, uint32_t items)
         .items = items,
     };
 
-    writer->at = writer->lsn;
     put_bytes(writer, &record, sizeof record.check);
     writer->crc = redo->area.seed;
     put_bytes(writer, &record.bytes, sizeof record - sizeof record.check);
@@ -144,7 +157,8 @@ void vi_disk_put(struct vi_disk_writer *writer, unsigned member, uint64_t offset
 
     put_bytes(writer, &item, sizeof item);
     put_bytes(writer, from, length);
-    put_bytes(writer, zeros, -length % 8);
+    if (length % 8 != 0)
+        put_bytes(writer, zeros, -length % 8);
 }
 
 /* The rest of a large record, then its first block. */
@@ -171,7 +185,6 @@ static int end_large(struct vi_disk_writer *writer)
 int vi_disk_end(struct vi_disk_writer *writer)
 {
     struct vi_disk_log *redo = writer->redo;
-    struct vi_redo_record *record = (void *)(redo->ring + writer->lsn % redo->area.ring_size);
 
     if (writer->large) {
         if (end_large(writer) != 0) {
@@ -180,6 +193,7 @@ int vi_disk_end(struct vi_disk_writer *writer)
             return vi_disk_refuse(redo);
         }
     } else {
+        struct vi_redo_record *record = (void *)(writer->to - writer->bytes);
         const uint32_t check = vi_disk_check(&redo->area, record);
 
         __atomic_store_n(&record->check, check, __ATOMIC_RELEASE); /* from here on it counts */

@@ -88,11 +88,12 @@ void vi_disk_log_close(struct vi_disk_log *redo);
 
 struct vi_disk_writer {
     struct vi_disk_log *redo;
-    uint64_t lsn;   /* of the record */
-    uint64_t at;    /* where the next byte goes */
-    uint64_t end;   /* of the stream with it */
-    uint64_t bytes; /* of the record */
-    uint32_t crc;   /* of a large one, so far */
+    uint64_t lsn;      /* of the record */
+    uint64_t at;       /* where the next byte goes */
+    unsigned char *to; /* and where that is in the ring, of one that is not large */
+    uint64_t end;      /* of the stream with it */
+    uint64_t bytes;    /* of the record */
+    uint32_t crc;      /* of a large one, so far */
     bool large;
     bool is_commit;
     int error; /* errno: a large one could not be written */
