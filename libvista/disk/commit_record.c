@@ -64,6 +64,17 @@ static void emit_changed(struct visit *visit, const struct vi_segment *owner,
         emit(visit, owner, now + from, end - from);
 }
 
+static void visit_undo(struct visit *visit, const struct vi_item *item)
+{
+    const struct vi_segment *owner = item->context;
+    const unsigned char *now = (const unsigned char *)owner->map.data + item->offset;
+
+    if (owner->ranges != NULL)
+        emit_changed(visit, owner, now, item->payload, item->length);
+    else if (item->length != 0)
+        emit(visit, owner, now, item->length);
+}
+
 static void visit_item(struct visit *visit, const struct vi_record_kind *kind,
                        const struct vi_item *item)
 {
@@ -74,9 +85,7 @@ static void visit_item(struct visit *visit, const struct vi_record_kind *kind,
 
     if (owner == NULL)
         return;
-    if (data.iov_len != 0 && item->kind == VI_KIND_UNDO && owner->ranges != NULL)
-        emit_changed(visit, owner, data.iov_base, item->payload, data.iov_len);
-    else if (data.iov_len != 0)
+    if (data.iov_len != 0)
         emit(visit, owner, data.iov_base, data.iov_len);
     if (stored.iov_len != 0)
         emit(visit, owner, stored.iov_base, stored.iov_len);
@@ -92,7 +101,9 @@ static void visit_all(struct visit *visit, struct vi_tx *tx)
         const struct vi_record_kind *kind =
             item->context != NULL ? tx->log.logs->kinds[item->kind] : NULL;
 
-        if (kind != NULL)
+        if (kind != NULL && item->kind == VI_KIND_UNDO)
+            visit_undo(visit, item);
+        else if (kind != NULL)
             visit_item(visit, kind, item);
     }
 }
