@@ -165,12 +165,21 @@ static const struct {
     const char *name;
     int (*run)(struct config *config);
 } commands[] = {
-    {"main", bench_main_table},       {"debit-credit", bench_one}, {"order-entry", bench_one},
-    {"synthetic", bench_synthetic},   {"heap", bench_heap},        {"recovery", bench_recovery},
-    {"threads", bench_threads},       {"sizes", bench_sizes},      {"disk", bench_disk},
-    {"segments", bench_segments},     {"all", bench_all},          {"grams", bench_grams},
+    {"main", bench_main_table},
+    {"debit-credit", bench_one},
+    {"order-entry", bench_one},
+    {"synthetic", bench_synthetic},
+    {"heap", bench_heap},
+    {"recovery", bench_recovery},
+    {"threads", bench_threads},
+    {"sizes", bench_sizes},
+    {"disk", bench_disk},
+    {"segments", bench_segments},
+    {"all", bench_all},
+    {"grams", bench_grams},
     {"checkpoint", bench_checkpoint},
     {"protocols", bench_protocols},
+    {"rvm", bench_rvm},
 };
 
 int main(int argc, char **argv)

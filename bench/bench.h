@@ -118,6 +118,7 @@ struct row {
     unsigned threads;
     size_t size, range;
     bool shared;
+    const char *path; /* a directory for its files; NULL: the config's */
     unsigned runs;
     double ns[MAX_RUNS]; /* of each turn */
     double cpu[MAX_RUNS];
@@ -149,6 +150,9 @@ void bench_add_row(struct table *table, const struct row *row);
 
 /* command_disk.c */
 int bench_disk(struct config *config);
+
+/* command_rvm.c */
+int bench_rvm(struct config *config);
 
 /* all.c */
 int bench_all(struct config *config);
@@ -192,6 +196,8 @@ double bench_ratio_of_ratios(const struct row *one, const struct row *most,
 
 /* results.c */
 int bench_report(const struct table *table);
+void bench_print_machine(const struct table *table);
+bool bench_write_csv(const struct table *table); /* to config->csv; false: it says why */
 const struct row *bench_beside(const struct table *table, const struct row *row, const char *peer);
 const char *bench_sharing(const struct row *row); /* what threads share, in words */
 

@@ -31,6 +31,8 @@ void bench_usage(FILE *out)
         "  segments      debit-credit over two segments that share a log, and in one\n"
         "  sizes         debit-credit with databases of 10 to 400 MB (--size: to more or less)\n"
         "  disk          commits on a real disk (--path: where), and the bars of the disk class\n"
+        "  rvm           vista, and RVM in memory and on a disk (--path), by groups of commits;\n"
+        "                the dissertation's figures 3.4 to 3.6\n"
         "  all           everything, with CSV files for bench/plot\n"
         "\n"
         "options:\n"

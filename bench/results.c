@@ -66,12 +66,14 @@ static void print_overhead(const struct table *table, const struct row *row)
         printf(" %9.1f %7.3g", overhead, bench_difference_in(row, plain, copy));
 }
 
-static const char *file_system(const struct config *config)
+static const char *file_system(const struct config *config, const struct row *row)
 {
-    return bench_file_system(config->path != NULL ? config->path : "/dev/shm");
+    const char *path = row != NULL && row->path != NULL ? row->path : config->path;
+
+    return bench_file_system(path != NULL ? path : "/dev/shm");
 }
 
-static void print_machine(const struct table *table)
+void bench_print_machine(const struct table *table)
 {
     const struct config *config = table->config;
 
@@ -79,7 +81,7 @@ static void print_machine(const struct table *table)
            bench_compiler());
     printf("%s in %s; seed %llu; medians of %u runs of %g s in turns, each a process;\n"
            "ratios and differences are taken within each turn\n",
-           file_system(config), config->path != NULL ? config->path : "/dev/shm",
+           file_system(config, NULL), config->path != NULL ? config->path : "/dev/shm",
            (unsigned long long)config->seed, config->runs, config->seconds);
 }
 
@@ -169,7 +171,7 @@ static void print_table(const struct table *table)
 {
     bool failed = false;
 
-    print_machine(table);
+    bench_print_machine(table);
     for (unsigned i = 0; i < table->count; i++) {
         const struct row *row = &table->rows[i];
 
@@ -207,8 +209,8 @@ static void print_json(const struct table *table, const struct row *row)
     printf("\"check\":\"%s\",\"seconds\":%g,\"runs\":%u,\"seed\":%llu,\"file_system\":\"%s\","
            "\"processor\":\"%s\",\"kernel\":\"%s\",\"compiler\":\"%s\"}\n",
            m->verdict, table->config->seconds, table->config->runs,
-           (unsigned long long)table->config->seed, file_system(table->config), bench_processor(),
-           bench_kernel(), bench_compiler());
+           (unsigned long long)table->config->seed, file_system(table->config, row),
+           bench_processor(), bench_kernel(), bench_compiler());
 }
 
 FILE *bench_open_data(const struct config *config, const char *name)
@@ -227,7 +229,7 @@ FILE *bench_open_data(const struct config *config, const char *name)
     return data;
 }
 
-static bool write_csv(const struct table *table)
+bool bench_write_csv(const struct table *table)
 {
     const struct config *config = table->config;
     FILE *out = fopen(config->csv, "we");
@@ -252,7 +254,7 @@ static bool write_csv(const struct table *table)
                 row->workload, row->peer, bench_class_name(row->class), row->threads, row->shared,
                 row->size, row->range, m->ns, row->ns_low, row->ns_high, m->rate, m->p50, m->p99,
                 m->p999, config->runs, config->seconds, (unsigned long long)config->seed,
-                file_system(config), bench_processor(), bench_processors(), bench_kernel(),
+                file_system(config, row), bench_processor(), bench_processors(), bench_kernel(),
                 bench_compiler());
     }
     failed = ferror(out) != 0;
@@ -276,7 +278,7 @@ int bench_report(const struct table *table)
         if (table->rows[i].failed)
             status = 1;
     }
-    if (table->config->csv != NULL && !write_csv(table))
+    if (table->config->csv != NULL && !bench_write_csv(table))
         status = 1;
     return status;
 }

@@ -23,9 +23,11 @@ static void interrupt(int signal)
 }
 
 /* Where the row's file goes; true if it is to be removed afterwards. */
-static bool file_path(const struct config *config, char *path, size_t size)
+static bool file_path(const struct config *config, const struct row *row, char *path, size_t size)
 {
-    const char *base = config->path != NULL ? config->path : "/dev/shm";
+    const char *base = row->path != NULL      ? row->path
+                       : config->path != NULL ? config->path
+                                              : "/dev/shm";
     struct stat status;
 
     if (stat(base, &status) == 0 && S_ISDIR(status.st_mode)) {
@@ -121,7 +123,7 @@ static bool run_once(const struct config *config, const struct row *row, unsigne
                      struct result *result)
 {
     char path[PATH_MAX], line[1024] = "";
-    const bool temporary = file_path(config, path, sizeof path);
+    const bool temporary = file_path(config, row, path, sizeof path);
     int pipes[2], status = 0;
     pid_t child;
     FILE *in;
