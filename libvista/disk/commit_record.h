@@ -17,8 +17,7 @@ struct vi_disk_record {
     struct vi_disk_span {
         const void *address;
         uint64_t offset;
-        uint32_t length;
-        uint32_t member;
+        uint32_t length, member;
     } span[VI_DISK_SPANS]; /* its items, unless there are more */
     struct vi_disk_writer writer;
 };
