@@ -55,18 +55,17 @@ static int end(struct rds_writer *writer, rvm_mode_t mode, const char *what, con
     return report(err, writer->error);
 }
 
-static void take(struct rds_writer *writer, rvm_length_t size, struct rds_block **block)
+static struct rds_block *take(struct rds_writer *writer, rvm_length_t size)
 {
     const uint64_t chunks = rds_heap_chunks(heap, size);
+    struct rds_block *block = size <= heap->length ? rds_heap_find(heap, chunks) : NULL;
 
-    *block = size <= heap->length ? rds_heap_find(heap, chunks) : NULL;
-    if (*block == NULL) {
-        writer->error = ENO_ROOM;
-        return;
-    }
-    counts.hits += rds_chunks_of(*block) == chunks;
-    counts.misses += rds_chunks_of(*block) != chunks;
-    rds_heap_take(writer, heap, *block, chunks);
+    if (block == NULL)
+        return writer->error = ENO_ROOM, NULL;
+    counts.hits += rds_chunks_of(block) == chunks;
+    counts.misses += rds_chunks_of(block) != chunks;
+    rds_heap_take(writer, heap, block, chunks);
+    return block;
 }
 
 char *rds_malloc(rvm_length_t size, rvm_tid_t *tid, int *err)
@@ -76,7 +75,7 @@ char *rds_malloc(rvm_length_t size, rvm_tid_t *tid, int *err)
 
     if (begin(&writer, tid, true) == 0) {
         counts.malloc++;
-        take(&writer, size, &block);
+        block = take(&writer, size);
     }
     return end(&writer, no_flush, "malloc", block, err) == 0 ? (char *)(&block->word + 1) : NULL;
 }
@@ -115,7 +114,7 @@ int rds_prealloc(rvm_length_t size, rvm_length_t count, rvm_tid_t *tid, int *err
     if (begin(&writer, tid, true) == 0)
         counts.prealloc++;
     for (rvm_length_t i = 0; i < count && writer.error == 0; i++) {
-        take(&writer, size, &block);
+        block = take(&writer, size);
         if (writer.error == 0 && rvm_modify_bytes(writer.tid, &block->next, &all, sizeof all) == 0)
             all = block;
     }

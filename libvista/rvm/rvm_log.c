@@ -19,6 +19,20 @@
 
 #define LOG_MOST ((uint64_t)1 << 40) /* far above what a record can be */
 
+static int close_failed(struct vi_file *file)
+{
+    const int error = errno;
+
+    vi_file_close(file);
+    return errno = error, -1;
+}
+
+/* What reading a header said, which is above 0 where none counts. */
+static int need_header(const struct vi_rvm_log *log, int result)
+{
+    return result <= 0 ? result : vi_fail(EBADMSG, "%s: no header of it is sound", log->path);
+}
+
 /* ---- Making ------------------------------------------------------------- */
 
 /* A ring a quarter of the log that was asked for at most, and a log in which a record that large
@@ -52,20 +66,19 @@ static int write_log(struct vi_file *file, uint64_t bytes)
 int vi_rvm_log_create(const char *path, uint64_t bytes, mode_t mode)
 {
     struct vi_file file;
-    int result, error;
+    int error;
 
     if (bytes > LOG_MOST)
         return vi_fail(ENOSPC, "%s: a log of %llu bytes is too large", path,
                        (unsigned long long)bytes);
     if (vi_file_open(&file, path, VISTA_CREATE | VISTA_EXCLUSIVE, mode, 0) != 0)
         return -1;
-    result = write_log(&file, bytes) == 0 && vi_file_sync_name(path) == 0 ? 0 : -1;
+    if (write_log(&file, bytes) == 0 && vi_file_sync_name(path) == 0)
+        return vi_file_close(&file), 0;
     error = errno;
-    if (result != 0)
-        unlink(path);
-    vi_file_close(&file);
+    unlink(path);
     errno = error;
-    return result;
+    return close_failed(&file);
 }
 
 /* ---- Reading ------------------------------------------------------------ */
@@ -122,7 +135,6 @@ static bool is_sound(const struct vi_disk_area *area, const struct vi_member *en
 static int read_all(struct vi_rvm_log *log, struct vi_disk_area *area)
 {
     struct vi_disk_point head;
-    int result;
 
     *area = (struct vi_disk_area){.io = vi_io(),
                                   .path = log->path,
@@ -131,9 +143,8 @@ static int read_all(struct vi_rvm_log *log, struct vi_disk_area *area)
     if (check_trust(&log->file) != 0 || read_uuid(area) != 0)
         return -1;
     vi_disk_area_set(area, 0, VI_RVM_RING_OFFSET, VI_RVM_RING_MOST, VI_RVM_RING_MOST);
-    result = vi_disk_header_read(area, log->file.size, &head);
-    if (result != 0)
-        return result < 0 ? -1 : vi_fail(EBADMSG, "%s: no header of it is sound", log->path);
+    if (need_header(log, vi_disk_header_read(area, log->file.size, &head)) != 0)
+        return -1;
     if (vi_io_read(area->io, area->fd, log->member, sizeof log->member, VI_RVM_MEMBERS_OFFSET,
                    false) != 0)
         return vi_fail_system(errno, "%s: cannot read its table", log->path);
@@ -146,18 +157,11 @@ static int read_all(struct vi_rvm_log *log, struct vi_disk_area *area)
 int vi_rvm_log_read(struct vi_rvm_log *log, const char *path, bool read_only,
                     struct vi_disk_area *area)
 {
-    int error;
-
     if (realpath(path, log->path) == NULL)
         return vi_fail_system(errno, "%s: cannot open", path);
     if (vi_file_open(&log->file, log->path, read_only ? VISTA_READ_ONLY : 0, 0, 0) != 0)
         return -1;
-    if (read_all(log, area) == 0)
-        return 0;
-    error = errno;
-    vi_file_close(&log->file);
-    errno = error;
-    return -1;
+    return read_all(log, area) == 0 ? 0 : close_failed(&log->file);
 }
 
 /* ---- Members ------------------------------------------------------------ */
@@ -206,8 +210,26 @@ int vi_rvm_member_open(const struct vi_rvm_log *log, unsigned member, int flags)
     return vi_fail(ESTALE, "%s: is not the segment that %s has records of", entry->path, log->path);
 }
 
-static int write_entry(struct vi_rvm_log *log, unsigned member, int fd, const char *path,
-                       const struct stat *st)
+/* Targets belong to who truncates. */
+static void set_target(struct vi_rvm_log *log, unsigned member, struct vi_disk_target target)
+{
+    struct vi_disk_log *redo = &log->redo;
+
+    pthread_mutex_lock(&redo->lock);
+    while (redo->truncating)
+        pthread_cond_wait(&redo->changed, &redo->lock);
+    log->target[member] = target;
+    pthread_mutex_unlock(&redo->lock);
+}
+
+static struct vi_disk_target target_of(int fd, uint64_t size)
+{
+    return (struct vi_disk_target){.exists = true, .fd = fd, .part = {{0, size}, {0, 0}}};
+}
+
+/* The log names the segment, as long as it is now, before a record may be of it. */
+static int put_member(struct vi_rvm_log *log, unsigned member, int fd, const char *path,
+                      const struct stat *st)
 {
     const struct vi_disk_area *area = &log->redo.area;
     struct vi_member entry = {.mapped = st->st_dev, .max_size = (uint64_t)st->st_size};
@@ -225,6 +247,7 @@ static int write_entry(struct vi_rvm_log *log, unsigned member, int fd, const ch
                     VI_RVM_MEMBERS_OFFSET + (uint64_t)(member - 1) * VI_PAGE, true) != 0)
         return vi_fail_system(errno, "%s: cannot write its table", log->path);
     log->member[member - 1] = entry;
+    set_target(log, member, target_of(fd, (uint64_t)st->st_size));
     return 0;
 }
 
@@ -246,46 +269,22 @@ static unsigned find_entry(const struct vi_rvm_log *log, int fd, const struct st
     return free;
 }
 
-/* Targets belong to who truncates. */
-static void set_target(struct vi_rvm_log *log, unsigned member, struct vi_disk_target target)
-{
-    struct vi_disk_log *redo = &log->redo;
-
-    pthread_mutex_lock(&redo->lock);
-    while (redo->truncating)
-        pthread_cond_wait(&redo->changed, &redo->lock);
-    log->target[member] = target;
-    pthread_mutex_unlock(&redo->lock);
-}
-
-static struct vi_disk_target target_of(int fd, uint64_t size)
-{
-    return (struct vi_disk_target){.exists = true, .fd = fd, .part = {{0, size}, {0, 0}}};
-}
-
 unsigned vi_rvm_member_join(struct vi_rvm_log *log, int fd, const char *path, const struct stat *st)
 {
     const unsigned member = find_entry(log, fd, st);
 
     if (member == 0)
         return vi_fail(ENFILE, "%s: its table of segments is full", log->path), 0;
-    if (write_entry(log, member, fd, path, st) != 0)
-        return 0;
-    set_target(log, member, target_of(fd, (uint64_t)st->st_size));
-    return member;
+    return put_member(log, member, fd, path, st) == 0 ? member : 0;
 }
 
 int vi_rvm_member_grow(struct vi_rvm_log *log, unsigned member, const struct stat *st)
 {
     const struct vi_member *entry = &log->member[member - 1];
-    const int fd = log->target[member].fd;
 
-    if ((uint64_t)st->st_size <= entry->max_size)
-        return 0;
-    if (write_entry(log, member, fd, entry->path, st) != 0)
-        return -1;
-    set_target(log, member, target_of(fd, (uint64_t)st->st_size));
-    return 0;
+    return (uint64_t)st->st_size <= entry->max_size
+               ? 0
+               : put_member(log, member, log->target[member].fd, entry->path, st);
 }
 
 void vi_rvm_member_leave(struct vi_rvm_log *log, unsigned member)
@@ -328,10 +327,10 @@ static void close_targets(struct vi_rvm_log *log)
 static int recover(struct vi_rvm_log *log, struct vi_disk_area *area)
 {
     struct vi_disk_left left;
-    int result = vi_disk_load(&left, area, log->file.size);
+    int result = need_header(log, vi_disk_load(&left, area, log->file.size));
 
     if (result != 0)
-        return result < 0 ? -1 : vi_fail(EBADMSG, "%s: no header of it is sound", log->path);
+        return -1;
     result = open_named(log, &left) == 0 && vi_disk_replay(&left, log->target) == 0 ? 0 : -1;
     if (result == 0)
         *area = left.area;
@@ -339,35 +338,21 @@ static int recover(struct vi_rvm_log *log, struct vi_disk_area *area)
     return result;
 }
 
-static int begin(struct vi_rvm_log *log, const struct vi_disk_area *found)
-{
-    struct vi_disk_area area = *found;
-    struct vi_disk_point head;
-    const int result = vi_disk_header_read(&area, log->file.size, &head);
-
-    if (result != 0)
-        return result < 0 ? -1 : vi_fail(EBADMSG, "%s: no header of it is sound", log->path);
-    return vi_disk_log_open(&log->redo, &area, head, log->target);
-}
-
 int vi_rvm_log_open(struct vi_rvm_log *log, const char *path)
 {
     struct vi_disk_area area;
-    int result, error;
+    struct vi_disk_point head;
+    int result;
 
     if (vi_rvm_log_read(log, path, false, &area) != 0)
         return -1;
     result = recover(log, &area);
-    error = errno;
     close_targets(log);
-    if (result == 0) {
-        result = begin(log, &area);
-        error = errno;
-    }
-    if (result != 0)
-        vi_file_close(&log->file);
-    errno = error;
-    return result;
+    if (result == 0)
+        result = need_header(log, vi_disk_header_read(&area, log->file.size, &head));
+    if (result == 0)
+        result = vi_disk_log_open(&log->redo, &area, head, log->target);
+    return result == 0 ? 0 : close_failed(&log->file);
 }
 
 void vi_rvm_log_close(struct vi_rvm_log *log)

@@ -31,9 +31,9 @@ static rvm_return_t check(const rvm_options_t *options)
 
 static rvm_return_t make_log(const char *path, const rvm_offset_t *length, rvm_length_t mode)
 {
-    if (length->high != 0)
-        return RVM_EOPTIONS;
-    return vi_rvm_log_create(path, length->low, (mode_t)mode) == 0 ? RVM_SUCCESS : vi_rvm_code();
+    return length->high != 0                                         ? RVM_EOPTIONS
+           : vi_rvm_log_create(path, length->low, (mode_t)mode) == 0 ? RVM_SUCCESS
+                                                                     : vi_rvm_code();
 }
 
 static rvm_return_t open_log(const rvm_options_t *options)
@@ -66,13 +66,6 @@ static rvm_return_t check_is_open(const char *name)
                                                                                : RVM_ELOG;
 }
 
-static void set_truncation(struct vi_disk_log *redo, unsigned percent)
-{
-    pthread_mutex_lock(&redo->lock);
-    redo->truncate_percent = percent != 0 ? percent : 100; /* of which it is never more full */
-    pthread_mutex_unlock(&redo->lock);
-}
-
 rvm_return_t vi_rvm_apply_options(rvm_options_t *options)
 {
     rvm_return_t result = check(options);
@@ -82,8 +75,12 @@ rvm_return_t vi_rvm_apply_options(rvm_options_t *options)
     if (result != RVM_SUCCESS)
         return result;
     vi_rvm.truncate = options->truncate;
-    if (vi_rvm.log != NULL)
-        set_truncation(&vi_rvm.log->redo, (unsigned)options->truncate);
+    if (vi_rvm.log != NULL) {
+        pthread_mutex_lock(&vi_rvm.log->redo.lock);
+        vi_rvm.log->redo.truncate_percent =
+            options->truncate != 0 ? (unsigned)options->truncate : 100; /* it is never fuller */
+        pthread_mutex_unlock(&vi_rvm.log->redo.lock);
+    }
     __atomic_store_n(&vi_rvm.flags, options->flags, __ATOMIC_RELAXED);
     rvm_map_private = (options->flags & RVM_MAP_PRIVATE) != 0;
     return RVM_SUCCESS;

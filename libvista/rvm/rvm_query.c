@@ -70,18 +70,16 @@ rvm_return_t rvm_query(rvm_options_t *options, rvm_region_t *region)
 
 static void read_counts(struct vi_disk_log *redo, rvm_statistics_t *s)
 {
-    const uint64_t *count = vi_rvm.count;
-
     pthread_mutex_lock(&vi_rvm.lock);
     pthread_mutex_lock(&redo->lock);
-    s->n_abort = count[VI_RVM_ABORTS];
-    s->n_flush_commit = count[VI_RVM_FLUSHED];
-    s->n_no_flush_commit = count[VI_RVM_NOT_FLUSHED];
+    s->n_abort = vi_rvm.count[VI_RVM_ABORTS];
+    s->n_flush_commit = vi_rvm.count[VI_RVM_FLUSHED];
+    s->n_no_flush_commit = vi_rvm.count[VI_RVM_NOT_FLUSHED];
     s->n_unflush = redo->committed - redo->durable_commits;
-    s->n_rvm_flush = count[VI_RVM_FLUSHES];
-    s->n_truncation = count[VI_RVM_TRUNCATIONS];
-    s->n_range = count[VI_RVM_RANGES];
-    s->log_written.low = count[VI_RVM_LOGGED];
+    s->n_rvm_flush = vi_rvm.count[VI_RVM_FLUSHES];
+    s->n_truncation = vi_rvm.count[VI_RVM_TRUNCATIONS];
+    s->n_range = vi_rvm.count[VI_RVM_RANGES];
+    s->log_written.low = vi_rvm.count[VI_RVM_LOGGED];
     s->log_size.low = redo->area.log_size;
     s->log_used.low = redo->tail - redo->head.lsn;
     pthread_mutex_unlock(&redo->lock);

@@ -139,31 +139,18 @@ static rvm_return_t take_memory(const rvm_region_t *region, struct mapping *map)
     return chosen ? RVM_ERANGE : RVM_ENO_MEMORY;
 }
 
-/* The pages become private ones of the file. */
-static rvm_return_t map_file(const struct mapping *map)
-{
-    return mmap(map->memory, map->length, PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, map->fd, (off_t)map->offset) != MAP_FAILED
-               ? RVM_SUCCESS
-               : RVM_EIO;
-}
-
+/* The file's bytes, or its pages, which become private. */
 static rvm_return_t read_segment(const struct mapping *map)
 {
-    for (uint64_t at = 0; at < map->length;) {
-        const ssize_t got =
-            pread(map->fd, map->memory + at, map->length - at, (off_t)(map->offset + at));
-
-        if (got > 0)
-            at += (uint64_t)got;
-        else if (got == 0)
-            return errno = EBADMSG, RVM_EIO; /* it was cut meanwhile */
-        else if (errno == EFAULT)
-            return RVM_ERANGE;
-        else if (errno != EINTR)
-            return RVM_EIO;
-    }
-    return RVM_SUCCESS;
+    if (vi_rvm.flags & RVM_MAP_PRIVATE)
+        return mmap(map->memory, map->length, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, map->fd,
+                    (off_t)map->offset) != MAP_FAILED
+                   ? RVM_SUCCESS
+                   : RVM_EIO;
+    if (vi_io_read(vi_io(), map->fd, map->memory, map->length, map->offset, false) == 0)
+        return RVM_SUCCESS;
+    return errno == EFAULT ? RVM_ERANGE : RVM_EIO;
 }
 
 /* The log knows the segment, as long as it is now. */
@@ -206,7 +193,7 @@ static rvm_return_t fill(struct vi_rvm_log *log, const rvm_region_t *region, str
         return vi_rvm_code();
     result = take_memory(region, map);
     if (result == RVM_SUCCESS && !region->no_copy)
-        result = vi_rvm.flags & RVM_MAP_PRIVATE ? map_file(map) : read_segment(map);
+        result = read_segment(map);
     if (result == RVM_SUCCESS)
         result = add_region(log, map);
     if (result != RVM_SUCCESS && map->is_ours)
@@ -218,16 +205,13 @@ static rvm_return_t map_region(struct vi_rvm_log *log, rvm_region_t *region)
 {
     struct mapping map = {.fd = -1};
     rvm_return_t result = open_segment(log, region, &map);
-    int error;
 
     if (result == RVM_SUCCESS)
         result = cut(region, &map);
     if (result == RVM_SUCCESS)
         result = fill(log, region, &map);
-    error = errno;
     if (map.fd >= 0)
         close(map.fd);
-    errno = error;
     if (result != RVM_SUCCESS)
         return result;
     region->offset = rvm_mk_offset(0, map.offset);
@@ -274,20 +258,22 @@ static rvm_return_t find_exactly(const rvm_region_t *region, struct vi_rvm_regio
         *link = &(**link)->next;
     if (**link == NULL)
         return RVM_ENOT_MAPPED;
-    return (**link)->from == from &&
-                   ((**link)->length == region->length ||
-                    (**link)->length == rvm_round_length_up_to_page(region->length))
+    return (**link)->from == from && rvm_round_length_up_to_page((**link)->length) ==
+                                         rvm_round_length_up_to_page(region->length)
                ? RVM_SUCCESS
                : RVM_ERANGE;
 }
 
 /* Takes a region from the list, unless transactions have ranges in it, or the segment needs what the log has
  * and cannot get it.  It goes first: what is declared before that is seen here, and nothing after. */
-static rvm_return_t unlink_region(struct vi_rvm_log *log, struct vi_rvm_region **link)
+static rvm_return_t unmap_region(struct vi_rvm_log *log, const rvm_region_t *asked)
 {
-    struct vi_rvm_region *region = *link;
-    rvm_return_t result = RVM_SUCCESS;
+    struct vi_rvm_region **link, *region;
+    rvm_return_t result = find_exactly(asked, &link);
 
+    if (result != RVM_SUCCESS)
+        return result;
+    region = *link;
     set_link(link, region->next);
     pthread_mutex_lock(&vi_rvm.lock);
     if (vi_rvm_uncommitted(region->from, region->length, NULL, 0) != 0)
@@ -299,22 +285,10 @@ static rvm_return_t unlink_region(struct vi_rvm_log *log, struct vi_rvm_region *
         else
             result = vi_rvm_code();
     }
-    if (result != RVM_SUCCESS)
-        set_link(link, region);
-    return result;
-}
-
-static rvm_return_t unmap_region(struct vi_rvm_log *log, const rvm_region_t *region)
-{
-    struct vi_rvm_region **link, *found;
-    rvm_return_t result = find_exactly(region, &link);
-
-    if (result != RVM_SUCCESS)
-        return result;
-    found = *link;
-    result = unlink_region(log, link);
     if (result == RVM_SUCCESS)
-        free(found);
+        free(region);
+    else
+        set_link(link, region);
     return result;
 }
 
@@ -368,8 +342,6 @@ rvm_bool_t rvm_unregister_page(char *vmaddr, rvm_length_t length)
     if (found != NULL)
         *link = found->next;
     pthread_mutex_unlock(&vi_rvm.regions_lock);
-    if (found == NULL)
-        return rvm_false;
     free(found);
-    return rvm_true;
+    return found != NULL;
 }

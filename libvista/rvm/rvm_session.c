@@ -61,9 +61,8 @@ rvm_return_t rvm_initialize(const char *version, rvm_options_t *options)
         result = RVM_EINIT;
     else if (!vi_rvm.is_begun && options != NULL)
         result = vi_rvm_apply_options(options);
-    if (result == RVM_SUCCESS && !vi_rvm.is_begun) {
+    if (result == RVM_SUCCESS)
         __atomic_store_n(&vi_rvm.is_begun, true, __ATOMIC_RELEASE);
-    }
     pthread_mutex_unlock(&vi_rvm.admin);
     return result;
 }
@@ -81,7 +80,6 @@ static rvm_return_t close_log(struct vi_rvm_log *log)
         result = vi_rvm_code();
         (void)vi_disk_flush(&log->redo, UINT64_MAX); /* what can be done for the next start */
     }
-    vi_rvm_free_idle();
     __atomic_store_n(&vi_rvm.log, NULL, __ATOMIC_RELEASE);
     vi_rvm_log_close(log);
     vi_release(log, sizeof *log);

@@ -24,14 +24,8 @@ rvm_return_t vi_rvm_ready(struct vi_rvm_log **log)
 
 rvm_return_t vi_rvm_code(void)
 {
-    switch (errno) {
-    case EPROTO:
-        return RVM_ELOG_VERSION_SKEW;
-    case ENOMEM:
-        return RVM_ENO_MEMORY;
-    case ENAMETOOLONG:
-        return RVM_ENAME_TOO_LONG;
-    default:
-        return RVM_EIO;
-    }
+    return errno == EPROTO         ? RVM_ELOG_VERSION_SKEW
+           : errno == ENOMEM       ? RVM_ENO_MEMORY
+           : errno == ENAMETOOLONG ? RVM_ENAME_TOO_LONG
+                                   : RVM_EIO;
 }

@@ -50,17 +50,6 @@ static bool make_room(struct vi_rvm_tx *tx, uint64_t more)
     return true;
 }
 
-void vi_rvm_free_idle(void)
-{
-    pthread_mutex_lock(&vi_rvm.lock);
-    for (struct vi_rvm_tx *tx = vi_rvm.idle; tx != NULL; tx = tx->next) {
-        free(tx->memory);
-        tx->memory = NULL;
-        tx->size = 0;
-    }
-    pthread_mutex_unlock(&vi_rvm.lock);
-}
-
 /* ---- Which transaction a tid is ------------------------------------------ */
 
 static uint64_t name_of(const rvm_tid_t *tid)
@@ -137,10 +126,7 @@ static rvm_return_t open_tx(rvm_tid_t *tid, bool keeps_old)
     if (ready == RVM_SUCCESS)
         tx = take_idle();
     if (tx != NULL) {
-        tx->previous = NULL;
         tx->next = vi_rvm.open;
-        if (tx->next != NULL)
-            tx->next->previous = tx;
         vi_rvm.open = tx;
         pthread_mutex_lock(&tx->lock);
         tx->name = name;
@@ -169,13 +155,12 @@ static void end_tx(rvm_tid_t *tid, struct vi_rvm_tx *tx)
 /* Its call needs the log no more. */
 static void close_tx(struct vi_rvm_tx *tx, enum vi_rvm_count how)
 {
+    struct vi_rvm_tx **link = &vi_rvm.open;
+
     pthread_mutex_lock(&vi_rvm.lock);
-    if (tx->previous != NULL)
-        tx->previous->next = tx->next;
-    else
-        vi_rvm.open = tx->next;
-    if (tx->next != NULL)
-        tx->next->previous = tx->previous;
+    while (*link != tx)
+        link = &(*link)->next;
+    *link = tx->next;
     tx->next = vi_rvm.idle;
     vi_rvm.idle = tx;
     vi_rvm.count[how]++;

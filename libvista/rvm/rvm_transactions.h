@@ -19,11 +19,10 @@ struct vi_rvm_range {
 
 struct vi_rvm_tx {
     pthread_mutex_t lock;
-    struct vi_rvm_tx *next, *previous;
+    struct vi_rvm_tx *next;
     uint64_t name; /* 0: not open */
     bool keeps_old;
-    unsigned char
-        *memory; /* ranges, one behind the other; by malloc, kept for the next transaction */
+    unsigned char *memory; /* ranges, one behind the other; kept for the next transaction */
     uint64_t used, size;
     uint32_t ranges;
     uint64_t last;       /* where the last range is */
@@ -35,8 +34,5 @@ struct vi_rvm_tx {
 /* How many transactions are open, or have ranges at these addresses; their names become `tids`,
  * unless that is NULL, up to `room`.  With vi_rvm.lock. */
 size_t vi_rvm_uncommitted(uintptr_t from, uint64_t length, rvm_tid_t *tids, size_t room);
-
-/* Frees what transactions that have ended keep for the next. */
-void vi_rvm_free_idle(void);
 
 #endif

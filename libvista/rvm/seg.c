@@ -4,6 +4,7 @@
  */
 #include <fcntl.h>
 #include <rvm/rvm_segment.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,17 +45,13 @@ static rvm_return_t write_list(const char *path, const struct list *list, uint64
 {
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     struct stat st;
-    int result;
+    const bool is_written = fd >= 0 && fstat(fd, &st) == 0 &&
+                            ((uint64_t)st.st_size >= end || ftruncate(fd, (off_t)end) == 0) &&
+                            pwrite(fd, list, sizeof *list, 0) == sizeof *list && fsync(fd) == 0;
 
-    if (fd < 0)
-        return RVM_EIO;
-    result = fstat(fd, &st);
-    if (result == 0 && (uint64_t)st.st_size < end)
-        result = ftruncate(fd, (off_t)end);
-    if (result == 0 && (pwrite(fd, list, sizeof *list, 0) != sizeof *list || fsync(fd) != 0))
-        result = -1;
-    close(fd);
-    return result == 0 ? RVM_SUCCESS : RVM_EIO;
+    if (fd >= 0)
+        close(fd);
+    return is_written ? RVM_SUCCESS : RVM_EIO;
 }
 
 static rvm_return_t read_list(const char *path, struct list *list)
@@ -78,8 +75,7 @@ rvm_return_t rvm_create_segment(char *dev_name, rvm_offset_t dev_length, rvm_opt
     rvm_return_t result;
     uint64_t end = 0;
 
-    (void)dev_length; /* which the regions' ends say, too */
-    (void)options;
+    (void)dev_length, (void)options; /* the regions' ends say how long it is */
     if (dev_name == NULL || nregions > REGIONS)
         return dev_name == NULL ? RVM_EREGION_DEF : RVM_ERANGE;
     for (rvm_length_t i = 0; i < nregions; i++) {
