@@ -47,6 +47,13 @@ static inline void set_up(void)
     make_segment(data_path, SIZE);
 }
 
+static inline void set_up_on_disk(void)
+{
+    strcpy(log_path, test_disk_path("log"));
+    strcpy(data_path, test_disk_path("data"));
+    make_segment(data_path, SIZE);
+}
+
 /* Begins, with a log for transactions of 256 KiB. */
 static inline rvm_return_t start(rvm_length_t flags)
 {

@@ -6,7 +6,11 @@
  */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/crc32c.h"
+#include "rvm/rvm_format.h"
 #include "rvm_support.h"
 
 START_TEST(a_program)
@@ -177,18 +181,104 @@ START_TEST(kills_at_any_time)
 }
 END_TEST
 
+/* ---- A log of the first version -------------------------------------------- */
+
+/* A file as golden/README.md has it: without tables and repetitions. */
+static void write_golden(const char *path, const char *name)
+{
+    FILE *from = fopen(name, "re"), *to = fopen(path, "we");
+    char line[256], bytes[160];
+    unsigned long at, size;
+
+    ck_assert_msg(from != NULL && to != NULL, "%s: %s", name, strerror(errno));
+    while (fgets(line, sizeof line, from) != NULL) {
+        if (sscanf(line, "size %lu", &size) == 1) {
+            ck_assert_int_eq(ftruncate(fileno(to), (off_t)size), 0);
+            continue;
+        }
+        ck_assert_int_eq(sscanf(line, "%lx %159s", &at, bytes), 2);
+        ck_assert_int_eq(fseek(to, (long)at, SEEK_SET), 0);
+        for (const char *digit = bytes; *digit != '\0'; digit += 2) {
+            unsigned byte;
+
+            ck_assert_int_eq(sscanf(digit, "%2x", &byte), 1);
+            ck_assert_int_eq(fputc((int)byte, to), (int)byte);
+        }
+    }
+    ck_assert_int_eq(fclose(to), 0);
+    fclose(from);
+    ck_assert_int_eq(chmod(path, 0600), 0);
+}
+
+/* What only the machine of the segment knows of it. */
+static void complete_entry(const char *path)
+{
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct vi_redo_header header;
+    struct vi_member entry;
+    char real[PATH_MAX];
+    struct stat st;
+    uint32_t crc;
+
+    ck_assert_int_eq(stat(data_path, &st), 0);
+    ck_assert_int_eq(pread(fd, &header, sizeof header, 0), sizeof header);
+    ck_assert_int_eq(pread(fd, &entry, sizeof entry, VI_RVM_MEMBERS_OFFSET), sizeof entry);
+    ck_assert_str_eq(entry.path, "/golden/data");
+    ck_assert_uint_eq(entry.max_size, SIZE);
+    ck_assert_ptr_nonnull(realpath(data_path, real));
+    ck_assert_uint_lt(strlen(real), sizeof entry.path);
+    memset(entry.path, 0, sizeof entry.path);
+    memcpy(entry.path, real, strlen(real));
+    VI_RVM_INODE(&entry) = st.st_ino;
+    crc = vi_crc32c(0, header.uuid, sizeof header.uuid);
+    crc = vi_crc32c(crc, &entry, offsetof(struct vi_member, check));
+    entry.check = vi_crc32c(crc, entry.path, sizeof entry.path);
+    ck_assert_int_eq(pwrite(fd, &entry, sizeof entry, VI_RVM_MEMBERS_OFFSET), sizeof entry);
+    close(fd);
+}
+
+/* It is recovered, by this version and all later ones. */
+START_TEST(a_golden_log)
+{
+    unsigned char wanted[SIZE], got[SIZE];
+    FILE *file;
+
+    for (size_t i = 0; i < SIZE; i++)
+        wanted[i] = (unsigned char)(i + 1);
+    memcpy(wanted, "firtwo ranges", 13);
+    memcpy(wanted + 40000, "of one transaction", 18);
+    memcpy(wanted + 65531, "death", 5);
+    memcpy(wanted + 5000, "in the ring alone", 17);
+    write_golden(log_path, VISTA_GOLDEN "/rvm1/log-open");
+    complete_entry(log_path);
+    WORKS(start(0));
+    file = fopen(data_path, "re");
+    ck_assert_uint_eq(fread(got, 1, SIZE, file), SIZE);
+    fclose(file);
+    ck_assert_mem_eq(got, wanted, SIZE);
+    ck_assert_mem_eq(map_all(), wanted, SIZE);
+    WORKS(rvm_terminate());
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("rvm");
     TCase *calls = test_case(suite, "calls", 5);
-    TCase *kills = test_case(suite, "kills", 20);
+    TCase *kills = test_case(suite, "kills", 20), *disk = test_case(suite, "on a disk", 60);
 
     tcase_add_checked_fixture(calls, set_up, NULL);
+    tcase_add_test(calls, a_golden_log);
     tcase_add_test(calls, a_program);
     tcase_add_loop_test(calls, a_kill_after_a_commit, 0, 2);
     tcase_add_test(calls, a_kill_inside_a_transaction);
     tcase_add_test(calls, a_segment_that_grows);
     tcase_add_checked_fixture(kills, set_up, NULL);
     tcase_add_test(kills, kills_at_any_time);
+    tcase_add_checked_fixture(disk, set_up_on_disk, NULL);
+    tcase_add_test(disk, a_program);
+    tcase_add_loop_test(disk, a_kill_after_a_commit, 0, 2);
+    tcase_add_test(disk, a_kill_inside_a_transaction);
+    tcase_add_test(disk, kills_at_any_time);
     return test_run(suite);
 }
