@@ -236,8 +236,7 @@ static void add(struct table *table, const struct line *lines, size_t count)
                           .peer = line->peer,
                           .class = line->class,
                           .threads = line->threads,
-                          .range = line->range,
-                          .shared = line->threads > 1};
+                          .range = line->range};
 
         row.size = config->size != 0 ? config->size : BANK_SIZE;
         if (row.size < (size_t)row.threads * BANK_ACCOUNTS * sizeof(struct bank_record))
