@@ -291,6 +291,7 @@ static void fresh_floor(struct session *session, struct result *result)
 
 #define RECOVERY_DATA ((uint64_t)128 << 20)
 #define RECOVERY_LOG ((uint64_t)16 << 20) /* that is to be applied */
+#define RECOVERY_LOG_SIZE (RECOVERY_LOG * 9 / 4) /* less than half full: not truncated */
 #define RECOVERY_RANGE 1024u
 #define RECOVERY_RANGES (RECOVERY_LOG / (RECOVERY_RANGE + 56))
 
@@ -302,7 +303,7 @@ static uint64_t recovery_place(struct rng *rng)
 /* Commits 16 MiB of log and is killed. */
 static void leave_log(const struct session *session)
 {
-    vista_segment *segment = map_flat(session->path, RECOVERY_DATA, 4 * RECOVERY_LOG, true);
+    vista_segment *segment = map_flat(session->path, RECOVERY_DATA, RECOVERY_LOG_SIZE, true);
     struct rng rng = session->lanes[0].rng;
 
     for (unsigned i = 0; i < RECOVERY_RANGES; i++) {
