@@ -290,7 +290,7 @@ static void fresh_floor(struct session *session, struct result *result)
 /* ---- Recovery -------------------------------------------------------------- */
 
 #define RECOVERY_DATA ((uint64_t)128 << 20)
-#define RECOVERY_LOG ((uint64_t)16 << 20) /* that is to be applied */
+#define RECOVERY_LOG ((uint64_t)16 << 20)        /* that is to be applied */
 #define RECOVERY_LOG_SIZE (RECOVERY_LOG * 9 / 4) /* less than half full: not truncated */
 #define RECOVERY_RANGE 1024u
 #define RECOVERY_RANGES (RECOVERY_LOG / (RECOVERY_RANGE + 56))
