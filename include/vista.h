@@ -321,7 +321,8 @@ VISTA_INLINE vista_tx *vista_begin_transaction(vista_segment *segment, unsigned 
  * stored to until the transaction ends.  Ranges may overlap and repeat, be empty
  * and lie at any alignment.
  * Errors: EINVAL the range is not wholly inside the segment's data; ENOSPC or
- * ENOMEM no room for the log to grow.  Then nothing was declared.
+ * ENOMEM no room for the log to grow; in the disk class also EDQUOT, and EIO or EBADMSG when
+ * making room in its redo log has failed.  Then nothing was declared.
  */
 VISTA_INLINE int vista_set_range(vista_tx *tx, void *address, size_t length);
 
@@ -510,8 +511,9 @@ int vista_fault(const siginfo_t *info, void *ucontext);
 
 /*
  * Allocates `size` bytes (0 counts as 1), with undefined contents.
- * Errors: ENOMEM no room in the heap; ENOSPC no room for the log, or on the disk; EFBIG
- * the file cannot be made longer (VISTA_GROW).  The transaction then stands as before
+ * Errors: ENOMEM no room in the heap; ENOSPC, EDQUOT no room for the log, or on the disk;
+ * EFBIG the file cannot be made longer (VISTA_GROW); in the disk class EIO or EBADMSG, making room
+ * in its redo log has failed.  The transaction then stands as before
  * the call.
  */
 void *vista_malloc(vista_tx *tx, size_t size);

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "core/segment.h"
+#include "disk/redo_format.h"
 #include "media/io.h"
 #include "support.h"
 
@@ -746,6 +747,203 @@ START_TEST(automatic_ranges_have_room)
 }
 END_TEST
 
+/* It changes all of its pages and declares a lot: there is room for both, or the declaration is
+ * refused; the commit never is. */
+START_TEST(automatic_ranges_beside_declared_ones)
+{
+    const struct vista_map_options many = {.auto_pages = 3000, .max_size = 24 << 20};
+    vista_segment *segment;
+    unsigned char *data;
+    size_t declared = 0;
+    vista_tx *tx;
+
+    OK(vista_init(&disk_class));
+    segment = vista_map(test_path("segment"), 24 << 20,
+                        VISTA_CREATE | VISTA_NO_HEAP | VISTA_AUTO_RANGE, &many);
+    SOME(segment);
+    data = vista_base(segment);
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    for (; vista_set_range(tx, data + declared, 1 << 19) == 0; declared += 1 << 19)
+        ck_assert_uint_lt(declared, 24 << 20);
+    ck_assert_int_eq(errno, ENOSPC);
+    for (size_t page = 0; page < 3000; page++)
+        memset(data + page * 4096, 1, 4096);
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    ck_assert_int_eq(data[3000 * 4096 - 1], 1);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
+/* By how much it may change, and not by how often it has grown. */
+START_TEST(automatic_ranges_that_grow)
+{
+    const struct vista_map_options few = {.auto_pages = 150, .max_size = 4 << 20};
+    vista_segment *segment;
+
+    OK(vista_init(&disk_class));
+    segment = vista_map(test_path("segment"), 1 << 20,
+                        VISTA_CREATE | VISTA_NO_HEAP | VISTA_AUTO_RANGE, &few);
+    SOME(segment);
+    for (int i = 0; i < 20; i++) {
+        OK(vista_resize(segment, 4 << 20));
+        OK(vista_resize(segment, 1 << 20));
+    }
+    ck_assert_uint_eq(info_of(segment).pages_left, 150);
+    ck_assert_uint_eq(info_of(segment).log_size, 4 << 20);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
+/* Checked ranges take as large a transaction as unchecked ones do. */
+START_TEST(checked_ranges_have_room)
+{
+    const char *path = test_path("segment");
+    vista_segment *segment = map(path, 16 << 20, VISTA_NO_HEAP | VISTA_CHECK_RANGES);
+    unsigned char *data = vista_base(segment);
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+
+    SOME(tx);
+    OK(vista_set_range(tx, data + 5, 3 << 20));
+    memset(data + 5, 6, 3 << 20);
+    for (size_t i = 4 << 20; i < 12 << 20; i += 4096) {
+        OK(vista_set_range(tx, data + i, 8));
+        data[i] = 7;
+    }
+    OK(vista_open_pages(tx, data + (12 << 20), 1 << 20));
+    memset(data + (12 << 20), 8, 1 << 20);
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    OK(vista_unmap(segment));
+    segment = map(path, 0, 0);
+    data = vista_base(segment);
+    ck_assert_uint_eq(data[4] + data[5] + data[4 + (3 << 20)], 12);
+    ck_assert_uint_eq(data[4 << 20] + data[(12 << 20) - 4096], 14);
+    ck_assert_uint_eq(data[12 << 20] + data[(13 << 20) - 1], 16);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
+/* A block that its transaction gives up again is nobody's to redo. */
+START_TEST(a_block_given_up_is_not_logged)
+{
+    vista_segment *segment = map(test_path("segment"), 8 << 20, 0);
+    uint64_t *root = vista_root(segment, 64), used;
+    char *block;
+    vista_tx *tx;
+
+    SOME(root);
+    OK(vista_end_transaction(vista_begin_transaction(segment, 0), 0));
+    for (size_t size = 100; size <= 400000; size *= 4000) {
+        used = info_of(segment).log_used;
+        tx = vista_begin_transaction(segment, 0);
+        for (int i = 0; i < 100; i += size == 100 ? 1 : 50) {
+            block = vista_malloc(tx, size);
+            SOME(block);
+            memset(block, 3, size);
+            OK(vista_free(tx, block));
+        }
+        block = vista_malloc(tx, 50);
+        OK(vista_set_range(tx, root, 8));
+        *root = (uintptr_t)block;
+        OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+        ck_assert_uint_lt(info_of(segment).log_used, used + 8192);
+    }
+    OK(vista_unmap(segment));
+    test_sound(test_path("segment"));
+}
+END_TEST
+
+/* What other classes keep behind the redo log stays. */
+START_TEST(slots_of_another_class_are_spared)
+{
+    const struct vista_map_options largest = {.log_size = UINT64_MAX / 2};
+    const char *path = test_path("segment");
+    vista_segment *segment;
+    vista_tx *tx[300];
+    char *data;
+
+    OK(vista_init(NULL));
+    segment = vista_map(path, 1 << 20, VISTA_CREATE | VISTA_NO_HEAP, NULL);
+    SOME(segment);
+    for (int i = 0; i < 300; i++)
+        SOME(tx[i] = vista_begin_transaction(segment, 0));
+    for (int i = 0; i < 300; i++)
+        OK(vista_abort_transaction(tx[i]));
+    OK(vista_unmap(segment));
+    OK(vista_init(&disk_class));
+    segment = vista_map(path, 0, 0, &largest);
+    SOME(segment);
+    data = vista_base(segment);
+    for (uint64_t done = 0; done <= info_of(segment).log_size; done += 1 << 19) { /* all of it */
+        vista_tx *one = vista_begin_transaction(segment, 0);
+
+        OK(vista_set_range(one, data, 1 << 19));
+        memset(data, (int)(done >> 19), 1 << 19);
+        OK(vista_end_transaction(one, 0));
+    }
+    OK(vista_unmap(segment));
+    OK(vista_init(NULL));
+    segment = vista_map(path, 0, 0, NULL);
+    SOME(segment);
+    ck_assert_uint_eq(info_of(segment).persistence, VISTA_CLASS_KILL);
+    OK(vista_unmap(segment));
+    test_sound(path);
+}
+END_TEST
+
+/* ---- A redo log that cannot grow ------------------------------------------ */
+
+static enum { REFUSE_NONE, REFUSE_ZEROS, REFUSE_HEADER } refuses;
+
+/* No space, for zeros of a log that grows or for its header. */
+static ssize_t refuse_growth(int fd, const struct iovec *from, int count, uint64_t offset,
+                             bool durable)
+{
+    const struct vi_redo_header *header = from->iov_base;
+    const bool is_header = from->iov_len == sizeof *header && header->magic == VI_REDO_MAGIC;
+
+    if ((refuses == REFUSE_ZEROS && !durable && from->iov_len == 1 << 20) ||
+        (refuses == REFUSE_HEADER && is_header && header->log_size > 4 << 20))
+        return errno = ENOSPC, -1;
+    return system_ops->write(fd, from, count, offset, durable);
+}
+
+START_TEST(a_log_that_cannot_grow)
+{
+    struct vi_io_ops ops = *vi_io();
+    const char *path = test_path("segment");
+    vista_segment *segment;
+    char *data;
+    vista_tx *tx;
+
+    system_ops = vi_io();
+    ops.write = refuse_growth;
+    vi_io_test_ops = &ops;
+    segment = map(path, 16 << 20, VISTA_NO_HEAP);
+    data = vista_base(segment);
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    refuses = REFUSE_ZEROS; /* it stays as it is */
+    FAILS(vista_set_range(tx, data, 8 << 20), ENOSPC, "redo log");
+    ck_assert_uint_eq(info_of(segment).failed, 0);
+    OK(vista_set_range(tx, data, 8));
+    data[0] = 1;
+    OK(vista_end_transaction(tx, 0));
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    refuses = REFUSE_HEADER; /* which of the two counts is not known */
+    FAILS(vista_set_range(tx, data, 8 << 20), ENOSPC, "header");
+    refuses = REFUSE_NONE;
+    ck_assert_uint_eq(info_of(segment).failed, ENOSPC);
+    OK(vista_abort_transaction(tx));
+    ck_assert_int_eq(vista_unmap(segment), -1);
+    vi_io_test_ops = NULL;
+    segment = map(path, 0, 0);
+    ck_assert_int_eq(*(char *)vista_base(segment), 1);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("disk class");
@@ -766,5 +964,11 @@ int main(void)
     tcase_add_test(tcase, a_disk_that_fails);
     tcase_add_test(tcase, automatic_ranges_on_a_disk_that_fails);
     tcase_add_test(tcase, automatic_ranges_have_room);
+    tcase_add_test(tcase, automatic_ranges_beside_declared_ones);
+    tcase_add_test(tcase, automatic_ranges_that_grow);
+    tcase_add_test(tcase, checked_ranges_have_room);
+    tcase_add_test(tcase, a_block_given_up_is_not_logged);
+    tcase_add_test(tcase, slots_of_another_class_are_spared);
+    tcase_add_test(tcase, a_log_that_cannot_grow);
     return test_run(suite);
 }

@@ -311,6 +311,7 @@ static ssize_t no_space(int fd, const struct iovec *from, int count, uint64_t of
 START_TEST(a_member_whose_unmap_failed)
 {
     struct vi_io_ops ops = *vi_io();
+    struct vista_info info;
 
     make_group();
     vi_io_test_ops = &ops;
@@ -320,6 +321,8 @@ START_TEST(a_member_whose_unmap_failed)
     OK(vista_flush(segment[0]));
     ops.write = no_space;
     ck_assert_int_eq(vista_unmap(segment[2]), -1);
+    OK(vista_info(segment[0], &info)); /* nothing can be applied any more */
+    ck_assert_uint_eq(info.failed, ENOSPC);
     vi_io_test_ops = NULL;
     ops = *vi_io();
     NULLS(map(2, 0), EBUSY, "which is mapped");

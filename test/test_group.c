@@ -868,6 +868,25 @@ START_TEST(stale_home)
 }
 END_TEST
 
+/* A copy of home from before the members were left open: that it was closed in order says nothing of
+ * them. */
+START_TEST(old_clean_home)
+{
+    const char *old = test_path("old");
+    char command[9000];
+
+    left_open();
+    for (int i = 0; i < SEGMENTS; i++)
+        ck_assert_uint_eq(value_of(i), TOTAL / SEGMENTS);
+    test_copy(path[0], old);
+    ck_assert_int_eq(test_in_child(leave_open, NULL), 128 + SIGKILL);
+    snprintf(command, sizeof command, "cp --sparse=always %s %s", old, path[0]);
+    ck_assert_int_eq(system(command), 0);
+    for (int i = 1; i < SEGMENTS; i++)
+        NULLS(vista_map(path[i], 0, 0, NULL), ECANCELED, "an old copy now");
+}
+END_TEST
+
 /* After home's first record was found sound, and before it is used, someone stores to it. */
 static int change_log(struct vi_segment *home, const struct vi_member *entry)
 {
@@ -951,6 +970,7 @@ int main(void)
     tcase_add_test(tests, members_overlap);
     tcase_add_test(tests, abandoned_member);
     tcase_add_test(tests, stale_home);
+    tcase_add_test(tests, old_clean_home);
     tcase_add_test(tests, log_changed_meanwhile);
     tcase_add_test(tests, locked_member);
     tcase_add_loop_test(kills, place_of_another, 0, SEGMENTS);

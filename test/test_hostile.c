@@ -583,16 +583,16 @@ END_TEST
 START_TEST(redo_items_that_cannot_be)
 {
     static const struct vi_redo_item items[] = {
-        {.offset = 0, .length = 8},                                      /* the superblock */
-        {.offset = (uint64_t)1 << 50, .length = 8},                      /* behind the data */
-        {.offset = 0, .length = 8, .member = 9},                         /* which it has not */
-        {.offset = 0, .length = 8, .member = VI_DISK_MEMBERS},           /* nor can have */
-        {.offset = 0, .length = 8, .kind = VI_REDO_KINDS},               /* unknown */
-        {.offset = 0, .length = 8, .kind = VI_REDO_SKIPPED - 1},         /* unknown */
-        {.offset = 0, .length = 8, .kind = VI_REDO_SKIPPED},             /* to be passed over */
-        {.offset = (uint64_t)1 << 50, .length = 8, .kind = VI_REDO_NOTE} /* without effect */
+        {.offset = 0, .length = 8},                              /* the superblock */
+        {.offset = (uint64_t)1 << 50, .length = 8},              /* behind the data */
+        {.offset = 0, .length = 8, .member = 9},                 /* which it has not */
+        {.offset = 0, .length = 8, .member = VI_DISK_MEMBERS},   /* nor can have */
+        {.offset = 0, .length = 8, .kind = VI_REDO_KINDS},       /* unknown */
+        {.offset = 0, .length = 8, .kind = VI_REDO_SKIPPED - 1}, /* unknown */
+        {.offset = 0, .length = 8, .kind = VI_REDO_SKIPPED},     /* to be passed over */
+        {.offset = (uint64_t)1 << 50, .length = 8, .kind = VI_REDO_KINDS - 1} /* without effect */
     };
-    const bool fine = items[_i].kind == VI_REDO_SKIPPED || items[_i].kind == VI_REDO_NOTE;
+    const bool fine = items[_i].kind == VI_REDO_SKIPPED || items[_i].kind == VI_REDO_KINDS - 1;
     const struct forge file = left_redo_log();
     struct vi_disk_point at;
 

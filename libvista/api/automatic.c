@@ -22,8 +22,8 @@ int vista_open_pages(vista_tx *handle, void *address, size_t length)
     if (owner == NULL || length > (uintptr_t)owner->map.data + vi_segment_size(owner) - at)
         return vi_fail(EINVAL, "vista_open_pages: %p + %zu is not inside the data of %s", address,
                        length, tx->segment->path);
-    return owner->ranges == NULL
-               ? vi_tx_declare(tx, &pages, 1)
+    return vi_ranges_mode(owner) != VISTA_AUTO_RANGE
+               ? tx->segment->own.engine->declare(tx, &pages, 1)
                : vi_ranges_allow(tx, pages.iov_base, pages.iov_len, pages.iov_len);
 }
 

@@ -151,24 +151,32 @@ static int release_members(struct vi_segment *home, bool clean)
     return result;
 }
 
-static const struct vi_segment *find_mapped(const uint8_t uuid[16])
+/* Is the home of an entry mapped here?  Then it says in which opening, and if its table names the
+ * member with `uuid`. */
+static bool is_mapped(const struct vi_member *home, const uint8_t uuid[16], uint64_t *opening,
+                      int *named)
 {
     struct vi_process *process = vi_process();
     const struct vi_segment *at;
 
-    pthread_mutex_lock(&process->lock);
+    pthread_mutex_lock(&process->lock); /* or it is unmapped meanwhile */
     at = process->mapped;
-    while (at != NULL && !vi_segment_is(at, uuid))
+    while (at != NULL && !vi_segment_is(at, home->uuid))
         at = at->next;
+    if (at != NULL) {
+        *opening = at->superblock.opening[0];
+        *named = vi_member_listed(&at->file, &at->superblock, uuid, home->opening);
+    }
     pthread_mutex_unlock(&process->lock);
-    return at;
+    return at != NULL;
 }
 
 /* A home may have been a member itself since; longer chains only a damaged file has. */
 #define DEPTH_MAX 8
 
 /* Has home, whose file is open for reading, something to undo in the member with `uuid`?  Not if it
- * was recovered since, or does not name that.  -1: it cannot be told. */
+ * was recovered since, or does not name that.  -1: it cannot be told, as when it is older than what
+ * the member was open with. */
 static int asks_for(const struct vi_file *file, const char *path, const struct vi_member *home,
                     const uint8_t uuid[16])
 {
@@ -179,6 +187,9 @@ static int asks_for(const struct vi_file *file, const char *path, const struct v
     if (memcmp(superblock.uuid, home->uuid, sizeof superblock.uuid) != 0)
         return vi_fail(ENOENT, "%s: was open with the log of %s, which is another segment now",
                        path, file->path);
+    if (superblock.sequence < home->opening)
+        return vi_fail(ECANCELED, "%s: was open with the log of %s, which is an old copy now", path,
+                       file->path);
     return superblock.clean ? 0 : vi_member_listed(file, &superblock, uuid, home->opening);
 }
 
@@ -236,16 +247,18 @@ static struct vi_segment *after_home(struct vi_segment *segment, size_t size, un
     struct vi_member home;
     char path[PATH_MAX], real[PATH_MAX];
     uint8_t uuid[16];
+    uint64_t opening;
     bool known;
+    int named;
 
     if (s->clean || !(s->features_must & VI_MUST_MEMBER) || flags & VISTA_READ_ONLY)
         return segment;
     known = vi_member_home(&segment->file, s, &home);
-    if (known && find_mapped(home.uuid) != NULL)
+    memcpy(uuid, s->uuid, sizeof uuid);
+    if (known && is_mapped(&home, uuid, &opening, &named))
         return segment; /* which recovered it when it was mapped */
     memcpy(path, segment->path, sizeof path);
     memcpy(real, segment->real, sizeof real);
-    memcpy(uuid, s->uuid, sizeof uuid);
     vi_close_segment(segment, false); /* so that home can open it */
     if (!known)
         vi_fail(EBADMSG, "%s: damaged: it does not say whose log it used", path);
@@ -266,31 +279,30 @@ static struct vi_segment *after_home(struct vi_segment *segment, size_t size, un
 static int check_idle(const struct vi_segment *member, const char *folder)
 {
     const struct vi_superblock *s = &member->superblock;
-    const struct vi_segment *here;
     struct vi_superblock superblock;
     struct vi_member home;
     struct vi_file file;
     char where[PATH_MAX];
-    int listed = 0;
+    uint64_t opening;
+    int named = 0;
+    bool here;
 
     if (!vi_member_home(&member->file, s, &home))
         return vi_fail(EBADMSG, "%s: damaged: it does not say whose log it used", member->path);
-    here = find_mapped(home.uuid);
+    here = is_mapped(&home, s->uuid, &opening, &named);
     (void)vi_moved_find(&home, member->real, folder, where);
-    if (here != NULL && home.opening == here->superblock.opening[0])
+    if (here && home.opening == opening)
         return vi_fail(EBUSY, "%s: its last commits are in the log of %s, which is mapped",
-                       member->path, here->path);
-    if (here != NULL)
-        listed = vi_member_listed(&here->file, &here->superblock, s->uuid, home.opening);
-    else if (vi_file_open(&file, where, VISTA_READ_ONLY, 0, 0) != 0)
+                       member->path, where);
+    if (!here && vi_file_open(&file, where, VISTA_READ_ONLY, 0, 0) != 0)
         return -1;
-    else if (vi_superblock_read(&file, true, &superblock) == 0)
-        listed = vi_member_listed(&file, &superblock, s->uuid, home.opening);
-    if (here == NULL)
+    if (!here && vi_superblock_read(&file, true, &superblock) == 0)
+        named = vi_member_listed(&file, &superblock, s->uuid, home.opening);
+    if (!here)
         vi_file_close(&file);
-    return listed > 0 ? 0
-                      : vi_fail(ECANCELED, "%s: was open with the log of %s, which does not say so",
-                                member->path, where);
+    return named > 0 ? 0
+                     : vi_fail(ECANCELED, "%s: was open with the log of %s, which does not say so",
+                               member->path, where);
 }
 
 /* What the redo log says that was left becomes part of the files, which are closed, clean.
@@ -349,12 +361,26 @@ static int check_torn(const struct vi_segment *segment)
     return vi_fail(EBADMSG, "torn: after its rollback, %s", vi_error_message());
 }
 
+/* What is only checked has all its ranges declared, and so needs no room for pages. */
+static int open_ranges(struct vi_segment *segment, unsigned flags, uint64_t pages)
+{
+    const uint64_t size = segment->superblock.size;
+
+    if (flags & VISTA_AUTO_RANGE) {
+        pages = pages != 0 ? pages : vi_disk_pages(segment);
+        if (vi_disk_reserve_pages(segment, vi_ranges_budget(segment, size, pages)) != 0)
+            return -1;
+    }
+    return flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES)
+               ? vi_ranges_open(segment, pages, flags & VISTA_CHECK_RANGES)
+               : 0;
+}
+
 /* With arguments that make sense.  NOLINTNEXTLINE(misc-no-recursion) */
 struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
                                   const struct vista_map_options *options, int depth)
 {
     struct vi_segment *segment = open_recovered(path, size, flags, options, depth);
-    uint64_t pages = options->auto_pages;
 
     if (segment != NULL)
         segment = after_home(segment, size, flags, options, depth);
@@ -370,9 +396,7 @@ struct vi_segment *vi_map_segment(const char *path, size_t size, unsigned flags,
         vi_close_segment(segment, false);
         return NULL;
     }
-    if (flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES) &&
-        (vi_disk_reserve_pages(segment, segment->superblock.size, &pages) != 0 ||
-         vi_ranges_open(segment, pages, flags & VISTA_CHECK_RANGES) != 0)) {
+    if (open_ranges(segment, flags, options->auto_pages) != 0) {
         const int error = errno;
 
         vi_close_segment(segment, !segment->created); /* which may have something to say, too */

@@ -161,8 +161,8 @@ int vi_resize_segment(struct vi_segment *segment, uint64_t size)
     if (open != 0 && (size < old || (size > old && watched)))
         return vi_fail(EBUSY, "%s: cannot %s while transactions are open: %llu", segment->path,
                        size < old ? "shrink" : "grow", (unsigned long long)open);
-    if (segment->ranges != NULL && size > old &&
-        vi_disk_reserve_pages(segment, size - old, &(uint64_t){segment->ranges->quota}) != 0)
+    if (vi_ranges_mode(segment) == VISTA_AUTO_RANGE && size > old &&
+        vi_disk_reserve_pages(segment, vi_ranges_budget(segment, size, 0)) != 0)
         return -1;
     if ((size < old ? shrink(segment, size) : size > old ? vi_segment_grow(segment, size) : 0) != 0)
         return -1;

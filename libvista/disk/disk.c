@@ -15,19 +15,21 @@
 #include "core/transaction.h"
 #include "disk/apply.h"
 #include "disk/commit_record.h"
+#include "disk/lead.h"
 #include "disk/replay.h"
 
 #define RING_SIZE (1u << 20)
 #define PAGE_MOST \
-    (VI_PAGE + 32u)     /* in a record, of one of which bytes here and there have changed */
-#define PAGES_SPARE 16u /* for what is declared beside automatic ranges */
-#define LOG_MOST ((uint64_t)32 << 20) /* of an eighth of the data, by default */
+    (VI_PAGE + 32u) /* in a record, of one of which bytes here and there have changed */
+#define BESIDE (3 * (VI_SLOT_SIZE + VI_CHUNK_UNIT)) /* of what the undo log begins with */
+#define LOG_MOST ((uint64_t)32 << 20)               /* of an eighth of the data, by default */
 
 struct vi_disk {
     struct vi_redo redo; /* first: how its group finds it */
     struct vi_engine engine;
     struct vi_segment *home;
-    uint64_t pages; /* that automatic ranges may change in one transaction */
+    uint64_t pages; /* that automatic ranges may change in one transaction, all of its group */
+    uint64_t end;   /* of the file's part that the redo log may have */
     bool lazy; /* what an end returns survives the process; the machine after flush_ms at most */
     struct vi_disk_log log;
     struct vi_disk_record record; /* of the commit that has the log's lock */
@@ -36,21 +38,17 @@ struct vi_disk {
 
 /* ---- What a commit does ------------------------------------------------- */
 
-/* The log takes a record of so many bytes from now on. */
-static int grow(struct vi_disk *disk, uint64_t bytes)
-{
-    const struct vi_superblock *s = &disk->home->superblock;
-
-    return vi_disk_grow(&disk->log, &disk->home->file, s->chunks_offset + s->chunks_size, bytes);
-}
-
-/* Beside what the slot itself holds.  Where there are automatic ranges, their pages have room, and
- * what is declared beside them is measured at commit: both at their most are seldom needed. */
+/* The log takes a record of so many bytes from now on, and of all pages of automatic ranges, which
+ * a store that faults could not make room for.  What is only checked is declared, and says all
+ * twice: of its pages, too. */
 static int make_room(void *context, uint64_t bytes)
 {
     struct vi_disk *disk = context;
+    const uint64_t pages = __atomic_load_n(&disk->pages, __ATOMIC_RELAXED);
+    const bool checked = pages == 0 && disk->home->ranges != NULL;
 
-    return disk->pages != 0 ? 0 : grow(disk, bytes + 2 * VI_SLOT_SIZE);
+    return vi_disk_grow(&disk->log, &disk->home->file, disk->end,
+                        pages * PAGE_MOST + BESIDE + (checked ? 2 * bytes : bytes));
 }
 
 static int prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
@@ -60,9 +58,7 @@ static int prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
 
     (void)mode;
     vi_disk_record_measure(&record, tx);
-    if (vi_disk_begin(&disk->log, record.bytes, &record.writer) != 0 &&
-        (errno != ENOSPC || grow(disk, record.bytes) != 0 ||
-         vi_disk_begin(&disk->log, record.bytes, &record.writer) != 0))
+    if (vi_disk_begin(&disk->log, record.bytes, &record.writer) != 0)
         return -1;
     disk->record = record;
     return 0;
@@ -131,16 +127,21 @@ int vi_disk_settle(struct vi_segment *segment)
     return disk != NULL ? vi_disk_truncate(&disk->log) : 0;
 }
 
-int vi_disk_reserve_pages(const struct vi_segment *segment, uint64_t size, uint64_t *pages)
+uint64_t vi_disk_pages(const struct vi_segment *segment)
+{
+    const struct vi_disk *disk = disk_of(segment);
+
+    return disk != NULL ? (vi_disk_record_max(&disk->log.area) - BESIDE) / PAGE_MOST : 0;
+}
+
+int vi_disk_reserve_pages(const struct vi_segment *segment, uint64_t pages)
 {
     struct vi_disk *disk = disk_of(segment);
 
     if (disk == NULL)
         return 0;
-    if (*pages == 0)
-        *pages = vi_disk_record_max(&disk->log.area) / PAGE_MOST - PAGES_SPARE;
-    disk->pages += *pages < size / VI_PAGE ? *pages : size / VI_PAGE;
-    return grow(disk, (disk->pages + PAGES_SPARE) * PAGE_MOST);
+    __atomic_store_n(&disk->pages, pages, __ATOMIC_RELAXED);
+    return make_room(disk, 0);
 }
 
 void vi_disk_count(const struct vi_segment *segment, struct vista_info *info)
@@ -188,9 +189,21 @@ struct vi_disk_area vi_disk_area_of(const struct vi_file *file, const struct vi_
     return area;
 }
 
-static uint64_t log_size_of(const struct vi_superblock *s, uint64_t wanted)
+/* Where the redo log's part of a file ends: slots that another class has used lie behind it.
+ * 0: it cannot be read. */
+static uint64_t end_of(const struct vi_segment *segment)
 {
-    const uint64_t left = s->chunks_size - VI_REDO_HEADERS * VI_REDO_BLOCK - RING_SIZE;
+    const struct vi_superblock *s = &segment->superblock;
+    uint64_t used = 0;
+
+    if (vi_io_read(vi_io(), segment->file.fd, &used, sizeof used, VI_LOG_OFFSET, false) != 0)
+        return vi_fail_system(errno, "%s: cannot read its log's header", segment->path), 0;
+    return s->chunks_offset + s->chunks_size - vi_superblock_far_slots(used);
+}
+
+static uint64_t log_size_of(const struct vi_superblock *s, uint64_t end, uint64_t wanted)
+{
+    const uint64_t left = end - s->chunks_offset - VI_REDO_HEADERS * VI_REDO_BLOCK - RING_SIZE;
 
     if (wanted == 0)
         wanted = s->size / 8 < LOG_MOST ? s->size / 8 : LOG_MOST;
@@ -201,11 +214,11 @@ static uint64_t log_size_of(const struct vi_superblock *s, uint64_t wanted)
 }
 
 /* An empty log: the one that is there, in a new epoch, if it is as large as wanted. */
-static int begin_log(const struct vi_segment *segment, uint64_t wanted, struct vi_disk_area *area,
-                     struct vi_disk_point *head)
+static int begin_log(const struct vi_segment *segment, uint64_t end, uint64_t wanted,
+                     struct vi_disk_area *area, struct vi_disk_point *head)
 {
     const struct vi_superblock *s = &segment->superblock;
-    const uint64_t size = log_size_of(s, wanted), end = s->chunks_offset + s->chunks_size;
+    const uint64_t size = log_size_of(s, end, wanted);
     uint64_t lsn;
     int found = 1;
 
@@ -227,8 +240,10 @@ static int begin_log(const struct vi_segment *segment, uint64_t wanted, struct v
                       : vi_disk_create(area, (uint32_t)s->lasting[0] + 1, lsn);
 }
 
-/* A member's file is one of those that records may name, or no longer. */
-static void set_member(struct vi_disk *disk, const struct vi_segment *segment, bool exists)
+/* A member's file is one of those that records may name, or no longer.  `error`, unless it is 0: the
+ * log still has records of it, and so nothing can be applied any more. */
+static void set_member(struct vi_disk *disk, const struct vi_segment *segment, bool exists,
+                       int error)
 {
     struct vi_disk_target *target = &disk->target[segment->member];
 
@@ -238,6 +253,8 @@ static void set_member(struct vi_disk *disk, const struct vi_segment *segment, b
     vi_disk_set_target(target, &segment->superblock, segment->file.fd,
                        segment->superblock.max_size);
     target->exists = exists;
+    if (error != 0)
+        vi_disk_poison(&disk->log, error);
     pthread_mutex_unlock(&disk->log.lock);
 }
 
@@ -255,7 +272,7 @@ static int close_disk(struct vi_segment *segment, bool clean)
         segment->superblock.lasting[0] = disk->log.area.epoch;
         vi_release(disk, sizeof *disk);
     } else {
-        set_member(disk, segment, false);
+        set_member(disk, segment, false, result != 0 ? error : 0);
     }
     closed = vi_segment_close(segment, clean && result == 0);
     return result == 0 ? closed : (errno = error, -1);
@@ -269,7 +286,7 @@ static int join(struct vi_segment *segment, unsigned flags)
     if (flags & VISTA_POWER_SAFE && disk->lazy)
         return vi_fail(ENOTSUP, "%s: cannot be power-safe: %s, whose log it is to use, is not",
                        segment->path, disk->home->path);
-    set_member(disk, segment, true);
+    set_member(disk, segment, true, 0);
     segment->own.redo = &disk->redo; /* also when it has left */
     vi_engine_set(&segment->own, &disk->engine);
     return 0;
@@ -282,7 +299,8 @@ static int open_log(struct vi_segment *segment, struct vi_disk *disk,
     struct vi_disk_point head;
     struct vi_disk_area area;
 
-    if (begin_log(segment, options->log_size, &area, &head) != 0)
+    disk->end = end_of(segment);
+    if (disk->end == 0 || begin_log(segment, disk->end, options->log_size, &area, &head) != 0)
         return -1;
     vi_disk_set_target(&disk->target[0], s, segment->file.fd, s->max_size);
     if (vi_disk_log_open(&disk->log, &area, head, disk->target) == 0 &&

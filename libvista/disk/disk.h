@@ -37,9 +37,12 @@ int vi_disk_open(struct vi_segment *segment, unsigned flags,
 /* Makes the data in the files what was committed; -1 with errno. */
 int vi_disk_settle(struct vi_segment *segment);
 
-/* Automatic ranges may change so many pages more of `size` bytes in one transaction, 0: as many as
- * fit, which it is set to, if the segment is of this class.  -1: ENOSPC, EIO. */
-int vi_disk_reserve_pages(const struct vi_segment *segment, uint64_t size, uint64_t *pages);
+/* How many pages automatic ranges can change in one transaction with the redo log as it is; 0: the
+ * segment is of another class. */
+uint64_t vi_disk_pages(const struct vi_segment *segment);
+
+/* They may change so many of the segment's group from now on.  -1: ENOSPC, EIO. */
+int vi_disk_reserve_pages(const struct vi_segment *segment, uint64_t pages);
 
 /* Sets the disk class's fields, which are zero. */
 void vi_disk_count(const struct vi_segment *segment, struct vista_info *info);

@@ -73,11 +73,7 @@ _Static_assert(sizeof(struct vi_redo_item) == 16, "redo item layout");
 /* Kinds.  Unknown ones are skipped from SKIPPED on; others refuse the log. */
 enum vi_disk_kind {
     VI_REDO_BYTES = 0, /* the bytes from offset on have become these */
-    VI_REDO_STAMP = 1, /* 1 to 4: reserved, without effect on the data */
-    VI_REDO_TIME = 2,
-    VI_REDO_NOTE = 3,
-    VI_REDO_ABORT = 4,
-    VI_REDO_KINDS = 5,
+    VI_REDO_KINDS = 5, /* 1 to 4: reserved, without effect on the data */
     VI_REDO_SKIPPED = 0x8000
 };
 

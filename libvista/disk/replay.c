@@ -212,17 +212,18 @@ int vi_disk_create(struct vi_disk_area *area, uint32_t epoch, uint64_t lsn)
 {
     const struct vi_disk_point head = {vi_disk_up(lsn + 1, area->ring_size), 0};
     struct iovec zeros = {vi_reserve(CHUNK), 0};
-    int result = zeros.iov_base != NULL ? 0 : -1;
+    int result = zeros.iov_base != NULL ? 0 : 1;
 
     for (uint64_t at = 0; at < area->log_size && result == 0; at += zeros.iov_len) {
         zeros.iov_len = area->log_size - at < CHUNK ? area->log_size - at : CHUNK;
-        result = vi_io_write(area->io, area->fd, &zeros, 1, area->log_offset + at, false);
+        result = -vi_io_write(area->io, area->fd, &zeros, 1, area->log_offset + at, false);
     }
     vi_release(zeros.iov_base, CHUNK);
     if (result == 0)
         result = area->io->sync(area->fd);
-    if (result != 0)
-        return vi_fail_system(errno, "%s: cannot write a redo log of %llu bytes", area->path,
-                              (unsigned long long)area->log_size);
-    return vi_disk_header_write(area, epoch, head);
+    if (result == 0)
+        return vi_disk_header_write(area, epoch, head);
+    vi_fail_system(errno, "%s: cannot write a redo log of %llu bytes", area->path,
+                   (unsigned long long)area->log_size);
+    return result;
 }

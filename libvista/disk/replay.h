@@ -28,7 +28,8 @@ void vi_disk_unload(struct vi_disk_left *left);
 int vi_disk_replay(struct vi_disk_left *left, struct vi_disk_target *target);
 
 /* Writes a new, empty log, durably; its blocks are allocated.  `area` is set; the epoch and the
- * LSN must be above all that were ever used. */
+ * LSN must be above all that were ever used.  1: the blocks could not be written; the header that was
+ * there still counts, of a log that was empty, too.  -1: it is not known which counts. */
 int vi_disk_create(struct vi_disk_area *area, uint32_t epoch, uint64_t lsn);
 
 #endif

@@ -244,14 +244,14 @@ static uint64_t size_for(const struct vi_disk_area *area, uint64_t end, uint64_t
     return size < room ? size : room;
 }
 
-/* The empty log becomes larger, in a new epoch. */
+/* The empty log becomes larger, in a new epoch.  1: nothing has changed. */
 static int grow_empty(struct vi_disk_area *area, const struct vi_file *file, uint64_t size,
                       uint64_t lsn)
 {
     const uint64_t old = area->log_size;
 
     if (vi_file_allocate(file, area->log_offset + old, size - old) != 0)
-        return -1;
+        return 1;
     area->log_size = size;
     return vi_disk_create(area, area->epoch + 1, lsn);
 }
@@ -278,11 +278,11 @@ static int grow_to(struct vi_disk_log *redo, const struct vi_file *file, uint64_
         redo->area = area;
         vi_disk_log_empty(redo,
                           (struct vi_disk_point){vi_disk_up(redo->tail + 1, area.ring_size), 0});
-    } else if (error != ENOSPC && error != EDQUOT) {
-        vi_disk_poison(redo, error); /* which header counts is not known */
+    } else if (result < 0) {
+        vi_disk_poison(redo, error);
     }
     errno = error;
-    return result;
+    return result == 0 ? 0 : -1;
 }
 
 int vi_disk_grow(struct vi_disk_log *redo, const struct vi_file *file, uint64_t end, uint64_t bytes)

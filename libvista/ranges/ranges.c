@@ -415,6 +415,7 @@ static void set_size(struct vi_ranges *r, size_t size)
         protect(r, old, pages);
     if (pages < old)
         forget_hot(r);
+    r->home->budget += vi_ranges_part(r->quota, size) - vi_ranges_part(r->quota, r->size);
     r->size = size;
     if ((old == 0) != (pages == 0)) { /* else others may be looking through the group */
         r->segment->ranges = pages != 0 ? r : NULL;
@@ -423,7 +424,6 @@ static void set_size(struct vi_ranges *r, size_t size)
     }
     if (r->home->state != VI_RANGES_OPEN)
         r->unlogged_from = pages;
-    r->home->budget += (pages < r->quota ? pages : r->quota) - (old < r->quota ? old : r->quota);
     unlock(r, &before);
 }
 
@@ -438,7 +438,7 @@ static int set_up(struct vi_ranges *r, uint64_t auto_pages, bool check)
     const struct vi_segment *segment = r->segment;
     const bool host_faults = vi_process()->host_faults;
 
-    r->quota = auto_pages != 0 ? auto_pages : UINT64_MAX;
+    r->quota = auto_pages;
     r->check.home = &r->home->check;
     r->protect.open = vi_reserve(lists_size(segment));
     if (r->protect.open == NULL ||

@@ -36,6 +36,24 @@ static inline unsigned vi_ranges_mode(const struct vi_segment *segment)
 int vi_ranges_open(struct vi_segment *segment, uint64_t auto_pages, bool check);
 void vi_ranges_close(struct vi_segment *segment);
 
+/* What a segment of `size` bytes adds to the budget. */
+static inline uint64_t vi_ranges_part(uint64_t auto_pages, uint64_t size)
+{
+    return auto_pages != 0 && auto_pages < size / VI_PAGE ? auto_pages : size / VI_PAGE;
+}
+
+/* How many pages a transaction of the segment's group may log when the segment has `size` bytes, of
+ * one that is not open yet with so many auto_pages. */
+static inline uint64_t vi_ranges_budget(const struct vi_segment *segment, uint64_t size,
+                                        uint64_t auto_pages)
+{
+    const struct vi_ranges *r = segment->ranges, *home = vi_home(segment)->ranges;
+    const uint64_t others = home != NULL ? home->budget : 0;
+
+    return r != NULL ? others - vi_ranges_part(r->quota, r->size) + vi_ranges_part(r->quota, size)
+                     : others + vi_ranges_part(auto_pages, size);
+}
+
 /* The size of the data has changed: what is new is protected.  Log space for it is
  * reserved by the next transaction, which is refused if that, or protecting, fails. */
 void vi_ranges_resize(struct vi_segment *segment);

@@ -29,7 +29,7 @@ struct vi_ranges {
     /* Under home's lock: */
     struct vi_protect protect;
     struct vi_hot hot;          /* but with VISTA_CHECK_RANGES */
-    uint64_t quota;             /* pages that it adds to home's budget, if it has as many */
+    uint64_t quota;             /* pages that it adds to home's budget, if it has as many; 0: all */
     uint64_t unlogged_from;     /* pages from here on are newer than the transaction: what they
                                    hold need not be logged, for no block is there yet */
     struct vi_undeclared check; /* VISTA_CHECK_RANGES */
