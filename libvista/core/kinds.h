@@ -46,6 +46,8 @@ struct vi_record_kind {
     struct iovec (*stored)(const struct vi_item *item);
     /* The data that must be durable before the commit point. */
     struct iovec (*extent)(const struct vi_item *item);
+    /* Of an open transaction: was the extent given up again, so that no one is to have it? */
+    bool (*given_up)(const struct vi_item *item);
     /* The same for all kinds of a table that have any, so that one call does a whole log's. */
     vi_step_fn *const *steps;
 };

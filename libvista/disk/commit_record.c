@@ -78,7 +78,9 @@ static void visit_undo(struct visit *visit, const struct vi_item *item)
 static void visit_item(struct visit *visit, const struct vi_record_kind *kind,
                        const struct vi_item *item)
 {
-    const struct iovec none = {0}, data = kind->extent != NULL ? kind->extent(item) : none;
+    const bool given_up = kind->given_up != NULL && kind->given_up(item);
+    const struct iovec none = {0};
+    const struct iovec data = kind->extent != NULL && !given_up ? kind->extent(item) : none;
     const struct iovec stored = kind->stored != NULL ? kind->stored(item) : none;
     const struct vi_segment *owner =
         owner_of(visit->home, data.iov_len != 0 ? data.iov_base : stored.iov_base);

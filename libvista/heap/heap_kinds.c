@@ -48,6 +48,18 @@ static struct iovec block_extent(const struct vi_item *item)
                           vi_span_block_size(vi_descriptor(heap, block_of(item) >> 16))};
 }
 
+/* Is the block free again, or will be, by the transaction that allocated or extended it?  The same
+ * before its effects are applied and after. */
+static bool is_dropped(const struct vi_item *item)
+{
+    const struct vi_heap *heap = item->context;
+    const uint64_t block =
+        item->kind == VI_KIND_ALLOC ? block_of(item) : vi_block(item->offset / VI_UNIT, 0);
+    const uint32_t state = vi_block_state(heap, block);
+
+    return state != VI_BLOCK_LIVE && (state < VI_BLOCK_OWNED || (state - VI_BLOCK_OWNED) % 2 != 0);
+}
+
 /* ---- Extensions -------------------------------------------------------- */
 
 static bool extension_valid(const struct vi_item *item)
@@ -212,6 +224,7 @@ static const struct vi_record_kind alloc = {.valid = block_valid,
                                             .undo = clear_mark,
                                             .stored = block_stored,
                                             .extent = block_extent,
+                                            .given_up = is_dropped,
                                             .steps = steps};
 static const struct vi_record_kind cancel = {
     .valid = block_valid, .stored = block_stored, .steps = steps};
@@ -224,7 +237,7 @@ static const struct vi_record_kind root = {.payload = 2 * sizeof(struct vi_root)
                                            .steps = steps};
 
 static const struct vi_record_kind extend = {
-    .valid = extension_valid, .extent = extension_extent, .steps = steps};
+    .valid = extension_valid, .extent = extension_extent, .given_up = is_dropped, .steps = steps};
 
 const struct vi_record_kind *const vi_heap_kinds[VI_KINDS] = {
     [VI_KIND_UNDO] = &vi_undo_kind, [VI_KIND_ALLOC] = &alloc, [VI_KIND_CANCEL] = &cancel,
