@@ -775,6 +775,31 @@ START_TEST(automatic_ranges_beside_declared_ones)
 }
 END_TEST
 
+/* What follows a first declaration that its chunk of the undo log is too short for is seen, too. */
+START_TEST(automatic_ranges_and_a_long_declaration)
+{
+    const char *path = test_path("segment");
+    vista_segment *segment = map(path, 8 << 20, VISTA_AUTO_RANGE);
+    char *root = vista_root(segment, 300000), *block;
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+
+    SOME(root);
+    SOME(tx);
+    OK(vista_set_range(tx, root, 300000));
+    block = vista_malloc(tx, 100);
+    SOME(block);
+    memset(root, 5, 300000);
+    memset(block, 6, 100);
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    OK(vista_unmap(segment));
+    segment = map(path, 0, 0);
+    ck_assert_uint_eq(info_of(segment).heap_blocks, 2);
+    ck_assert_int_eq(block[99], 6);
+    OK(vista_unmap(segment));
+    test_sound(path);
+}
+END_TEST
+
 /* By how much it may change, and not by how often it has grown. */
 START_TEST(automatic_ranges_that_grow)
 {
@@ -826,7 +851,8 @@ END_TEST
 /* A block that its transaction gives up again is nobody's to redo. */
 START_TEST(a_block_given_up_is_not_logged)
 {
-    vista_segment *segment = map(test_path("segment"), 8 << 20, 0);
+    const char *path = test_path("segment");
+    vista_segment *segment = map(path, 8 << 20, 0);
     uint64_t *root = vista_root(segment, 64), used;
     char *block;
     vista_tx *tx;
@@ -849,7 +875,7 @@ START_TEST(a_block_given_up_is_not_logged)
         ck_assert_uint_lt(info_of(segment).log_used, used + 8192);
     }
     OK(vista_unmap(segment));
-    test_sound(test_path("segment"));
+    test_sound(path);
 }
 END_TEST
 
@@ -965,6 +991,7 @@ int main(void)
     tcase_add_test(tcase, automatic_ranges_on_a_disk_that_fails);
     tcase_add_test(tcase, automatic_ranges_have_room);
     tcase_add_test(tcase, automatic_ranges_beside_declared_ones);
+    tcase_add_test(tcase, automatic_ranges_and_a_long_declaration);
     tcase_add_test(tcase, automatic_ranges_that_grow);
     tcase_add_test(tcase, checked_ranges_have_room);
     tcase_add_test(tcase, a_block_given_up_is_not_logged);

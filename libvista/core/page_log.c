@@ -31,6 +31,13 @@ static void start_at(struct vi_log *log, struct vi_position position)
     move_to(log, position);
 }
 
+/* Behind the head of the chunk at `position`. */
+static struct vi_position behind_head(const struct vi_log *log, struct vi_position position)
+{
+    position.at += log->logs->checked ? VI_LINE : HEAD - sizeof(uint64_t);
+    return position;
+}
+
 int vi_page_log_reserve(struct vi_page_log *pages, struct vi_log *log, uint32_t length,
                         uint64_t count)
 {
@@ -56,16 +63,9 @@ int vi_page_log_reserve(struct vi_page_log *pages, struct vi_log *log, uint32_t 
                                               position.index + 1, VI_CHUNK_UNIT, true);
     if (position.chunk == 0)
         return -1;
-    start_at(log, vi_chunk_position(position.chunk, position.index + 1));
+    start_at(log, behind_head(log, vi_chunk_position(position.chunk, position.index + 1)));
     pages->count = count;
     return 0;
-}
-
-/* Behind the head of the chunk at `position`. */
-static struct vi_position behind_head(const struct vi_log *log, struct vi_position position)
-{
-    position.at += log->logs->checked ? VI_LINE : HEAD - sizeof(uint64_t);
-    return position;
 }
 
 static struct vi_position next_position(const struct vi_log *log, struct vi_position position)
@@ -79,10 +79,12 @@ void vi_page_log_begin(struct vi_page_log *pages, const struct vi_log *log)
     struct vi_position position = vi_chunk_position((uintptr_t)log->cursor.word, 0);
 
     pages->log.cursor.stamp = log->cursor.stamp;
-    for (; position.index != log->start.index; position = next_position(log, position)) {
+    for (;; position = next_position(log, position)) {
         move_to(&pages->log, position);
         vi_log_append_undo(&pages->log, log->logs->mapped, 0, NULL);
         vi_flush(log->logs->persist, (void *)position.at, HEAD);
+        if (position.index == log->start.index)
+            break;
     }
     vi_fence(log->logs->persist);
     position = vi_chunk_position((uintptr_t)log->cursor.word, 0);

@@ -6,7 +6,7 @@
  *
  *     slot          chunk 1                  chunk n          chunk n + 1, ...
  *    +------+      +------+-----+-----+     +------+-----+   +-------------------+
- *    | head |  ->  | head | set | aside| -> | head |     | ->| the transaction's |
+ *    | head |  ->  | head | set | aside| -> | head |     | ->| head, the tx's    |
  *    +------+      +------+-----+-----+     +------+-----+   +-------------------+
  *
  * A walk goes on to the next chunk where the records of one end, if it begins with

@@ -103,19 +103,24 @@ static void visit_all(struct visit *visit, struct vi_tx *tx)
         const struct vi_record_kind *kind =
             item->context != NULL ? tx->log.logs->kinds[item->kind] : NULL;
 
-        if (kind != NULL && item->kind == VI_KIND_UNDO)
+        /* Where ranges are checked what the pages say, which are set aside, was declared, too. */
+        if (kind == NULL ||
+            (!visit->record->automatic && items.walk.position.index < tx->log.start.index))
+            continue;
+        if (item->kind == VI_KIND_UNDO)
             visit_undo(visit, item);
-        else if (kind != NULL)
+        else
             visit_item(visit, kind, item);
     }
 }
 
-void vi_disk_record_measure(struct vi_disk_record *record, struct vi_tx *tx)
+void vi_disk_record_measure(struct vi_disk_record *record, struct vi_tx *tx, bool automatic)
 {
     struct visit visit = {record, tx->segment, false};
 
     record->bytes = sizeof(struct vi_redo_record);
     record->items = 0;
+    record->automatic = automatic;
     visit_all(&visit, tx);
 }
 

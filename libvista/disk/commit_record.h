@@ -14,6 +14,7 @@
 struct vi_disk_record {
     uint64_t bytes;
     uint32_t items;
+    bool automatic; /* pages that were not declared are its, too */
     struct vi_disk_span {
         const void *address;
         uint64_t offset;
@@ -22,8 +23,8 @@ struct vi_disk_record {
     struct vi_disk_writer writer;
 };
 
-/* How large it will be. */
-void vi_disk_record_measure(struct vi_disk_record *record, struct vi_tx *tx);
+/* How large it will be.  `automatic`: there are pages that were not declared. */
+void vi_disk_record_measure(struct vi_disk_record *record, struct vi_tx *tx, bool automatic);
 /* Builds it, in what vi_disk_begin has given: before vi_disk_end. */
 void vi_disk_record_build(struct vi_disk_record *record, struct vi_tx *tx);
 

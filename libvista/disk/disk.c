@@ -39,16 +39,14 @@ struct vi_disk {
 /* ---- What a commit does ------------------------------------------------- */
 
 /* The log takes a record of so many bytes from now on, and of all pages of automatic ranges, which
- * a store that faults could not make room for.  What is only checked is declared, and says all
- * twice: of its pages, too. */
+ * a store that faults could not make room for. */
 static int make_room(void *context, uint64_t bytes)
 {
     struct vi_disk *disk = context;
     const uint64_t pages = __atomic_load_n(&disk->pages, __ATOMIC_RELAXED);
-    const bool checked = pages == 0 && disk->home->ranges != NULL;
 
     return vi_disk_grow(&disk->log, &disk->home->file, disk->end,
-                        pages * PAGE_MOST + BESIDE + (checked ? 2 * bytes : bytes));
+                        pages * PAGE_MOST + BESIDE + bytes);
 }
 
 static int prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
@@ -57,7 +55,7 @@ static int prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
     struct vi_disk_record record;
 
     (void)mode;
-    vi_disk_record_measure(&record, tx);
+    vi_disk_record_measure(&record, tx, disk->pages != 0);
     if (vi_disk_begin(&disk->log, record.bytes, &record.writer) != 0)
         return -1;
     disk->record = record;
