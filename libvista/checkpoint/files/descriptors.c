@@ -6,28 +6,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/keeper.h"
-#include "checkpoint/files/locks.h"
-#include "checkpoint/files/undo.h"
+#include "checkpoint/files/paths.h"
 #include "checkpoint/files/zone.h"
 
 /* Groups that wait for a checkpoint; with more a program that closes what has no name ran out of them. */
 #define MOST_DROPPED (VI_DESCRIPTORS / 2)
 #define REOPENED (~(O_CREAT | O_EXCL | O_TRUNC))
 
-bool vi_files_touched[VI_DESCRIPTORS];
+bool vi_files_touched[VI_DESCRIPTORS], vi_files_closed;
 /* Of descriptions that were closed, what the supervisor need not keep from the next checkpoint on;
  * and what the last one has, whose groups are not free before. */
 static uint32_t dropped[VI_DESCRIPTORS];
@@ -84,7 +81,6 @@ static bool has_path(const struct vi_open_file *file)
 static void describe(struct vi_open_file *file, int fd, enum vi_file_kind kind)
 {
     struct stat st = {0};
-    struct statfs fs;
 
     (void)fstat(fd, &st);
     file->mode = st.st_mode & S_IFMT;
@@ -100,8 +96,7 @@ static void describe(struct vi_open_file *file, int fd, enum vi_file_kind kind)
         file->kind = VI_FILE_DIRECTORY;
     else if (!S_ISREG(st.st_mode))
         file->kind = VI_FILE_DEVICE;
-    file->made_up =
-        fstatfs(fd, &fs) == 0 && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC);
+    file->made_up = vi_paths_is_made_up(fd);
 }
 
 static struct vi_open_file *enter(uint32_t group, int fd, enum vi_file_kind kind, int flags,
@@ -206,8 +201,7 @@ void vi_files_forget(int fd)
 
     if (group == 0)
         return;
-    if (c->lock_count != 0) /* the kernel ends them with any descriptor of the file */
-        vi_locks_touch();
+    vi_files_closed = true;
     file = &c->files[group - 1];
     c->descriptors[fd] = (struct vi_descriptor){0};
     if (--file->references != 0)
@@ -252,8 +246,6 @@ static void gather_offset(int fd, struct vi_open_file *file)
 void vi_files_gather(void)
 {
     struct vi_control *c = vi_engine.control;
-
-    vi_locks_gather();
 
     for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
         const uint32_t group = c->descriptors[fd].group;
@@ -340,8 +332,7 @@ void vi_files_renamed(void)
     for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
         struct vi_open_file *file = vi_files_of((uint64_t)fd);
 
-        if (file != NULL && has_name(file) && vi_undo_path_of(fd, path) &&
-            strlen(path) < VI_PATH_SIZE)
+        if (file != NULL && has_name(file) && vi_paths_of(fd, path) && strlen(path) < VI_PATH_SIZE)
             memcpy(file->path, path, strlen(path) + 1);
     }
 }
@@ -505,5 +496,4 @@ void vi_files_recover(bool changed)
             close(started[fd]);
     vi_zone_recover(input_of);
     release_copies();
-    vi_locks_take();
 }

@@ -46,7 +46,7 @@ void vi_locks_gather(void)
     char name[64], line[256];
     FILE *file;
 
-    if (!changed)
+    if (!changed && !(vi_files_closed && vi_engine.control->lock_count != 0))
         return;
     vi_engine.control->lock_count = 0;
     for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
@@ -59,7 +59,7 @@ void vi_locks_gather(void)
         if (file != NULL)
             fclose(file);
     }
-    changed = false;
+    changed = vi_files_closed = false;
 }
 
 void vi_locks_take(void)

@@ -17,6 +17,7 @@
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/keeper.h"
 #include "checkpoint/files/locks.h"
+#include "checkpoint/files/paths.h"
 
 #define MOST_LINKS 4096u
 #define END_MARK 0x646e652d6f646e75u
@@ -56,24 +57,6 @@ static void link_name(const char *beside, char *name, size_t size)
     else
         snprintf(name, size, "%.*s/.vista-undo-%d-%u", (int)(slash - beside), beside, getpid(),
                  link_count);
-}
-
-bool vi_undo_path(int directory, const char *path, char *absolute, size_t size)
-{
-    char link[64], base[PATH_MAX] = "";
-    ssize_t length;
-
-    if (path[0] == '/')
-        return (size_t)snprintf(absolute, size, "%s", path) < size;
-    if (directory == AT_FDCWD)
-        snprintf(link, sizeof link, "/proc/self/cwd");
-    else
-        snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
-    length = readlink(link, base, sizeof base - 1);
-    if (length < 0)
-        return false;
-    base[length] = '\0';
-    return (size_t)snprintf(absolute, size, "%s/%s", base, path) < size;
 }
 
 /* ---- Appending --------------------------------------------------------------- */
@@ -116,17 +99,6 @@ static long append(struct record record, const char *path, const char *other, co
     return 0;
 }
 
-bool vi_undo_path_of(int fd, char *path)
-{
-    char link[64];
-    ssize_t length;
-
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    length = readlink(link, path, PATH_MAX - 1);
-    path[length > 0 ? length : 0] = '\0';
-    return length > 0 && path[0] == '/';
-}
-
 /* Bytes [offset, offset + length) of the file, as far as it has them. */
 static long save(int fd, uint64_t offset, uint64_t length)
 {
@@ -137,7 +109,7 @@ static long save(int fd, uint64_t offset, uint64_t length)
     int reader;
     long result;
 
-    if (fstat(fd, &st) != 0 || !vi_undo_path_of(fd, path))
+    if (fstat(fd, &st) != 0 || !vi_paths_of(fd, path))
         return -EBADF;
     record.size = (uint64_t)st.st_size;
     record.device = st.st_dev;

@@ -12,7 +12,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 /* Opens the log of the checkpoint file `path`; undoes what is in it when `recover`. */
 void vi_undo_open(const char *path, bool recover);
@@ -28,9 +27,5 @@ long vi_undo_create(const char *path);      /* a name, if it is not there */
 long vi_undo_remove_name(const char *path); /* unlink or rmdir */
 long vi_undo_rename(const char *from, const char *to);
 long vi_undo_attributes(const char *path); /* mode, owner, times */
-
-/* The absolute path that a call's directory descriptor and path mean; false: too long. */
-bool vi_undo_path_of(int fd, char *path);
-bool vi_undo_path(int directory, const char *path, char *absolute, size_t size);
 
 #endif

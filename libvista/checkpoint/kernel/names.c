@@ -18,6 +18,7 @@
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/descriptors.h"
 #include "checkpoint/files/locks.h"
+#include "checkpoint/files/paths.h"
 #include "checkpoint/files/undo.h"
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/kernel/wait.h"
@@ -44,7 +45,8 @@ static long absolute_of(struct path_arguments p, char *absolute)
 {
     if (!vi_memory_string(p.path, PATH_MAX))
         return -EFAULT;
-    return vi_undo_path(p.directory, (const char *)p.path, absolute, PATH_MAX) ? 0 : -ENAMETOOLONG;
+    return vi_paths_absolute(p.directory, (const char *)p.path, absolute, PATH_MAX) ? 0
+                                                                                    : -ENAMETOOLONG;
 }
 
 /* What opening is about to change. */
@@ -65,7 +67,7 @@ static long enter_opened(int fd, int flags)
 {
     char path[PATH_MAX];
 
-    (void)vi_undo_path_of(fd, path);
+    (void)vi_paths_of(fd, path);
     if (strcmp(path, "/dev/ptmx") == 0 || strcmp(path, "/dev/pts/ptmx") == 0)
         return vi_files_add(fd, VI_FILE_KEPT, flags, path);
     return vi_files_add(fd, VI_FILE_REGULAR, flags, path);
@@ -382,7 +384,7 @@ long vi_call_attributes(struct vi_call *call)
         p = arguments_of(call, false, 0);
     }
     if (p.path == 0 || *(const char *)p.path == '\0') { /* the descriptor itself */
-        result = vi_undo_path_of(p.directory, path) ? 0 : -EBADF;
+        result = vi_paths_of(p.directory, path) ? 0 : -EBADF;
     } else {
         result = absolute_of(p, path);
     }

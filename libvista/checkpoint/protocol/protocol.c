@@ -11,6 +11,7 @@
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/descriptors.h"
+#include "checkpoint/files/locks.h"
 #include "checkpoint/files/tcp.h"
 #include "checkpoint/files/undo.h"
 #include "checkpoint/files/zone.h"
@@ -200,6 +201,7 @@ void vi_protocol_settle(const ucontext_t *context)
 
 void vi_protocol_commit(const struct vi_frame *frame)
 {
+    vi_locks_gather();
     vi_files_gather();
     vi_process_gather();
     vi_engine_commit(frame);

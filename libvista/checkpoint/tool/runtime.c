@@ -19,6 +19,7 @@
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/descriptors.h"
 #include "checkpoint/files/keeper.h"
+#include "checkpoint/files/locks.h"
 #include "checkpoint/files/undo.h"
 #include "checkpoint/kernel/dc_call.h"
 #include "checkpoint/kernel/guest_process.h"
@@ -137,6 +138,7 @@ _Noreturn static void resume(const struct vi_options *o)
     vi_undo_open(o->file, true);
     vi_process_recover();
     vi_files_recover(o->accept_changed);
+    vi_locks_take();
     vi_wait_recover();
     vi_terminal_recover();
     vi_dc_resumed();

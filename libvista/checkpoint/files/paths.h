@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Where a descriptor or a path of the guest's leads, as an absolute path.
+ */
+#ifndef VI_CHECKPOINT_PATHS_H
+#define VI_CHECKPOINT_PATHS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* That of a descriptor, in PATH_MAX bytes; false: it has none. */
+bool vi_paths_of(int fd, char *path);
+/* What a call's directory descriptor and path mean; false: too long. */
+bool vi_paths_absolute(int directory, const char *path, char *absolute, size_t size);
+/* Does the kernel make up what it reads as, under /proc or /sys? */
+bool vi_paths_is_made_up(int fd);
+
+#endif
