@@ -61,7 +61,7 @@ static void store(struct checker *c, uint32_t event)
 {
     const size_t size = c->history->processes * sizeof(struct past);
 
-    c->stored[event] = malloc(size);
+    c->stored[event] = malloc(size + 1); /* of none, too */
     if (c->stored[event] == NULL)
         c->failed = true;
     else
