@@ -43,7 +43,11 @@ static char letter_of(uint32_t bits)
         return 'F';
     if (bits & VI_EVENT_VISIBLE)
         return 'V';
-    return bits & VI_EVENT_UNDETERMINED ? 'N' : bits & VI_EVENT_LOGGED ? 'L' : '.';
+    if (bits & VI_EVENT_UNDETERMINED)
+        return 'N';
+    if (bits & VI_EVENT_LOGGED)
+        return 'L';
+    return '.';
 }
 
 /* Whom it sends to and receives from, as " >3 <1". */
