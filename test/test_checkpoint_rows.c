@@ -192,7 +192,8 @@ static void handled(const struct table_row *row)
         ck_assert_msg(run_row(before, row->name, got) == status && is_same_but_repeats(got, bare),
                       "%s, killed at %s:\n%s\nnot\n%s", row->name, kills, got, bare);
     }
-    snprintf(before, sizeof before, "VISTA_WITHOUT=%s timeout -s KILL 0.7 $V --retries 3", row->name);
+    snprintf(before, sizeof before, "VISTA_WITHOUT=%s timeout -s KILL 0.7 $V --retries 3",
+             row->name);
     ck_assert_msg(run_row(before, row->name, got) != status || strcmp(got, bare) != 0,
                   "%s does the same without its row", row->name);
 }
