@@ -149,9 +149,11 @@ static inline __attribute__((always_inline)) double transactions(size_t count, s
 }
 
 /* The compiler does not know what it is called with. */
-static __attribute__((noinline, noclone)) double unknown_length(size_t length)
+static double unknown_length(size_t length)
 {
-    return transactions(1, length);
+    volatile size_t unknown = length;
+
+    return transactions(1, unknown);
 }
 
 static double known_length(size_t length)
