@@ -118,14 +118,12 @@ static char folder[4200], before[4096];
 /* In folders of their own, one for each run. */
 static void enter(const char *program)
 {
-    static unsigned number;
     struct statvfs fs;
     const bool memory = statvfs("/dev/shm", &fs) == 0 && !(fs.f_flag & ST_NOEXEC);
 
     ck_assert_ptr_nonnull(getcwd(before, sizeof before));
-    snprintf(folder, sizeof folder, "%s/%s-%d-%u", memory ? "/dev/shm" : before, program,
-             (int)getpid(), number++);
-    if (mkdir(folder, 0700) != 0 || chdir(folder) != 0)
+    snprintf(folder, sizeof folder, "%s/%s-XXXXXX", memory ? "/dev/shm" : before, program);
+    if (mkdtemp(folder) == NULL || chdir(folder) != 0)
         ck_abort_msg("%s: %s", folder, strerror(errno));
 }
 
