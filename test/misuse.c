@@ -218,6 +218,20 @@ static void nothing(const char *path)
     puts("nothing wrong was done");
 }
 
+/* Whose commits copy blocks as a whole. */
+static void nothing_on_disk(const char *path)
+{
+    const struct vista_options disk = {.force_class = VISTA_CLASS_DISK};
+    vista_tx *tx;
+
+    require(vista_unmap(segment) == 0 && vista_init(&disk) == 0, "unmap");
+    map(path);
+    tx = begin();
+    require(vista_calloc(tx, 1, 3000000 / 4) != NULL && vista_calloc(tx, 1, 50) != NULL, "calloc");
+    end(tx);
+    nothing(path);
+}
+
 static const struct {
     const char *name;
     void (*run)(const char *path);
@@ -233,6 +247,7 @@ static const struct {
     {"after-restart", after_restart},
     {"undefined", undefined},
     {"nothing", nothing},
+    {"nothing-on-disk", nothing_on_disk},
 };
 
 int main(int argc, char **argv)

@@ -33,6 +33,7 @@ START_TEST(test_address_sanitizer)
                       "%s: exit status %d\n%s", wrong[i], status, output);
     }
     EXPECT(0, "nothing wrong was done", "test/misuse_asan %s nothing", test_path("segment"));
+    EXPECT(0, "nothing wrong was done", "test/misuse_asan %s nothing-on-disk", test_path("other"));
 }
 END_TEST
 
@@ -55,6 +56,9 @@ START_TEST(test_valgrind)
            valgrind, build_directory(), test_path("segment"));
     EXPECT(0, "nothing wrong was done", "vista --version; %s %s/test/misuse_valgrind %s nothing",
            valgrind, build_directory(), test_path("segment"));
+    EXPECT(0, "nothing wrong was done",
+           "vista --version; %s %s/test/misuse_valgrind %s nothing-on-disk", valgrind,
+           build_directory(), test_path("other"));
 }
 END_TEST
 

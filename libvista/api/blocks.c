@@ -206,8 +206,10 @@ static bool declare_block(struct vi_tx *tx, const struct vi_segment *segment, vo
 {
     const struct iovec whole = {address, length};
 
-    return segment->persist.class != VISTA_CLASS_DISK ||
-           segment->group->engine->declare(tx, &whole, 1) == 0;
+    if (segment->persist.class != VISTA_CLASS_DISK)
+        return true;
+    vi_heap_show(segment->heap, address, length, true); /* to be logged */
+    return segment->group->engine->declare(tx, &whole, 1) == 0;
 }
 
 void *vista_realloc(vista_tx *handle, void *address, size_t size)

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 /* One of them does. */
 extern bool vi_watched __attribute__((visibility("hidden")));
@@ -19,5 +20,15 @@ extern bool vi_watched __attribute__((visibility("hidden")));
 /* The bytes may not be used; may be used, and have contents or have none yet. */
 void vi_watch_hide(const void *address, size_t length);
 void vi_watch_show(const void *address, size_t length, bool contents);
+
+/* Copies a block as a whole, with what of it the program may not use. */
+void vi_watch_copy(void *to, const void *from, size_t length);
+static inline void vi_copy(void *to, const void *from, size_t length)
+{
+    if (__builtin_expect(vi_watched, 0))
+        vi_watch_copy(to, from, length);
+    else
+        memcpy(to, from, length);
+}
 
 #endif

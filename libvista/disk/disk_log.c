@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/crc32c.h"
 #include "base/error.h"
+#include "base/watch.h"
 #include "disk/lead.h"
 #include "disk/truncate.h"
 
@@ -110,7 +111,7 @@ static void put_large(struct vi_disk_writer *writer, const void *from, uint64_t 
     while (length != 0) {
         const uint64_t at = writer->at % ring, part = length < ring - at ? length : ring - at;
 
-        memcpy(redo->ring + at, from, part);
+        vi_copy(redo->ring + at, from, part);
         /* Of the copy: a thread may store to what it was made of. */
         writer->crc = vi_crc32c(writer->crc, redo->ring + at, part);
         writer->at += part;
@@ -128,7 +129,7 @@ static inline void put_bytes(struct vi_disk_writer *writer, const void *from, ui
         put_large(writer, from, length);
         return;
     }
-    memcpy(writer->to, from, length);
+    vi_copy(writer->to, from, length);
     writer->to += length;
 }
 
