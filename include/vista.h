@@ -180,7 +180,8 @@ struct vista_map_options {
  *   EUCLEAN      it needs recovery (VISTA_READ_ONLY)
  *   EADDRINUSE   something is mapped where the segment lives
  *   ENOMEM       no room in the address space, or no memory
- *   ENOSPC, EDQUOT, EFBIG   no room for the file
+ *   ENOSPC, EDQUOT, EFBIG   no room for the file; for a redo log in it, beside the log slots of
+ *                another class in which it once had a thousand transactions open at once
  *   EIO          the disk
  *   EPERM        options->log was mapped by the parent process
  * After a failure vista_errormsg() keeps what it says while the NULL handle is passed on.

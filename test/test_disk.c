@@ -879,24 +879,32 @@ START_TEST(a_block_given_up_is_not_logged)
 }
 END_TEST
 
+/* Of another class, with so many transactions open at once. */
+static void use_slots(const char *path, int count)
+{
+    vista_tx *tx[1300];
+    vista_segment *segment;
+
+    OK(vista_init(NULL));
+    segment = vista_map(path, 1 << 20, VISTA_CREATE | VISTA_NO_HEAP, NULL);
+    SOME(segment);
+    for (int i = 0; i < count; i++)
+        SOME(tx[i] = vista_begin_transaction(segment, 0));
+    for (int i = 0; i < count; i++)
+        OK(vista_abort_transaction(tx[i]));
+    OK(vista_unmap(segment));
+    OK(vista_init(&disk_class));
+}
+
 /* What other classes keep behind the redo log stays. */
 START_TEST(slots_of_another_class_are_spared)
 {
     const struct vista_map_options largest = {.log_size = UINT64_MAX / 2};
     const char *path = test_path("segment");
     vista_segment *segment;
-    vista_tx *tx[300];
     char *data;
 
-    OK(vista_init(NULL));
-    segment = vista_map(path, 1 << 20, VISTA_CREATE | VISTA_NO_HEAP, NULL);
-    SOME(segment);
-    for (int i = 0; i < 300; i++)
-        SOME(tx[i] = vista_begin_transaction(segment, 0));
-    for (int i = 0; i < 300; i++)
-        OK(vista_abort_transaction(tx[i]));
-    OK(vista_unmap(segment));
-    OK(vista_init(&disk_class));
+    use_slots(path, 300);
     segment = vista_map(path, 0, 0, &largest);
     SOME(segment);
     data = vista_base(segment);
@@ -914,6 +922,37 @@ START_TEST(slots_of_another_class_are_spared)
     ck_assert_uint_eq(info_of(segment).persistence, VISTA_CLASS_KILL);
     OK(vista_unmap(segment));
     test_sound(path);
+}
+END_TEST
+
+/* Where they leave too little for a log that recovery would take, none is begun. */
+START_TEST(slots_of_another_class_leave_no_room)
+{
+    const uint64_t too_many = 1 << 20;
+    struct run run = {.flags = VISTA_NO_HEAP};
+    const char *path = run.path;
+    vista_segment *segment;
+    int fd;
+
+    snprintf(run.path, sizeof run.path, "%s", test_path("segment"));
+    use_slots(path, 1050); /* of 20.5 MiB they leave just enough for the least of logs */
+    ck_assert_int_eq(test_in_child(run_and_die, &run), 128 + SIGKILL);
+    segment = map(path, 0, 0);
+    ck_assert_uint_eq(*(uint64_t *)vista_base(segment), 1000);
+    OK(vista_unmap(segment));
+    use_slots(path, 1100);
+    NULLS(vista_map(path, 0, 0, NULL), ENOSPC, "1100 log slots");
+    OK(vista_init(NULL)); /* the other class goes on */
+    segment = vista_map(path, 0, 0, NULL);
+    SOME(segment);
+    add(segment, vista_base(segment), 0);
+    OK(vista_unmap(segment));
+    test_sound(path);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    ck_assert_int_eq(pwrite(fd, &too_many, sizeof too_many, VI_LOG_OFFSET), sizeof too_many);
+    close(fd);
+    OK(vista_init(&disk_class));
+    NULLS(vista_map(path, 0, 0, NULL), EBADMSG, "damaged: 1048576 log slots");
 }
 END_TEST
 
@@ -996,6 +1035,7 @@ int main(void)
     tcase_add_test(tcase, checked_ranges_have_room);
     tcase_add_test(tcase, a_block_given_up_is_not_logged);
     tcase_add_test(tcase, slots_of_another_class_are_spared);
+    tcase_add_test(tcase, slots_of_another_class_leave_no_room);
     tcase_add_test(tcase, a_log_that_cannot_grow);
     return test_run(suite);
 }

@@ -19,6 +19,7 @@
 #include "disk/replay.h"
 
 #define RING_SIZE (1u << 20)
+#define LEAST (VI_REDO_HEADERS * VI_REDO_BLOCK + RING_SIZE + VI_DISK_LOG_LEAST)
 #define PAGE_MOST \
     (VI_PAGE + 32u) /* in a record, of one of which bytes here and there have changed */
 #define BESIDE (3 * (VI_SLOT_SIZE + VI_CHUNK_UNIT)) /* of what the undo log begins with */
@@ -188,7 +189,7 @@ struct vi_disk_area vi_disk_area_of(const struct vi_file *file, const struct vi_
 }
 
 /* Where the redo log's part of a file ends: slots that another class has used lie behind it.
- * 0: it cannot be read. */
+ * 0: with no room for the smallest log, or it cannot be told. */
 static uint64_t end_of(const struct vi_segment *segment)
 {
     const struct vi_superblock *s = &segment->superblock;
@@ -196,6 +197,14 @@ static uint64_t end_of(const struct vi_segment *segment)
 
     if (vi_io_read(vi_io(), segment->file.fd, &used, sizeof used, VI_LOG_OFFSET, false) != 0)
         return vi_fail_system(errno, "%s: cannot read its log's header", segment->path), 0;
+    if (used > vi_superblock_slots(s))
+        return vi_fail(EBADMSG, "%s: damaged: %llu log slots in use", segment->path,
+                       (unsigned long long)used),
+               0;
+    if (s->chunks_size < vi_superblock_far_slots(used) + LEAST)
+        return vi_fail(ENOSPC, "%s: %llu log slots of another class leave no room for a redo log",
+                       segment->path, (unsigned long long)used),
+               0;
     return s->chunks_offset + s->chunks_size - vi_superblock_far_slots(used);
 }
 
