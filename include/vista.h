@@ -427,8 +427,8 @@ int vista_flush(vista_segment *segment);
  * - vista_set_range still logs the bytes declared, at once, and leaves the page as it
  *   is.  The heap's calls open what they store to themselves.
  * - Log space for auto_pages pages, by default for all (in the disk class: for as
- *   many as half of its redo log takes), is reserved by vista_map: ENOSPC comes there, and never
- *   from a store.  Segments that share a log add up what each has; home's log has room for an
+ *   many as half of its redo log takes before that has grown; a quarter, if it cannot), is
+ *   reserved by vista_map: ENOSPC comes there, and never from a store.  Segments that share a log add up what each has; home's log has room for an
  *   eighth more than its max_size, and 16 MiB, so that a member larger than that needs an
  *   auto_pages.
  * - In a VISTA_NO_HEAP | VISTA_SPARSE segment the first store to each 2 MiB allocates their

@@ -775,6 +775,43 @@ START_TEST(automatic_ranges_beside_declared_ones)
 }
 END_TEST
 
+/* Changes pages and allocates beside them: how large the redo log is then. */
+static uint64_t store_and_allocate(const char *path, const struct vista_map_options *options)
+{
+    vista_segment *segment = vista_map(path, 4 << 20, VISTA_CREATE | VISTA_AUTO_RANGE, options);
+    vista_tx *tx;
+    uint64_t size;
+    char *block;
+
+    SOME(segment);
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    block = vista_malloc(tx, 300000);
+    SOME(block);
+    memset(block, 1, 300000);
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    size = info_of(segment).log_size;
+    OK(vista_unmap(segment));
+    return size;
+}
+
+/* By default the pages leave room for blocks, also in a log that cannot grow; and one that has
+ * grown does not grow again for more pages. */
+START_TEST(automatic_ranges_beside_blocks)
+{
+    const struct vista_map_options all = {.log_size = UINT64_MAX / 2};
+    const char *path = test_path("segment");
+    uint64_t size;
+
+    OK(vista_init(&disk_class));
+    size = store_and_allocate(path, NULL);
+    ck_assert_uint_eq(store_and_allocate(path, NULL), size);
+    ck_assert_uint_eq(store_and_allocate(path, NULL), size);
+    ck_assert_uint_gt(store_and_allocate(path, &all), size);
+    test_sound(path);
+}
+END_TEST
+
 /* What follows a first declaration that its chunk of the undo log is too short for is seen, too. */
 START_TEST(automatic_ranges_and_a_long_declaration)
 {
@@ -1030,6 +1067,7 @@ int main(void)
     tcase_add_test(tcase, automatic_ranges_on_a_disk_that_fails);
     tcase_add_test(tcase, automatic_ranges_have_room);
     tcase_add_test(tcase, automatic_ranges_beside_declared_ones);
+    tcase_add_test(tcase, automatic_ranges_beside_blocks);
     tcase_add_test(tcase, automatic_ranges_and_a_long_declaration);
     tcase_add_test(tcase, automatic_ranges_that_grow);
     tcase_add_test(tcase, checked_ranges_have_room);

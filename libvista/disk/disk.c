@@ -30,7 +30,8 @@ struct vi_disk {
     struct vi_engine engine;
     struct vi_segment *home;
     uint64_t pages; /* that automatic ranges may change in one transaction, all of its group */
-    uint64_t end;   /* of the file's part that the redo log may have */
+    uint64_t default_pages; /* of a segment's, where it is not said how many */
+    uint64_t end;           /* of the file's part that the redo log may have */
     bool lazy; /* what an end returns survives the process; the machine after flush_ms at most */
     struct vi_disk_log log;
     struct vi_disk_record record; /* of the commit that has the log's lock */
@@ -130,7 +131,7 @@ uint64_t vi_disk_pages(const struct vi_segment *segment)
 {
     const struct vi_disk *disk = disk_of(segment);
 
-    return disk != NULL ? (vi_disk_record_max(&disk->log.area) - BESIDE) / PAGE_MOST : 0;
+    return disk != NULL ? disk->default_pages : 0;
 }
 
 int vi_disk_reserve_pages(const struct vi_segment *segment, uint64_t pages)
@@ -218,6 +219,19 @@ static uint64_t log_size_of(const struct vi_superblock *s, uint64_t end, uint64_
         wanted = VI_DISK_LOG_LEAST;
     return (wanted < left - RING_SIZE ? vi_disk_up(wanted, RING_SIZE) : left) / RING_SIZE *
            RING_SIZE;
+}
+
+/* As many as a log of the size takes that it begins with: pages that took all of one that has grown
+ * would have it grow for each block beside them.  Half of the largest record stays for these. */
+static uint64_t pages_of(const struct vi_superblock *s, uint64_t end, uint64_t wanted)
+{
+    struct vi_disk_area area = {.ring_size = RING_SIZE, .log_size = log_size_of(s, end, wanted)};
+    const uint64_t room = vi_disk_record_max(&area);
+    uint64_t half;
+
+    area.log_size = log_size_of(s, end, UINT64_MAX);
+    half = vi_disk_record_max(&area) / 2;
+    return ((room < half ? room : half) - BESIDE) / PAGE_MOST;
 }
 
 /* An empty log: the one that is there, in a new epoch, if it is as large as wanted. */
@@ -309,6 +323,7 @@ static int open_log(struct vi_segment *segment, struct vi_disk *disk,
     disk->end = end_of(segment);
     if (disk->end == 0 || begin_log(segment, disk->end, options->log_size, &area, &head) != 0)
         return -1;
+    disk->default_pages = pages_of(s, disk->end, options->log_size);
     vi_disk_set_target(&disk->target[0], s, segment->file.fd, s->max_size);
     if (vi_disk_log_open(&disk->log, &area, head, disk->target) == 0 &&
         (options->flush_ms == 0 || vi_disk_start_thread(&disk->log, options->flush_ms) == 0))

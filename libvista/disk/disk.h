@@ -37,8 +37,8 @@ int vi_disk_open(struct vi_segment *segment, unsigned flags,
 /* Makes the data in the files what was committed; -1 with errno. */
 int vi_disk_settle(struct vi_segment *segment);
 
-/* How many pages automatic ranges can change in one transaction with the redo log as it is; 0: the
- * segment is of another class. */
+/* How many pages automatic ranges can change in one transaction by default; 0: the segment is of
+ * another class. */
 uint64_t vi_disk_pages(const struct vi_segment *segment);
 
 /* They may change so many of the segment's group from now on.  -1: ENOSPC, EIO. */
