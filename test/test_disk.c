@@ -857,6 +857,30 @@ START_TEST(automatic_ranges_that_grow)
 }
 END_TEST
 
+/* Pages that the log has no room for leave what it had to what else a transaction does. */
+START_TEST(automatic_ranges_that_cannot_grow)
+{
+    const struct vista_map_options all = {.auto_pages = 1 << 20, .max_size = 24 << 20};
+    vista_segment *segment;
+    unsigned char *data;
+    vista_tx *tx;
+
+    OK(vista_init(&disk_class));
+    segment = vista_map(test_path("segment"), 1 << 20,
+                        VISTA_CREATE | VISTA_NO_HEAP | VISTA_AUTO_RANGE, &all);
+    SOME(segment);
+    FAILS(vista_resize(segment, 24 << 20), ENOSPC, "redo log");
+    ck_assert_uint_eq(info_of(segment).pages_left, 256);
+    data = vista_base(segment);
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    OK(vista_set_range(tx, data, 1 << 19));
+    memset(data, 1, 1 << 20);
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    OK(vista_unmap(segment));
+}
+END_TEST
+
 /* Checked ranges take as large a transaction as unchecked ones do. */
 START_TEST(checked_ranges_have_room)
 {
@@ -1070,6 +1094,7 @@ int main(void)
     tcase_add_test(tcase, automatic_ranges_beside_blocks);
     tcase_add_test(tcase, automatic_ranges_and_a_long_declaration);
     tcase_add_test(tcase, automatic_ranges_that_grow);
+    tcase_add_test(tcase, automatic_ranges_that_cannot_grow);
     tcase_add_test(tcase, checked_ranges_have_room);
     tcase_add_test(tcase, a_block_given_up_is_not_logged);
     tcase_add_test(tcase, slots_of_another_class_are_spared);

@@ -365,15 +365,19 @@ static int check_torn(const struct vi_segment *segment)
 static int open_ranges(struct vi_segment *segment, unsigned flags, uint64_t pages)
 {
     const uint64_t size = segment->superblock.size;
+    int result;
 
     if (flags & VISTA_AUTO_RANGE) {
         pages = pages != 0 ? pages : vi_disk_pages(segment);
         if (vi_disk_reserve_pages(segment, vi_ranges_budget(segment, size, pages)) != 0)
             return -1;
     }
-    return flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES)
-               ? vi_ranges_open(segment, pages, flags & VISTA_CHECK_RANGES)
-               : 0;
+    result = flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES)
+                 ? vi_ranges_open(segment, pages, flags & VISTA_CHECK_RANGES)
+                 : 0;
+    if (result != 0 && flags & VISTA_AUTO_RANGE) /* home's log has room for its own alone */
+        (void)vi_disk_reserve_pages(segment, vi_ranges_budget(segment, 0, 0));
+    return result;
 }
 
 /* With arguments that make sense.  NOLINTNEXTLINE(misc-no-recursion) */

@@ -156,16 +156,21 @@ static int shrink(struct vi_segment *segment, uint64_t size)
 int vi_resize_segment(struct vi_segment *segment, uint64_t size)
 {
     const uint64_t old = segment->map.data_size, open = vi_tx_count_open(vi_home(segment));
-    const bool watched = segment->heap == NULL && segment->ranges != NULL;
+    const bool watched = segment->heap == NULL && segment->ranges != NULL,
+               reserves = vi_ranges_mode(segment) == VISTA_AUTO_RANGE && size > old;
 
     if (open != 0 && (size < old || (size > old && watched)))
         return vi_fail(EBUSY, "%s: cannot %s while transactions are open: %llu", segment->path,
                        size < old ? "shrink" : "grow", (unsigned long long)open);
-    if (vi_ranges_mode(segment) == VISTA_AUTO_RANGE && size > old &&
-        vi_disk_reserve_pages(segment, vi_ranges_budget(segment, size, 0)) != 0)
+    if (reserves && vi_disk_reserve_pages(segment, vi_ranges_budget(segment, size, 0)) != 0)
         return -1;
-    if ((size < old ? shrink(segment, size) : size > old ? vi_segment_grow(segment, size) : 0) != 0)
+    if ((size < old   ? shrink(segment, size)
+         : size > old ? vi_segment_grow(segment, size)
+                      : 0) != 0) {
+        if (reserves)
+            (void)vi_disk_reserve_pages(segment, vi_ranges_budget(segment, old, 0));
         return -1;
+    }
     vi_ranges_resize(segment);
     if (segment->heap != NULL)
         vi_heap_grow(segment->heap, size);

@@ -57,7 +57,7 @@ static int prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
     struct vi_disk_record record;
 
     (void)mode;
-    vi_disk_record_measure(&record, tx, disk->pages != 0);
+    vi_disk_record_measure(&record, tx, __atomic_load_n(&disk->pages, __ATOMIC_RELAXED) != 0);
     if (vi_disk_begin(&disk->log, record.bytes, &record.writer) != 0)
         return -1;
     disk->record = record;
@@ -137,11 +137,15 @@ uint64_t vi_disk_pages(const struct vi_segment *segment)
 int vi_disk_reserve_pages(const struct vi_segment *segment, uint64_t pages)
 {
     struct vi_disk *disk = disk_of(segment);
+    uint64_t before;
 
     if (disk == NULL)
         return 0;
-    __atomic_store_n(&disk->pages, pages, __ATOMIC_RELAXED);
-    return make_room(disk, 0);
+    before = __atomic_exchange_n(&disk->pages, pages, __ATOMIC_RELAXED);
+    if (make_room(disk, 0) == 0)
+        return 0;
+    __atomic_store_n(&disk->pages, before, __ATOMIC_RELAXED);
+    return -1;
 }
 
 void vi_disk_count(const struct vi_segment *segment, struct vista_info *info)
