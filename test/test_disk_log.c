@@ -115,6 +115,24 @@ START_TEST(places_of_records)
 }
 END_TEST
 
+/* The log stays as it is where none would take the record: it has all of its area, or is longer than
+ * a record can be. */
+START_TEST(growing_in_vain)
+{
+    const struct vi_file none = {.path = "a redo log", .fd = -1};
+
+    begin_simulated();
+    FAILS(vi_disk_grow(&redo, &none, FILE_END, LOG), ENOSPC, "no room");
+    redo.area.log_size = (uint64_t)32 << 30;
+    FAILS(vi_disk_grow(&redo, &none, UINT64_MAX / 2, (uint64_t)5 << 30), ENOSPC, "no room");
+    FAILS(vi_disk_grow(&redo, &none, redo.area.log_offset + redo.area.log_size, UINT32_MAX), ENOSPC,
+          "no room");
+    ck_assert_int_eq(redo.failed, 0);
+    vi_disk_log_close(&redo);
+    vi_io_test_ops = NULL;
+}
+END_TEST
+
 START_TEST(headers)
 {
     struct vi_disk_point head;
@@ -467,6 +485,7 @@ int main(void)
     TCase *tcase = test_case(suite, "redo", 20);
 
     tcase_add_test(tcase, places_of_records);
+    tcase_add_test(tcase, growing_in_vain);
     tcase_add_test(tcase, headers);
     tcase_add_test(tcase, survives_a_kill_without_a_sync);
     tcase_add_test(tcase, large_records);

@@ -287,20 +287,21 @@ static int grow_to(struct vi_disk_log *redo, const struct vi_file *file, uint64_
 
 int vi_disk_grow(struct vi_disk_log *redo, const struct vi_file *file, uint64_t end, uint64_t bytes)
 {
-    uint64_t size;
+    struct vi_disk_area larger;
     int result = 0;
 
     pthread_mutex_lock(&redo->lock);
     while (redo->growing)
         pthread_cond_wait(&redo->changed, &redo->lock);
-    size = size_for(&redo->area, end, bytes);
-    if (vi_disk_record_max(&redo->area) < bytes && size / 2 < bytes + redo->area.ring_size) {
+    larger = redo->area;
+    larger.log_size = size_for(&larger, end, bytes);
+    if (vi_disk_record_max(&redo->area) < bytes && vi_disk_record_max(&larger) < bytes) {
         result =
             vi_fail(ENOSPC, "%s: its log area has no room for a redo log that takes %llu bytes",
                     redo->area.path, (unsigned long long)bytes);
     } else if (vi_disk_record_max(&redo->area) < bytes) {
         redo->growing = true;
-        result = grow_to(redo, file, size);
+        result = grow_to(redo, file, larger.log_size);
         redo->growing = false;
         pthread_cond_broadcast(&redo->changed);
     }
