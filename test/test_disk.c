@@ -857,6 +857,32 @@ START_TEST(automatic_ranges_that_grow)
 }
 END_TEST
 
+/* What there was room for beside fewer pages is asked for again. */
+START_TEST(automatic_ranges_that_grow_beside_declared_ones)
+{
+    const struct vista_map_options all = {.auto_pages = 1 << 20, .max_size = 8 << 20};
+    vista_segment *segment;
+    unsigned char *data;
+    vista_tx *tx;
+
+    OK(vista_init(&disk_class));
+    segment = vista_map(test_path("segment"), 4 << 20,
+                        VISTA_CREATE | VISTA_NO_HEAP | VISTA_AUTO_RANGE, &all);
+    SOME(segment);
+    data = vista_base(segment);
+    for (size_t size = 4 << 20; size <= 13 << 19;
+         size += 5 << 19) { /* to what the log just takes */
+        OK(vista_resize(segment, size));
+        tx = vista_begin_transaction(segment, 0);
+        SOME(tx);
+        OK(vista_set_range(tx, data, 2 << 20));
+        memset(data, (int)(size >> 19), size);
+        OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    }
+    OK(vista_unmap(segment));
+}
+END_TEST
+
 /* Pages that the log has no room for leave what it had to what else a transaction does. */
 START_TEST(automatic_ranges_that_cannot_grow)
 {
@@ -1094,6 +1120,7 @@ int main(void)
     tcase_add_test(tcase, automatic_ranges_beside_blocks);
     tcase_add_test(tcase, automatic_ranges_and_a_long_declaration);
     tcase_add_test(tcase, automatic_ranges_that_grow);
+    tcase_add_test(tcase, automatic_ranges_that_grow_beside_declared_ones);
     tcase_add_test(tcase, automatic_ranges_that_cannot_grow);
     tcase_add_test(tcase, checked_ranges_have_room);
     tcase_add_test(tcase, a_block_given_up_is_not_logged);

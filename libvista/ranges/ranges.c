@@ -274,6 +274,7 @@ static struct vi_tx *begin(struct vi_ranges *home, unsigned mode)
     if (home->stuck)
         protect_group(home);
     home->left = home->budget;
+    tx->log.granted = 0; /* beside fewer pages, maybe */
     result = home->stuck
                  ? vi_fail_system(errno, "%s: its pages cannot be protected", home->segment->path)
              : count_records(home) > home->page_log.count
