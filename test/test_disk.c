@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "core/segment.h"
+#include "core/transaction.h"
 #include "disk/redo_format.h"
 #include "media/io.h"
 #include "support.h"
@@ -966,6 +967,34 @@ START_TEST(a_block_given_up_is_not_logged)
 }
 END_TEST
 
+/* Once it is applied another transaction may free it, before this one's record is built of what was
+ * measured. */
+START_TEST(a_block_that_another_frees_is_logged)
+{
+    vista_segment *segment = map(test_path("segment"), 1 << 20, 0);
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+    const struct vi_log *log = &((struct vi_tx *)tx)->log;
+    const struct vi_record_kind *kind = log->logs->kinds[VI_KIND_ALLOC];
+    char *block = vista_malloc(tx, 100);
+    const struct vi_item item = log->effects[0];
+
+    SOME(block);
+    ck_assert_int_eq(item.kind, VI_KIND_ALLOC);
+    ck_assert(!kind->given_up(&item));
+    OK(vista_free(tx, block));
+    ck_assert(kind->given_up(&item));
+    OK(vista_abort_transaction(tx));
+    tx = vista_begin_transaction(segment, 0);
+    ck_assert_ptr_eq(vista_malloc(tx, 100), block);
+    OK(vista_end_transaction(tx, 0));
+    tx = vista_begin_transaction(segment, 0);
+    OK(vista_free(tx, block));
+    ck_assert(!kind->given_up(&item));
+    OK(vista_abort_transaction(tx));
+    OK(vista_unmap(segment));
+}
+END_TEST
+
 /* Of another class, with so many transactions open at once. */
 static void use_slots(const char *path, int count)
 {
@@ -1124,6 +1153,7 @@ int main(void)
     tcase_add_test(tcase, automatic_ranges_that_cannot_grow);
     tcase_add_test(tcase, checked_ranges_have_room);
     tcase_add_test(tcase, a_block_given_up_is_not_logged);
+    tcase_add_test(tcase, a_block_that_another_frees_is_logged);
     tcase_add_test(tcase, slots_of_another_class_are_spared);
     tcase_add_test(tcase, slots_of_another_class_leave_no_room);
     tcase_add_test(tcase, a_log_that_cannot_grow);

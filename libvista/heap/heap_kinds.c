@@ -57,6 +57,8 @@ static bool is_dropped(const struct vi_item *item)
         item->kind == VI_KIND_ALLOC ? block_of(item) : vi_block(item->offset / VI_UNIT, 0);
     const uint32_t state = vi_block_state(heap, block);
 
+    if (state == VI_BLOCK_FREEING) /* by another, of one that was allocated and is applied */
+        return item->kind != VI_KIND_ALLOC;
     return state != VI_BLOCK_LIVE && (state < VI_BLOCK_OWNED || (state - VI_BLOCK_OWNED) % 2 != 0);
 }
 
