@@ -64,7 +64,8 @@ static struct vi_segment *check_range(const struct vi_tx *tx, const struct iovec
     uint64_t offset = (uintptr_t)range->iov_base - (uintptr_t)owner->map.data;
     uint64_t size = vi_segment_size(owner);
 
-    if (offset >= size && owner->own.members != NULL) { /* an empty range may be at the end */
+    if (offset >= size && /* an empty range may be at the end */
+        __atomic_load_n(&owner->own.members, __ATOMIC_RELAXED) != NULL) {
         struct vi_segment *member = vi_group_find(owner, (uintptr_t)range->iov_base);
 
         if (member == NULL && range->iov_len == 0)
@@ -158,7 +159,7 @@ void vista_inline_find_segment(vista_tx *handle, const void *address)
     const uintptr_t low = handle->low, high = handle->high;
     const struct vi_segment *owner;
 
-    if (!vi_tx_is_open(tx) || tx->segment->own.members == NULL)
+    if (!vi_tx_is_open(tx) || __atomic_load_n(&tx->segment->own.members, __ATOMIC_RELAXED) == NULL)
         return;
     owner = vi_group_find(tx->segment, (uintptr_t)address);
     if (owner == NULL || vi_handle_is_gated(owner))

@@ -22,7 +22,7 @@ static const struct vi_segment *owner_of(const struct vi_segment *home, const vo
 
     while (at != NULL && (uintptr_t)address - (uintptr_t)at->map.data >= at->map.reserved &&
            (uintptr_t)address - (uintptr_t)at->map.meta >= at->map.meta_size)
-        at = at == home ? home->own.members : at->next_member;
+        at = at == home ? __atomic_load_n(&home->own.members, __ATOMIC_ACQUIRE) : at->next_member;
     return at;
 }
 

@@ -275,7 +275,10 @@ static int grow_to(struct vi_disk_log *redo, const struct vi_file *file, uint64_
     pthread_mutex_lock(&redo->lock);
     redo->truncating = false;
     if (result == 0) {
-        redo->area = area;
+        /* The rest is read without the lock. */
+        redo->area.log_size = area.log_size;
+        redo->area.epoch = area.epoch;
+        redo->area.generation = area.generation;
         vi_disk_log_empty(redo,
                           (struct vi_disk_point){vi_disk_up(redo->tail + 1, area.ring_size), 0});
     } else if (result < 0) {
