@@ -1105,6 +1105,9 @@ START_TEST(a_log_that_cannot_grow)
     tx = vista_begin_transaction(segment, 0);
     SOME(tx);
     refuses = REFUSE_ZEROS; /* it stays as it is */
+    FAILS(vista_set_ranges(tx, (struct iovec[]){{data, 500000}, {data + 500000, 8 << 20}}, 2),
+          ENOSPC, "redo log");
+    OK(vista_set_range(tx, data, 500000)); /* once, and not beside that of both */
     FAILS(vista_set_range(tx, data, 8 << 20), ENOSPC, "redo log");
     ck_assert_uint_eq(info_of(segment).failed, 0);
     OK(vista_set_range(tx, data, 8));

@@ -179,8 +179,9 @@ static inline void end_record(struct vi_log *log, uint64_t *record, uint64_t *en
 struct vi_savepoint vi_log_start(struct vi_log *log)
 {
     log->first = NULL;
-    return (struct vi_savepoint){
-        log->cursor.next, __atomic_load_n(&log->cursor.limit1, __ATOMIC_RELAXED), log->position};
+    return (struct vi_savepoint){log->cursor.next,
+                                 __atomic_load_n(&log->cursor.limit1, __ATOMIC_RELAXED),
+                                 log->needed, log->position};
 }
 
 /* A record of one item, of a kind with a payload or a long range: where the item is. */
@@ -322,6 +323,7 @@ void vi_log_rewind(struct vi_log *log, const struct vi_savepoint *savepoint)
 {
     uintptr_t chunk = savepoint->position.chunk;
 
+    log->needed = savepoint->needed;
     if (log->first == NULL)
         return;
     vi_log_flush(log); /* with those before the savepoint, which remain */

@@ -123,6 +123,7 @@ const void *vi_log_append_undo(struct vi_log *log, uintptr_t address, uint32_t l
  */
 struct vi_savepoint {
     uintptr_t next, limit1;
+    uint64_t needed;
     struct vi_position position;
 };
 struct vi_savepoint vi_log_start(struct vi_log *log);
