@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The redo record of a transaction: see commit_record.h.  Its size is to be known before the log's lock
- * is taken, so that the undo log is walked twice, and no memory is needed for what it says.
+ * is taken: the undo log is walked to measure it, and again to build it if it has more items
+ * than are remembered, so that no memory is needed for them.
  */
 #include "disk/commit_record.h"
 
