@@ -394,6 +394,38 @@ START_TEST(test_descriptor)
 }
 END_TEST
 
+#define LARGE ((size_t)9 << 20) /* more than all others of an endpoint may have together */
+
+/* Large answers that no one receives yet do not keep a small one out. */
+START_TEST(test_large_beside_small)
+{
+    const struct vista_endpoint_options options = {.message_max = VISTA_MESSAGE_MAX};
+    unsigned char *large = calloc(1, LARGE);
+    vista_request requests[3], got;
+    vista_tx *tx;
+
+    SOME(large);
+    setup_with(&options);
+    for (int i = 0; i < 3; i++) {
+        requests[i] = gram_send(&client, "q", 2, 0);
+        gram_settle(&client, &server);
+        tx = begin(&server);
+        ck_assert_int_eq(vista_receive_request(tx, server.endpoint, text, 9, &got, 0), 2);
+        OK(vista_send_response(tx, server.endpoint, &got, large, i < 2 ? LARGE : 3));
+        OK(vista_end_transaction(tx, 0));
+        while (i == 0 && info_of(&client).staged_bytes < LARGE)
+            gram_settle(&client, &server);
+    }
+    for (int i = 0; i < 3; i++) /* the small one first */
+        while (gram_receive(&client, &requests[(i + 2) % 3], large, LARGE) !=
+               (i == 0 ? 3 : (ssize_t)LARGE))
+            gram_settle(&client, &server);
+    ck_assert_uint_eq(info_of(&client).staged_bytes, 0);
+    free(large);
+    teardown();
+}
+END_TEST
+
 /* ---- Many ---------------------------------------------------------------------------- */
 
 #define MANY 12
@@ -644,6 +676,7 @@ int main(void)
     tcase_add_test(tcase, test_leaving);
     tcase_add_test(tcase, test_threads);
     tcase_add_test(tcase, test_descriptor);
+    tcase_add_test(tcase, test_large_beside_small);
     tcase_add_test(tcase, test_many_peers);
     tcase_add_test(tcase, test_strangers);
     tcase_add_test(tcase, test_hostile_session);

@@ -161,6 +161,7 @@ struct vista_endpoint {
 
     struct vi_message *spares[2]; /* small and middle ones */
     size_t staged;
+    size_t large; /* the one that alone is more than half of the limit, part of `staged` */
 
     bool leader;           /* a thread receives, */
     uint64_t leader_until; /* at most until then */

@@ -50,11 +50,15 @@ static void drop_abandoned(vista_endpoint *e)
     }
 }
 
-/* One that alone is more than half of it has room beside as much of others. */
+static bool is_large(uint32_t length)
+{
+    return length > VI_STAGED_MAX / 2;
+}
+
+/* One large one has room beside all others, and so neither shuts out the other. */
 static bool has_room(const vista_endpoint *e, uint32_t length)
 {
-    return e->staged + length <= VI_STAGED_MAX ||
-           (length > VI_STAGED_MAX / 2 && e->staged <= VI_STAGED_MAX / 2);
+    return is_large(length) ? e->large == 0 : e->staged - e->large + length <= VI_STAGED_MAX;
 }
 
 struct vi_message *vi_staging_new(vista_endpoint *e, uint32_t length, uint32_t fragments)
@@ -77,6 +81,7 @@ struct vi_message *vi_staging_new(vista_endpoint *e, uint32_t length, uint32_t f
     for (uint32_t i = 0; i < (fragments + 63) / 64; i++)
         message->have[i] = 0;
     e->staged += length;
+    e->large = is_large(length) ? length : e->large;
     return message;
 }
 
@@ -85,6 +90,7 @@ void vi_staging_free(vista_endpoint *e, struct vi_message *message)
     if (message == NULL)
         return;
     e->staged -= message->length;
+    e->large = is_large(message->length) ? 0 : e->large;
     for (int i = 0; i < 2; i++)
         if (message->size == sizes[i]) {
             message->next = e->spares[i];
