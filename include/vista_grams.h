@@ -126,7 +126,8 @@ int vista_connect(vista_endpoint *endpoint, const char *address,
 /*
  * Removes a peer: a broken one, or one that is no longer wanted.  Of a peer that requests were
  * sent to and that has answered all, the row stays, `leaving`, until the other end has removed
- * its own.  Requests that are unanswered at either end are lost.
+ * its own.  Requests that are unanswered at either end are lost.  While the transaction is open none
+ * of the peer's is received or sent again, and calls that name one are EBUSY.
  * Errors: EINVAL no such peer; EBUSY an open transaction uses it; as vista_set_range.
  */
 int vista_forget_peer(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer);

@@ -253,6 +253,13 @@ START_TEST(test_one_way_and_cancel)
 }
 END_TEST
 
+static int find_request(void *arg, const vista_request *request, unsigned state, size_t length)
+{
+    (void)state, (void)length;
+    *(vista_request *)arg = *request;
+    return 0;
+}
+
 START_TEST(test_leaving)
 {
     const uint32_t old = 1024;
@@ -280,6 +287,76 @@ START_TEST(test_leaving)
     ck_assert_uint_eq(info_of(&server).peers, 0);
     gram_connect(&client, &server);
     ck_assert_uint_eq(client.root->peer, 2 * old);
+    teardown();
+}
+END_TEST
+
+/* Begins to forget a peer of an end. */
+static vista_tx *begin_forgetting(const struct gram_end *end, uint32_t peer)
+{
+    vista_tx *tx = begin(end);
+
+    OK(vista_forget_peer(tx, end->endpoint, peer));
+    return tx;
+}
+
+/* While a transaction that forgets a peer is open nothing of it is received, answered or sent. */
+START_TEST(test_forgetting)
+{
+    static const char body[200] = "longer than what a slot holds itself";
+    struct vista_endpoint_info before;
+    vista_request request = {0}, got;
+    vista_tx *tx, *other;
+
+    setup();
+    tx = begin(&server);
+    gram_send(&client, body, sizeof body, 0);
+    gram_settle(&client, &server);
+    ck_assert_int_eq(vista_receive_request(tx, server.endpoint, text, 200, &got, 0), 200);
+    FAILS(vista_forget_peer(tx, server.endpoint, got.peer), EBUSY, "");
+    OK(vista_abort_transaction(tx));
+    tx = begin_forgetting(&server, got.peer);
+    other = begin(&server);
+    FAILS((int)vista_receive_request(other, server.endpoint, text, 200, &got, 0), EAGAIN, "");
+    OK(vista_abort_transaction(tx));
+    ck_assert_int_eq(vista_receive_request(other, server.endpoint, text, 200, &got, 0), 200);
+    OK(vista_end_transaction(other, 0));
+    tx = begin_forgetting(&server, got.peer);
+    FAILS(vista_send_response(tx, server.endpoint, &got, "a", 2), EBUSY, "forgotten");
+    other = begin(&server);
+    FAILS(vista_send_response(other, server.endpoint, &got, "a", 2), EBUSY, "forgotten");
+    OK(vista_abort_transaction(tx));
+    /* Nothing is repeated, though it is due; nor is what the answer was cancelled for kept. */
+    tx = begin_forgetting(&client, client.root->peer);
+    before = info_of(&client);
+    test_sleep_us(60000);
+    gram_settle(&client, &server);
+    ck_assert_uint_eq(info_of(&client).datagrams_out, before.datagrams_out);
+    OK(vista_abort_transaction(tx));
+    OK(vista_send_response(other, server.endpoint, &got, "a", 2));
+    OK(vista_end_transaction(other, 0));
+    gram_settle(&client, &server);
+    OK(vista_each_request(client.endpoint, find_request, &request));
+    tx = begin(&client);
+    OK(vista_cancel_request(tx, client.endpoint, &request));
+    OK(vista_end_transaction(tx, 0));
+    tx = begin_forgetting(&client, client.root->peer);
+    FAILS(vista_cancel_request(tx, client.endpoint, &request), EBUSY, "forgotten");
+    gram_settle(&client, &server);
+    OK(vista_abort_transaction(tx));
+    gram_settle(&client, &server);
+    ck_assert_uint_eq(info_of(&client).unanswered, 0);
+    /* Their rows go, with a request that has come. */
+    gram_send(&client, body, sizeof body, 0);
+    gram_settle(&client, &server);
+    OK(vista_end_transaction(begin_forgetting(&server, got.peer), 0));
+    OK(vista_end_transaction(begin_forgetting(&client, client.root->peer), 0));
+    ck_assert_uint_eq(info_of(&server).staged_bytes + info_of(&server).peers, 0);
+    ck_assert_uint_eq(info_of(&client).peers, 0);
+    gram_connect(&client, &server);
+    gram_send(&client, "q", 2, 0);
+    gram_settle(&client, &server);
+    ck_assert_int_eq(gram_echo(&server, text, 99), 2);
     teardown();
 }
 END_TEST
@@ -674,6 +751,7 @@ int main(void)
     tcase_add_test(tcase, test_answer_later);
     tcase_add_test(tcase, test_one_way_and_cancel);
     tcase_add_test(tcase, test_leaving);
+    tcase_add_test(tcase, test_forgetting);
     tcase_add_test(tcase, test_threads);
     tcase_add_test(tcase, test_descriptor);
     tcase_add_test(tcase, test_large_beside_small);

@@ -174,7 +174,7 @@ void vi_endpoint_break(vista_endpoint *e, struct vi_peer *peer, uint32_t reason)
         return;
     peer->reason = reason;
     e->broken++;
-    for (uint32_t i = 0; i < peer->row->slots; i++) {
+    for (uint32_t i = 0; i < peer->slots; i++) {
         vi_timers_stop(&peer->lane[i]);
         if (peer->lane[i].owner == NULL)
             vi_staging_drop(e, &peer->lane[i]);
@@ -188,8 +188,8 @@ static void count_row(const struct vi_peer *peer, struct vista_endpoint_info *ou
 {
     out->peers++;
     out->broken += peer->reason != VI_BROKEN_NOT;
-    out->leaving += peer->row->state == VI_ROW_LEAVING;
-    for (uint32_t i = 0; i < peer->row->slots; i++) {
+    out->leaving += peer->owner == NULL && peer->row->state == VI_ROW_LEAVING;
+    for (uint32_t i = 0; i < peer->slots; i++) {
         if (peer->lane[i].owner != NULL)
             continue;
         out->unanswered += peer->row->slot[i].state == VI_SLOT_SENT ||

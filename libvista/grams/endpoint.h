@@ -6,7 +6,8 @@
  * One lock an endpoint.  It is not held while a call waits, and beginning and ending a
  * transaction is such a wait.  What is stored of a lane or row may be read with the lock while no
  * transaction owns it, and by the owner at any time; only the owner changes it.  An owner is a
- * group: what one transaction does here, from its first call until vista_on_end has told.
+ * group: what one transaction does here, from its first call until vista_on_end has told.  Who
+ * forgets a peer owns its row and its lanes; between the commit and that the row has gone.
  *
  * Datagrams gather in `out` while the lock is held, and leave before it is given up, since their
  * payloads lie in stored slots.

@@ -98,6 +98,8 @@ static void found_at(vista_endpoint *e, const struct vi_peer *peer, struct vi_ta
 /* A client that has a row: it says the row's session, or it has forgotten an unused one. */
 static void hello_again(vista_endpoint *e, struct vi_peer *peer, struct vi_task *task)
 {
+    if (peer->owner != NULL) /* it says so again, when that has ended */
+        return;
     if (peer->reason != VI_BROKEN_NOT || (task->hello.session == 0 && is_used(peer))) {
         refuse(e, task, VI_BROKEN_USED);
         return;

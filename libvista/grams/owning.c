@@ -98,18 +98,30 @@ static void drop_staged(vista_endpoint *e, struct vi_lane *lane)
     lane->staged = NULL;
 }
 
+void vi_owning_put_back(vista_endpoint *e, struct vi_lane *lane)
+{
+    if (lane->staged == NULL)
+        return;
+    if (lane->peer->reason != VI_BROKEN_NOT)
+        drop_staged(e, lane);
+    else if (lane->stored->state == VI_SLOT_CANCELLED)
+        vi_tasks_finish(e, lane);
+    else
+        vi_staging_queue(e, lane, true);
+}
+
 /* What had arrived is to be received by another; by the same task, if that is only put off.  Also
- * for a lane that nothing was done to, since the call failed. */
+ * for a lane that nothing was done to, since the call failed, or its peer was to be forgotten. */
 static void aborted(vista_endpoint *e, struct vi_lane *lane, const struct vi_group *group)
 {
     const bool finish = lane->acts & VI_ACT_FINISH;
 
     if (lane->staged == NULL || (finish && group->task.kind != VI_TASK_NONE))
         return;
-    if (finish || lane->peer->reason != VI_BROKEN_NOT) /* it will be sent again, or is not wanted */
+    if (finish) /* it will be sent again */
         drop_staged(e, lane);
     else
-        vi_staging_queue(e, lane, true);
+        vi_owning_put_back(e, lane);
 }
 
 static void committed(vista_endpoint *e, struct vi_lane *lane)
@@ -152,14 +164,13 @@ static void end_peers(vista_endpoint *e, struct vi_group *group, int outcome)
     for (struct vi_peer *peer = group->peers, *next; peer != NULL; peer = next) {
         next = peer->next_owned;
         peer->owner = NULL;
+        e->next_due = 0; /* its BYE has waited for that */
         if (group->task.kind != VI_TASK_NONE || outcome != 1)
             continue;
-        if (e->table->entry[peer->index].row == NULL) {
+        if (e->table->entry[peer->index].row == NULL)
             vi_endpoint_detach(e, peer);
-        } else { /* it is leaving */
+        else /* it is leaving */
             peer->bye_due = 0;
-            e->next_due = 0;
-        }
     }
 }
 
@@ -175,8 +186,8 @@ void vi_owning_ended(void *arg, int outcome)
         vi_endpoint_unlock(e);
         return;
     }
+    end_peers(e, group, outcome); /* first: what is left of a row that has gone is not read */
     end_lanes(e, group, outcome);
-    end_peers(e, group, outcome);
     if (group->task.kind != VI_TASK_NONE)
         vi_tasks_ended(e, &group->task, outcome);
     vi_owning_delete(group);

@@ -30,6 +30,10 @@ extern struct vi_group vi_owning_reserved;
 void vi_owning_add(struct vi_group *group, struct vi_lane *lane, unsigned act);
 void vi_owning_add_peer(struct vi_group *group, struct vi_peer *peer);
 
+/* What has arrived for a lane that no one owns any more can be received, or dropped, again.  With
+ * the lock. */
+void vi_owning_put_back(vista_endpoint *e, struct vi_lane *lane);
+
 /* The hook. */
 void vi_owning_ended(void *group, int outcome);
 

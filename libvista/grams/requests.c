@@ -38,10 +38,7 @@ static void let_go(vista_endpoint *e, struct vi_lane *lane, unsigned act)
     lane->acts &= (uint8_t)~act;
     if (lane->owner == &vi_owning_reserved) {
         lane->owner = NULL;
-        if (lane->staged != NULL && lane->peer->reason != VI_BROKEN_NOT)
-            vi_staging_drop(e, lane);
-        else if (lane->staged != NULL)
-            vi_staging_queue(e, lane, true);
+        vi_owning_put_back(e, lane);
     }
     vi_endpoint_unlock(e);
     errno = error;
@@ -266,9 +263,10 @@ static struct vi_lane *lane_of(vista_endpoint *e, const vista_request *request, 
 
     if (peer == NULL)
         return NULL;
-    if (peer->row->role != role || peer->row->session != request->session ||
-        request->slot >= peer->row->slots)
+    if (peer->role != role || peer->session != request->session || request->slot >= peer->slots)
         return vi_fail(EINVAL, "%s: there is no such request", e->address), NULL;
+    if (peer->owner != NULL && peer->owner == peer->lane[request->slot].owner)
+        return vi_fail(EBUSY, "%s: peer %u is being forgotten", e->address, request->peer), NULL;
     return &peer->lane[request->slot];
 }
 
@@ -409,7 +407,8 @@ static bool is_idle(const struct vi_peer *peer)
     return true;
 }
 
-/* Reserves the row and all its lanes; with the lock. */
+/* Reserves the row and all its lanes, so that nothing of them is received, answered or sent until
+ * it is known whether they stay; with the lock. */
 static struct vi_peer *reserve_peer(vista_endpoint *e, uint32_t id)
 {
     struct vi_peer *peer = vi_endpoint_peer(e, id, true);
@@ -423,7 +422,33 @@ static struct vi_peer *reserve_peer(vista_endpoint *e, uint32_t id)
     if (busy)
         return vi_fail(EBUSY, "%s: an open transaction uses peer %u", e->address, id), NULL;
     peer->owner = &vi_owning_reserved;
+    for (uint32_t i = 0; i < peer->slots; i++) {
+        peer->lane[i].owner = &vi_owning_reserved;
+        vi_staging_unqueue(e, &peer->lane[i]);
+    }
     return peer;
+}
+
+/* They become the transaction's; NULL: no one's again, and -1. */
+static int own_peer(vista_endpoint *e, struct vi_group *group, struct vi_peer *peer)
+{
+    const int error = errno;
+
+    vi_endpoint_lock(e);
+    peer->owner = NULL;
+    if (group != NULL)
+        vi_owning_add_peer(group, peer);
+    for (uint32_t i = 0; i < peer->slots; i++) {
+        peer->lane[i].owner = NULL;
+        if (group != NULL)
+            vi_owning_add(group, &peer->lane[i], 0);
+        else
+            vi_owning_put_back(e, &peer->lane[i]);
+    }
+    e->next_due = 0;
+    vi_endpoint_unlock(e);
+    errno = error;
+    return group != NULL ? 0 : -1;
 }
 
 int vista_forget_peer(vista_tx *tx, vista_endpoint *endpoint, uint32_t id)
@@ -448,12 +473,7 @@ int vista_forget_peer(vista_tx *tx, vista_endpoint *endpoint, uint32_t id)
         vi_endpoint_unlock(e);
     /* The row goes at once, or when the peer's has gone. */
     if (group == NULL || (leave ? vi_row_change(tx, peer->row, VI_ROW_LEAVING, VI_BROKEN_NOT, NULL)
-                                : vi_row_remove(tx, e->table, peer->index)) != 0) {
-        peer->owner = NULL;
-        return -1;
-    }
-    vi_endpoint_lock(e);
-    vi_owning_add_peer(group, peer);
-    vi_endpoint_unlock(e);
-    return 0;
+                                : vi_row_remove(tx, e->table, peer->index)) != 0)
+        group = NULL;
+    return own_peer(e, group, peer);
 }

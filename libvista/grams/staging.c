@@ -37,10 +37,10 @@ static void drop_abandoned(vista_endpoint *e)
     const uint64_t now = vi_endpoint_now(e);
 
     for (uint32_t i = 0; i < e->peers_used; i++) {
-        const struct vi_gram_row *row = e->peer[i].row;
+        const struct vi_peer *peer = &e->peer[i];
 
-        for (uint32_t s = 0; row != NULL && s < row->slots; s++) {
-            struct vi_lane *lane = &e->peer[i].lane[s];
+        for (uint32_t s = 0; peer->row != NULL && s < peer->slots; s++) {
+            struct vi_lane *lane = &peer->lane[s];
 
             if (lane->partial != NULL && now - lane->partial->touched > ABANDONED) {
                 vi_staging_free(e, lane->partial);

@@ -155,7 +155,7 @@ static void run_peer(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
         if (lane->due < e->next_due)
             e->next_due = lane->due;
     }
-    if (peer->row->state == VI_ROW_LEAVING && peer->owner == NULL)
+    if (peer->owner == NULL && peer->row->state == VI_ROW_LEAVING)
         run_bye(e, peer, now);
 }
 

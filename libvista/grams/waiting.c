@@ -218,7 +218,8 @@ static bool is_room(const vista_endpoint *e, uint32_t id)
 static uint32_t first_broken(const vista_endpoint *e)
 {
     for (uint32_t i = 0; e->broken > 0 && i < e->peers_used; i++)
-        if (e->peer[i].row != NULL && e->peer[i].reason != VI_BROKEN_NOT)
+        if (e->peer[i].row != NULL && e->peer[i].owner == NULL &&
+            e->peer[i].reason != VI_BROKEN_NOT)
             return e->peer[i].row->id;
     return 0;
 }
