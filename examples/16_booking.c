@@ -24,9 +24,12 @@
 
 #include <vista_grams.h>
 
+#define HELD 64 /* at a time */
+
 struct house {
     void *endpoint;
     long left, held, sold;             /* of a house */
+    vista_gid gid[HELD];               /* of what is held, else zero */
     long under_way, booked, not_to_be; /* of a traveller */
 };
 
@@ -72,30 +75,51 @@ static void open_house(const char *path, const char *address, long left)
 
 /* ---- What vista_join calls, in a transaction in which the house is declared --- */
 
+static vista_gid *find(const vista_gid *gid)
+{
+    for (vista_gid *held = house->gid; held < house->gid + HELD; held++)
+        if (memcmp(held, gid, sizeof *gid) == 0)
+            return held;
+    return NULL;
+}
+
 static int hold(void *arg, vista_tx *tx, const vista_gid *gid, const void *message, size_t length)
 {
-    (void)arg, (void)tx, (void)gid, (void)message, (void)length;
-    if (house->left == 0)
+    static const vista_gid none;
+    vista_gid *held = find(&none);
+
+    (void)arg, (void)tx, (void)message, (void)length;
+    if (house->left == 0 || held == NULL)
         return VISTA_VOTE_NO;
+    *held = *gid;
     house->left--;
     house->held++;
     return VISTA_VOTE_YES;
 }
 
+/* An outcome may be told again, of what is held no more: that changes nothing. */
+static int settle(const vista_gid *gid, long *to)
+{
+    vista_gid *held = find(gid);
+
+    if (held == NULL)
+        return 0;
+    *held = (vista_gid){{0}};
+    house->held--;
+    ++*to;
+    return 0;
+}
+
 static int sell(void *arg, vista_tx *tx, const vista_gid *gid)
 {
-    (void)arg, (void)tx, (void)gid;
-    house->held--;
-    house->sold++;
-    return 0;
+    (void)arg, (void)tx;
+    return settle(gid, &house->sold);
 }
 
 static int let_go(void *arg, vista_tx *tx, const vista_gid *gid)
 {
-    (void)arg, (void)tx, (void)gid;
-    house->held--;
-    house->left++;
-    return 0;
+    (void)arg, (void)tx;
+    return settle(gid, &house->left);
 }
 
 static int booked(void *arg, vista_tx *tx, const vista_gid *gid)

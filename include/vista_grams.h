@@ -299,7 +299,9 @@ struct vista_site {
  * What a site does, in the transaction in which vista_join calls it; its changes and the answer
  * that they are commit as one.  -1: vista_join fails with the callback's errno (EBUSY for EAGAIN),
  * and once that transaction has been aborted the call is made again.  The message is valid until
- * it returns.  A callback that is NULL votes no, or does nothing.
+ * it returns.  A callback that is NULL votes no, or does nothing.  Where a session was broken
+ * `commit` and `abort` may come again for a gid that is done with: so keep the gids of what is
+ * reserved, and for another do nothing and return 0.
  */
 struct vista_participant {
     int (*prepare)(void *arg, vista_tx *tx, const vista_gid *gid, const void *message,
@@ -352,8 +354,7 @@ int vista_withdraw(vista_tx *tx, vista_endpoint *endpoint, const vista_gid *gid)
  * answer; undecided, it calls nothing.  What a coordinator does not know has been aborted: so it
  * keeps what has been committed until each site has stored that, however long one is away, and
  * tells it when it is connected to it anew; one that was restored from an old copy is not to be
- * asked.  An end that does not coordinate it answers that it is undecided.  A callback may so come
- * for a gid that is done with, and then has nothing to do.
+ * asked.  An end that does not coordinate it answers that it is undecided.
  * Errors: as vista_send_request.
  */
 int vista_inquire(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, const vista_gid *gid);
