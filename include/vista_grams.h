@@ -343,7 +343,10 @@ int vista_join(vista_tx *tx, vista_endpoint *endpoint, const struct vista_partic
 
 /*
  * Aborts what this endpoint coordinates, and is undecided: sites do not answer for too long.
- * Here `abort` is called by the next vista_join.
+ * Here `abort` is called by the next vista_join.  Of a commit that was handed over, and that all
+ * know but the end that did so and never came back, it gives up the record, which the next
+ * vista_join frees: if that end should come and inquire, it is told abort.  The gid is that of the
+ * callbacks; `vista grams` shows all.
  * Errors: EINVAL it does not coordinate that; EALREADY it is decided; as vista_set_range.
  */
 int vista_withdraw(vista_tx *tx, vista_endpoint *endpoint, const vista_gid *gid);

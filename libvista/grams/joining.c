@@ -427,6 +427,17 @@ int vista_coordinate(vista_tx *tx, vista_endpoint *endpoint, vista_gid *gid,
     return vi_agreement_advance(tx, e, of, NULL, NULL) < 0 ? -1 : 0;
 }
 
+/* All have heard of the commit but who has handed it over, whom nothing is owed any more. */
+static bool is_kept_for_parent(const struct vi_agreement *of)
+{
+    bool all = of->state == VI_AGREEMENT_COMMITTED && of->local == 0 && of->parent.session != 0 &&
+               of->parent.generation == 0;
+
+    for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
+        all = all && site->state == VI_SITE_DONE;
+    return all;
+}
+
 int vista_withdraw(vista_tx *tx, vista_endpoint *endpoint, const vista_gid *gid)
 {
     vista_endpoint *e = vi_request_check(tx, endpoint, gid != NULL);
@@ -436,11 +447,14 @@ int vista_withdraw(vista_tx *tx, vista_endpoint *endpoint, const vista_gid *gid)
         return -1;
     if (of == NULL || of->site->flags & VI_SITE_IS_AWAY)
         return vi_fail(EINVAL, "%s: does not coordinate that", e->address);
-    if (of->state != VI_AGREEMENT_OPEN)
+    if (of->state != VI_AGREEMENT_OPEN && !is_kept_for_parent(of))
         return vi_fail(EALREADY, "%s: that is decided", e->address);
     if (vi_agreement_declare(tx, of) != 0)
         return -1;
-    of->state = VI_AGREEMENT_ABORTED;
+    if (of->state == VI_AGREEMENT_OPEN)
+        of->state = VI_AGREEMENT_ABORTED;
+    else
+        of->parent.session = 0;
     vi_table_seal(of, of->size, &of->crc);
     return 0;
 }
