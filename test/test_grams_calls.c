@@ -430,6 +430,25 @@ START_TEST(test_threads)
 }
 END_TEST
 
+/* What stays ready does not keep select from taking in the rest. */
+START_TEST(test_select_takes_in)
+{
+    struct vista_ready ready = {.wanted = VISTA_RESPONSE | VISTA_ROOM};
+    vista_request any = {0};
+
+    setup();
+    ready.endpoint = client.endpoint;
+    gram_send(&client, "q", 2, 0);
+    while (gram_echo(&server, text, 9) < 0)
+        ck_assert_int_eq(vista_select(&ready, 1, 0), 1);
+    do
+        ck_assert_int_eq(vista_select(&ready, 1, -1), 1);
+    while (!(ready.ready & VISTA_RESPONSE));
+    ck_assert_int_eq(gram_receive(&client, &any, text, 9), 2);
+    teardown();
+}
+END_TEST
+
 START_TEST(test_descriptor)
 {
     struct vista_ready ready[2];
@@ -753,6 +772,7 @@ int main(void)
     tcase_add_test(tcase, test_leaving);
     tcase_add_test(tcase, test_forgetting);
     tcase_add_test(tcase, test_threads);
+    tcase_add_test(tcase, test_select_takes_in);
     tcase_add_test(tcase, test_descriptor);
     tcase_add_test(tcase, test_large_beside_small);
     tcase_add_test(tcase, test_many_peers);

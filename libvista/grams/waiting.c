@@ -243,6 +243,7 @@ static bool look(struct vista_ready *of)
     return of->ready != 0;
 }
 
+/* What stays as it is, a broken session or room, must not keep the rest from coming in. */
 static int select_one(struct vista_ready *ready, int ms)
 {
     vista_endpoint *e = ready->endpoint;
@@ -251,6 +252,8 @@ static int select_one(struct vista_ready *ready, int ms)
 
     vi_endpoint_lock(e);
     vi_wait_begin(e, &wait, ms);
+    if (look(ready) && !(ready->ready & (VISTA_REQUEST | VISTA_RESPONSE)) && !e->leader)
+        take_in(e, 0);
     while (!look(ready) && result == 0)
         result = vi_wait_once(e, &wait, UINT64_MAX);
     vi_wait_end(e);
