@@ -243,7 +243,8 @@ static int on_outcome(const struct joining *j)
     if (of == NULL)
         return vi_agreement_tell(j->tx, j->with, j->arg, &j->says.gid, committed);
     if (!(of->site->flags & VI_SITE_IS_AWAY) || of->site->state != VI_SITE_ASKED ||
-        (!committed && !vi_agreement_is_lost(j->e, of->site)))
+        (!committed &&
+         (j->request.peer == of->site->request.peer || !vi_agreement_is_lost(j->e, of->site))))
         return 0;
     if (vi_agreement_declare(j->tx, of) != 0)
         return -1;
