@@ -567,6 +567,66 @@ START_TEST(test_many_peers)
 }
 END_TEST
 
+#define SERVERS 5
+#define SLOTS 64
+
+/* Until all answers have come, and those of before. */
+static void fill_slots(struct gram_end *to)
+{
+    const uint64_t all = info_of(&client).staged_bytes + (uint64_t)2 * SLOTS;
+
+    for (int i = 0; i < SLOTS; i++)
+        gram_send(&client, "q", 2, 0);
+    for (int i = 0; i < SLOTS; i++)
+        while (gram_echo(to, text, 9) < 0)
+            gram_settle(&client, to);
+    while (info_of(&client).staged_bytes < all)
+        gram_settle(&client, to);
+}
+
+static vista_request asked[SERVERS * SLOTS];
+
+static int keep_request(void *arg, const vista_request *request, unsigned state, size_t length)
+{
+    (void)state, (void)length;
+    asked[(*(int *)arg)++] = *request;
+    return 0;
+}
+
+/* More responses are dropped at once than the library notes: the rest are asked for again. */
+START_TEST(test_many_cancelled)
+{
+    const struct vista_endpoint_options options = {.slots = SLOTS, .peers = SERVERS};
+    struct gram_end more[SERVERS - 1];
+    char name[16];
+    int count = 0;
+    vista_tx *tx;
+
+    setup_with(&options);
+    fill_slots(&server);
+    for (int i = 0; i < SERVERS - 1; i++) {
+        snprintf(name, sizeof name, "more%d", i);
+        more[i] = (struct gram_end){.path = gram_path(name), .address = gram_address(name)};
+        gram_open(&more[i], &options);
+        gram_connect(&client, &more[i]);
+        fill_slots(&more[i]);
+    }
+    OK(vista_each_request(client.endpoint, keep_request, &count));
+    ck_assert_int_eq(count, SERVERS * SLOTS);
+    tx = begin(&client);
+    for (int i = 0; i < count; i++)
+        OK(vista_cancel_request(tx, client.endpoint, &asked[i]));
+    OK(vista_end_transaction(tx, 0));
+    while (info_of(&client).unanswered > 0)
+        for (int i = 0; i < SERVERS; i++)
+            gram_settle(&client, i > 0 ? &more[i - 1] : &server);
+    ck_assert_uint_eq(info_of(&client).staged_bytes, 0);
+    for (int i = 0; i < SERVERS - 1; i++)
+        gram_close(&more[i]);
+    teardown();
+}
+END_TEST
+
 /* ---- Strangers ------------------------------------------------------------------------- */
 
 static int stranger(void)
@@ -776,6 +836,7 @@ int main(void)
     tcase_add_test(tcase, test_descriptor);
     tcase_add_test(tcase, test_large_beside_small);
     tcase_add_test(tcase, test_many_peers);
+    tcase_add_test(tcase, test_many_cancelled);
     tcase_add_test(tcase, test_strangers);
     tcase_add_test(tcase, test_hostile_session);
     tcase_add_test(tcase, test_repeats);

@@ -118,8 +118,8 @@ static void aborted(vista_endpoint *e, struct vi_lane *lane, const struct vi_gro
 
     if (lane->staged == NULL || (finish && group->task.kind != VI_TASK_NONE))
         return;
-    if (finish) /* it will be sent again */
-        drop_staged(e, lane);
+    if (finish)
+        vi_tasks_unfinished(e, lane);
     else
         vi_owning_put_back(e, lane);
 }

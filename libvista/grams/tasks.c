@@ -9,6 +9,7 @@
 #include "grams/outgoing.h"
 #include "grams/owning.h"
 #include "grams/staging.h"
+#include "grams/timers.h"
 
 bool vi_tasks_add(vista_endpoint *e, const struct vi_task *task)
 {
@@ -30,7 +31,14 @@ bool vi_tasks_note(vista_endpoint *e, enum vi_task_kind kind, const struct vi_pe
 void vi_tasks_finish(vista_endpoint *e, struct vi_lane *lane)
 {
     if (!vi_tasks_note(e, VI_TASK_FINISH, lane->peer, (uint32_t)(lane - lane->peer->lane)))
-        vi_staging_drop(e, lane);
+        vi_tasks_unfinished(e, lane);
+}
+
+void vi_tasks_unfinished(vista_endpoint *e, struct vi_lane *lane)
+{
+    vi_staging_drop(e, lane);
+    if (lane->peer->reason == VI_BROKEN_NOT)
+        vi_timers_restore(e, lane, vi_endpoint_now(e) + VI_TIMEOUT_FIRST);
 }
 
 /* ---- Preparing, with the lock: what it changes becomes owned ------------- */

@@ -19,6 +19,9 @@ bool vi_tasks_note(vista_endpoint *e, enum vi_task_kind kind, const struct vi_pe
 /* The lane has a staged response, and is cancelled or one-way. */
 void vi_tasks_finish(vista_endpoint *e, struct vi_lane *lane);
 
+/* That cannot be done now: the response is dropped, and asked for again. */
+void vi_tasks_unfinished(vista_endpoint *e, struct vi_lane *lane);
+
 /* Runs what is noted.  Without the lock. */
 void vi_tasks_run(vista_endpoint *e);
 
