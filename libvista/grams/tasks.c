@@ -99,6 +99,10 @@ static bool prepare(vista_endpoint *e, struct vi_task *task, struct vi_group *gr
     *later = peer->owner != NULL;
     if (*later)
         return false;
+    if (task->kind == VI_TASK_ADDRESS && vi_address_equal(&peer->address, &task->address)) {
+        vi_handshake_stored(e, peer, task); /* another has stored it */
+        return false;
+    }
     for (uint32_t i = 0; task->kind == VI_TASK_REMOVE && i < peer->row->slots; i++)
         if (peer->lane[i].owner != NULL)
             return false; /* BYE comes again */
