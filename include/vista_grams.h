@@ -140,7 +140,8 @@ int vista_forget_peer(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer);
  * Sends a request of `length` bytes when the transaction commits.  *request tells it from others.
  * Errors: EINVAL no such peer, or one that requests come from; EAGAIN no slot is free (see
  * VISTA_ROOM), or another open transaction changes the peer; EMSGSIZE longer than the peer takes;
- * ESTALE the session is broken; as vista_malloc.
+ * ESTALE the session is broken; as vista_malloc.  Whether a message is too long is judged when there
+ * is a slot for it: EAGAIN comes first.
  */
 int vista_send_request(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, const void *message,
                        size_t length, unsigned flags, vista_request *request);
@@ -334,7 +335,7 @@ int vista_coordinate(vista_tx *tx, vista_endpoint *endpoint, vista_gid *gid,
 /*
  * Takes one message and does what it asks for, or what else is due: as a site, as a
  * coordinator, or as both.  To be called until it has nothing to do: once the endpoint is open,
- * after vista_coordinate and vista_withdraw, and when vista_select says so.
+ * after vista_connect, vista_coordinate and vista_withdraw, and when vista_select says so.
  * Errors: EAGAIN nothing is to be done; a callback's; as vista_receive_request, vista_malloc.
  * After any other than EAGAIN the transaction is to be aborted.
  */
