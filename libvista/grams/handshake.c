@@ -215,7 +215,9 @@ static void on_challenge(vista_endpoint *e, struct vi_attempt *attempt, const st
         return;
     }
     if (peer != NULL && (peer->reason != VI_BROKEN_NOT || peer->row->state == VI_ROW_LEAVING)) {
-        fail_attempt(attempt, ESTALE, vi_broken_reason(peer->reason));
+        fail_attempt(attempt, ESTALE,
+                     peer->reason != VI_BROKEN_NOT ? vi_broken_reason(peer->reason)
+                                                   : "this end is forgetting it");
         return;
     }
     attempt->told = *told;
