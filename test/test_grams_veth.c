@@ -126,7 +126,7 @@ static void disturb(struct gram_end *client, struct server *server, pid_t *pid, 
         ck_assert_int_eq(test_wait(*pid), 128 + SIGKILL);
         *pid = test_fork(serve, server);
     }
-    /* A cookie says that it is the same client, or, of a new request, the key. */
+    /* Once it repeats a request from there a cookie says that it is the same client. */
     if (number % 40 == 20 || number % 40 == 25) {
         client->address = number % 40 == 20 ? "udp:10.77.0.3:0" : "udp:10.77.0.1:0";
         gram_reopen(client);
