@@ -6,7 +6,8 @@
  *
  * A guest that is resumed comes to the same calls again, since between them there is nothing
  * but what is deterministic; each is given its result from the log and is not made.  One that
- * comes to another call has been told something else meanwhile, and the run cannot go on.
+ * comes to another call has been told something else since, and the run cannot go on.  Calls are
+ * told apart by number, first and third argument (of a write its length, not its bytes).
  */
 #ifndef VI_CHECKPOINT_EVENT_LOG_H
 #define VI_CHECKPOINT_EVENT_LOG_H
