@@ -80,14 +80,14 @@ static void text_line(const struct vi_diagram *d, uint32_t event, int width, FIL
     fputc('\n', to);
 }
 
-void vi_diagram_text(const struct vi_diagram *d, int columns, FILE *to)
+bool vi_diagram_text(const struct vi_diagram *d, int columns, FILE *to)
 {
     const uint32_t processes = d->traces->history.processes;
     uint32_t *selected = calloc(d->traces->history.count + 1, sizeof *selected), count;
     int width = (columns - 7) / (int)(processes != 0 ? processes : 1);
 
     if (selected == NULL)
-        return;
+        return false;
     width = width < 16 ? 16 : width;
     fprintf(to, "C commit, N non-deterministic, L logged, V visible, F failure, . other%s\n",
             d->traces->history.message_count != 0 ? ", >m sends, <m receives" : "");
@@ -99,6 +99,7 @@ void vi_diagram_text(const struct vi_diagram *d, int columns, FILE *to)
     for (uint32_t i = 0; i < count; i++)
         text_line(d, selected[i], width, to);
     free(selected);
+    return true;
 }
 
 /* ---- As SVG ---------------------------------------------------------------------- */
@@ -210,15 +211,16 @@ static void svg_arrows(const struct svg *s)
     }
 }
 
-void vi_diagram_svg(const struct vi_diagram *d, FILE *to)
+bool vi_diagram_svg(const struct vi_diagram *d, FILE *to)
 {
     const uint32_t room = d->traces->history.count + 1;
     struct svg s = {.d = d,
                     .selected = calloc(room, sizeof *s.selected),
                     .column = calloc(room, sizeof *s.column),
                     .to = to};
+    const bool good = s.selected != NULL && s.column != NULL;
 
-    if (s.selected != NULL && s.column != NULL) {
+    if (good) {
         s.count = select_events(d, s.selected);
         for (uint32_t i = 0; i < s.count; i++)
             s.column[s.selected[i]] = i + 1;
@@ -230,4 +232,5 @@ void vi_diagram_svg(const struct vi_diagram *d, FILE *to)
     }
     free(s.selected);
     free(s.column);
+    return good;
 }

@@ -12,14 +12,14 @@
 
 struct vi_diagram {
     const struct vi_traces *traces;
-    const uint32_t *order; /* of all events; those that mean nothing are left out */
+    const uint32_t *order; /* of all events; events that mean nothing are left out */
     uint32_t first, most;  /* of what is left: the first that is drawn, and how many */
     const bool *bad;       /* events that break the rule */
 };
 
-/* For a terminal of so many columns: time runs down. */
-void vi_diagram_text(const struct vi_diagram *diagram, int columns, FILE *to);
+/* For a terminal of so many columns: time runs down.  Both: false where there is no memory. */
+bool vi_diagram_text(const struct vi_diagram *diagram, int columns, FILE *to);
 /* As SVG: time runs to the right. */
-void vi_diagram_svg(const struct vi_diagram *diagram, FILE *to);
+bool vi_diagram_svg(const struct vi_diagram *diagram, FILE *to);
 
 #endif

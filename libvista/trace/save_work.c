@@ -120,8 +120,8 @@ static void forget(struct checker *c, const uint32_t *previous, uint32_t event)
             c->forgotten[at - 1] = true;
 }
 
-/* Links the events of each process, and finds those that it forgot; gives an event that cannot be, or
- * count. */
+/* Links the events of each process, and finds the events that it forgot; gives an event that cannot
+ * be, or count. */
 static uint32_t link_events(struct checker *c, uint32_t *previous)
 {
     const struct vi_history *h = c->history;

@@ -90,13 +90,15 @@ static bool add_event(struct vi_traces *t, const char *file, const struct vi_tra
     return true;
 }
 
-/* A kill may come between a commit and its record. */
+/* A kill may come between a commit and its record; and recording may begin with a resumption, of
+ * whose past all that matters is that it is committed. */
 static bool add_lost_commit(struct vi_traces *t, const char *file, const struct vi_trace_record *r,
                             uint64_t last)
 {
     struct vi_trace_record commit = *r;
 
-    if (r->kind != VI_TRACE_RESUME || r->message != last + 1)
+    if (r->kind != VI_TRACE_RESUME || r->message == 0 ||
+        (r->sequence != 0 && r->message != last + 1))
         return true;
     commit.kind = VI_TRACE_COMMIT;
     return add_event(t, file, &commit, VI_EVENT_COMMIT);
@@ -134,13 +136,15 @@ static bool add_message(struct vi_traces *t, const struct vi_trace_record *part,
 
 static const char *read_records(struct vi_traces *t, const char *name, FILE *file)
 {
-    struct vi_trace_record r, part = {0};
+    struct vi_trace_record r = {0}, part = {0};
     uint64_t last = 0;
     uint32_t expected = 0;
 
     while (fread(&r, sizeof r, 1, file) == 1 && r.kind != VI_TRACE_NONE) {
         if (r.sequence != expected++ || r.kind > VI_TRACE_FROM)
             return "not a trace";
+        if (r.kind == VI_TRACE_RESUME && r.sequence != 0 && r.message > last + 1)
+            return "records are missing: the run went on for a time without --trace";
         if (r.kind == VI_TRACE_TO || r.kind == VI_TRACE_FROM) {
             part = r;
             continue;
@@ -156,7 +160,9 @@ static const char *read_records(struct vi_traces *t, const char *name, FILE *fil
     }
     if (ferror(file))
         return strerror(errno);
-    return expected == 0 ? "not a trace, or an empty one" : NULL;
+    if (expected == 0)
+        return "not a trace, or an empty one";
+    return r.kind != VI_TRACE_NONE ? "its end is missing: it was cut, or is full" : NULL;
 }
 
 const char *vi_traces_read(struct vi_traces *traces, const char *name)

@@ -89,20 +89,23 @@ static int judge(struct command *c)
 {
     const enum vi_verdict verdict = vi_save_work(&c->traces.history, note, c, c->order);
     const unsigned starts = c->traces.history.processes;
+    const unsigned messages = c->traces.history.message_count;
+    const unsigned failures = count_of(c, VI_EVENT_BACK) - starts;
 
     if (verdict == VI_WORK_NO_MEMORY)
         return complain("memory", "there is not enough");
+    if (c->show && verdict == VI_WORK_IMPOSSIBLE)
+        complain("the traces", "no computation has them");
     if (c->show)
-        return verdict == VI_WORK_IMPOSSIBLE ? complain("the traces", "no computation has them")
-                                             : 0;
+        return verdict == VI_WORK_IMPOSSIBLE;
     if (c->breaches > MOST_TOLD)
         printf("and %u more\n", c->breaches - MOST_TOLD);
     printf("%u process%s, %u events: %u visible, %u non-deterministic, %u logged, %u commits, %u "
-           "messages, %u failures: %s\n",
+           "message%s, %u failure%s: %s\n",
            starts, starts == 1 ? "" : "es", c->traces.history.count, count_of(c, VI_EVENT_VISIBLE),
            count_of(c, VI_EVENT_UNDETERMINED), count_of(c, VI_EVENT_LOGGED),
-           count_of(c, VI_EVENT_COMMIT), c->traces.history.message_count,
-           count_of(c, VI_EVENT_BACK) - starts,
+           count_of(c, VI_EVENT_COMMIT), messages, messages == 1 ? "" : "s", failures,
+           failures == 1 ? "" : "s",
            verdict == VI_WORK_SAVED     ? "all work was saved"
            : verdict == VI_WORK_UNSAVED ? "work was not saved"
                                         : "no computation has this history");
@@ -122,13 +125,14 @@ static int draw(const struct command *c)
 {
     const struct vi_diagram diagram = {&c->traces, c->order, c->from, c->events, c->bad};
     FILE *to = c->output != NULL ? fopen(c->output, "we") : stdout;
+    bool drawn;
 
     if (to == NULL)
         return complain(c->output, "cannot be written");
-    if (c->svg)
-        vi_diagram_svg(&diagram, to);
-    else
-        vi_diagram_text(&diagram, terminal_width(to), to);
+    drawn =
+        c->svg ? vi_diagram_svg(&diagram, to) : vi_diagram_text(&diagram, terminal_width(to), to);
+    if (!drawn)
+        return complain("memory", "there is not enough");
     if (fflush(to) != 0 || (to != stdout && fclose(to) != 0))
         return complain(c->output != NULL ? c->output : "output", "cannot be written");
     return 0;

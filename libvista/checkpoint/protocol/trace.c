@@ -89,7 +89,8 @@ static bool is_made_up(int fd)
     return fstatfs(fd, &fs) == 0 && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC);
 }
 
-/* It is for the kernel to say, not for the runtime, which the trace is to check. */
+/* The kernel says what a descriptor leads to, not the runtime, which the trace is to check; only
+ * which files are inherited, and so never undone, the kernel does not know. */
 static uint8_t object_of(int fd)
 {
     struct stat st;
