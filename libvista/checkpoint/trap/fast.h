@@ -10,7 +10,7 @@
  *
  * SYSCALL stays, so that all that knows its address finds it, and the trap is where a call goes that
  * turns out to need it.  Stubs are made anew in each process, at the same addresses, from a list in
- * the control state.  Signals are not blocked meanwhile: one that comes is kept, and the way back leads
+ * the control state.  Signals are not blocked in a stub: one that comes is kept, and the way back leads
  * through a stub that traps, where it is delivered.
  */
 #ifndef VI_CHECKPOINT_FAST_H
