@@ -26,7 +26,7 @@
 
 #define REDO_BLOCK 4096u
 #define REDO_LOG ((size_t)32 << 20)
-#define REDO_RING ((size_t)1 << 20)
+#define REDO_RING ((size_t)2 << 20) /* a range of 1 MiB and its head fit */
 #define REDO_UNDO ((size_t)2 << 20)
 #define REDO_RANGES 64
 

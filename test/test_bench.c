@@ -104,6 +104,10 @@ START_TEST(test_disk_peers)
            "\"workload\":", "bench/vista-bench order-entry " SHORT " --json --class kill --peer %s",
            peers("vista-disk-lazy,rvm-lazy"));
     expect_rows(2);
+    EXPECT(0, "\"workload\":",
+           "bench/vista-bench synthetic " SHORT " --json --range 1M --class kill,sync --peer %s",
+           "floor-sync,floor-ring");
+    expect_rows(2);
 }
 END_TEST
 
