@@ -117,18 +117,18 @@ static void latencies(struct result *result, double *samples, unsigned count)
     free(samples);
 }
 
-/* Commits for the session's time, `commit(context, page)` each. */
+/* Commits for the session's time, `commit(context, page)` each; `most` at most. */
 static void sample(struct session *session, struct result *result,
-                   void (*commit)(void *context, uint64_t page), void *context)
+                   void (*commit)(void *context, uint64_t page), void *context, unsigned most)
 {
-    double *samples = calloc(SAMPLES, sizeof *samples);
+    double *samples = calloc(most, sizeof *samples);
     struct rng rng = session->lanes[0].rng;
     const uint64_t begin = bench_now();
     uint64_t now = begin;
     unsigned count = 0;
 
     must(samples != NULL, "memory");
-    while (count < SAMPLES && (double)(now - begin) < session->config->seconds * 1e9) {
+    while (count < most && (double)(now - begin) < session->config->seconds * 1e9) {
         const uint64_t before = now;
 
         commit(context, rng_below(&rng, LATENCY_DATA / PAGE));
@@ -150,12 +150,12 @@ static void commit_page(void *context, uint64_t page)
 }
 
 static void latency_vista(struct session *session, struct result *result, uint64_t log,
-                          bool written)
+                          bool written, unsigned most)
 {
     vista_segment *segment = map_flat(session->path, LATENCY_DATA, log, written);
 
     bench_prefault(vista_base(segment), LATENCY_DATA);
-    sample(session, result, commit_page, segment);
+    sample(session, result, commit_page, segment, most);
     snprintf(result->verdict, VERDICT_SIZE, "%llu commits",
              (unsigned long long)result->transactions);
     vista_must(vista_unmap(segment) == 0);
@@ -163,17 +163,20 @@ static void latency_vista(struct session *session, struct result *result, uint64
 
 static void quiet_vista(struct session *session, struct result *result)
 {
-    latency_vista(session, result, (uint64_t)128 << 20, true);
+    const uint64_t log = (uint64_t)128 << 20;
+
+    /* A log that is half full is truncated. */
+    latency_vista(session, result, log, true, (unsigned)(log / 2 / LATENCY_RECORD - 1));
 }
 
 static void truncating_vista(struct session *session, struct result *result)
 {
-    latency_vista(session, result, LATENCY_LOG, true);
+    latency_vista(session, result, LATENCY_LOG, true, SAMPLES);
 }
 
 static void fresh_vista(struct session *session, struct result *result)
 {
-    latency_vista(session, result, LATENCY_LOG, false);
+    latency_vista(session, result, LATENCY_LOG, false, SAMPLES);
 }
 
 /* The floor: a page for a header, the log, the data. */
@@ -265,7 +268,7 @@ static void latency_floor(struct session *session, struct result *result, bool w
     pthread_mutex_init(&floor->lock, NULL);
     pthread_cond_init(&floor->changed, NULL);
     must(pthread_create(&thread, NULL, write_back_thread, floor) == 0, "a thread");
-    sample(session, result, commit_by_hand, floor);
+    sample(session, result, commit_by_hand, floor, SAMPLES);
     pthread_mutex_lock(&floor->lock);
     floor->done = true;
     pthread_cond_broadcast(&floor->changed);
