@@ -8,6 +8,7 @@
  * the system.  Tables of 256 KB and more that loading fills are not declared: no log of a usual size
  * holds them.  So files of killed runs are not opened again.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <rvm/rds.h>
@@ -65,8 +66,9 @@ UNUSED static void peer_open(struct peer *peer, const struct session *session, s
     snprintf(log_path, sizeof log_path, "%s-log", session->path);
     unlink(log_path);
     fd = open(segment, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0 || posix_fallocate(fd, 0, (off_t)(heap + 2 * RVM_PAGE)) != 0 || fsync(fd) != 0)
-        bench_fail("%s: %s", PEER_NAME, segment);
+    if (fd < 0 || (errno = posix_fallocate(fd, 0, (off_t)(heap + 2 * RVM_PAGE))) != 0 ||
+        fsync(fd) != 0)
+        bench_fail("%s: %s: %s", PEER_NAME, segment, strerror(errno));
     close(fd);
     length.low = heap + 2 * RVM_PAGE;
     options->log_dev = log_path;

@@ -34,6 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../bench.h"
 #ifndef BENCH_INSTALLED
 #include "vista.h"
 #endif
@@ -139,7 +140,7 @@ static char *open_rvm(const struct run *run)
     snprintf(log, sizeof log, "%s/log", run->folder);
     snprintf(segment, sizeof segment, "%s/segment", run->folder);
     fd = open(segment, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    if (fd < 0 || posix_fallocate(fd, 0, (off_t)data_size(run)) != 0 || fsync(fd) != 0)
+    if (fd < 0 || (errno = posix_fallocate(fd, 0, (off_t)data_size(run))) != 0 || fsync(fd) != 0)
         err(1, "%s", segment);
     close(fd);
     options->log_dev = log;
@@ -230,7 +231,8 @@ static void measure(const struct run *run, struct figure *figure)
 
 /* ---- The control group, and swap ----------------------------------------------- */
 
-static char group[200], swap_path[200];
+static char group[200], swap_path[200], turn_folder[150];
+static pid_t owner, child; /* this program; the run that goes on, or 0 */
 
 static bool write_text(const char *folder, const char *name, const char *text)
 {
@@ -299,55 +301,99 @@ static bool make_swap(const char *folder)
     return false;
 }
 
+static void remove_folder(void)
+{
+    static const char *const names[] = {"log", "segment", "vista"};
+    char path[200];
+
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", turn_folder, names[i]);
+        unlink(path);
+    }
+    rmdir(turn_folder);
+    turn_folder[0] = '\0';
+}
+
+/* Whatever ends this program; a run of its own leaves all to it. */
 static void tidy_up(void)
 {
+    if (getpid() != owner)
+        return;
+    if (child > 0 && kill(child, SIGKILL) == 0)
+        waitpid(child, NULL, 0);
+    if (turn_folder[0] != '\0')
+        remove_folder();
     if (swap_path[0] != '\0' && (swapoff(swap_path) != 0 || unlink(swap_path) != 0))
         warn("%s", swap_path);
     if (group[0] != '\0' && rmdir(group) != 0)
         warn("%s", group);
 }
 
-static void stop(int signal)
+/* Signals that end this program, and SIGCHLD, are taken while it waits for a run, and nowhere else. */
+static sigset_t signals, signals_before;
+
+static void hold_signals(void)
 {
-    (void)signal;
-    exit(1);
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action;
+
+    signal(SIGCHLD, SIG_DFL);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGCHLD);
+    for (int i = 0; i < 3; i++)
+        if (sigaction(ends[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&signals, ends[i]);
+    sigprocmask(SIG_BLOCK, &signals, &signals_before);
+}
+
+static int wait_for_child(void)
+{
+    int number, status;
+
+    do {
+        if (sigwait(&signals, &number) != 0)
+            err(1, "sigwait");
+        if (number != SIGCHLD)
+            exit(128 + number);
+    } while (waitpid(child, &status, WNOHANG) != child);
+    child = 0;
+    return status;
 }
 
 /* ---- Turns --------------------------------------------------------------------- */
 
-static void remove_folder(const char *folder)
+/* In a process of its own. */
+static _Noreturn void be_child(const struct run *run, struct figure *figure)
 {
-    static const char *const names[] = {"log", "segment", "vista"};
-    char path[200];
-
-    for (int i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        unlink(path);
-    }
-    rmdir(folder);
+    sigprocmask(SIG_SETMASK, &signals_before, NULL);
+    if (!write_text(group, "cgroup.procs", "0"))
+        err(1, "%s", group);
+    measure(run, figure);
+    _exit(0);
 }
 
 /* What is not to be had, as it was killed for want of memory, stays away. */
 static struct figure take_turn(struct run run, const char *on, struct figure *shared)
 {
-    char folder[150];
-    pid_t child;
+    int status;
 
     *shared = (struct figure){0};
-    snprintf(folder, sizeof folder, "%s/bench_rvm.XXXXXX", on);
-    if (mkdtemp(folder) == NULL)
-        err(1, "%s", folder);
-    run.folder = folder;
-    child = fork();
-    if (child == 0) {
-        if (!write_text(group, "cgroup.procs", "0"))
-            err(1, "%s", group);
-        measure(&run, shared);
-        _exit(0);
+    snprintf(turn_folder, sizeof turn_folder, "%s/bench_rvm.XXXXXX", on);
+    if (mkdtemp(turn_folder) == NULL) {
+        turn_folder[0] = '\0';
+        err(1, "%s", on);
     }
-    if (child < 0 || waitpid(child, NULL, 0) != child)
+    run.folder = turn_folder;
+    fflush(stdout);
+    child = fork();
+    if (child == 0)
+        be_child(&run, shared);
+    if (child < 0)
         err(1, "fork");
-    remove_folder(folder);
+    status = wait_for_child();
+    remove_folder();
+    if (status != 0 && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
+        errx(1, "a run failed with status %#x", (unsigned)status);
     return *shared;
 }
 
@@ -381,8 +427,8 @@ static void print_table(const char *disk, int turns, double seconds, struct figu
 #endif
 
     printf("transactions a second, flushed, and major page faults in each; medians of %d turns of "
-           "%g s;\n%zu MiB of memory\n\n%-11s %6s",
-           turns, seconds, MEMORY >> 20, "accounts", "size");
+           "%g s;\n%zu MiB of memory; files in %s (%s)\n\n%-11s %6s",
+           turns, seconds, MEMORY >> 20, disk, bench_file_system(disk), "accounts", "size");
     for (int engine = 0; engine < engines; engine++)
         printf(" %19s", engine_names[engine]);
     putchar('\n');
@@ -410,13 +456,13 @@ int main(int argc, char **argv)
 
     if (turns < 1 || turns > TURNS_MOST || seconds <= 0 || shared == MAP_FAILED)
         errx(2, "usage: bench_rvm [DISK-FOLDER [TURNS [SECONDS]]]");
+    owner = getpid();
+    hold_signals();
     if (!make_group()) {
         puts("SKIPPED: RVM's own table: no control group with a limit of memory can be made here");
         return 0;
     }
     atexit(tidy_up);
-    signal(SIGINT, stop);
-    signal(SIGTERM, stop);
     if (!has_swap() && !make_swap(disk))
         puts("there is no swap: what does not fit the memory is killed");
     print_table(disk, turns, seconds, shared);
