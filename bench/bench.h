@@ -181,6 +181,7 @@ void bench_pin(unsigned lane);
 /* turns.c */
 void bench_turns(struct table *table);
 int bench_compare_double(const void *a, const void *b);
+double bench_median(double *values, unsigned count); /* sorts them */
 
 /* Medians of what the rows compare as in each turn: for what slows the machine for some
  * seconds is in both, and in medians of each row it may be in one.  A ratio of times; a

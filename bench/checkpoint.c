@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <poll.h>
 #include <pty.h>
@@ -21,34 +20,22 @@
 
 #include "bench.h"
 #include "checkpoint/child_of.h"
+#include "checkpoint/interactive.h"
 
 #define MOST 64
 #define ARGUMENTS 24
 #define TYPED 120 /* keys of an editor */
 #define KEY_MS 100
 
-static char folder[PATH_MAX]; /* of this program */
-static char runner[PATH_MAX + 16], guest[PATH_MAX + 32], file[PATH_MAX];
+static char guest[PATH_MAX + 32];
 static const struct config *config;
-
-static int compare(const void *a, const void *b)
-{
-    const double left = *(const double *)a, right = *(const double *)b;
-
-    return (left > right) - (left < right);
-}
 
 static double quantile(double *values, unsigned count, double share)
 {
     const unsigned at = (unsigned)(share * (count - 1) + 0.5);
 
-    qsort(values, count, sizeof *values, compare);
+    qsort(values, count, sizeof *values, bench_compare_double);
     return values[at];
-}
-
-static double median(double *values, unsigned count)
-{
-    return quantile(values, count, 0.5);
 }
 
 /* ---- Running -------------------------------------------------------------------- */
@@ -159,19 +146,21 @@ static void show_interception(void)
     double bare[MOST], under[MOST], trap[MOST], stop[MOST];
 
     for (unsigned i = 0; i < config->runs; i++) {
-        const double begin = own_cpu();
+        double begin;
 
         bare[i] = ask(false, "calls", 100000, 0, 0);
         under[i] = ask(true, "calls", 100000, 0, 0) - bare[i];
         trap[i] = ask(true, "traps", 100000, 0, 0) - bare[i];
+        begin = own_cpu();
         stop[i] = ptrace_stop(20000) + (own_cpu() - begin) * 1e9 / 40000;
     }
     printf(
         "system call, ns of processor time: bare %.0f, intercepted %.0f more, by a trap %.0f more; "
         "a ptrace stop %.0f, %.1f and %.1f times as much\n",
-        median(bare, config->runs), median(under, config->runs), median(trap, config->runs),
-        median(stop, config->runs), median(stop, config->runs) / median(under, config->runs),
-        median(stop, config->runs) / median(trap, config->runs));
+        bench_median(bare, config->runs), bench_median(under, config->runs),
+        bench_median(trap, config->runs), bench_median(stop, config->runs),
+        bench_median(stop, config->runs) / bench_median(under, config->runs),
+        bench_median(stop, config->runs) / bench_median(trap, config->runs));
     fflush(stdout);
 }
 
@@ -198,11 +187,13 @@ static void show_pages(void)
                 by_hand[i] = ask(false, "floor", pages[p], count, sizes[s]) / 1e3;
             }
             printf("%5u MiB %8u %10.1f %22.1f %8.2f %8.1f\n", sizes[s], pages[p],
-                   median(checkpoint, config->runs), median(by_hand, config->runs),
-                   median(checkpoint, config->runs) / median(by_hand, config->runs), bar);
+                   bench_median(checkpoint, config->runs), bench_median(by_hand, config->runs),
+                   bench_median(checkpoint, config->runs) / bench_median(by_hand, config->runs),
+                   bar);
             if (data != NULL)
                 fprintf(data, "%u,%u,%.2f,%.2f,%.1f\n", sizes[s], pages[p],
-                        median(checkpoint, config->runs), median(by_hand, config->runs), bar);
+                        bench_median(checkpoint, config->runs), bench_median(by_hand, config->runs),
+                        bar);
             fflush(stdout);
         }
     if (data != NULL)
@@ -265,10 +256,10 @@ static void show_program(unsigned which, FILE *data)
             ratio[at][i] = run(programs[which].command, true, intervals[at], -1) / bare;
     }
     for (unsigned at = 0; at < 5; at++) {
-        printf(" %8.3f", median(ratio[at], config->runs));
+        printf(" %8.3f", bench_median(ratio[at], config->runs));
         if (data != NULL)
             fprintf(data, "%s,%s,%.4f\n", programs[which].name, intervals[at],
-                    median(ratio[at], config->runs));
+                    bench_median(ratio[at], config->runs));
     }
     printf("\n");
     fflush(stdout);
@@ -354,24 +345,19 @@ static void show_start(void)
     printf(
         "\nms of the clock: start and end %.1f more than bare's %.1f; resumption %.2f, of it up to "
         "1 the program's own\n",
-        median(under, config->runs), median(bare, config->runs), median(resumption, config->runs));
+        bench_median(under, config->runs), bench_median(bare, config->runs),
+        bench_median(resumption, config->runs));
     fflush(stdout);
 }
 
 /* ---- Editors that are typed at --------------------------------------------------------- */
 
 static const struct {
-    const char *name;
-    const char *command[6];
     const char *first, *keys, *last;
-} editors[] = {
-    {"nvi", {"/usr/bin/nvi", NULL}, "i", "the quick brown fox jumps over a dog\n", "\033:q!\n"},
-    {"sc", {"/usr/bin/sc", NULL}, "", "=1\nj=2\nj=3\nj=4\nj=5\nj=6\nj=7\nj=8\nj=9\nj=0\n", "\nqn"},
-    {"magic",
-     {"/usr/lib/x86_64-linux-gnu/magic/tcl/magicdnull", "-nowrapper", "-dnull", "-noconsole", NULL},
-     "",
-     "box 0 0 4 4\npaint magnet\nwhat\nbox\nundo\n",
-     "quit -noprompt\n"},
+} editors[INTERACTIVES] = {
+    [NVI] = {"i", "the quick brown fox jumps over a dog\n", "\033:q!\n"},
+    [SC] = {"", "=1\nj=2\nj=3\nj=4\nj=5\nj=6\nj=7\nj=8\nj=9\nj=0\n", "\nqn"},
+    [MAGIC] = {"", "box 0 0 4 4\npaint magnet\nwhat\nbox\nundo\n", "quit -noprompt\n"},
 };
 
 struct typed {
@@ -379,16 +365,6 @@ struct typed {
     double cpu;          /* seconds, of the keys alone */
     double memory, size; /* bytes resident, and of the checkpoint file */
 };
-
-/* Reads until nothing came for `quiet` ms. */
-static void drain(int master, int quiet)
-{
-    struct pollfd ready = {.fd = master, .events = POLLIN};
-    char bytes[4096];
-
-    while (poll(&ready, 1, quiet) == 1 && read(master, bytes, sizeof bytes) > 0)
-        continue;
-}
 
 static double resident(pid_t pid)
 {
@@ -456,7 +432,7 @@ static void type_at(unsigned which, bool under, struct typed *typed)
     int master;
     pid_t child;
 
-    command_of(arguments, under, "0", editors[which].command);
+    command_of(arguments, under, "0", interactive[which].command);
     child = forkpty(&master, NULL, NULL, &size);
     if (child == 0) {
         setenv("TERM", "vt100", 1);
@@ -477,7 +453,7 @@ static void type_at(unsigned which, bool under, struct typed *typed)
     drain(master, 500);
     kill(child, SIGKILL); /* if it asks something */
     if (waitpid(child, NULL, 0) != child)
-        bench_fail("%s does not end", editors[which].name);
+        bench_fail("%s does not end", interactive[which].name);
     close(master);
     (void)unlink(file);
 }
@@ -488,17 +464,17 @@ static void show_editors(void)
         "\ntyped at %d ms a key: ms from key to screen, more than bare; processor time, memory and "
         "file : bare\n%-8s %8s %8s %8s %8s %8s\n",
         KEY_MS, "", "50 %", "99 %", "CPU", "memory", "file");
-    for (unsigned which = 0; which < sizeof editors / sizeof editors[0]; which++) {
+    for (unsigned which = 0; which < INTERACTIVES; which++) {
         struct typed bare = {0}, under = {0};
 
-        if (access(editors[which].command[0], X_OK) != 0) {
-            printf("%-8s SKIPPED: it is not installed\n", editors[which].name);
+        if (access(interactive[which].command[0], X_OK) != 0) {
+            printf("%-8s SKIPPED: it is not installed\n", interactive[which].name);
             continue;
         }
         type_at(which, false, &bare);
         type_at(which, true, &under);
-        printf("%-8s %8.3f %8.3f %8.2f %8.2f %8.2f\n", editors[which].name,
-               median(under.ms, TYPED) - median(bare.ms, TYPED),
+        printf("%-8s %8.3f %8.3f %8.2f %8.2f %8.2f\n", interactive[which].name,
+               bench_median(under.ms, TYPED) - bench_median(bare.ms, TYPED),
                quantile(under.ms, TYPED, 0.99) - quantile(bare.ms, TYPED, 0.99),
                under.cpu / bare.cpu, under.memory / bare.memory, under.size / bare.memory);
         fflush(stdout);
@@ -508,18 +484,10 @@ static void show_editors(void)
 /* Files in a folder of their own, since runs make and remove some. */
 static void find_programs(void)
 {
-    const ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 1);
-
-    if (length < 0)
-        bench_fail("cannot find this program");
-    folder[length] = '\0';
-    dirname(folder);
+    find_runner(config->path);
     snprintf(guest, sizeof guest, "%s/bench_checkpoint_guest", folder);
-    snprintf(runner, sizeof runner, "%s/../vista-run", folder);
-    snprintf(file, sizeof file, "%s/bench-%d.dc", config->path != NULL ? config->path : "/dev/shm",
-             (int)getpid());
-    if (access(guest, X_OK) != 0 || access(runner, X_OK) != 0)
-        bench_fail("vista-run and bench_checkpoint_guest are not built beside this program");
+    if (access(guest, X_OK) != 0)
+        bench_fail("bench_checkpoint_guest is not built beside this program");
 }
 
 int bench_checkpoint(struct config *given)

@@ -45,21 +45,13 @@ struct found {
     double wall[MOST], cpu[MOST];
 };
 
-static int compare(const void *a, const void *b)
-{
-    const double left = *(const double *)a, right = *(const double *)b;
-
-    return (left > right) - (left < right);
-}
-
 /* The turns stay in their order. */
-static double median(const double *of, unsigned count)
+static double median_of(const double *of, unsigned count)
 {
     double values[MOST];
 
     memcpy(values, of, count * sizeof *of);
-    qsort(values, count, sizeof *values, compare);
-    return count % 2 != 0 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+    return bench_median(values, count);
 }
 
 /* One run of a peer; nothing where it is not built. */
@@ -113,7 +105,7 @@ static double ratio(const double *of, const double *by, unsigned count)
 
     for (unsigned i = 0; i < count; i++)
         ratios[i] = of[i] / by[i];
-    return median(ratios, count);
+    return bench_median(ratios, count);
 }
 
 /* Medians of the ratios within each turn; a bar is met when both are within it.  Last, what the
@@ -145,7 +137,7 @@ static void print_bars(struct found found[ROWS][PEERS])
     for (unsigned i = 0; i < vista->count; i++)
         bare->cpu[i] = vista->cpu[i] - bare->cpu[i];
     {
-        const double ns = median(bare->cpu, bare->count);
+        const double ns = median_of(bare->cpu, bare->count);
 
         printf("%-50s at most 300 ns %14.0f  %s\n", "the three transactions of a round trip", ns,
                ns <= 300 ? "met" : "NOT MET");
@@ -160,7 +152,7 @@ static bool is_wanted(size_t peer, const struct row_of *row)
 
 static void print(FILE *data, const struct row_of *row, struct found *found)
 {
-    const double base = found[0].count > 0 ? median(found[0].cpu, found[0].count) : 0;
+    const double base = found[0].count > 0 ? median_of(found[0].cpu, found[0].count) : 0;
 
     for (size_t peer = 0; peer < PEERS; peer++) {
         const char *class = peers[peer].class != NULL ? peers[peer].class : "-";
@@ -168,8 +160,8 @@ static void print(FILE *data, const struct row_of *row, struct found *found)
 
         if (found[peer].count == 0)
             continue;
-        wall = median(found[peer].wall, found[peer].count);
-        cpu = median(found[peer].cpu, found[peer].count);
+        wall = median_of(found[peer].wall, found[peer].count);
+        cpu = median_of(found[peer].cpu, found[peer].count);
         if (data != NULL)
             fprintf(data, "%s;%s;%zu;%u;%.0f;%.0f\n", peers[peer].name, class, row->bytes,
                     row->outstanding, wall, cpu);

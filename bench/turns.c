@@ -150,7 +150,7 @@ static bool run_once(const struct config *config, const struct row *row, unsigne
     return status == 0 && result->checked;
 }
 
-static double median(double *values, unsigned count)
+double bench_median(double *values, unsigned count)
 {
     qsort(values, count, sizeof *values, bench_compare_double);
     return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
@@ -161,7 +161,7 @@ static double median(double *values, unsigned count)
     double values[MAX_RUNS]; \
     for (unsigned i = 0; i < (runs); i++) \
         values[i] = (value); \
-    return median(values, runs)
+    return bench_median(values, runs)
 
 double bench_ratio(const struct row *row, const struct row *other)
 {
@@ -198,7 +198,7 @@ static double median_of(const struct result *results, unsigned count, size_t fie
 
     for (unsigned i = 0; i < count; i++)
         memcpy(&values[i], (const char *)&results[i] + field, sizeof values[i]);
-    return median(values, count);
+    return bench_median(values, count);
 }
 
 static void summarise(struct row *row, const struct result *results, unsigned count)
