@@ -73,7 +73,7 @@ static void print_bar(int number, const char *what, double figure, const char *r
                       bool met)
 {
     printf("%3d  %-78s %8.3g  %s %-6g %s\n", number, what, figure, relation, bar,
-           met ? "met" : "MISSED");
+           met ? "met" : "NOT MET");
 }
 
 static void at_most(int number, const char *what, double figure, double bar)
