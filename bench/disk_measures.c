@@ -501,12 +501,12 @@ static uint64_t cached_bytes(const char *path)
     return bytes;
 }
 
-/* `ns` is bytes: anonymous memory and page cache of a flat GiB that was read, a hundredth of it
- * written. */
+/* `ns` is bytes: anonymous memory and page cache of a flat GiB that was mapped and read, with 64 bytes of
+ * each hundredth page written. */
 static void footprint(struct session *session, struct result *result)
 {
-    vista_segment *segment = map_flat(session->path, FLAT_SIZE, 0, false);
     const uint64_t before = anonymous_bytes();
+    vista_segment *segment = map_flat(session->path, FLAT_SIZE, 0, false);
     char *data = vista_base(segment);
     uint64_t sum = 0, anonymous, cached;
 
