@@ -404,8 +404,7 @@ static void forget_hot(struct vi_ranges *r)
         r->home->stuck = true;
 }
 
-/* So many bytes of data are watched from now on; while there are any, it is one of its
- * group. */
+/* So many bytes of data are watched from now on; while there are any, it is one of its group. */
 static void set_size(struct vi_ranges *r, size_t size)
 {
     const uint64_t old = pages_of(r), pages = size / VI_PAGE;
