@@ -4,6 +4,8 @@
  *
  *     server poll|epoll|edge
  *
+ * By poll it has itself told of each kill, in a handler, and committed for time's sake, too.
+ *
  * A request is a struct server_request and `length` bytes; the answer a struct server_answer and the
  * bytes `copies` times over.  A request of no bytes is the last one.
  */
@@ -20,6 +22,8 @@
 #include <unistd.h>
 
 #include <netinet/in.h>
+
+#include "dc.h"
 
 #define MOST 512
 
@@ -159,8 +163,11 @@ static void by_poll(int listener)
             fds[count++] = (struct pollfd){
                 .fd = fd,
                 .events = (short)(POLLIN | (connections[fd]->out.used != 0 ? POLLOUT : 0))};
-    if (poll(fds, count, -1) < 0)
-        abort();
+    if (poll(fds, count, -1) < 0) {
+        if (errno != EINTR)
+            abort();
+        return;
+    }
     for (nfds_t i = 0; i < count; i++)
         if (fds[i].revents != 0)
             ready(listener, fds[i].fd);
@@ -191,8 +198,16 @@ static int start(void)
     return listener;
 }
 
+static void resume(void *argument, const struct dc_info *info)
+{
+    *(uint64_t *)argument = info->commits;
+}
+
 int main(int argc, char **argv)
 {
+    static uint64_t commits;
+    const struct dc_options options = {
+        .after_recovery = resume, .argument = &commits, .interval_ms = 20};
     const int listener = start();
     struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
 
@@ -202,6 +217,8 @@ int main(int argc, char **argv)
         if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) != 0)
             abort();
     }
+    if (epoll < 0 && dc_init("server.dc", &options) != 0)
+        abort();
     for (;;)
         if (epoll < 0)
             by_poll(listener);

@@ -227,13 +227,14 @@ static int header_ranges(struct iovec *ranges, const struct vi_frame *frame)
     return 2 + vi_zone_ranges(ranges + 2);
 }
 
-static void store_header(const struct vi_frame *frame)
+static void store_header(const struct vi_frame *frame, uint64_t sent_place)
 {
     struct vi_header *header = vi_engine.header;
 
     memcpy(&header->frame, frame, offsetof(struct vi_frame, xsave) + frame->xsave_size);
     vi_zone_settle();
     header->commits++;
+    header->sent_place = sent_place;
     header->started = 1;
     header->pages += dirty.pages;
 }
@@ -246,7 +247,7 @@ static uint64_t old_end(const struct vi_region *r)
     return area == VI_AREAS || r->end < stored_high[area] ? r->end : stored_high[area];
 }
 
-static bool try_commit(const struct vi_frame *frame)
+static bool try_commit(const struct vi_frame *frame, uint64_t sent_place)
 {
     struct iovec *ranges = vi_dirty_ranges(&dirty, 2 + VI_ZONES);
     vista_tx *tx = vista_begin_transaction(segment, VISTA_NO_RESTORE);
@@ -268,7 +269,7 @@ static bool try_commit(const struct vi_frame *frame)
     for (size_t i = 0; i < dirty.count; i++)
         memcpy(stored_at(dirty.regions[i].start), (const void *)dirty.regions[i].start,
                dirty.regions[i].end - dirty.regions[i].start);
-    store_header(frame);
+    store_header(frame, sent_place);
     return vista_end_transaction(tx, 0) == 0;
 }
 
@@ -277,11 +278,11 @@ void vi_engine_stop(const char *why)
     vi_give_up("no checkpoint can be made, the run stops: %s; the same command goes on", why);
 }
 
-void vi_engine_commit(const struct vi_frame *frame)
+void vi_engine_commit(const struct vi_frame *frame, uint64_t sent_place)
 {
     find_changes();
     /* The scan has protected its pages again.  Until a commit succeeds they stay in the list. */
-    if (!try_commit(frame))
+    if (!try_commit(frame, sent_place))
         vi_engine_stop(vista_errormsg());
     for (enum vi_area area = 0; area < VI_AREAS; area++)
         if (stored_high[area] < vi_engine.control->high[area])

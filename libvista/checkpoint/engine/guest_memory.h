@@ -25,8 +25,8 @@ void vi_engine_open(const char *path);
 
 /* The run ends with what was committed. */
 _Noreturn void vi_engine_stop(const char *why);
-/* Commits the guest's memory, `frame` and the control state. */
-void vi_engine_commit(const struct vi_frame *frame);
+/* Commits the guest's memory, `frame`, the control state and where in the log a send is being made. */
+void vi_engine_commit(const struct vi_frame *frame, uint64_t sent_place);
 
 /* The bounds of an area; where the area of `address` is, or VI_AREAS. */
 uint64_t vi_area_start(enum vi_area area);

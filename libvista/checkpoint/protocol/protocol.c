@@ -71,16 +71,30 @@ static void note_position(const struct vi_call *call, uint64_t place)
         header->sent_place = place;
 }
 
-/* A handler of the guest may have run since the checkpoint, and come to another event. */
+/* Is a send being made, or to be made again? */
+static bool is_sending(void)
+{
+    return vi_engine.header->sent_place != 0 && vi_engine.header->sent_place == vi_events_place();
+}
+
+bool vi_protocol_is_repeating(void)
+{
+    return vi_events_is_replaying() || is_sending();
+}
+
+void vi_protocol_interrupted(void)
+{
+    vi_engine.header->sent_place = 0;
+}
+
+/* No handler of the guest has run since the checkpoint: signals are held. */
 static bool is_sent_in_part(const struct vi_call *call, long *part)
 {
-    const struct vi_header *header = vi_engine.header;
     uint64_t position;
 
-    if (unsaved || header->sent_place != vi_events_place() ||
-        !vi_tcp_sent((int)call->arguments[0], &position))
+    if (unsaved || !is_sending() || !vi_tcp_sent((int)call->arguments[0], &position))
         return false;
-    *part = (long)(position - header->sent_position);
+    *part = (long)(position - vi_engine.header->sent_position);
     return true;
 }
 
@@ -204,7 +218,9 @@ void vi_protocol_commit(const struct vi_frame *frame)
     vi_locks_gather();
     vi_files_gather();
     vi_process_gather();
-    vi_engine_commit(frame);
+    /* A send that is to be made again is so from this checkpoint, too. */
+    vi_engine_commit(frame,
+                     is_sending() ? vi_events_place_behind_commit() : vi_engine.header->sent_place);
     vi_events_committed();
     unsaved = false;
     vi_undo_committed();

@@ -26,6 +26,10 @@ bool vi_protocol_needs_results(void);
  * but the first `result` bytes of a send, which the kernel took before a kill. */
 bool vi_protocol_output(const struct vi_call *call, long *result);
 bool vi_protocol_visible(const struct vi_call *call, long *result);
+/* Is the guest doing again what it did before a kill, or sending?  No signal comes before that is over. */
+bool vi_protocol_is_repeating(void);
+/* A call is left without having done anything, since a signal has come. */
+void vi_protocol_interrupted(void);
 /* The visible event of `bytes` was made. */
 void vi_protocol_done(const struct vi_call *call, long result, const void *bytes);
 

@@ -272,7 +272,7 @@ uint64_t vi_signals_arrive(int number, siginfo_t *info, ucontext_t *context, uin
             vi_say("a fault of the runtime's own at %p, for address %p",
                    (void *)context->uc_mcontext.gregs[REG_RIP], info->si_addr);
         die_of(number, context);
-    } else if (inside || (vi_events_is_replaying() && !is_fault(number, info))) {
+    } else if (inside || (vi_protocol_is_repeating() && !is_fault(number, info))) {
         keep(number, info);
     } else if (is_handled(number)) {
         build(number, info, context);
@@ -293,8 +293,8 @@ void vi_signals_raise(int number)
 
 static uint64_t deliverable(const struct vi_call *call)
 {
-    /* Events that are replayed came before any signal. */
-    return vi_events_is_replaying() ? 0 : vi_engine.control->pending & ~*mask_of(call->context);
+    /* What is done again came before any signal. */
+    return vi_protocol_is_repeating() ? 0 : vi_engine.control->pending & ~*mask_of(call->context);
 }
 
 static void deliver_one(struct vi_call *call, long result)
@@ -315,6 +315,8 @@ static void deliver_one(struct vi_call *call, long result)
 
 void vi_signals_deliver(struct vi_call *call, long result)
 {
+    if (result == VI_INTERRUPTED)
+        vi_protocol_interrupted();
     if (result != VI_NO_RESULT)
         call->context->uc_mcontext.gregs[REG_RAX] = result == VI_INTERRUPTED ? -EINTR : result;
     if (result == VI_INTERRUPTED && deliverable(call) == 0) { /* nothing that the guest sees */
