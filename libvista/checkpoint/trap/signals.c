@@ -258,10 +258,9 @@ uint64_t vi_signals_arrive(int number, siginfo_t *info, ucontext_t *context, uin
     if (number == SIGHUP && vi_terminal_is_gone())
         vi_report->stopped = 1; /* there is no one to go on for */
     if (number == TICK || (number == SIGHUP && vi_report->stopped)) {
-        if (inside || vi_events_is_replaying())
-            due = true;
-        else
-            commit_now(NULL, context);
+        due = true;
+        if (!inside)
+            vi_signals_back(context); /* a checkpoint takes what has come from the kernel */
         return fs;
     }
     if (number == SIGBUS && info->si_code == BUS_ADRERR) /* a page of the checkpoint file */
