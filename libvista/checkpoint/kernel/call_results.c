@@ -4,6 +4,7 @@
  */
 #include "checkpoint/kernel/call_results.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
@@ -122,7 +123,8 @@ int vi_results_of(const struct vi_call *call, long result, struct iovec parts[VI
 {
     int count;
 
-    if (call->number >= 512 || result == VI_NO_RESULT || result == VI_INTERRUPTED)
+    if (call->number >= 512 || result == VI_NO_RESULT || result == VI_INTERRUPTED ||
+        result == -EINTR) /* the signal that ended it is in no log */
         return -1;
     if (result < 0) /* what failed has written nothing */
         return call->number == SYS_read ? -1 : 0;
