@@ -380,6 +380,29 @@ START_TEST(signals_and_timers_go_on)
 }
 END_TEST
 
+/* The runtime's own clock neither ends a wait nor makes it longer, and holds no signal back. */
+START_TEST(waits_end_at_their_limits)
+{
+    ck_assert_int_eq(status_of(shell("timeout 60 $R --every 1 -f run.dc $G waits >out 2>err")), 0);
+    ck_assert_str_eq(contents("out"), "poll 0\nppoll 0\nselect 0\npselect 0\nepoll_wait 0\n"
+                                      "alarms 100\n");
+}
+END_TEST
+
+/* Killed before each call: what is logged of a call that a signal ended would come without it. */
+START_TEST(sleep_is_ended_by_its_signal)
+{
+    static const char *const protocols[] = {"cpvs", "cand-log", "cbndvs-log"};
+
+    ck_assert_int_eq(status_of(shell("VISTA_KILLS=\"$(seq -f %%gb -s ' ' 100)\" timeout 60 $K "
+                                     "-p %s --retries 10000 -f run.dc $G asleep >out 2>err",
+                                     protocols[_i])),
+                     0);
+    holds("out", "slept 4\n");
+    ck_assert(strstr(contents("out"), "woken 0\n") == NULL);
+}
+END_TEST
+
 START_TEST(memory_goes_on)
 {
     killed_guest("memory", 4, 12);
@@ -482,6 +505,8 @@ int main(void)
     tcase_add_test(tests, ordinary_user_can_run_it);
     tcase_add_test(tests, files_are_undone);
     tcase_add_test(tests, signals_and_timers_go_on);
+    tcase_add_test(tests, waits_end_at_their_limits);
+    tcase_add_loop_test(tests, sleep_is_ended_by_its_signal, 0, 3);
     tcase_add_test(tests, memory_goes_on);
     tcase_add_test(tests, two_lines_make_a_program_recoverable);
     return test_run(suite);

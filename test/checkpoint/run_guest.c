@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -184,6 +186,45 @@ static int signals(void)
     return 0;
 }
 
+/* Waits that a limit ends, or a signal while nothing but computing goes on. */
+static int waits(void)
+{
+    const struct timespec limit = {0, 30000000};
+    const int set = epoll_create1(0);
+    struct timeval soon = {0, 30000};
+    struct epoll_event event;
+
+    signal(SIGALRM, on_alarm);
+    say("poll", poll(NULL, 0, 30));
+    say("ppoll", ppoll(NULL, 0, &limit, NULL));
+    say("select", select(0, NULL, NULL, NULL, &soon));
+    say("pselect", pselect(0, NULL, NULL, NULL, &limit, NULL));
+    say("epoll_wait", epoll_wait(set, &event, 1, 30));
+    for (int i = 1; i <= 100; i++) {
+        const struct itimerval once = {{0, 0}, {0, 200 + 50 * i}};
+
+        setitimer(ITIMER_REAL, &once, NULL);
+        while (alarms < i)
+            ;
+    }
+    say("alarms", alarms);
+    return 0;
+}
+
+/* A sleep that a signal ends. */
+static int asleep(void)
+{
+    const struct itimerval often = {{0, 50000}, {0, 50000}};
+    const struct timespec hour = {3600, 0};
+
+    signal(SIGALRM, on_alarm);
+    setitimer(ITIMER_REAL, &often, NULL);
+    say("awake", 0);
+    say("slept", nanosleep(&hour, NULL) < 0 ? errno : 0);
+    say("woken", alarms != 0);
+    return 0;
+}
+
 /* Memory that comes, moves and goes. */
 static int memory(void)
 {
@@ -350,6 +391,10 @@ int main(int argc, char **argv)
         return files();
     if (strcmp(which, "signals") == 0)
         return signals();
+    if (strcmp(which, "waits") == 0)
+        return waits();
+    if (strcmp(which, "asleep") == 0)
+        return asleep();
     if (strcmp(which, "memory") == 0)
         return memory();
     if (strcmp(which, "descriptors") == 0)

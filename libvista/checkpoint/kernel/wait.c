@@ -36,6 +36,15 @@ static bool has_landed(int fd)
     return fd >= 0 && vi_files_is_waiting((uint64_t)fd);
 }
 
+/* After a wait that only the runtime's own signal has ended: the checkpoint is made, and the rest of the
+ * time is waited for. */
+static bool goes_on(struct vi_call *call, long result, uint64_t open)
+{
+    if (result == -EINTR && !vi_signals_kept(open))
+        vi_signals_tick(call);
+    return result == -EINTR && !vi_signals_kept(open);
+}
+
 static long poll_with(struct vi_call *call, struct pollfd *fds, uint64_t count,
                       struct timespec *limit, const uint64_t *mask)
 {
@@ -47,8 +56,10 @@ static long poll_with(struct vi_call *call, struct pollfd *fds, uint64_t count,
         return vi_signals_interrupt(call, mask);
     for (uint64_t i = 0; i < count; i++)
         landed += fds[i].events & POLLIN && has_landed(fds[i].fd);
-    result = vi_system(SYS_ppoll, (uint64_t)fds, count, (uint64_t)(landed != 0 ? &none : limit),
-                       (uint64_t)&open, KERNEL_SET, 0);
+    do { /* the kernel leaves what is left of the limit */
+        result = vi_system(SYS_ppoll, (uint64_t)fds, count, (uint64_t)(landed != 0 ? &none : limit),
+                           (uint64_t)&open, KERNEL_SET, 0);
+    } while (goes_on(call, result, open));
     if (result < 0)
         return result == -EINTR ? vi_signals_interrupt(call, mask) : result;
     for (uint64_t i = 0; i < count && landed != 0; i++)
@@ -138,8 +149,10 @@ static long select_with(struct vi_call *call, int count, struct timespec *limit,
 
     if (vi_signals_kept(open))
         return vi_signals_interrupt(call, mask);
-    result = vi_system(SYS_pselect6, (uint64_t)count, a[1], a[2], a[3],
-                       (uint64_t)(found != 0 ? &none : limit), (uint64_t)&argument);
+    do {
+        result = vi_system(SYS_pselect6, (uint64_t)count, a[1], a[2], a[3],
+                           (uint64_t)(found != 0 ? &none : limit), (uint64_t)&argument);
+    } while (goes_on(call, result, open));
     if (result < 0)
         return result == -EINTR ? vi_signals_interrupt(call, mask) : result;
     for (int fd = 0; found != 0 && reading != NULL && fd < count; fd++)
@@ -240,6 +253,42 @@ void vi_wait_forget(int gone)
     }
 }
 
+static int64_t until(clockid_t clock, const struct timespec *when)
+{
+    struct timespec now;
+
+    vi_system(SYS_clock_gettime, (uint64_t)clock, (uint64_t)&now, 0, 0, 0, 0);
+    return (when->tv_sec - now.tv_sec) * 1000000000 + when->tv_nsec - now.tv_nsec;
+}
+
+static int64_t now_of(clockid_t clock)
+{
+    const struct timespec zero = {0};
+
+    return -until(clock, &zero);
+}
+
+static long epoll_with(struct vi_call *call, uint64_t open)
+{
+    const uint64_t *a = call->arguments;
+    const int64_t limit = (int)a[3], end = now_of(CLOCK_MONOTONIC) + limit * 1000000;
+    int64_t left = limit;
+    long result;
+
+    if (vi_signals_kept(open))
+        return -EINTR;
+    do {
+        result = vi_system(SYS_epoll_pwait, a[0], a[1], a[2], (uint64_t)left, (uint64_t)&open,
+                           KERNEL_SET);
+        if (limit > 0) {
+            const int64_t rest = end - now_of(CLOCK_MONOTONIC);
+
+            left = rest > 0 ? (rest + 999999) / 1000000 : 0;
+        }
+    } while (goes_on(call, result, open));
+    return result;
+}
+
 long vi_call_epoll_wait(struct vi_call *call)
 {
     const uint64_t *a = call->arguments;
@@ -257,23 +306,8 @@ long vi_call_epoll_wait(struct vi_call *call)
             return result;
     }
     open = vi_signals_open(mask != NULL ? *mask : mask_of(call));
-    result = vi_system(SYS_epoll_pwait, a[0], a[1], a[2], a[3], (uint64_t)&open, KERNEL_SET);
+    result = epoll_with(call, open);
     return result == -EINTR ? vi_signals_interrupt(call, mask) : result;
-}
-
-static int64_t until(clockid_t clock, const struct timespec *when)
-{
-    struct timespec now;
-
-    vi_system(SYS_clock_gettime, (uint64_t)clock, (uint64_t)&now, 0, 0, 0, 0);
-    return (when->tv_sec - now.tv_sec) * 1000000000 + when->tv_nsec - now.tv_nsec;
-}
-
-static int64_t now_of(clockid_t clock)
-{
-    const struct timespec zero = {0};
-
-    return -until(clock, &zero);
 }
 
 long vi_call_sleep(struct vi_call *call)
