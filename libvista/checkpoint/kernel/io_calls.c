@@ -60,6 +60,8 @@ static long read_stream(struct vi_call *call, void *to, size_t size, bool waits)
         if (result <= 0)
             return result == 0 && !waits ? -EAGAIN : result;
     }
+    if (file->mode != S_IFSOCK && vi_files_is_new((uint64_t)fd))
+        vi_trap_commit(call); /* else what lands would be lost with the descriptor */
     result = vi_zone_read(group, fd, to, size, file->terminal);
     if (result != VI_ZONE_FULL)
         return result;
