@@ -380,6 +380,32 @@ START_TEST(signals_and_timers_go_on)
 }
 END_TEST
 
+/* Killed amid the 5,000 names, and behind them. */
+START_TEST(many_changes_are_undone)
+{
+    ck_assert_int_eq(status_of(shell("VISTA_KILLS='5500b 7000a 9000b 10100b 10150a' $K -f run.dc "
+                                     "$G large >out 2>err; s=$?; ls >left; exit $s")),
+                     0);
+    holds("out", "made 0\n");
+    holds("out", "wrong 0\nfailed 0\n");
+    ck_assert_str_eq(contents("left"), "err\nleft\nout\n");
+    ck_assert_str_eq(contents("err"), "");
+}
+END_TEST
+
+/* Killed before and after each call, of which one opens the pipe and the others read it. */
+START_TEST(pipe_that_was_opened_is_read_on)
+{
+    ck_assert_int_eq(
+        status_of(shell(
+            "mkfifo pipe; (timeout 60 sh -c 'printf 0123456789 >pipe') & VISTA_KILLS=\"$(seq 60 | "
+            "sed 's/.*/&b &a/' | tr '\\n' ' ')\" timeout -s KILL 60 $K --retries 10000 "
+            "-f run.dc $G pour >out 2>err; s=$?; wait; exit $s")),
+        0);
+    holds("out", "sum 525\n");
+}
+END_TEST
+
 /* The runtime's own clock neither ends a wait nor makes it longer, and holds no signal back. */
 START_TEST(waits_end_at_their_limits)
 {
@@ -505,6 +531,8 @@ int main(void)
     tcase_add_test(tests, ordinary_user_can_run_it);
     tcase_add_test(tests, files_are_undone);
     tcase_add_test(tests, signals_and_timers_go_on);
+    tcase_add_test(tests, many_changes_are_undone);
+    tcase_add_test(tests, pipe_that_was_opened_is_read_on);
     tcase_add_test(tests, waits_end_at_their_limits);
     tcase_add_loop_test(tests, sleep_is_ended_by_its_signal, 0, 3);
     tcase_add_test(tests, memory_goes_on);

@@ -293,6 +293,50 @@ static int nameless(int most)
     return 0;
 }
 
+/* More names removed and replaced between two checkpoints than there may be, and more bytes cut off
+ * than there are in one record; it says what it saw, behind them. */
+static int large(void)
+{
+    static unsigned char part[1 << 20];
+    const int fd = open("big", O_RDWR | O_CREAT, 0600);
+    int failed = 0, wrong = 0;
+    char name[16];
+
+    for (int i = 0; i < 40; i++) {
+        memset(part, i, sizeof part);
+        failed += pwrite(fd, part, sizeof part, (off_t)i << 20) != sizeof part;
+    }
+    for (int i = 0; i < 5000; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        failed += mknod(name, S_IFREG | 0600, 0) != 0;
+    }
+    say("made", failed);
+    for (int i = 0; i < 40; i++)
+        wrong += pread(fd, part, sizeof part, (off_t)i << 20) != sizeof part || part[0] != i ||
+                 part[sizeof part - 1] != i;
+    failed += ftruncate(fd, 12345) != 0;
+    for (int i = 0; i < 5000; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        failed += i % 8 == 0 ? rename(name, "last") != 0 : unlink(name) != 0;
+    }
+    say("wrong", wrong);
+    say("failed", failed);
+    return unlink("last") != 0 || unlink("big") != 0;
+}
+
+/* Reads a pipe that has a name, byte by byte. */
+static int pour(void)
+{
+    const int fd = open("pipe", O_RDONLY);
+    unsigned char byte;
+    long sum = 0;
+
+    while (read(fd, &byte, 1) == 1)
+        sum += byte;
+    say("sum", sum);
+    return 0;
+}
+
 /* Says what is there, until there are `most` bytes. */
 static int follow(int most)
 {
@@ -391,6 +435,10 @@ int main(int argc, char **argv)
         return files();
     if (strcmp(which, "signals") == 0)
         return signals();
+    if (strcmp(which, "large") == 0)
+        return large();
+    if (strcmp(which, "pour") == 0)
+        return pour();
     if (strcmp(which, "waits") == 0)
         return waits();
     if (strcmp(which, "asleep") == 0)

@@ -20,6 +20,7 @@
 #include "checkpoint/files/paths.h"
 
 #define MOST_LINKS 4096u
+#define PART ((uint64_t)16 << 20) /* of a file, in one record */
 #define END_MARK 0x646e652d6f646e75u
 
 enum kind { BYTES, SIZE, CREATED, REMOVED, RENAMED, ATTRIBUTES };
@@ -99,13 +100,46 @@ static long append(struct record record, const char *path, const char *other, co
     return 0;
 }
 
+static bool read_at(int fd, void *bytes, uint64_t length, uint64_t offset)
+{
+    while (length != 0) {
+        const ssize_t got = pread(fd, bytes, length, (off_t)offset);
+
+        if (got <= 0)
+            return false;
+        bytes = (char *)bytes + got;
+        offset += (uint64_t)got;
+        length -= (uint64_t)got;
+    }
+    return true;
+}
+
+/* Bytes [record.offset, end) in parts, each with the whole file's size: undone is the last one first. */
+static long save_parts(struct record record, const char *path, int reader, uint64_t end)
+{
+    const uint64_t most = end - record.offset < PART ? end - record.offset : PART;
+    unsigned char *data = malloc(most + 1);
+    long result = data == NULL ? -ENOMEM : 0;
+
+    do {
+        record.data = end - record.offset < most ? end - record.offset : most;
+        if (result == 0 && !read_at(reader, data, record.data, record.offset))
+            result = -EACCES;
+        if (result == 0)
+            result = append(record, path, "", data);
+        record.offset += record.data;
+    } while (result == 0 && record.offset < end);
+    free(data);
+    return result;
+}
+
 /* Bytes [offset, offset + length) of the file, as far as it has them. */
 static long save(int fd, uint64_t offset, uint64_t length)
 {
     char path[PATH_MAX], link[64];
     struct record record = {.kind = BYTES, .offset = offset};
     struct stat st;
-    unsigned char *data;
+    uint64_t end = offset;
     int reader;
     long result;
 
@@ -117,23 +151,14 @@ static long save(int fd, uint64_t offset, uint64_t length)
     record.times[0] = st.st_atim;
     record.times[1] = st.st_mtim;
     if (offset < record.size)
-        record.data = record.size - offset < length ? record.size - offset : length;
-    /* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI): no length is near 2^64 */
-    data = malloc(record.data + 1);
+        end = record.size - offset < length ? record.size : offset + length;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    reader = record.data == 0 || (fcntl(fd, F_GETFL) & O_ACCMODE) != O_WRONLY
+    reader = end == offset || (fcntl(fd, F_GETFL) & O_ACCMODE) != O_WRONLY
                  ? fd
                  : open(link, O_RDONLY | O_CLOEXEC);
-    if (data == NULL)
-        result = -ENOMEM;
-    else if (record.data != 0 &&
-             pread(reader, data, record.data, (off_t)offset) != (ssize_t)record.data)
-        result = -EACCES;
-    else
-        result = append(record, path, "", data);
+    result = save_parts(record, path, reader, end);
     if (reader >= 0 && reader != fd)
         vi_locks_close(reader);
-    free(data);
     if (result == -EACCES)
         vi_refuse("writing to a file that cannot be read", "what it held could not be undone");
     return result;
@@ -178,11 +203,14 @@ long vi_undo_create(const char *path)
     return append((struct record){.kind = CREATED}, path, "", NULL);
 }
 
+bool vi_undo_is_full(void)
+{
+    return link_count == MOST_LINKS;
+}
+
 /* Keeps what `path` names by another name. */
 static bool keep(const char *path, char *name, size_t size)
 {
-    if (link_count == MOST_LINKS)
-        return false;
     link_name(NULL, name, size);
     (void)unlink(name);
     if (linkat(AT_FDCWD, path, AT_FDCWD, name, 0) != 0) {
@@ -390,7 +418,7 @@ static void recover(bool undoing)
     if (fstat(log_fd, &st) != 0 || (size_t)st.st_size < sizeof commit)
         return;
     log = malloc((size_t)st.st_size);
-    if (log == NULL || pread(log_fd, log, (size_t)st.st_size, 0) != st.st_size)
+    if (log == NULL || !read_at(log_fd, log, (uint64_t)st.st_size, 0))
         vi_give_up("%s: cannot be read", log_path);
     memcpy(&commit, log, sizeof commit);
     if (undoing && commit == vi_engine.header->commits)

@@ -24,7 +24,8 @@ long vi_undo_bytes(int fd, int64_t offset, uint64_t length); /* bytes written; -
 long vi_undo_truncate(int fd, uint64_t size);
 long vi_undo_truncate_path(const char *path, uint64_t size);
 long vi_undo_create(const char *path);      /* a name, if it is not there */
-long vi_undo_remove_name(const char *path); /* unlink or rmdir */
+long vi_undo_remove_name(const char *path); /* unlink or rmdir; of a replaced name too: */
+bool vi_undo_is_full(void);                 /* no more of them before a checkpoint */
 long vi_undo_rename(const char *from, const char *to);
 long vi_undo_attributes(const char *path); /* mode, owner, times */
 

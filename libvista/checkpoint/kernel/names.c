@@ -85,7 +85,12 @@ long vi_call_open(struct vi_call *call)
         result = prepare_open(path, flags);
     if (result == 0)
         result = vi_pass(call);
-    return result < 0 ? result : enter_opened((int)result, flags);
+    if (result >= 0)
+        result = enter_opened((int)result, flags);
+    if (result < 0 || vi_files_of((uint64_t)result)->mode != S_IFIFO)
+        return result;
+    vi_trap_commit_behind(call, result); /* without a reader it would lose what it holds */
+    return VI_NO_RESULT;
 }
 
 /* Closes some of the guest's; what the supervisor keeps it keeps open until a checkpoint is without. */
@@ -332,6 +337,8 @@ long vi_call_name_remove(struct vi_call *call)
     char path[PATH_MAX];
     long result = absolute_of(arguments_of(call, call->number == SYS_unlinkat, 0), path);
 
+    if (vi_undo_is_full())
+        vi_trap_commit(call);
     if (result == 0)
         result = vi_undo_remove_name(path);
     if (result == 0)
@@ -351,6 +358,8 @@ long vi_call_rename(struct vi_call *call)
     }
     if (result == 0)
         result = absolute_of(arguments_of(call, at, at ? 2 : 1), to);
+    if (vi_undo_is_full())
+        vi_trap_commit(call);
     if (result == 0)
         result = vi_undo_rename(from, to);
     if (result != 0)
