@@ -69,7 +69,7 @@ static void install(int number, bool handled, uint64_t plain)
         .handler = handled ? (uint64_t)vi_trap_entry : plain,
         .flags = SA_SIGINFO | SA_ONSTACK | RESTORER,
         .restorer = (uint64_t)vi_restore_signals,
-        .mask = ~(uint64_t)0,
+        .mask = ~bit_of(SIGBUS), /* by which a full disk is told */
     };
 
     vi_system(SYS_rt_sigaction, (uint64_t)number, (uint64_t)&action, 0, KERNEL_SET, 0, 0);

@@ -244,8 +244,9 @@ _Noreturn void vi_trap_enter(const struct vi_frame *from)
     take_over();
     resumed = vi_engine.header->started ? vi_engine.header->commits : 0;
     entering = from;
-    sigfillset(&none); /* but SIGSYS: no signal may come before the guest is there to have it */
+    sigfillset(&none); /* but these: no signal may come before the guest is there to have it */
     sigdelset(&none, SIGSYS);
+    sigdelset(&none, SIGBUS);
     sigprocmask(SIG_SETMASK, &none, NULL);
     vi_system(SYS_tgkill, (uint64_t)getpid(), (uint64_t)vi_system(SYS_gettid, 0, 0, 0, 0, 0, 0),
               SIGSYS, 0, 0, 0);
