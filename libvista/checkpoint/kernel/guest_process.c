@@ -72,7 +72,8 @@ void vi_process_gather(void)
 {
     struct itimerval *timer = &vi_engine.control->timer;
 
-    if (timer->it_value.tv_sec != 0 || timer->it_value.tv_usec != 0) {
+    if ((timer->it_value.tv_sec | timer->it_value.tv_usec | timer->it_interval.tv_sec |
+         timer->it_interval.tv_usec) != 0) {
         getitimer(ITIMER_REAL, timer);
         /* The kernel starts it again when it is rid of the signal. */
         if ((timer->it_interval.tv_sec | timer->it_interval.tv_usec) != 0 &&
