@@ -110,6 +110,7 @@ static long close_all(struct vi_call *call, uint64_t first, uint64_t last)
             if (ends)
                 vi_wait_forget((int)fd);
             (void)close((int)fd);
+            vi_files_closed = true; /* locks went that the checkpoint has found */
         }
     return ends ? VI_NO_RESULT : 0;
 }
@@ -147,6 +148,7 @@ long vi_call_dup(struct vi_call *call)
         vi_trap_commit_behind(call, (long)a[1]);
         vi_wait_forget((int)a[1]);
         vi_pass(call);
+        vi_files_closed = true;
         return VI_NO_RESULT;
     }
     result = vi_pass(call);
