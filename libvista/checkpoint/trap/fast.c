@@ -99,7 +99,7 @@ __attribute__((target("general-regs-only"))) long vi_fast_call(long number, cons
 
 static enum way way_of(const struct vi_row *row, long number)
 {
-    if (row == NULL || number == SYS_futex) /* which waits */
+    if (row == NULL || number == SYS_futex || number == SYS_getrandom) /* they wait */
         return BY_TRAP;
     if (row->class != VI_CLASS_STATE && vi_protocol_needs_results())
         return BY_TRAP;
