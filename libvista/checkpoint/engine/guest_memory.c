@@ -135,7 +135,7 @@ static void clean(enum vi_area area)
     if (found < 0 ? errno == ENXIO : found >= from + (off_t)(end - high))
         return;
     if (madvise(stored_at(high), end - high, MADV_REMOVE) != 0)
-        stored_high[area] = end;
+        stored_high[area] = vi_engine.control->high[area] = end;
 }
 
 static void open_areas(void)
