@@ -19,7 +19,6 @@
 #include "checkpoint/files/zone.h"
 
 #define GIB ((uint64_t)1 << 30)
-#define DEATH_MS 5000 /* how long a runtime whose supervisor was killed may take to die */
 #define LOG_KEPT ((size_t)64 << 20) /* a checkpoint of 16,000 pages relinks no chunk */
 
 static const struct {
@@ -87,7 +86,7 @@ static void map_segment(const char *path)
     const uint64_t size = area_offset(VI_AREAS);
     const struct vista_map_options options = {.max_size = size,
                                               .log_kept = LOG_KEPT,
-                                              .lock_wait_ms = DEATH_MS,
+                                              .lock_wait_ms = VI_DEATH_MS,
                                               .descriptor_floor = VI_DESCRIPTORS};
     const unsigned flags =
         VISTA_CREATE | VISTA_NO_HEAP | VISTA_SPARSE | VISTA_ANY_ADDRESS | VISTA_KILL_SAFE;

@@ -20,6 +20,8 @@
 #define VI_CHECKPOINT_MAGIC 0x746e696f706b6863u /* "chkpoint" */
 #define VI_CHECKPOINT_VERSION 4u
 
+#define VI_DEATH_MS 5000 /* how long a runtime whose supervisor was killed may take to die */
+
 /* Descriptors from here on are the runtime's, and do not exist for the guest. */
 #define VI_DESCRIPTORS 960
 

@@ -50,8 +50,8 @@ static void show_descriptors(const struct vi_control *control)
 
 int vi_inspect(const char *file)
 {
-    vista_segment *segment =
-        vista_map(file, 0, VISTA_NO_HEAP | VISTA_SPARSE | VISTA_ANY_ADDRESS, NULL);
+    vista_segment *segment = vista_map(file, 0, VISTA_NO_HEAP | VISTA_SPARSE | VISTA_ANY_ADDRESS,
+                                       &(struct vista_map_options){.lock_wait_ms = VI_DEATH_MS});
     const struct vi_header *header = segment != NULL ? vista_base(segment) : NULL;
 
     if (header == NULL) {
