@@ -385,7 +385,9 @@ static int locked(void)
 static int grow(int most)
 {
     for (int i = 1; i <= most; i++) {
-        memset(malloc(1 << 20), i, 1 << 20);
+        char *volatile block = malloc(1 << 20); /* that a compiler does not leave out */
+
+        memset(block, i, 1 << 20);
         say("number", i);
     }
     return 7;
