@@ -195,12 +195,7 @@ HOT void peer_declare(struct peer_tx *tx, void *address, size_t length)
     }
 }
 
-HOT void peer_declare_all(struct peer_tx *tx, const struct iovec *ranges, int count)
-{
-#pragma GCC unroll 8
-    for (int i = 0; i < count; i++)
-        peer_declare(tx, ranges[i].iov_base, ranges[i].iov_len);
-}
+#include "peer_each.h"
 
 /* Is the batch one record that was streamed? */
 static inline bool floor_is_streamed(enum durability class, const struct floor_batch *batch)

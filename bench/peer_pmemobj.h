@@ -82,12 +82,7 @@ HOT void peer_declare(struct peer_tx *tx, void *address, size_t length)
         pmemobj_fail("pmemobj_tx_add_range_direct");
 }
 
-HOT void peer_declare_all(struct peer_tx *tx, const struct iovec *ranges, int count)
-{
-#pragma GCC unroll 8
-    for (int i = 0; i < count; i++)
-        peer_declare(tx, ranges[i].iov_base, ranges[i].iov_len);
-}
+#include "peer_each.h"
 
 HOT void peer_ready(struct peer_tx *tx)
 {

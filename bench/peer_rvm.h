@@ -103,11 +103,7 @@ HOT void peer_declare(struct peer_tx *tx, void *address, size_t length)
     rvm_must(rvm_set_range(tx->tid, address, length), "rvm_set_range");
 }
 
-HOT void peer_declare_all(struct peer_tx *tx, const struct iovec *ranges, int count)
-{
-    for (int i = 0; i < count; i++)
-        peer_declare(tx, ranges[i].iov_base, ranges[i].iov_len);
-}
+#include "peer_each.h"
 
 HOT void peer_ready(struct peer_tx *tx)
 {
