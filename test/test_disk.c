@@ -28,6 +28,17 @@ static vista_segment *map(const char *path, size_t size, unsigned flags)
     return segment;
 }
 
+static vista_segment *map_automatic(const char *path, size_t size,
+                                    const struct vista_map_options *options)
+{
+    vista_segment *segment;
+
+    OK(vista_init(&disk_class));
+    segment = vista_map(path, size, VISTA_CREATE | VISTA_NO_HEAP | VISTA_AUTO_RANGE, options);
+    SOME(segment);
+    return segment;
+}
+
 static struct vista_info info_of(vista_segment *segment)
 {
     struct vista_info info;
@@ -728,9 +739,7 @@ START_TEST(automatic_ranges_have_room)
     uint64_t *words;
     vista_tx *tx;
 
-    OK(vista_init(&disk_class));
-    segment = vista_map(path, 16 << 20, VISTA_CREATE | VISTA_NO_HEAP | VISTA_AUTO_RANGE, &many);
-    SOME(segment);
+    segment = map_automatic(path, 16 << 20, &many);
     words = vista_base(segment);
     ck_assert_uint_eq(info_of(segment).pages_left, 2000);
     ck_assert_uint_ge(info_of(segment).log_size, 2 * 2000 * 4096);
@@ -758,10 +767,7 @@ START_TEST(automatic_ranges_beside_declared_ones)
     size_t declared = 0;
     vista_tx *tx;
 
-    OK(vista_init(&disk_class));
-    segment = vista_map(test_path("segment"), 24 << 20,
-                        VISTA_CREATE | VISTA_NO_HEAP | VISTA_AUTO_RANGE, &many);
-    SOME(segment);
+    segment = map_automatic(test_path("segment"), 24 << 20, &many);
     data = vista_base(segment);
     tx = vista_begin_transaction(segment, 0);
     SOME(tx);
@@ -844,10 +850,7 @@ START_TEST(automatic_ranges_that_grow)
     const struct vista_map_options few = {.auto_pages = 150, .max_size = 4 << 20};
     vista_segment *segment;
 
-    OK(vista_init(&disk_class));
-    segment = vista_map(test_path("segment"), 1 << 20,
-                        VISTA_CREATE | VISTA_NO_HEAP | VISTA_AUTO_RANGE, &few);
-    SOME(segment);
+    segment = map_automatic(test_path("segment"), 1 << 20, &few);
     for (int i = 0; i < 20; i++) {
         OK(vista_resize(segment, 4 << 20));
         OK(vista_resize(segment, 1 << 20));
@@ -866,10 +869,7 @@ START_TEST(automatic_ranges_that_grow_beside_declared_ones)
     unsigned char *data;
     vista_tx *tx;
 
-    OK(vista_init(&disk_class));
-    segment = vista_map(test_path("segment"), 4 << 20,
-                        VISTA_CREATE | VISTA_NO_HEAP | VISTA_AUTO_RANGE, &all);
-    SOME(segment);
+    segment = map_automatic(test_path("segment"), 4 << 20, &all);
     data = vista_base(segment);
     for (size_t size = 4 << 20; size <= 13 << 19;
          size += 5 << 19) { /* to what the log just takes */
@@ -892,10 +892,7 @@ START_TEST(automatic_ranges_that_cannot_grow)
     unsigned char *data;
     vista_tx *tx;
 
-    OK(vista_init(&disk_class));
-    segment = vista_map(test_path("segment"), 1 << 20,
-                        VISTA_CREATE | VISTA_NO_HEAP | VISTA_AUTO_RANGE, &all);
-    SOME(segment);
+    segment = map_automatic(test_path("segment"), 1 << 20, &all);
     FAILS(vista_resize(segment, 24 << 20), ENOSPC, "redo log");
     ck_assert_uint_eq(info_of(segment).pages_left, 256);
     data = vista_base(segment);
