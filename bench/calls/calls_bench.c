@@ -26,6 +26,7 @@
 #define MANY 4096 /* ranges in one call */
 #define MEMBERS 256
 #define TRANSACTIONS 20000u
+#define TURNS 12 /* 2, 3 and 4 segments have as many each */
 
 static unsigned rounds = 31;
 static char folder[] = "/dev/shm/vista-calls-XXXXXX";
@@ -128,22 +129,31 @@ static inline uint64_t next_random(uint64_t *random)
     return *random;
 }
 
-/* Transactions of one range, on `count` segments in turns, at random places of SIZE bytes in all. */
-static inline __attribute__((always_inline)) double transactions(size_t count, size_t length)
+/* Which segment has the next transaction, in turns of TURNS. */
+static unsigned turn[TURNS];
+
+/* Transactions of one range at random places of SIZE bytes, which `segments` of them share.  What
+ * is stored has a length of its own, so that a length that only the stores know costs the same in
+ * what is compared; and one segment is found as several are. */
+static inline __attribute__((always_inline)) double transactions(size_t segments, size_t length,
+                                                                 size_t stored)
 {
     static uint64_t random = 88172645463325252u; /* goes on: the places are cold */
+    const uint64_t span = (SIZE / segments - PAGE) / 8;
     const double from = now();
+    unsigned next = 0;
 
     for (size_t i = 0; i < TRANSACTIONS; i++) {
-        const size_t which = i % count;
-        char *const place = in[which].data + next_random(&random) % ((SIZE / count - PAGE) / 8) * 8;
+        const unsigned which = turn[next];
+        char *const place = in[which].data + ((next_random(&random) >> 32) * span >> 32) * 8;
         vista_tx *const tx = vista_begin_transaction(in[which].segment, 0);
 
         if (tx == NULL || vista_set_range(tx, place, length) != 0)
             fail("vista_set_range");
-        memset(place, (int)i, length);
+        memset(place, (int)i, stored);
         if (vista_end_transaction(tx, 0) != 0)
             fail("vista_end_transaction");
+        next = next + 1 < TURNS ? next + 1 : 0;
     }
     return (now() - from) / TRANSACTIONS;
 }
@@ -153,39 +163,38 @@ static double unknown_length(size_t length)
 {
     volatile size_t unknown = length;
 
-    return transactions(1, unknown);
+    return transactions(1, unknown, unknown);
 }
 
 static double known_length(size_t length)
 {
+    volatile size_t unknown = length;
+
     switch (length) {
     case 1:
-        return transactions(1, 1);
+        return transactions(1, 1, unknown);
     case 8:
-        return transactions(1, 8);
+        return transactions(1, 8, unknown);
     case 24:
-        return transactions(1, 24);
+        return transactions(1, 24, unknown);
     case 64:
-        return transactions(1, 64);
+        return transactions(1, 64, unknown);
     case 100:
-        return transactions(1, 100);
+        return transactions(1, 100, unknown);
     default:
-        return transactions(1, 256);
+        return transactions(1, 256, unknown);
     }
 }
 
-static double on_segments(size_t count)
+static double on_segments(size_t segments)
 {
-    switch (count) {
-    case 1:
-        return transactions(1, 8);
-    case 2:
-        return transactions(2, 8);
-    case 3:
-        return transactions(3, 8);
-    default:
-        return transactions(4, 8);
-    }
+    double ns;
+
+    for (unsigned i = 0; i < TURNS; i++)
+        turn[i] = i % segments;
+    ns = transactions(segments, 8, 8);
+    memset(turn, 0, sizeof turn);
+    return ns;
 }
 
 static void lengths_and_segments(void)
