@@ -344,7 +344,7 @@ START_TEST(instructions)
         one = count(any_range) - loop;
         printf("instructions: one range of %zu bytes, a length not known before, %llu\n",
                any_length, (unsigned long long)one);
-        ck_assert_uint_le(one, any_length < 256 ? 120 : 160); /* a long one is remembered, too */
+        ck_assert_uint_le(one, 110);
     }
     one = count(transfer) - loop;
     apart = true;
