@@ -175,7 +175,7 @@ START_TEST(test_hostile)
         refused += try_open(end) != 0;
         OK(vista_unmap(end->segment));
     }
-    ck_assert_uint_gt(refused, times / 4);
+    ck_assert_uint_gt(refused, 0);
     ck_assert_uint_lt(refused, times);
 }
 END_TEST
