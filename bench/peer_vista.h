@@ -21,6 +21,7 @@
 #endif
 #ifndef VISTA_DISK /* 1: in the disk class, where of VISTA_GROUP commits the last is flushed */
 #define VISTA_DISK 0
+#define VISTA_LOG 0
 #define VISTA_GROUP 1u
 #define VISTA_FLUSH_MS 0
 #define PEER_CLASSES CLASSES_MEMORY
@@ -56,7 +57,8 @@ UNUSED static void peer_open(struct peer *peer, const struct session *session, s
 {
     const struct vista_options options = {.force_class =
                                               VISTA_DISK ? VISTA_CLASS_DISK : session->class};
-    const struct vista_map_options map = {.lock_wait_ms = 10000, .flush_ms = VISTA_FLUSH_MS};
+    const struct vista_map_options map = {
+        .lock_wait_ms = 10000, .flush_ms = VISTA_FLUSH_MS, .log_size = VISTA_LOG};
 
     if (vista_init(session->killed ? NULL : &options) != 0)
         vista_fail("vista_init");

@@ -8,4 +8,5 @@
 #define PEER_ONE_THREAD 0
 #define VISTA_FLAGS 0u
 #define VISTA_DISK 1
+#define VISTA_LOG ((size_t)32 << 20) /* as the floor's and RVM's */
 #include "peer_vista.h"
