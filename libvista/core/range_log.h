@@ -38,14 +38,14 @@ static inline void vi_copy_words(unsigned char *to, const unsigned char *from, s
 
 static inline void vi_copy_pairs(unsigned char *to, const unsigned char *from, size_t length)
 {
-    if (length <= 32)
-        vi_copy_ends(to, from, length, 16);
-    else if (length <= 64)
-        vi_copy_ends(to, from, length, 32);
-    else if (length <= 128)
-        vi_copy_ends(to, from, length, 64);
-    else
+    if (length > 128)
         vi_copy_ends(to, from, length, 128);
+    else if (length > 64)
+        vi_copy_ends(to, from, length, 64);
+    else if (length > 32)
+        vi_copy_ends(to, from, length, 32);
+    else
+        vi_copy_ends(to, from, length, 16);
 }
 
 /* Behind a record's header: the range's address, zeros up to a word's end behind the place of its
@@ -60,10 +60,12 @@ static inline uint64_t *vi_range_frame(uint64_t *item, const void *address, size
     return end;
 }
 
+/* The record counts from here on.  By two stores, as its shape is no constant. */
 static inline void vi_range_count(vista_tx *tx, uint64_t *record, uint64_t shape, uint64_t *end)
 {
+    record[1] = shape;
     VISTA_INLINE_COMPILER_BARRIER();
-    vista_inline_count(record, tx->stamp, shape);
+    *record = tx->stamp;
     VISTA_INLINE_COMPILER_BARRIER();
     tx->next = (uintptr_t)end;
 }
