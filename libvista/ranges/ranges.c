@@ -129,13 +129,15 @@ static void protect(struct vi_ranges *r, uint64_t page, uint64_t end)
         r->home->stuck = true;
 }
 
-/* Protects again what was opened in a group: all, where that has failed before (and see hot.h). */
+/* Protects again what was opened in a group: all, where that has failed before (and see hot.h).
+ * From here on stores are outside the transaction. */
 static void protect_group(struct vi_ranges *home)
 {
     sigset_t before;
     bool stuck;
 
-    lock(home, &before);
+    lock(home, &before); /* whoever has a page at hand is done */
+    home->state = VI_RANGES_BUSY;
     for (struct vi_ranges *r = home; r != NULL; r = next_of(r)) {
         if (r->check.allowed == NULL && r->segment->group->redo == NULL)
             vi_hot_choose(&r->hot, &r->protect);
@@ -350,9 +352,10 @@ static int commit(struct vi_tx *tx, unsigned mode)
     struct vi_ranges *home = tx->segment->ranges;
     int result;
 
-    stop(home);
-    if (home->check.allowed != NULL)
+    if (home->check.allowed != NULL) {
+        stop(home);
         compare_pages(tx);
+    }
     if (vi_undeclared_found(&home->check, EFAULT, tx->segment)) {
         tx->no_restore = false; /* to abort is all that is left */
         home->state = VI_RANGES_OPEN;
