@@ -115,6 +115,37 @@ static void visit_all(struct visit *visit, struct vi_tx *tx)
     }
 }
 
+/* Of an undo log as the inlined path writes it, which is most transactions' whole log: few ranges of
+ * home, in one chunk.  False: there is more. */
+static bool measure_short(struct vi_disk_record *record, const struct vi_tx *tx)
+{
+    const uint64_t *at = (const uint64_t *)tx->log.cursor.first;
+    const uint64_t *const end = (const uint64_t *)tx->log.cursor.next;
+    const struct vi_segment *home = tx->segment;
+
+    if (tx->log.position.index != 0 || tx->log.kinds != 0 || home->ranges != NULL)
+        return false;
+    while (at < end) {
+        uint64_t shape = at[1] & ~VISTA_INLINE_SHORT;
+
+        if (shape == at[1])
+            return false;
+        for (at += 2; shape != 0; shape >>= VISTA_INLINE_SHAPE_BITS) {
+            const uint32_t length = shape & ((1u << VISTA_INLINE_SHAPE_BITS) - 1);
+            const uint64_t offset = *at - home->logs.mapped;
+
+            if (offset >= vi_segment_size(home) || record->items == VI_DISK_SPANS)
+                return false;
+            record->span[record->items++] =
+                (struct vi_disk_span){(const char *)home->map.data + offset,
+                                      home->superblock.data_offset + offset, length, home->member};
+            record->bytes += vi_disk_item_size(length);
+            at += VISTA_INLINE_ITEM(length) / sizeof *at;
+        }
+    }
+    return true;
+}
+
 void vi_disk_record_measure(struct vi_disk_record *record, struct vi_tx *tx, bool automatic)
 {
     struct visit visit = {record, tx->segment, false};
@@ -122,6 +153,10 @@ void vi_disk_record_measure(struct vi_disk_record *record, struct vi_tx *tx, boo
     record->bytes = sizeof(struct vi_redo_record);
     record->items = 0;
     record->automatic = automatic;
+    if (!automatic && measure_short(record, tx))
+        return;
+    record->bytes = sizeof(struct vi_redo_record);
+    record->items = 0;
     visit_all(&visit, tx);
 }
 

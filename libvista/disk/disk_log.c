@@ -122,17 +122,6 @@ static void put_large(struct vi_disk_writer *writer, const void *from, uint64_t 
     }
 }
 
-/* One that is not large lies in the ring as a whole. */
-static inline void put_bytes(struct vi_disk_writer *writer, const void *from, uint64_t length)
-{
-    if (writer->large) {
-        put_large(writer, from, length);
-        return;
-    }
-    vi_copy(writer->to, from, length);
-    writer->to += length;
-}
-
 void vi_disk_head(struct vi_disk_writer *writer, uint32_t items)
 {
     const struct vi_disk_log *redo = writer->redo;
@@ -145,9 +134,14 @@ void vi_disk_head(struct vi_disk_writer *writer, uint32_t items)
         .items = items,
     };
 
-    put_bytes(writer, &record, sizeof record.check);
+    if (!writer->large) {
+        memcpy(writer->to, &record, sizeof record);
+        writer->to += sizeof record;
+        return;
+    }
+    put_large(writer, &record, sizeof record.check);
     writer->crc = redo->area.seed;
-    put_bytes(writer, &record.bytes, sizeof record - sizeof record.check);
+    put_large(writer, &record.bytes, sizeof record - sizeof record.check);
 }
 
 void vi_disk_put(struct vi_disk_writer *writer, unsigned member, uint64_t offset, const void *from,
@@ -156,10 +150,16 @@ void vi_disk_put(struct vi_disk_writer *writer, unsigned member, uint64_t offset
     const struct vi_redo_item item = {offset, length, (uint16_t)member, VI_REDO_BYTES};
     static const unsigned char zeros[8];
 
-    put_bytes(writer, &item, sizeof item);
-    put_bytes(writer, from, length);
-    if (length % 8 != 0)
-        put_bytes(writer, zeros, -length % 8);
+    if (!writer->large) { /* it lies in the ring as a whole */
+        memcpy(writer->to, &item, sizeof item);
+        writer->to += vi_disk_item_size(length);
+        memcpy(writer->to - sizeof zeros, zeros, sizeof zeros);
+        vi_copy(writer->to - vi_disk_up(length, 8), from, length);
+        return;
+    }
+    put_large(writer, &item, sizeof item);
+    put_large(writer, from, length);
+    put_large(writer, zeros, -length % 8);
 }
 
 /* The rest of a large record, then its first block. */
