@@ -5,7 +5,6 @@
 #include "ranges/ranges.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -129,8 +128,7 @@ static void protect(struct vi_ranges *r, uint64_t page, uint64_t end)
         r->home->stuck = true;
 }
 
-/* Protects again what was opened in a group: all, where that has failed before (and see hot.h).
- * From here on stores are outside the transaction. */
+/* Ends stores, and protects what was opened: all, where that has failed before (and see hot.h). */
 static void protect_group(struct vi_ranges *home)
 {
     sigset_t before;
@@ -329,12 +327,13 @@ static void stop(struct vi_ranges *home)
     unlock(home, &before);
 }
 
-/* Compares the pages that the log has with what they are now. */
+/* Ends stores, and compares the pages that the log has with what they are now. */
 static void compare_pages(struct vi_tx *tx)
 {
     const struct vi_item *item;
     struct vi_items items;
 
+    stop(tx->segment->ranges);
     tx->log.stamp = tx->log.cursor.stamp;
     vi_items_begin(&items, tx->segment, &tx->log);
     while ((item = vi_items_next(&items)) != NULL)
@@ -352,10 +351,8 @@ static int commit(struct vi_tx *tx, unsigned mode)
     struct vi_ranges *home = tx->segment->ranges;
     int result;
 
-    if (home->check.allowed != NULL) {
-        stop(home);
+    if (home->check.allowed != NULL)
         compare_pages(tx);
-    }
     if (vi_undeclared_found(&home->check, EFAULT, tx->segment)) {
         tx->no_restore = false; /* to abort is all that is left */
         home->state = VI_RANGES_OPEN;
