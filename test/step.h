@@ -23,6 +23,7 @@ struct step_file {
     bool flat;
     unsigned members; /* entries of home's table that are watched */
     unsigned chunks;  /* of 64 KiB */
+    bool redo;        /* of the disk class, where stores reach the ring of the redo log alone */
 };
 
 struct step {
@@ -33,9 +34,11 @@ struct step {
      * their copies' paths. */
     uint64_t (*view)(uint64_t number);
     void (*changed)(void); /* each time that a file has; NULL: nothing */
+    unsigned every;        /* states that one is recovered of, drawn by the seed; 0: all are */
 };
 
-enum step_outcome { STEP_CHANGES, STEP_KEEPS };
+/* STAYS: not a byte of the files changes. */
+enum step_outcome { STEP_CHANGES, STEP_KEEPS, STEP_STAYS };
 
 /* The first files of `step` are there before `prepare`, and whole after it. */
 void step_through(const struct step *step, const char *name, enum step_outcome outcome);
@@ -45,7 +48,8 @@ uint64_t step_mix(uint64_t hash, const void *bytes, size_t length);
 
 /* ---- In parts ---------------------------------------------------------- */
 
-/* A child that has run `prepare`; -1: tracing is not allowed here. */
+/* A child that has run `prepare`; -1: tracing is not allowed here.  It is the one that is watched
+ * from then on. */
 int step_begin(const struct step *step, const char *name);
 
 /* Watches the files from here on. */

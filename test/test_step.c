@@ -7,12 +7,14 @@
  * Operations: commits of ranges in a used and in a new slot, aborts, allocations,
  * frees and reallocations of small and large blocks, a log that grows, the root
  * made and moved, two transactions open at once, mapping, unmapping, creation, and
- * recoveries of what a death in these leaves, each instruction of them, too.
+ * recoveries of what a death in these leaves, each instruction of them, too.  In the disk
+ * class: commits flushed and not, truncation by unmapping and by shrinking, recovery.
  */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "disk/disk.h"
 #include "step.h"
 #include "support.h"
 
@@ -418,6 +420,52 @@ static const struct operation {
 
 #define OPERATIONS ((int)(sizeof operations / sizeof operations[0]))
 
+static void act_unflushed(void)
+{
+    begin();
+    set(1, 1);
+    set(40, 3);
+    REQUIRE(vista_end_transaction(tx, VISTA_NO_FLUSH) == 0);
+}
+
+static void used_and_unflushed(void)
+{
+    used();
+    act_unflushed();
+}
+
+static void act_flush(void)
+{
+    REQUIRE(vista_flush(segment) == 0);
+}
+
+static void act_shrink(void)
+{
+    REQUIRE(vista_resize(segment, SIZE - 8 * KIB) == 0);
+}
+
+/* In the disk class.  Copies of blocks to the ring make many states that are much the same: of
+ * them some are recovered. */
+static const struct {
+    struct operation is;
+    unsigned every;
+} disk_operations[] = {
+    {{"ranges", used, act_ranges, STEP_CHANGES}, 1},
+    {{"ranges without a flush", used, act_unflushed, STEP_CHANGES}, 1},
+    {{"abort", used, act_abort, STEP_STAYS}, 1},
+    {{"flush", used_and_unflushed, act_flush, STEP_KEEPS}, 1},
+    {{"allocations and frees", used, act_mixed, STEP_CHANGES}, 4},
+    {{"free of all", used, act_free_all, STEP_CHANGES}, 1},
+    {{"reallocation", used, act_reallocate, STEP_CHANGES}, 4},
+    {{"a larger root", used, act_larger_root, STEP_CHANGES}, 16},
+    {{"two transactions open", used, act_two_open, STEP_CHANGES}, 1},
+    {{"truncation by unmapping", used_and_unflushed, act_unmap, STEP_KEEPS}, 1},
+    {{"truncation by shrinking", used_and_unflushed, act_shrink, STEP_KEEPS}, 1},
+    {{"map", used_and_clean, map_it, STEP_KEEPS}, 1},
+};
+
+#define DISK_OPERATIONS ((int)(sizeof disk_operations / sizeof disk_operations[0]))
+
 /* The loop index counts operations, then the same in the next class. */
 static enum vista_class class_of(int index)
 {
@@ -440,10 +488,29 @@ static void make_segment(void)
     OK(vista_unmap(segment));
 }
 
+/* A redo log was written with zeros; where it has holes it is quickly read. */
+static void make_holes(void)
+{
+    const struct vi_superblock s = test_superblock(path, 0);
+    const struct vi_disk_area area =
+        vi_disk_area_of(&(struct vi_file){.path = path}, &s, VI_DISK_LOG_LEAST);
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                               (off_t)area.ring_offset, (off_t)(area.ring_size + area.log_size)),
+                     0);
+    close(fd);
+    step.file[0].redo = true;
+    step.file[0].chunks = 0;
+}
+
 static void set_up(enum vista_class class)
 {
     OK(vista_init(&(struct vista_options){.force_class = class}));
     make_segment();
+    if (class == VISTA_CLASS_DISK)
+        make_holes();
 }
 
 /* Steps through sanitized code are slow: a part of it, chosen by the seed. */
@@ -463,6 +530,22 @@ START_TEST(every_instruction)
     snprintf(name, sizeof name, "%s, class %d", operation->name, (int)class_of(_i));
     step.prepare = operation->prepare;
     step.act = operation->act;
+    step_through(&step, name, operation->outcome);
+}
+END_TEST
+
+START_TEST(every_instruction_of_the_disk_class)
+{
+    const struct operation *operation = &disk_operations[_i].is;
+    char name[100];
+
+    if (is_left_out(_i, DISK_OPERATIONS))
+        return;
+    set_up(VISTA_CLASS_DISK);
+    snprintf(name, sizeof name, "%s, class %d", operation->name, VISTA_CLASS_DISK);
+    step.prepare = operation->prepare;
+    step.act = operation->act;
+    step.every = disk_operations[_i].every;
     step_through(&step, name, operation->outcome);
 }
 END_TEST
@@ -533,6 +616,26 @@ START_TEST(every_instruction_of_a_long_rollback)
     if (is_left_out(_i, 2))
         return;
     recover_step_by_step("rollback of a long log", leave_grown, VISTA_CLASS_KILL + (unsigned)_i);
+}
+END_TEST
+
+static void leave_committed(void)
+{
+    used_and_unflushed();
+    begin();
+    set(20, 5);
+    release(3);
+    end();
+    act_unflushed();
+    begin();
+    set(2, 30); /* of which nothing is in the log */
+}
+
+START_TEST(every_instruction_of_a_replay)
+{
+    if (test_is_sanitized())
+        return;
+    recover_step_by_step("replay", leave_committed, VISTA_CLASS_DISK);
 }
 END_TEST
 
@@ -611,7 +714,9 @@ static Suite *suite(void)
     TCase *tests = test_case(suite, "operations", 60);
 
     tcase_add_loop_test(tests, every_instruction, 0, 2 * OPERATIONS);
+    tcase_add_loop_test(tests, every_instruction_of_the_disk_class, 0, DISK_OPERATIONS);
     tests = test_case(suite, "recovery", 60);
+    tcase_add_test(tests, every_instruction_of_a_replay);
     tcase_add_loop_test(tests, every_instruction_of_a_rollback, 0, 2);
     tcase_add_loop_test(tests, every_instruction_of_a_long_rollback, 0, 2);
     tcase_add_loop_test(tests, every_instruction_of_a_finish, 0, 2);
