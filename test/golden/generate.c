@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * usage: golden_generate FOLDER
+ * usage: golden_generate FOLDER [disk]
  *
- * Makes the golden segments of this library's format, and the table of what is to become
- * of each: see README.md.  For a new version of the format they are made once, when it is
+ * Makes the golden segments of this library's format, or those of its disk class, and the table
+ * of what is to become of each: see README.md.  For a new version of the format they are made once, when it is
  * final, into a folder of its own; what is there is never made again.
  */
 #include <errno.h>
@@ -17,6 +17,8 @@
 
 #include "base/crc32c.h"
 #include "core/segment.h"
+#include "disk/disk.h"
+#include "disk/replay.h"
 #include "golden.h"
 #include "media/format.h"
 #include "refuse_calls.h"
@@ -106,6 +108,7 @@ static void make_anonymous(int fd)
         if (s.magic != VI_MAGIC)
             continue;
         s.device = s.inode = 1;
+        s.birth = 0;
         memset(s.boot_id, 0xb0, sizeof s.boot_id);
         s.check = vi_crc32c(0, &s, offsetof(struct vi_superblock, check));
         MUST(pwrite(fd, &s, sizeof s, copy * (off_t)VI_PAGE) == sizeof s);
@@ -460,12 +463,126 @@ static void breakage(uintptr_t address)
     expected("empty", "any", EBADMSG, EBADMSG, EBADMSG, EBADMSG, 0, 0, 0);
 }
 
+/* ---- The disk class ----------------------------------------------------- */
+
+/* Some bytes of another one are zero: of the ring, or of a redo log. */
+static void blank(const char *name, const char *from, uint64_t at, uint64_t length)
+{
+    FILE *out = create(name);
+
+    fprintf(out, "from %s\n", from);
+    for (uint64_t part; length != 0; at += part, length -= part) {
+        part = length < 1 << 20 ? length : 1 << 20;
+        fprintf(out, "%llx 00*%llu\n", (unsigned long long)at, (unsigned long long)part);
+    }
+    MUST(fclose(out) == 0);
+}
+
+/* With one record more, in the ring, of one item. */
+static void with_record(const char *name, const char *from, const struct vi_disk_left *left,
+                        struct vi_redo_item item)
+{
+    const struct vi_disk_area *area = &left->area;
+    struct {
+        struct vi_redo_record record;
+        struct vi_redo_item item;
+        uint64_t value;
+    } more = {{.bytes = sizeof more,
+               .lsn = left->end.lsn,
+               .previous = left->end.previous,
+               .epoch = area->epoch,
+               .items = 1},
+              item,
+              0x7777777777777777};
+
+    more.record.check = vi_disk_check(area, &more.record);
+    broken(name, from, area->ring_offset + more.record.lsn % area->ring_size, &more, sizeof more);
+}
+
+static void damaged(const char *name)
+{
+    expected(name, "flat", EBADMSG, EUCLEAN, ECANCELED, EBADMSG, 0, 0, 0);
+}
+
+/* What of a redo log that was left makes a difference; up to `flushed` all are in the log. */
+static void redo_logs(const char *from, unsigned flushed)
+{
+    static const unsigned char junk[64] = {0xff, 1, 2, 3};
+    const struct vi_file file = {.path = PATH, .fd = open(PATH, O_RDONLY | O_CLOEXEC)};
+    struct vi_superblock s;
+    struct vi_disk_area area;
+    struct vi_disk_left left;
+    uint64_t header;
+
+    MUST(file.fd >= 0 && pread(file.fd, &s, sizeof s, 0) == sizeof s);
+    area = vi_disk_area_of(&file, &s, VI_DISK_LOG_LEAST);
+    MUST(vi_disk_load(&left, &area, s.chunks_offset + s.chunks_size) == 0);
+    area = left.area;
+    blank("redo-log-alone", from, area.ring_offset, area.ring_size);
+    expected("redo-log-alone", "flat", 0, EUCLEAN, ECANCELED, 0, flushed, 0, 0);
+    blank("redo-ring-alone", from, area.log_offset, area.log_size);
+    expected("redo-ring-alone", "flat", 0, EUCLEAN, ECANCELED, 0, flushed + 1, 0, 0);
+    blank("redo-lost", "redo-log-alone", area.log_offset + left.head.lsn % area.log_size, 4096);
+    damaged("redo-lost");
+    header = area.headers_offset + area.generation % VI_REDO_HEADERS * VI_REDO_BLOCK;
+    broken("redo-header-of-before", from,
+           area.headers_offset + (area.generation + 1) % VI_REDO_HEADERS * VI_REDO_BLOCK, junk,
+           sizeof junk);
+    expected("redo-header-of-before", "flat", 0, EUCLEAN, ECANCELED, 0, flushed + 1, 0, 0);
+    broken("redo-headers", "redo-header-of-before", header, junk, sizeof junk);
+    damaged("redo-headers");
+    with_record("redo-kind-skipped", from, &left,
+                (struct vi_redo_item){s.data_offset, 8, 0, VI_REDO_SKIPPED});
+    expected("redo-kind-skipped", "flat", 0, EUCLEAN, ECANCELED, 0, flushed + 1, 0, 0);
+    with_record("redo-kind-unknown", from, &left,
+                (struct vi_redo_item){s.data_offset, 8, 0, VI_REDO_KINDS});
+    damaged("redo-kind-unknown");
+    with_record("redo-item-outside", from, &left, (struct vi_redo_item){0, 8, 0, VI_REDO_BYTES});
+    damaged("redo-item-outside");
+    with_record("redo-member-unknown", from, &left,
+                (struct vi_redo_item){s.data_offset, 8, 3, VI_REDO_BYTES});
+    expected("redo-member-unknown", "flat", EBADMSG, EUCLEAN, ECANCELED, 0, flushed + 1, 0, 0);
+    vi_disk_unload(&left);
+    close(file.fd);
+}
+
+/* Clean; and with commits that are not yet in the data, the last of them in the ring alone, and a
+ * transaction open. */
+static void disks(size_t size, unsigned flags, transaction *what, const char *kind,
+                  uintptr_t address)
+{
+    vista_segment *segment = make(size, flags, VISTA_CLASS_DISK, address);
+    char clean[64], left_open[64];
+    vista_tx *tx;
+
+    snprintf(clean, sizeof clean, "%s-clean-disk", kind);
+    snprintf(left_open, sizeof left_open, "%s-open-disk", kind);
+    if (!(flags & VISTA_NO_HEAP))
+        MUST(vista_root(segment, sizeof(struct golden_root)) != NULL);
+    committed(segment, what, 1, DONE);
+    MUST(vista_unmap(segment) == 0);
+    keep(clean);
+    expected(clean, kind, 0, 0, 0, 0, DONE, 0, 0);
+    segment = vista_map(PATH, 0, 0, NULL);
+    MUST(segment != NULL);
+    committed(segment, what, DONE + 1, DONE + 3);
+    tx = begin(segment);
+    what(segment, tx, DONE + 4);
+    MUST(vista_end_transaction(tx, VISTA_NO_FLUSH) == 0);
+    what(segment, begin(segment), DONE + 5);
+    keep(left_open);
+    expected(left_open, kind, 0, EUCLEAN, ECANCELED, 0, DONE + 4, 0, 0);
+    if (flags & VISTA_NO_HEAP)
+        redo_logs(left_open, DONE + 3);
+    unlink(PATH); /* and leave it mapped: addresses differ */
+}
+
 int main(int argc, char **argv)
 {
     char path[512];
 
-    if (argc != 2) {
-        fprintf(stderr, "usage: golden_generate FOLDER\n");
+    if (argc < 2 || argc > 3 || (argc == 3 && strcmp(argv[2], "disk") != 0)) {
+        fprintf(stderr, "usage: golden_generate FOLDER [disk]\n");
         return 2;
     }
     folder = argv[1];
@@ -477,6 +594,12 @@ int main(int argc, char **argv)
         stop(path);
     fprintf(table, "# %-24s %-6s %-8s %-9s %-10s %-8s %5s %5s %5s\n", "file", "holds", "check",
             "read-only", "map", "torn", "state", "undone", "finished");
+    if (argc == 3) {
+        disks(GOLDEN_FLAT, VISTA_NO_HEAP, flat_transaction, "flat", 0x551900000000);
+        disks(1 << 20, 0, heap_transaction, "heap", 0x551a00000000);
+        MUST(fclose(table) == 0);
+        return 0;
+    }
     flats(VISTA_CLASS_KILL, "kill", 0x551000000000, 0);
     flats(VISTA_CLASS_LINE, "line", 0x551100000000, 0);
     flats(VISTA_CLASS_KILL, "sparse", 0x551200000000, VISTA_SPARSE);
