@@ -535,8 +535,8 @@ void *vista_calloc_in(vista_tx *tx, vista_segment *segment, size_t count, size_t
  * block with the old contents, and then the old block is freed.  A block above 8 KiB is made
  * longer where it lies if what is behind it is free; one that has to move a second time because
  * it grows gets twice its size, so that what is copied in all is in proportion to what it comes
- * to.  After an abort a block may be longer than it was; its old bytes are as they were.
- * Errors: as vista_malloc and vista_free; the old block is then untouched.
+ * to.  After an abort, or an error, a block may be longer than it was; its old bytes are as they
+ * were.  Errors: as vista_malloc and vista_free.
  */
 void *vista_realloc(vista_tx *tx, void *address, size_t size);
 

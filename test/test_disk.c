@@ -992,6 +992,37 @@ START_TEST(a_block_that_another_frees_is_logged)
 }
 END_TEST
 
+/* Old bytes of a block that moves are no change: the new block is logged, and nothing else. */
+START_TEST(a_block_that_moves_is_logged_once)
+{
+    const size_t size = 200000;
+    vista_segment *segment = map(test_path("segment"), 8 << 20, 0);
+    char **root = vista_root(segment, 64), *block;
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+    uint64_t used;
+
+    SOME(root);
+    SOME(tx);
+    OK(vista_set_range(tx, root, 8));
+    root[0] = vista_malloc(tx, size);
+    SOME(root[0]);
+    memset(root[0], 3, size);
+    SOME(vista_malloc(tx, size)); /* in the way */
+    OK(vista_end_transaction(tx, 0));
+    used = info_of(segment).log_used;
+    tx = vista_begin_transaction(segment, 0);
+    block = vista_realloc(tx, root[0], 2 * size);
+    SOME(block);
+    ck_assert_ptr_ne(block, root[0]);
+    OK(vista_set_range(tx, root, 8));
+    root[0] = block;
+    OK(vista_end_transaction(tx, 0));
+    ck_assert_uint_ge(info_of(segment).log_used - used, 2 * size);
+    ck_assert_uint_lt(info_of(segment).log_used - used, 2 * size + size / 2);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
 /* Of another class, with so many transactions open at once. */
 static void use_slots(const char *path, int count)
 {
@@ -1125,6 +1156,59 @@ START_TEST(a_log_that_cannot_grow)
 }
 END_TEST
 
+/* It is resized in its place, as much as it is, and that is refused: nothing of it is lost, the
+ * transaction goes on, and what it changes otherwise is committed. */
+START_TEST(a_block_that_the_log_has_no_room_for)
+{
+    const struct vista_map_options small = {.log_size = 4 << 20};
+    const size_t size = 2 << 20;
+    struct vi_io_ops ops = *vi_io();
+    const char *path = test_path("segment");
+    vista_segment *segment = map(path, 16 << 20, 0);
+    char **root = vista_root(segment, 64), *block;
+    vista_tx *tx;
+
+    SOME(root);
+    tx = vista_begin_transaction(segment, 0);
+    OK(vista_set_range(tx, root, 8));
+    root[0] = block = vista_malloc(tx, size);
+    SOME(block);
+    memset(block, 3, size);
+    OK(vista_end_transaction(tx, 0));
+    OK(vista_unmap(segment));
+    system_ops = vi_io();
+    ops.write = refuse_growth;
+    vi_io_test_ops = &ops;
+    segment = vista_map(path, 0, 0, &small); /* it had grown */
+    SOME(segment);
+    root = vista_root(segment, 0);
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    refuses = REFUSE_ZEROS;
+    for (int i = 0; i < 2; i++) {
+        NULLS(vista_realloc(tx, block, _i == 0 ? size - 100 : size + 100000), ENOSPC, "redo log");
+        ck_assert_uint_ge(vista_usable_size(segment, block), size);
+    }
+    OK(vista_set_range(tx, root + 1, 8));
+    root[1] = block;
+    OK(vista_set_range(tx, block, 1));
+    block[0] = 4;
+    OK(vista_end_transaction(tx, 0));
+    refuses = REFUSE_NONE;
+    OK(vista_unmap(segment));
+    vi_io_test_ops = NULL;
+    segment = map(path, 0, 0);
+    root = vista_root(segment, 0);
+    ck_assert_ptr_eq(root[1], block);
+    ck_assert_int_eq(block[0], 4);
+    for (size_t i = 1; i < size; i++)
+        if (block[i] != 3)
+            ck_abort_msg("byte %zu is %d", i, block[i]);
+    OK(vista_unmap(segment));
+    test_sound(path);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("disk class");
@@ -1154,8 +1238,10 @@ int main(void)
     tcase_add_test(tcase, checked_ranges_have_room);
     tcase_add_test(tcase, a_block_given_up_is_not_logged);
     tcase_add_test(tcase, a_block_that_another_frees_is_logged);
+    tcase_add_test(tcase, a_block_that_moves_is_logged_once);
     tcase_add_test(tcase, slots_of_another_class_are_spared);
     tcase_add_test(tcase, slots_of_another_class_leave_no_room);
     tcase_add_test(tcase, a_log_that_cannot_grow);
+    tcase_add_loop_test(tcase, a_block_that_the_log_has_no_room_for, 0, 2);
     return test_run(suite);
 }

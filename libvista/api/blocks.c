@@ -200,16 +200,20 @@ static void *move_to(struct vi_tx *tx, struct vi_segment *segment, const void *f
 }
 
 /* A block that stays where it is has bytes that were not asked for before, and are stored to
- * without a range.  Where commits are made of what was declared, all of it is. */
-static bool declare_block(struct vi_tx *tx, const struct vi_segment *segment, void *address,
-                          size_t length)
+ * without a range.  Where commits are made of what was declared, all is that was there before;
+ * NULL: it cannot be. */
+static void *keep_block(struct vi_tx *tx, const struct vi_segment *segment, void *block, size_t old,
+                        size_t size)
 {
-    const struct iovec whole = {address, length};
+    const struct iovec whole = {block, old};
 
-    if (segment->persist.class != VISTA_CLASS_DISK)
-        return true;
-    vi_heap_show(segment->heap, address, length, true); /* to be logged */
-    return segment->group->engine->declare(tx, &whole, 1) == 0;
+    if (segment->persist.class == VISTA_CLASS_DISK) {
+        vi_heap_show(segment->heap, block, old, true); /* to be logged */
+        if (segment->group->engine->declare(tx, &whole, 1) != 0)
+            return NULL;
+    }
+    vi_heap_show(segment->heap, block, size, true);
+    return block;
 }
 
 void *vista_realloc(vista_tx *handle, void *address, size_t size)
@@ -230,13 +234,9 @@ void *vista_realloc(vista_tx *handle, void *address, size_t size)
     old = vi_heap_usable_size(segment->heap, &tx->log, address);
     if (old == 0)
         return NULL;
-    if (!declare_block(tx, segment, address, old))
-        return NULL;
     if ((size <= old - margin && size + margin >= old / 2) ||
-        (size > old && extend(tx, segment, address, old, size + margin))) {
-        vi_heap_show(segment->heap, address, size, true);
-        return address;
-    }
+        (size > old && extend(tx, segment, address, old, size + margin)))
+        return keep_block(tx, segment, address, old, size);
     vi_heap_show(segment->heap, address, old, true); /* to be copied */
     block = move_to(tx, segment, address, old, size);
     if (block == NULL)
