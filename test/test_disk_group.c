@@ -6,6 +6,7 @@
  * deaths over a group in all classes are in test_group and test_ranges_shared.
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -301,6 +302,94 @@ START_TEST(sizes)
 }
 END_TEST
 
+/* ---- Automatic ranges ---------------------------------------------------- */
+
+#define PAGE ((size_t)4096)
+
+static void *map_automatic(void *which)
+{
+    const int i = (int)(uintptr_t)which;
+    const struct vista_map_options options = {.log = segment[0], .auto_pages = 400};
+
+    segment[i] =
+        vista_map(path[i], 2 << 20, VISTA_CREATE | VISTA_NO_HEAP | VISTA_AUTO_RANGE, &options);
+    return segment[i];
+}
+
+/* A home with automatic ranges of `size` bytes, and names for members. */
+static void make_automatic_home(size_t size)
+{
+    static const char *const names[] = {"home", "one", "two"};
+
+    OK(vista_init(&disk_class));
+    for (int i = 0; i < SEGMENTS; i++)
+        snprintf(path[i], sizeof path[i], "%s", test_path(names[i]));
+    segment[0] = vista_map(path[0], size, VISTA_CREATE | VISTA_NO_HEAP | VISTA_AUTO_RANGE, NULL);
+    SOME(segment[0]);
+}
+
+/* The log takes the pages of both, whoever of them was first. */
+START_TEST(members_with_automatic_ranges_at_once)
+{
+    for (unsigned round = 0; round < test_times(20); round++) {
+        pthread_t other;
+        vista_tx *tx;
+
+        make_automatic_home(1 << 16);
+        ck_assert_int_eq(pthread_create(&other, NULL, map_automatic, (void *)1), 0);
+        map_automatic((void *)2);
+        ck_assert_int_eq(pthread_join(other, NULL), 0);
+        tx = vista_begin_transaction(segment[0], 0);
+        SOME(tx);
+        for (int i = 1; i < SEGMENTS; i++) {
+            SOME(segment[i]);
+            memset(vista_base(segment[i]), i, 400 * PAGE);
+        }
+        OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+        unmap_all();
+        for (int i = 0; i < SEGMENTS; i++)
+            ck_assert_int_eq(unlink(path[i]), 0);
+    }
+}
+END_TEST
+
+/* What a member's pages would have taken of the log is the others' when it has left, or is smaller. */
+START_TEST(a_member_with_automatic_ranges_leaves)
+{
+    const struct vista_map_options large = {.auto_pages = 1000};
+    struct vista_map_options options = {0};
+    vista_segment *member;
+    vista_tx *tx;
+
+    make_automatic_home(1 << 16);
+    options = large;
+    options.log = segment[0];
+    segment[1] =
+        vista_map(path[1], 14 << 20, VISTA_CREATE | VISTA_NO_HEAP | VISTA_AUTO_RANGE, &options);
+    SOME(segment[1]);
+    options.auto_pages = 0;
+    member = vista_map(path[2], 14 << 20, VISTA_CREATE | VISTA_NO_HEAP, &options);
+    SOME(member);
+    tx = vista_begin_transaction(segment[0], 0);
+    SOME(tx);
+    FAILS(vista_set_range(tx, vista_base(member), 4 << 20), ENOSPC, "redo log");
+    OK(vista_abort_transaction(tx));
+    if (_i == 0)
+        OK(vista_unmap(segment[1]));
+    else
+        OK(vista_resize(segment[1], 1 << 16));
+    tx = vista_begin_transaction(segment[0], 0);
+    SOME(tx);
+    OK(vista_set_range(tx, vista_base(member), 4 << 20));
+    memset(vista_base(member), 5, 4 << 20);
+    OK(vista_end_transaction(tx, VISTA_NO_FLUSH));
+    if (_i != 0)
+        OK(vista_unmap(segment[1]));
+    OK(vista_unmap(member));
+    OK(vista_unmap(segment[0]));
+}
+END_TEST
+
 static ssize_t no_space(int fd, const struct iovec *from, int count, uint64_t offset, bool durable)
 {
     (void)fd, (void)from, (void)count, (void)offset, (void)durable;
@@ -371,5 +460,7 @@ int main(void)
     tcase_add_test(tcase, a_member_whose_unmap_failed);
     tcase_add_test(tcase, sizes);
     tcase_add_test(tcase, classes_and_promises);
+    tcase_add_test(tcase, members_with_automatic_ranges_at_once);
+    tcase_add_loop_test(tcase, a_member_with_automatic_ranges_leaves, 0, 2);
     return test_run(suite);
 }

@@ -364,19 +364,19 @@ static int check_torn(const struct vi_segment *segment)
 /* What is only checked has all its ranges declared, and so needs no room for pages. */
 static int open_ranges(struct vi_segment *segment, unsigned flags, uint64_t pages)
 {
-    const uint64_t size = segment->superblock.size;
+    uint64_t reserved;
     int result;
 
-    if (flags & VISTA_AUTO_RANGE) {
-        pages = pages != 0 ? pages : vi_disk_pages(segment);
-        if (vi_disk_reserve_pages(segment, vi_ranges_budget(segment, size, pages)) != 0)
-            return -1;
-    }
+    if (flags & VISTA_AUTO_RANGE && pages == 0)
+        pages = vi_disk_pages(segment);
+    reserved = flags & VISTA_AUTO_RANGE ? vi_ranges_part(pages, segment->superblock.size) : 0;
+    if (vi_disk_reserve_pages(segment, reserved) != 0)
+        return -1;
     result = flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES)
                  ? vi_ranges_open(segment, pages, flags & VISTA_CHECK_RANGES)
                  : 0;
-    if (result != 0 && flags & VISTA_AUTO_RANGE) /* home's log has room for its own alone */
-        (void)vi_disk_reserve_pages(segment, vi_ranges_budget(segment, 0, 0));
+    if (result != 0)
+        vi_disk_unreserve_pages(segment, reserved);
     return result;
 }
 

@@ -80,11 +80,13 @@ void vi_watch_segment(const struct vi_segment *segment, bool on)
 /* errno stays, unless this fails: of several, or after a failure, it is the first's. */
 int vi_close_segment(struct vi_segment *segment, bool clean)
 {
+    const uint64_t pages = vi_ranges_pages(segment, segment->map.data_size);
     const int error = errno;
     int result;
 
     vi_watch_segment(segment, false);
     vi_ranges_close(segment); /* which are its group's, too */
+    vi_disk_unreserve_pages(segment, pages);
     if (clean && segment->heap != NULL && !(segment->flags & VISTA_READ_ONLY))
         vi_heap_trim(segment->heap, vi_home(segment)->logs.slots);
     if (vi_is_member(segment)) {
@@ -156,21 +158,20 @@ static int shrink(struct vi_segment *segment, uint64_t size)
 int vi_resize_segment(struct vi_segment *segment, uint64_t size)
 {
     const uint64_t old = segment->map.data_size, open = vi_tx_count_open(vi_home(segment));
-    const bool watched = segment->heap == NULL && segment->ranges != NULL,
-               reserves = vi_ranges_mode(segment) == VISTA_AUTO_RANGE && size > old;
+    const uint64_t pages = vi_ranges_pages(segment, size), before = vi_ranges_pages(segment, old);
+    const uint64_t most = pages > before ? pages : before;
+    const bool watched = segment->heap == NULL && segment->ranges != NULL;
+    int result;
 
     if (open != 0 && (size < old || (size > old && watched)))
         return vi_fail(EBUSY, "%s: cannot %s while transactions are open: %llu", segment->path,
                        size < old ? "shrink" : "grow", (unsigned long long)open);
-    if (reserves && vi_disk_reserve_pages(segment, vi_ranges_budget(segment, size, 0)) != 0)
+    if (vi_disk_reserve_pages(segment, most - before) != 0)
         return -1;
-    if ((size < old   ? shrink(segment, size)
-         : size > old ? vi_segment_grow(segment, size)
-                      : 0) != 0) {
-        if (reserves)
-            (void)vi_disk_reserve_pages(segment, vi_ranges_budget(segment, old, 0));
+    result = size < old ? shrink(segment, size) : size > old ? vi_segment_grow(segment, size) : 0;
+    vi_disk_unreserve_pages(segment, most - (result == 0 ? pages : before));
+    if (result != 0)
         return -1;
-    }
     vi_ranges_resize(segment);
     if (segment->heap != NULL)
         vi_heap_grow(segment->heap, size);

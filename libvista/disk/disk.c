@@ -137,15 +137,22 @@ uint64_t vi_disk_pages(const struct vi_segment *segment)
 int vi_disk_reserve_pages(const struct vi_segment *segment, uint64_t pages)
 {
     struct vi_disk *disk = disk_of(segment);
-    uint64_t before;
 
     if (disk == NULL)
         return 0;
-    before = __atomic_exchange_n(&disk->pages, pages, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&disk->pages, pages, __ATOMIC_RELAXED);
     if (make_room(disk, 0) == 0)
         return 0;
-    __atomic_store_n(&disk->pages, before, __ATOMIC_RELAXED);
+    vi_disk_unreserve_pages(segment, pages);
     return -1;
+}
+
+void vi_disk_unreserve_pages(const struct vi_segment *segment, uint64_t pages)
+{
+    struct vi_disk *disk = disk_of(segment);
+
+    if (disk != NULL)
+        __atomic_fetch_sub(&disk->pages, pages, __ATOMIC_RELAXED);
 }
 
 void vi_disk_count(const struct vi_segment *segment, struct vista_info *info)

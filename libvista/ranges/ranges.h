@@ -42,16 +42,12 @@ static inline uint64_t vi_ranges_part(uint64_t auto_pages, uint64_t size)
     return auto_pages != 0 && auto_pages < size / VI_PAGE ? auto_pages : size / VI_PAGE;
 }
 
-/* How many pages a transaction of the segment's group may log when the segment has `size` bytes, of
- * one that is not open yet with so many auto_pages. */
-static inline uint64_t vi_ranges_budget(const struct vi_segment *segment, uint64_t size,
-                                        uint64_t auto_pages)
+/* The same of a segment that is open; 0 without VISTA_AUTO_RANGE. */
+static inline uint64_t vi_ranges_pages(const struct vi_segment *segment, uint64_t size)
 {
-    const struct vi_ranges *r = segment->ranges, *home = vi_home(segment)->ranges;
-    const uint64_t others = home != NULL ? home->budget : 0;
-
-    return r != NULL ? others - vi_ranges_part(r->quota, r->size) + vi_ranges_part(r->quota, size)
-                     : others + vi_ranges_part(auto_pages, size);
+    return vi_ranges_mode(segment) == VISTA_AUTO_RANGE
+               ? vi_ranges_part(segment->ranges->quota, size)
+               : 0;
 }
 
 /* The size of the data has changed: what is new is protected.  Log space for it is
