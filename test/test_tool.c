@@ -297,6 +297,7 @@ START_TEST(test_live)
     EXPECT(0, "\"state\": \"in use\"", "vista info --json %s", path);
     expect_json("\"size\": 1048576");
     if (classes[_i] == VISTA_CLASS_DISK) { /* its undo log is in memory */
+        expect_json("\"redo_log_size\": 4194304");
         ck_assert_ptr_eq(strstr(output, ended), NULL);
         OK(vista_unmap(segment));
         return;
@@ -871,6 +872,67 @@ START_TEST(test_dump)
 }
 END_TEST
 
+/* ---- The redo log -------------------------------------------------------- */
+
+static void commit_root(vista_segment *segment, int value, unsigned mode)
+{
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+    int *root = vista_root(segment, 0);
+
+    REQUIRE(tx != NULL && root != NULL && vista_set_range(tx, root, sizeof *root) == 0);
+    *root = value;
+    REQUIRE(vista_end_transaction(tx, mode) == 0);
+}
+
+/* Dies with one commit in the log and one in the ring alone. */
+static void die_with_redo(void *unused)
+{
+    vista_segment *segment = vista_map(path, 0, 0, NULL);
+
+    (void)unused;
+    REQUIRE(segment != NULL);
+    commit_root(segment, 5, 0);
+    commit_root(segment, 7, VISTA_NO_FLUSH);
+    _exit(0);
+}
+
+START_TEST(test_redo_log)
+{
+    const struct vista_options disk = {.force_class = VISTA_CLASS_DISK};
+    unsigned long long head, ring;
+    uint64_t before;
+
+    OK(vista_init(&disk));
+    make_clean();
+    EXPECT(0, "redo records  0 to apply", "vista info %s", path);
+    EXPECT(0, "redo log: 0 records to apply", "vista dump --log %s", path);
+    ck_assert_int_eq(test_in_child(die_with_redo, NULL), 0);
+    before = test_digest(path);
+    EXPECT(1, "redo records  2 to apply", "vista info %s", path);
+    ck_assert_ptr_ne(strstr(output, "\nredo log      4194304 bytes"), NULL);
+    ck_assert_ptr_ne(strstr(output, "\nin the ring   from LSN "), NULL);
+    EXPECT(1, "", "vista info --json %s", path);
+    expect_json("\"redo_records\": 2");
+    head = number_behind("\"redo_head\": ");
+    ring = number_behind("\"redo_ring_from\": ");
+    ck_assert_uint_eq(number_behind("\"redo_tail\": "), ring + 40 + 16 + 8);
+    ck_assert_uint_eq(ring, head + 4096); /* a flush ends at a block */
+    EXPECT(0, "", "vista dump --log %s", path);
+    ck_assert_uint_eq(number_behind("redo record "), head);
+    ck_assert_ptr_ne(strstr(output, "\n  data       offset "), NULL);
+    ck_assert_ptr_ne(strstr(output, " : 05 00 00 00\n"), NULL);
+    ck_assert_ptr_ne(strstr(output, " : 07 00 00 00\n"), NULL);
+    EXPECT(0, "", "vista dump --log --json %s", path);
+    expect_json("\"kind\": \"data\"");
+    ck_assert_uint_eq(test_digest(path), before);
+    EXPECT(0, "recovered", "vista recover %s", path);
+    EXPECT(0, "", "vista info --json %s", path);
+    ck_assert_ptr_eq(strstr(output, "redo_"), NULL); /* of another class now */
+    ck_assert_int_eq(root_value(), 7);
+    OK(vista_init(NULL));
+}
+END_TEST
+
 /* What --blocks lists and what the spans say are the blocks that there are. */
 START_TEST(test_dump_counts)
 {
@@ -1052,6 +1114,7 @@ int main(void)
     tcase_add_test(segments, test_leaks_not_looked_for);
     tcase_add_test(segments, test_dump);
     tcase_add_test(segments, test_dump_counts);
+    tcase_add_test(segments, test_redo_log);
     tcase_add_test(segments, test_json);
     tcase_add_test(segments, test_progress);
     tcase_add_test(segments, test_cut_short);

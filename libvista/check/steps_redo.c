@@ -24,7 +24,7 @@ static void set_targets(struct vi_check *check, const struct vi_disk_left *left,
     uint8_t named[VI_DISK_MEMBERS] = {0};
     bool missing;
 
-    vi_disk_named(&left->area, left->log, left->head, left->end.lsn, named);
+    vi_disk_named(vi_disk_walk_left(left), named);
     vi_disk_set_target(&target[0], s, check->file->fd, s->size);
     for (unsigned i = 1; i < VI_DISK_MEMBERS; i++, entry++) {
         const bool sound = named[i] && vi_member_is_sound(&logs, entry);
@@ -44,33 +44,31 @@ static void overlay(const struct vi_check *check, const struct vi_redo_item *ite
         memcpy((unsigned char *)check->meta + item->offset, item + 1, item->length);
 }
 
-static void overlay_all(const struct vi_check *check, const struct vi_disk_left *left)
+static void show_items(const struct vi_check *check, const struct vi_disk_left *left)
 {
-    const struct vi_redo_record *record;
-    struct vi_disk_point at = left->head;
+    struct vi_disk_walk walk = vi_disk_walk_left(left);
+    const struct vi_redo_item *item;
 
-    while (at.lsn < left->end.lsn &&
-           (record = vi_disk_next(&left->area, left->log, left->area.log_size, &at)) != NULL) {
-        const struct vi_redo_item *item = NULL;
-
-        for (uint32_t i = 0; i < record->items; i++)
-            overlay(check, item = vi_disk_item(record, item));
-        at = vi_disk_behind(at, record);
-    }
+    while (check->visitor->redo != NULL && (item = vi_disk_walk(&walk)) != NULL)
+        check->visitor->redo(check->visitor->arg, walk.record, item);
 }
 
 /* By the rule that recovery has for them. */
 static void check_records(struct vi_check *check, const struct vi_disk_left *left)
 {
     struct vi_disk_target target[VI_DISK_MEMBERS] = {0};
+    struct vi_disk_walk walk = vi_disk_walk_left(left);
+    const struct vi_redo_item *item;
 
+    show_items(check, left);
     set_targets(check, left, target);
-    if (vi_disk_validate(&left->area, left->log, left->head, left->end.lsn, target) != 0) {
+    if (vi_disk_validate(walk, target) != 0) {
         vi_check_say(check, VI_CHECK_DAMAGE, "%s", vi_error_message());
         return;
     }
     check->overlaid = left->records != 0;
-    overlay_all(check, left);
+    while ((item = vi_disk_walk(&walk)) != NULL)
+        overlay(check, item);
     vi_check_say(check, VI_CHECK_PASSED, "records that recovery will apply: %llu",
                  (unsigned long long)left->records);
 }
@@ -78,17 +76,24 @@ static void check_records(struct vi_check *check, const struct vi_disk_left *lef
 void vi_check_redo(struct vi_check *check)
 {
     const struct vi_superblock *s = check->superblock;
-    const struct vi_disk_area area = vi_disk_area_of(check->file, s, VI_DISK_LOG_LEAST);
-    struct vi_disk_left left;
+    const uint64_t end = s->chunks_offset + s->chunks_size;
+    struct vi_disk_left left = {.area = vi_disk_area_of(check->file, s, VI_DISK_LOG_LEAST),
+                                .ring_from = UINT64_MAX};
+    const struct vi_disk_area area = left.area;
     int found;
 
+    if (s->clean && s->log_class == VISTA_CLASS_DISK && /* an empty one, made anew if need be */
+        vi_disk_header_read(&left.area, end, &left.head) == 0) {
+        left.end = left.head;
+        check->totals->redo = left;
+    }
     if (s->clean || !(s->features_must & VI_MUST_REDO)) /* there is none */
         return;
     if (s->features_must & VI_MUST_MEMBER) {
         vi_check_say(check, VI_CHECK_PASSED, "what it lacks is in the log of its home");
         return;
     }
-    found = vi_disk_load(&left, &area, s->chunks_offset + s->chunks_size);
+    found = vi_disk_load(&left, &area, end);
     if (found != 0) {
         vi_check_say(check, VI_CHECK_DAMAGE, "%s",
                      found > 0 ? "no header of it is sound" : vi_error_message());
@@ -96,4 +101,6 @@ void vi_check_redo(struct vi_check *check)
     }
     check_records(check, &left);
     vi_disk_unload(&left);
+    left.log = left.ring = NULL;
+    check->totals->redo = left;
 }

@@ -76,44 +76,20 @@ static int validate_record(const struct vi_disk_area *area, const struct vi_redo
     return size == record->bytes ? 0 : damaged(area, record->lsn, "is longer than its items");
 }
 
-/* The next record before `to`, with `at` moved to it; NULL: none. */
-static const struct vi_redo_record *next_before(const struct vi_disk_area *area,
-                                                const unsigned char *log, struct vi_disk_point *at,
-                                                uint64_t to)
+void vi_disk_named(struct vi_disk_walk walk, uint8_t named[VI_DISK_MEMBERS])
 {
-    const struct vi_redo_record *record =
-        at->lsn < to ? vi_disk_next(area, log, area->log_size, at) : NULL;
+    const struct vi_redo_item *item;
 
-    return record != NULL && at->lsn < to ? record : NULL;
+    while ((item = vi_disk_walk(&walk)) != NULL)
+        if (item->kind == VI_REDO_BYTES && item->member < VI_DISK_MEMBERS)
+            named[item->member] = 1;
 }
 
-void vi_disk_named(const struct vi_disk_area *area, const unsigned char *log,
-                   struct vi_disk_point from, uint64_t to, uint8_t named[VI_DISK_MEMBERS])
+int vi_disk_validate(struct vi_disk_walk walk, const struct vi_disk_target *target)
 {
-    const struct vi_redo_record *record;
-
-    for (; (record = next_before(area, log, &from, to)) != NULL;
-         from = vi_disk_behind(from, record)) {
-        const struct vi_redo_item *item = NULL;
-
-        for (uint32_t i = 0; i < record->items; i++)
-            if ((item = vi_disk_item(record, item)) == NULL)
-                break;
-            else if (item->kind == VI_REDO_BYTES && item->member < VI_DISK_MEMBERS)
-                named[item->member] = 1;
-    }
-}
-
-int vi_disk_validate(const struct vi_disk_area *area, const unsigned char *log,
-                     struct vi_disk_point from, uint64_t to, const struct vi_disk_target *target)
-{
-    const struct vi_redo_record *record;
-
-    while ((record = next_before(area, log, &from, to)) != NULL) {
-        if (validate_record(area, record, target) != 0)
+    while (vi_disk_walk_record(&walk) != NULL)
+        if (validate_record(walk.area, walk.record, target) != 0)
             return -1;
-        from = vi_disk_behind(from, record);
-    }
     return 0;
 }
 
@@ -139,23 +115,14 @@ static void add_item(struct pieces *pieces, const struct vi_redo_item *item)
 }
 
 /* Adds the items of all records; returns the point behind the last. */
-static struct vi_disk_point collect(const struct vi_disk_area *area, const unsigned char *log,
-                                    struct vi_disk_point from, uint64_t to, struct pieces *pieces)
+static struct vi_disk_point collect(struct vi_disk_walk walk, struct pieces *pieces)
 {
-    const struct vi_redo_record *record;
-    struct vi_disk_point at = from;
+    const struct vi_redo_item *item;
 
-    while ((record = next_before(area, log, &at, to)) != NULL) {
-        const struct vi_redo_item *item = NULL;
-
-        for (uint32_t i = 0; i < record->items; i++) {
-            item = vi_disk_item(record, item);
-            if (item->kind == VI_REDO_BYTES)
-                add_item(pieces, item);
-        }
-        from = at = vi_disk_behind(at, record);
-    }
-    return from;
+    while ((item = vi_disk_walk(&walk)) != NULL)
+        if (item->kind == VI_REDO_BYTES)
+            add_item(pieces, item);
+    return walk.at;
 }
 
 static int by_place(const void *left, const void *right)
@@ -225,24 +192,23 @@ static int write_pieces(const struct vi_disk_area *area, const struct pieces *pi
     return result;
 }
 
-int vi_disk_apply(const struct vi_disk_area *area, const unsigned char *log,
-                  struct vi_disk_point from, uint64_t to, struct vi_disk_target *target,
+int vi_disk_apply(struct vi_disk_walk walk, struct vi_disk_target *target,
                   struct vi_disk_point *last)
 {
     struct pieces pieces = {0};
     size_t size;
     int result;
 
-    *last = collect(area, log, from, to, &pieces);
+    *last = collect(walk, &pieces);
     if (pieces.count == 0)
         return 0;
     size = pieces.count * sizeof *pieces.piece;
     pieces = (struct pieces){.piece = vi_reserve(size)};
     if (pieces.piece == NULL)
         return errno = ENOMEM, -1;
-    collect(area, log, from, to, &pieces);
+    collect(walk, &pieces);
     qsort(pieces.piece, pieces.count, sizeof *pieces.piece, by_place);
-    result = write_pieces(area, &pieces, target);
+    result = write_pieces(walk.area, &pieces, target);
     vi_release(pieces.piece, size);
     return result;
 }

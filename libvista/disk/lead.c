@@ -28,20 +28,15 @@ int vi_disk_refuse(const struct vi_disk_log *redo)
 static bool is_intact(const struct vi_disk_log *redo, uint64_t from, uint64_t to, uint64_t previous,
                       uint64_t last)
 {
-    struct vi_disk_point at = {from, previous};
+    struct vi_disk_walk walk = {&redo->area, redo->ring, redo->area.ring_size,
+                                .at = {from, previous}, .to = to};
 
-    while (at.previous != last) {
-        const struct vi_redo_record *record =
-            vi_disk_next(&redo->area, redo->ring, redo->area.ring_size, &at);
-
-        if (record == NULL || at.lsn + record->bytes > to)
+    while (walk.at.previous != last)
+        if (vi_disk_walk_record(&walk) == NULL || walk.at.lsn > to)
             return false;
-        at = vi_disk_behind(at, record);
-    }
     return true;
 }
 
-/* Writes a part of the stream to the log, which the ring holds. */
 int vi_disk_write_ring(const struct vi_disk_log *redo, uint64_t from, uint64_t to, bool durable)
 {
     const struct vi_disk_area *area = &redo->area;
@@ -73,8 +68,6 @@ static int write_batch(const struct vi_disk_log *redo, uint64_t from, uint64_t t
     return durable && unsynced ? redo->area.io->sync(redo->area.fd) : 0;
 }
 
-/* With the lock, which it gives back meanwhile, and no leader: becomes the leader of what is in
- * the ring alone; `durable`: and of what was written without a sync. */
 void vi_disk_lead(struct vi_disk_log *redo, bool durable)
 {
     const uint64_t from = redo->written, to = vi_disk_up(redo->tail, VI_REDO_BLOCK);
@@ -118,26 +111,25 @@ int vi_disk_reach(struct vi_disk_log *redo, const uint64_t *mark, uint64_t lsn)
     return *mark >= lsn ? 0 : -1;
 }
 
-int vi_disk_keep(struct vi_disk_log *redo, uint64_t lsn)
-{
-    int result;
-
-    if (!redo->area.copies_on_write)
-        return 0;
-    pthread_mutex_lock(&redo->lock);
-    result = vi_disk_reach(redo, &redo->written, lsn);
-    pthread_mutex_unlock(&redo->lock);
-    return result == 0 ? 0 : vi_disk_refuse(redo);
-}
-
-int vi_disk_flush(struct vi_disk_log *redo, uint64_t lsn)
+/* Of all that there is: not of a log that has failed, whatever it has reached. */
+static int reach_unlocked(struct vi_disk_log *redo, const uint64_t *mark, uint64_t lsn)
 {
     const bool all = lsn == UINT64_MAX;
     int result = -1;
 
     pthread_mutex_lock(&redo->lock);
     if (!all || redo->failed == 0)
-        result = vi_disk_reach(redo, &redo->durable, all ? redo->tail : lsn);
+        result = vi_disk_reach(redo, mark, all ? redo->tail : lsn);
     pthread_mutex_unlock(&redo->lock);
     return result == 0 ? 0 : vi_disk_refuse(redo);
+}
+
+int vi_disk_keep(struct vi_disk_log *redo, uint64_t lsn)
+{
+    return redo->area.copies_on_write ? reach_unlocked(redo, &redo->written, lsn) : 0;
+}
+
+int vi_disk_flush(struct vi_disk_log *redo, uint64_t lsn)
+{
+    return reach_unlocked(redo, &redo->durable, lsn);
 }

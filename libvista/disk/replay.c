@@ -197,10 +197,9 @@ int vi_disk_replay(struct vi_disk_left *left, struct vi_disk_target *target)
     const struct vi_disk_point fresh = {vi_disk_up(left->end.lsn + 1, area->ring_size), 0};
     struct vi_disk_point last;
 
-    if (vi_disk_validate(area, left->log, left->head, left->end.lsn, target) != 0)
+    if (vi_disk_validate(vi_disk_walk_left(left), target) != 0)
         return -1;
-    if (secure(left) != 0 ||
-        vi_disk_apply(area, left->log, left->head, left->end.lsn, target, &last) != 0 ||
+    if (secure(left) != 0 || vi_disk_apply(vi_disk_walk_left(left), target, &last) != 0 ||
         vi_disk_sync(area, target) != 0)
         return vi_fail_system(errno, "%s: cannot apply its redo log", area->path);
     return vi_disk_header_write(area, area->epoch + 1, fresh);

@@ -23,6 +23,13 @@ struct vi_disk_left {
 int vi_disk_load(struct vi_disk_left *left, const struct vi_disk_area *area, uint64_t end);
 void vi_disk_unload(struct vi_disk_left *left);
 
+/* All items that recovery will apply. */
+static inline struct vi_disk_walk vi_disk_walk_left(const struct vi_disk_left *left)
+{
+    return (struct vi_disk_walk){&left->area, left->log, left->area.log_size, .at = left->head,
+                                 .to = left->end.lsn};
+}
+
 /* Makes the data what the records say, durably, and begins a new epoch with an empty log.  May die
  * anywhere and be run again.  -1: EBADMSG a record cannot be, and then nothing has changed; EIO. */
 int vi_disk_replay(struct vi_disk_left *left, struct vi_disk_target *target);

@@ -188,3 +188,25 @@ const struct vi_redo_item *vi_disk_item(const struct vi_redo_record *record,
     item = (const struct vi_redo_item *)at;
     return left >= sizeof *item && left >= vi_disk_item_size(item->length) ? item : NULL;
 }
+
+const struct vi_redo_record *vi_disk_walk_record(struct vi_disk_walk *walk)
+{
+    const struct vi_redo_record *record = NULL;
+    struct vi_disk_point at = walk->at;
+
+    if (at.lsn < walk->to)
+        record = vi_disk_next(walk->area, walk->memory, walk->size, &at);
+    if (record == NULL || at.lsn >= walk->to)
+        return walk->record = NULL;
+    walk->at = vi_disk_behind(at, record);
+    walk->item = NULL;
+    return walk->record = record;
+}
+
+const struct vi_redo_item *vi_disk_walk(struct vi_disk_walk *walk)
+{
+    while (walk->record == NULL || (walk->item = vi_disk_item(walk->record, walk->item)) == NULL)
+        if (vi_disk_walk_record(walk) == NULL)
+            return NULL;
+    return walk->item;
+}

@@ -68,6 +68,24 @@ const struct vi_redo_record *vi_disk_next(const struct vi_disk_area *area,
                                           const unsigned char *memory, uint64_t size,
                                           struct vi_disk_point *at);
 
+/* Items of the records from one point of a stream up to an LSN, in a log or a ring that is in
+ * memory. */
+struct vi_disk_walk {
+    const struct vi_disk_area *area;
+    const unsigned char *memory;
+    uint64_t size;
+    struct vi_disk_point at; /* behind `record` */
+    uint64_t to;
+    const struct vi_redo_record *record; /* that `item`, the last, is of; NULL: none yet */
+    const struct vi_redo_item *item;
+};
+
+/* The next record, whose items are next then; NULL: there is none. */
+const struct vi_redo_record *vi_disk_walk_record(struct vi_disk_walk *walk);
+/* The next item of any record; NULL: there is none.  What of a record does not fit is passed
+ * over. */
+const struct vi_redo_item *vi_disk_walk(struct vi_disk_walk *walk);
+
 /* Behind a record at at->lsn. */
 static inline struct vi_disk_point vi_disk_behind(struct vi_disk_point at,
                                                   const struct vi_redo_record *record)

@@ -81,15 +81,6 @@ static uint64_t number(const char *text, uint64_t most)
 
 /* ---- Records ---------------------------------------------------------------- */
 
-/* The record at `at` or behind it, to which it is moved; NULL: there is none. */
-static const struct vi_redo_record *next(const struct opened *opened, struct vi_disk_point *at)
-{
-    const struct vi_disk_left *left = &opened->left;
-
-    return at->lsn < left->end.lsn ? vi_disk_next(&left->area, left->log, left->area.log_size, at)
-                                   : NULL;
-}
-
 static const char *path_of(const struct opened *opened, const struct vi_redo_item *item)
 {
     const char *path =
@@ -119,18 +110,16 @@ static int status(char **args)
 static int show(char **args)
 {
     struct opened *opened = open_log(args[0]);
-    struct vi_disk_point at = opened->left.head;
-    const struct vi_redo_record *record;
+    struct vi_disk_walk walk = vi_disk_walk_left(&opened->left);
+    const struct vi_redo_record *before = NULL;
+    const struct vi_redo_item *item;
 
-    while ((record = next(opened, &at)) != NULL) {
-        const struct vi_redo_item *item = NULL;
-
-        printf("%" PRIu64 ": %" PRIu32 " ranges, %" PRIu32 " bytes\n", record->lsn, record->items,
-               record->bytes);
-        for (uint32_t i = 0; i < record->items && (item = vi_disk_item(record, item)) != NULL; i++)
-            printf("  %s at %" PRIu64 ": %" PRIu32 "\n", path_of(opened, item), item->offset,
-                   item->length);
-        at = vi_disk_behind(at, record);
+    for (; (item = vi_disk_walk(&walk)) != NULL; before = walk.record) {
+        if (walk.record != before)
+            printf("%" PRIu64 ": %" PRIu32 " ranges, %" PRIu32 " bytes\n", walk.record->lsn,
+                   walk.record->items, walk.record->bytes);
+        printf("  %s at %" PRIu64 ": %" PRIu32 "\n", path_of(opened, item), item->offset,
+               item->length);
     }
     close_log(opened);
     return 0;
@@ -166,20 +155,15 @@ static void overlay(unsigned char *bytes, uint64_t offset, uint64_t length,
 static unsigned apply(const struct opened *opened, const char *path, unsigned char *bytes,
                       uint64_t offset, uint64_t length)
 {
-    struct vi_disk_point at = opened->left.head;
-    const struct vi_redo_record *record;
+    struct vi_disk_walk walk = vi_disk_walk_left(&opened->left);
+    const struct vi_redo_item *item;
     unsigned count = 0;
 
-    while ((record = next(opened, &at)) != NULL) {
-        const struct vi_redo_item *item = NULL;
-
-        for (uint32_t i = 0; i < record->items && (item = vi_disk_item(record, item)) != NULL; i++)
-            if (strcmp(path_of(opened, item), path) == 0) {
-                overlay(bytes, offset, length, item);
-                count++;
-            }
-        at = vi_disk_behind(at, record);
-    }
+    while ((item = vi_disk_walk(&walk)) != NULL)
+        if (strcmp(path_of(opened, item), path) == 0) {
+            overlay(bytes, offset, length, item);
+            count++;
+        }
     return count;
 }
 

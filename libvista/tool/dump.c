@@ -32,6 +32,8 @@ struct dump {
     uint64_t address, size;       /* of the data */
     uint64_t max_size;            /* records beyond are about segments that share the log */
     uint64_t slot;                /* the last record's, + 1 */
+    uint64_t data_offset;
+    uint64_t lsn; /* the last redo record's */
     struct span *spans;
     uint64_t count, room;
     uint64_t last; /* the span that the last block lay in */
@@ -99,6 +101,56 @@ static void record(void *arg, uint64_t slot, bool finishing, const struct vi_ite
     } else {
         putchar('\n');
     }
+}
+
+/* What a redo item changes: bytes of the data, of the metadata, or of a member. */
+static const char *redo_part(const struct dump *dump, const struct vi_redo_item *item)
+{
+    return item->kind != VI_REDO_BYTES         ? "unknown"
+           : item->member != 0                 ? "member"
+           : item->offset >= dump->data_offset ? "data"
+                                               : "metadata";
+}
+
+static void redo_json(const struct dump *dump, const struct vi_redo_record *record,
+                      const struct vi_redo_item *item)
+{
+    tool_json_open(NULL, '{');
+    tool_json_number("lsn", record->lsn);
+    tool_json_number("previous", record->previous);
+    tool_json_number("synced", record->synced);
+    tool_json_text("kind", redo_part(dump, item));
+    tool_json_number("member", item->member);
+    tool_json_number("length", item->length);
+    tool_json_number("file_offset", item->offset);
+    tool_json_close('}');
+}
+
+static void redo(void *arg, const struct vi_redo_record *record, const struct vi_redo_item *item)
+{
+    struct dump *dump = arg;
+    const char *part = redo_part(dump, item);
+
+    if (dump->json) {
+        redo_json(dump, record, item);
+        return;
+    }
+    if (dump->lsn != record->lsn)
+        printf("redo record %llu: %u bytes, behind %llu, durable up to %llu when it was made\n",
+               (unsigned long long)record->lsn, record->bytes, (unsigned long long)record->previous,
+               (unsigned long long)record->synced);
+    dump->lsn = record->lsn;
+    printf("  %-10s offset %-10llu length %-8u member %u, file offset %llu :", part,
+           (unsigned long long)(item->offset - (strcmp(part, "data") == 0 ? dump->data_offset : 0)),
+           item->length, item->member, (unsigned long long)item->offset);
+    print_bytes((const unsigned char *)(item + 1), item->length);
+}
+
+static void print_redo_total(const struct vi_disk_left *redo)
+{
+    printf("redo log: %llu records to apply, from LSN %llu up to %llu\n",
+           (unsigned long long)redo->records, (unsigned long long)redo->head.lsn,
+           (unsigned long long)redo->end.lsn);
 }
 
 /* ---- The heap ---------------------------------------------------------- */
@@ -253,7 +305,9 @@ static enum tool_status dump_all(const struct vi_file *file, struct dump *dump)
 {
     /* On a terminal, what is printed on the way shows it, and is not to be torn by a line. */
     const bool torn = dump->blocks && isatty(STDOUT_FILENO);
-    const struct vi_check_visitor logs = {.arg = dump, .record = record};
+    const struct vi_check_visitor logs = {
+        .arg = dump, .record = record, .redo = dump->json ? NULL : redo};
+    const struct vi_check_visitor redo_log = {.arg = dump, .redo = redo};
     const struct vi_check_visitor heap = {
         .arg = dump, .span = span, .block = block, .progress = torn ? NULL : tool_step_progress};
     struct vi_check_totals totals;
@@ -268,7 +322,11 @@ static enum tool_status dump_all(const struct vi_file *file, struct dump *dump)
     if (dump->log) {
         result = walk(file, dump, "log", &logs, &totals);
         error = errno;
-        if (!dump->json)
+        if (dump->json && totals.redo.area.log_size != 0)
+            walk(file, dump, "redo_log", &redo_log, &totals);
+        else if (totals.redo.area.log_size != 0)
+            print_redo_total(&totals.redo);
+        else if (!dump->json)
             printf("slots: %llu used; to roll back %llu, to finish %llu, the others idle\n",
                    (unsigned long long)totals.slots, (unsigned long long)totals.open,
                    (unsigned long long)totals.finishing);
@@ -309,6 +367,7 @@ static enum tool_status run_dump(int argc, char **argv)
     dump.address = superblock.address;
     dump.size = superblock.size;
     dump.max_size = superblock.max_size;
+    dump.data_offset = superblock.data_offset;
     dump.cell = (superblock.size / VI_UNIT + CELLS - 1) / CELLS * VI_UNIT;
     status = dump_all(&file, &dump);
     free(dump.spans);
@@ -327,7 +386,8 @@ const struct tool_command tool_dump = {
             "\n"
             "  --log     the records of transactions that recovery would roll back or finish,\n"
             "            in the order written; of undo records the first bytes of the\n"
-            "            before-image; those of segments that share the log are marked\n"
+            "            before-image; those of segments that share the log are marked; of\n"
+            "            the disk class the redo records that recovery would apply\n"
             "  --heap    a map of the data, then spans of small blocks, large blocks, free runs\n"
             "  --blocks  the heap, and each allocated block\n"
             "  --json    the same as one JSON object\n"

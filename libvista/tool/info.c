@@ -12,6 +12,7 @@
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "check/check.h"
+#include "disk/disk.h"
 #include "tool/main.h"
 #include "tool/output.h"
 
@@ -100,6 +101,51 @@ static void print_state(const struct vi_check_totals *totals, bool damaged)
              (unsigned long long)totals->open, (unsigned long long)totals->finishing);
 }
 
+/* The redo log of a segment of the disk class; `live`: its records cannot be read. */
+static void print_redo(const struct vi_disk_left *redo, bool live)
+{
+    if (redo->area.log_size == 0)
+        return;
+    bytes("redo log", redo->area.log_size);
+    line("redo epoch", "%u, in generation %llu of its header", redo->area.epoch,
+         (unsigned long long)redo->area.generation);
+    if (!live)
+        line("redo records", "%llu to apply, from LSN %llu up to %llu",
+             (unsigned long long)redo->records, (unsigned long long)redo->head.lsn,
+             (unsigned long long)redo->end.lsn);
+    if (redo->ring_from != UINT64_MAX)
+        line("in the ring", "from LSN %llu on they are nowhere else",
+             (unsigned long long)redo->ring_from);
+}
+
+static void json_redo(const struct vi_disk_left *redo, bool live)
+{
+    if (redo->area.log_size == 0)
+        return;
+    tool_json_number("redo_log_size", redo->area.log_size);
+    tool_json_number("redo_epoch", redo->area.epoch);
+    tool_json_number("redo_generation", redo->area.generation);
+    tool_json_number("redo_head", redo->head.lsn);
+    if (!live) {
+        tool_json_number("redo_tail", redo->end.lsn);
+        tool_json_number("redo_records", redo->records);
+    }
+    if (redo->ring_from != UINT64_MAX)
+        tool_json_number("redo_ring_from", redo->ring_from);
+}
+
+/* What can be told beside its user: what the header says. */
+static struct vi_disk_left redo_of(const struct vi_file *file, const struct vi_superblock *s)
+{
+    struct vi_disk_left left = {.area = vi_disk_area_of(file, s, VI_DISK_LOG_LEAST),
+                                .ring_from = UINT64_MAX};
+
+    if (s->log_class != VISTA_CLASS_DISK || s->features_must & VI_MUST_MEMBER ||
+        vi_disk_header_read(&left.area, s->chunks_offset + s->chunks_size, &left.head) != 0)
+        left.area.log_size = 0;
+    return left;
+}
+
 /* What a segment that is in use with another's log says of that one; or NULL. */
 static const char *home_of(const struct vi_file *file, const struct vi_superblock *superblock)
 {
@@ -161,6 +207,7 @@ static void print_info(const struct vi_file *file, const struct vi_check_totals 
     print_place(file, &totals->superblock);
     line("log slots", "%llu", (unsigned long long)totals->slots);
     bytes("log", totals->log_bytes);
+    print_redo(&totals->redo, false);
     print_heap(totals);
 }
 
@@ -168,9 +215,12 @@ static void print_info(const struct vi_file *file, const struct vi_check_totals 
 static void print_live(const struct vi_file *file, const struct vi_superblock *superblock,
                        const struct counts *counts)
 {
+    const struct vi_disk_left redo = redo_of(file, superblock);
+
     print_identity(file, superblock);
     line("state", "in use");
     print_place(file, superblock);
+    print_redo(&redo, true);
     if (!counts->known)
         return;
     line("log slots", "%llu", (unsigned long long)counts->slots);
@@ -218,6 +268,7 @@ static void print_json(const struct vi_file *file, const struct vi_check_totals 
     json_place(file, superblock);
     tool_json_number("log_slots", totals->slots);
     tool_json_number("log_bytes", totals->log_bytes);
+    json_redo(&totals->redo, false);
     if (superblock->heap_offset != 0) {
         tool_json_number("blocks", totals->blocks);
         tool_json_number("block_bytes", totals->block_bytes);
@@ -232,8 +283,11 @@ static void print_json(const struct vi_file *file, const struct vi_check_totals 
 static void print_json_live(const struct vi_file *file, const struct vi_superblock *superblock,
                             const struct counts *counts)
 {
+    const struct vi_disk_left redo = redo_of(file, superblock);
+
     json_identity(file, superblock, "in use");
     json_place(file, superblock);
+    json_redo(&redo, true);
     if (counts->known) {
         tool_json_number("log_slots", counts->slots);
         tool_json_number("transactions_ended", counts->ended);
