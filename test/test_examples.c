@@ -267,6 +267,70 @@ START_TEST(test_two_banks)
 }
 END_TEST
 
+/* ---- The disk class -------------------------------------------------------- */
+
+/* What a killed run had not committed was in its memory alone, so that nobody has to say so. */
+START_TEST(test_disk_class)
+{
+    const char *counter = test_path("counter"), *list = test_path("list"), *map = test_path("map");
+    const char *bank = test_path("bank"), *tasks = test_path("tasks"), *tree = test_path("tree");
+    const char *lines = test_path("lines"), *input = test_path("input");
+    FILE *file = fopen(input, "we");
+
+    ck_assert_ptr_ne(file, NULL);
+    fputs("plum\nfig\npear\n", file);
+    fclose(file);
+    ck_assert_int_eq(setenv("VISTA_CLASS", "disk", 1), 0);
+    EXPECT(0, "1\n", "examples/example_01_counter %s", counter);
+    EXPECT(KILLED, "", "examples/example_01_counter %s kill", counter);
+    EXPECT(0, "2\n", "examples/example_01_counter %s", counter);
+    EXPECT(0, "", "examples/example_02_list %s add one two", list);
+    EXPECT(KILLED, "", "examples/example_02_list %s add three kill four", list);
+    EXPECT(0, "two\none\n", "examples/example_02_list %s show", list);
+    EXPECT(0, "", "examples/example_03_hashmap %s put colour green", map);
+    EXPECT(KILLED, "", "examples/example_03_hashmap %s kill put colour red", map);
+    EXPECT(0, "", "examples/example_03_hashmap %s fill 2000", map);
+    EXPECT(0, "green\n", "examples/example_03_hashmap %s get colour", map);
+    ck_assert_uint_eq(test_live_blocks(map), 2001 + 2); /* the root, the table */
+    EXPECT(0, "", "examples/example_04_auto_ranges %s read <%s", lines, input);
+    EXPECT(KILLED, "", "examples/example_04_auto_ranges %s kill sort", lines);
+    EXPECT(0, "plum\nfig\npear\n", "examples/example_04_auto_ranges %s show", lines);
+    EXPECT(0, "", "examples/example_04_auto_ranges %s sort", lines);
+    EXPECT(0, "fig\npear\nplum\n", "examples/example_04_auto_ranges %s show", lines);
+    EXPECT(0, "64000 in 64 accounts", "examples/example_06_threads %s 50", bank);
+    EXPECT(KILLED, "", "examples/example_06_threads %s kill", bank);
+    EXPECT(0, "64000 in 64 accounts", "examples/example_06_threads %s 0", bank);
+    EXPECT(0, "", "examples/example_07_btree %s fill 300", tree);
+    EXPECT(KILLED, "", "examples/example_07_btree %s kill put apple red", tree);
+    EXPECT(0, "300 keys in ", "examples/example_07_btree %s check", tree);
+    EXPECT(0, "", "examples/example_09_tasks %s add 2 mow 1 write", tasks);
+    EXPECT(KILLED, "", "examples/example_09_tasks %s kill add 1 rest", tasks);
+    EXPECT(0, "1\twrite\n2\tmow\n", "examples/example_09_tasks %s list", tasks);
+    EXPECT(0, "\"log_class\": \"disk\"", "vista info --json %s", tasks);
+    test_sound(map);
+    test_sound(tree);
+}
+END_TEST
+
+START_TEST(test_disk_class_of_two)
+{
+    const char *north = test_path("north"), *south = test_path("south"), *book = test_path("book");
+
+    ck_assert_int_eq(setenv("VISTA_CLASS", "disk", 1), 0);
+    EXPECT(0, "north 930, south 1070", "examples/example_05_two_banks %s %s 70", north, south);
+    EXPECT(KILLED, "", "examples/example_05_two_banks %s %s 5 kill", north, south);
+    EXPECT(0, "", "vista recover %s", south); /* from either */
+    EXPECT(0, "north 930, south 1070", "examples/example_05_two_banks %s %s", north, south);
+    EXPECT(0, "\"log_class\": \"disk\"", "vista info --json %s", south);
+    test_sound(north);
+    test_sound(south);
+    EXPECT(0, "", "examples/example_10_containers %s put bob 56 ann 12", book);
+    EXPECT(KILLED, "", "examples/example_10_containers %s kill put ann 0 del bob", book);
+    EXPECT(0, "ann\t12\nbob\t56\n", "examples/example_10_containers %s list", book);
+    test_sound(book);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("examples");
@@ -282,5 +346,7 @@ int main(void)
     tcase_add_test(examples, test_tasks);
     tcase_add_test(examples, test_containers);
     tcase_add_test(examples, test_ctypes);
+    tcase_add_test(examples, test_disk_class);
+    tcase_add_test(examples, test_disk_class_of_two);
     return test_run(suite);
 }
