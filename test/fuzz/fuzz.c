@@ -249,7 +249,7 @@ void die(vista_segment *handle)
         vi_heap_watch(segment->heap, false);
     if (segment->heap != NULL)
         vi_heap_close(segment->heap);
-    vi_segment_close(segment, false);
+    (segment->own.engine->close)(segment, false);
 }
 
 void die_all(void)
