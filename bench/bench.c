@@ -30,6 +30,8 @@ MEMORY_WORKLOADS(vista_disk_8)
 MEMORY_WORKLOADS(vista_disk_64)
 MEMORY_WORKLOADS(vista_disk_lazy)
 MEMORY_WORKLOADS(vista_disk_everysec)
+HEAP_WORKLOADS(vista_disk)
+HEAP_WORKLOADS(vista_disk_lazy)
 MEMORY_WORKLOADS(rvm)
 MEMORY_WORKLOADS(rvm_8)
 MEMORY_WORKLOADS(rvm_64)
@@ -92,6 +94,10 @@ static const struct driver *const drivers[] = {
     &debit_credit_vista_disk,
     &order_entry_vista_disk,
     &synthetic_vista_disk,
+    &heap_64_vista_disk,
+    &heap_mixed_vista_disk,
+    &heap_map_vista_disk,
+    &heap_small_vista_disk,
     &debit_credit_vista_disk_8,
     &order_entry_vista_disk_8,
     &synthetic_vista_disk_8,
@@ -101,6 +107,10 @@ static const struct driver *const drivers[] = {
     &debit_credit_vista_disk_lazy,
     &order_entry_vista_disk_lazy,
     &synthetic_vista_disk_lazy,
+    &heap_64_vista_disk_lazy,
+    &heap_mixed_vista_disk_lazy,
+    &heap_map_vista_disk_lazy,
+    &heap_small_vista_disk_lazy,
     &debit_credit_vista_disk_everysec,
     &order_entry_vista_disk_everysec,
     &synthetic_vista_disk_everysec,

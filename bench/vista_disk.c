@@ -10,6 +10,8 @@
 #include "peer_vista_disk.h"
 
 #include "debit_credit.h"
+#include "heap_rows.h"
+#include "heap_small.h"
 #include "order_entry.h"
 #include "order_entry_check.h"
 #include "order_entry_load.h"

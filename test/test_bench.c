@@ -105,6 +105,13 @@ START_TEST(test_disk_peers)
            peers("vista-disk-lazy,rvm-lazy"));
     expect_rows(2);
     EXPECT(0, "\"workload\":",
+           "bench/vista-bench heap " SHORT " --json --size 16M --class kill,sync --peer %s",
+           peers("vista-disk,vista-disk-lazy"));
+    expect_rows(strcmp(peers("all"), "all") == 0 ? 6 : 2);
+    EXPECT(0, "heap-small",
+           "bench/vista-bench threads " SHORT " --size 20M --threads 2 --class kill --peer %s",
+           peers("vista-disk-lazy"));
+    EXPECT(0, "\"workload\":",
            "bench/vista-bench synthetic " SHORT " --json --range 1M --class kill,sync --peer %s",
            "floor-sync,floor-ring");
     expect_rows(2);
