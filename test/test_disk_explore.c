@@ -12,6 +12,7 @@
  */
 #include <stdlib.h>
 
+#include "disk/disk_log.h"
 #include "disk/replay.h"
 #include "simdisk.h"
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "disk/apply.h"
+#include "disk/disk_log.h"
 #include "disk/replay.h"
 #include "simdisk.h"
 

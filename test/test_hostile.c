@@ -26,7 +26,7 @@
 #include <sys/stat.h>
 
 #include "core/process.h"
-#include "disk/disk_log.h"
+#include "disk/disk_state.h"
 #include "media/superblock.h"
 
 #define KIB ((size_t)1024)

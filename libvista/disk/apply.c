@@ -26,7 +26,7 @@ struct piece {
 };
 
 struct pieces {
-    struct piece *piece; /* NULL: they are counted */
+    struct piece *piece;
     uint64_t count;
 };
 
@@ -76,15 +76,6 @@ static int validate_record(const struct vi_disk_area *area, const struct vi_redo
     return size == record->bytes ? 0 : damaged(area, record->lsn, "is longer than its items");
 }
 
-void vi_disk_named(struct vi_disk_walk walk, uint8_t named[VI_DISK_MEMBERS])
-{
-    const struct vi_redo_item *item;
-
-    while ((item = vi_disk_walk(&walk)) != NULL)
-        if (item->kind == VI_REDO_BYTES && item->member < VI_DISK_MEMBERS)
-            named[item->member] = 1;
-}
-
 int vi_disk_validate(struct vi_disk_walk walk, const struct vi_disk_target *target)
 {
     while (vi_disk_walk_record(&walk) != NULL)
@@ -102,14 +93,13 @@ static void add_item(struct pieces *pieces, const struct vi_redo_item *item)
         length = VI_REDO_BLOCK - at % VI_REDO_BLOCK;
         if (length > left)
             length = left;
-        if (pieces->piece != NULL)
-            pieces->piece[pieces->count] = (struct piece){
-                .where = (uint64_t)item->member << 48 | at / VI_REDO_BLOCK,
-                .order = pieces->count,
-                .from = from,
-                .offset = (uint16_t)(at % VI_REDO_BLOCK),
-                .length = (uint16_t)length,
-            };
+        pieces->piece[pieces->count] = (struct piece){
+            .where = (uint64_t)item->member << 48 | at / VI_REDO_BLOCK,
+            .order = pieces->count,
+            .from = from,
+            .offset = (uint16_t)(at % VI_REDO_BLOCK),
+            .length = (uint16_t)length,
+        };
         pieces->count++;
     }
 }
@@ -195,18 +185,14 @@ static int write_pieces(const struct vi_disk_area *area, const struct pieces *pi
 int vi_disk_apply(struct vi_disk_walk walk, struct vi_disk_target *target,
                   struct vi_disk_point *last)
 {
-    struct pieces pieces = {0};
-    size_t size;
+    /* Most pieces are of ranges of two bytes in two blocks, 24 bytes of a record each. */
+    const size_t size = ((walk.to - walk.at.lsn) / 12 + 1) * sizeof(struct piece);
+    struct pieces pieces = {.piece = vi_reserve(size)};
     int result;
 
-    *last = collect(walk, &pieces);
-    if (pieces.count == 0)
-        return 0;
-    size = pieces.count * sizeof *pieces.piece;
-    pieces = (struct pieces){.piece = vi_reserve(size)};
     if (pieces.piece == NULL)
         return errno = ENOMEM, -1;
-    collect(walk, &pieces);
+    *last = collect(walk, &pieces);
     qsort(pieces.piece, pieces.count, sizeof *pieces.piece, by_place);
     result = write_pieces(walk.area, &pieces, target);
     vi_release(pieces.piece, size);

@@ -5,12 +5,9 @@
 #ifndef VI_DISK_APPLY_H
 #define VI_DISK_APPLY_H
 
-#include "disk/disk_log.h"
+#include "disk/disk_state.h"
 
 /* Of records in a log that is in memory: */
-
-/* Sets a byte for each member that they name. */
-void vi_disk_named(struct vi_disk_walk walk, uint8_t named[VI_DISK_MEMBERS]);
 
 /* -1 with EBADMSG when an item is not inside its target, or is of a kind that may not be ignored. */
 int vi_disk_validate(struct vi_disk_walk walk, const struct vi_disk_target *target);

@@ -13,9 +13,7 @@
 #include "core/members.h"
 #include "core/redo.h"
 #include "core/transaction.h"
-#include "disk/apply.h"
 #include "disk/commit_record.h"
-#include "disk/lead.h"
 #include "disk/replay.h"
 
 #define RING_SIZE (1u << 20)
@@ -388,7 +386,7 @@ static int attach_named(struct vi_segment *home, const struct vi_disk_left *left
     const struct vi_member *entry = vi_members(&home->logs);
     uint8_t named[VI_DISK_MEMBERS] = {0};
 
-    vi_disk_named(vi_disk_walk_left(left), named);
+    vi_disk_named(left, named);
     for (unsigned i = 1; i < VI_DISK_MEMBERS; i++, entry++) {
         const struct vi_segment *const before = home->own.members, *now;
         const bool sound = named[i] && vi_member_is_sound(&home->logs, entry);

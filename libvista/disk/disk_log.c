@@ -12,8 +12,6 @@
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "base/watch.h"
-#include "disk/lead.h"
-#include "disk/truncate.h"
 
 int vi_disk_log_open(struct vi_disk_log *redo, const struct vi_disk_area *area,
                      struct vi_disk_point head, struct vi_disk_target *target)

@@ -1,12 +1,29 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Group commit: one thread writes the ring's new part to the log for all that wait, or because
- * the ring is full.  vi_disk_flush, in disk_log.h, is the way to it from outside.
+ * the ring is full.
  */
 #ifndef VI_DISK_LEAD_H
 #define VI_DISK_LEAD_H
 
-#include "disk/disk_log.h"
+#include "disk/disk_state.h"
+
+/* With the lock, if there is anyone else: the log is empty from here on. */
+static inline void vi_disk_log_empty(struct vi_disk_log *redo, struct vi_disk_point from)
+{
+    redo->head = from;
+    redo->durable = redo->written = redo->tail = redo->end = redo->end_durable = from.lsn;
+    redo->last = redo->last_written = redo->last_durable = from.previous;
+    redo->unsynced = false;
+}
+
+/* The stream up to `lsn`, UINT64_MAX: all of it, is durable on return; -1 with EIO when the log has
+ * failed. */
+int vi_disk_flush(struct vi_disk_log *redo, uint64_t lsn);
+
+/* The stream up to `lsn` survives the death of the process on return: there is nothing to do,
+ * unless the ring is memory of the process's own.  -1 with EIO. */
+int vi_disk_keep(struct vi_disk_log *redo, uint64_t lsn);
 
 /* With the lock, which is given back in between, and no leader: becomes the leader of what is in
  * the ring alone; `durable`: and of what was written without a sync. */

@@ -126,6 +126,16 @@ void vi_disk_unload(struct vi_disk_left *left)
     vi_release(left->ring, left->area.ring_size);
 }
 
+void vi_disk_named(const struct vi_disk_left *left, uint8_t named[VI_DISK_MEMBERS])
+{
+    struct vi_disk_walk walk = vi_disk_walk_left(left);
+    const struct vi_redo_item *item;
+
+    while ((item = vi_disk_walk(&walk)) != NULL)
+        if (item->kind == VI_REDO_BYTES && item->member < VI_DISK_MEMBERS)
+            named[item->member] = 1;
+}
+
 /* ---- Recovery ----------------------------------------------------------- */
 
 /* After a failed sync the cache shows what the disk lacks, and the kernel takes it for written.

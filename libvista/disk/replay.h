@@ -5,7 +5,7 @@
 #ifndef VI_DISK_REPLAY_H
 #define VI_DISK_REPLAY_H
 
-#include "disk/disk_log.h"
+#include "disk/disk_state.h"
 
 struct vi_disk_left {
     struct vi_disk_area area;
@@ -29,6 +29,9 @@ static inline struct vi_disk_walk vi_disk_walk_left(const struct vi_disk_left *l
     return (struct vi_disk_walk){&left->area, left->log, left->area.log_size, .at = left->head,
                                  .to = left->end.lsn};
 }
+
+/* Sets a byte for each member that they name. */
+void vi_disk_named(const struct vi_disk_left *left, uint8_t named[VI_DISK_MEMBERS]);
 
 /* Makes the data what the records say, durably, and begins a new epoch with an empty log.  May die
  * anywhere and be run again.  -1: EBADMSG a record cannot be, and then nothing has changed; EIO. */

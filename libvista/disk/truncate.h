@@ -1,12 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Truncation of a redo log in use, and the thread that does it.  What is here beside disk_log.h is
- * between the two.
+ * Truncation of a redo log in use, the thread that does it, and growth of the log.
  */
 #ifndef VI_DISK_TRUNCATE_H
 #define VI_DISK_TRUNCATE_H
 
-#include "disk/disk_log.h"
+#include "disk/disk_state.h"
+#include "media/file.h"
+
+/* Makes the data the same as the log's durable part, and that part free.  -1 with errno: it
+ * stays in the log. */
+int vi_disk_truncate(struct vi_disk_log *redo);
+
+/* Starts the log's thread: it truncates when the log is half full, writes when the ring is, and
+ * flushes every `flush_ms` milliseconds, unless that is 0.  -1 with errno. */
+int vi_disk_start_thread(struct vi_disk_log *redo, unsigned flush_ms);
+
+/* The same, if the log was found half full and has no thread. */
+void vi_disk_start_wanted_thread(struct vi_disk_log *redo);
+
+/* Makes the log large enough for a record of `bytes` bytes, up to `end` of the file.  -1: ENOSPC,
+ * EIO. */
+int vi_disk_grow(struct vi_disk_log *redo, const struct vi_file *file, uint64_t end,
+                 uint64_t bytes);
 
 /* With the lock, which is given back in between: truncates, or waits until another thread has. */
 void vi_disk_truncate_locked(struct vi_disk_log *redo);

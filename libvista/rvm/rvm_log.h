@@ -9,7 +9,7 @@
 #include <limits.h>
 #include <sys/stat.h>
 
-#include "disk/replay.h"
+#include "disk/disk_log.h"
 #include "rvm/rvm_format.h"
 
 struct vi_rvm_log {

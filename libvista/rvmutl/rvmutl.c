@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "disk/replay.h"
 #include "rvm/rvm_log.h"
 #include "vista.h"
 
