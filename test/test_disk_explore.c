@@ -357,7 +357,7 @@ static int commit(bool large, bool flush)
     mine = model.latest;
     model.large += writer.large;
     if (!model.inside || !model.own_ring) { /* there it would wait for itself */
-        if (vi_disk_keep(&model.redo, writer.end) != 0)
+        if (vi_disk_write_out(&model.redo, writer.end) != 0)
             return -1;
         model.returned = mine > model.returned ? mine : model.returned;
     }
@@ -374,7 +374,7 @@ static bool has_room(void)
     const struct vi_disk_log *redo = &model.redo;
     uint64_t end;
 
-    vi_disk_place(&redo->area, redo->tail, 1700, &end);
+    vi_disk_next_lsn(&redo->area, redo->tail, 1700, &end);
     end = vi_disk_up(end, VI_REDO_BLOCK);
     return redo->failed == 0 && end - redo->head.lsn <= LOG && end - redo->written <= RING;
 }

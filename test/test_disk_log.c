@@ -102,15 +102,15 @@ START_TEST(places_of_records)
     uint64_t end;
 
     lay_out(-1);
-    ck_assert_uint_eq(vi_disk_place(&area, RING, 48, &end), RING);
+    ck_assert_uint_eq(vi_disk_next_lsn(&area, RING, 48, &end), RING);
     ck_assert_uint_eq(end, RING + 48);
     /* None crosses a ring multiple. */
-    ck_assert_uint_eq(vi_disk_place(&area, 2 * RING - 40, 48, &end), 2 * RING);
-    ck_assert_uint_eq(vi_disk_place(&area, 2 * RING - 48, 48, &end), 2 * RING - 48);
+    ck_assert_uint_eq(vi_disk_next_lsn(&area, 2 * RING - 40, 48, &end), 2 * RING);
+    ck_assert_uint_eq(vi_disk_next_lsn(&area, 2 * RING - 48, 48, &end), 2 * RING - 48);
     /* A large one begins and ends at one, and does not wrap the log. */
-    ck_assert_uint_eq(vi_disk_place(&area, RING + 8, RING / 2 + 8, &end), 2 * RING);
+    ck_assert_uint_eq(vi_disk_next_lsn(&area, RING + 8, RING / 2 + 8, &end), 2 * RING);
     ck_assert_uint_eq(end, 3 * RING);
-    ck_assert_uint_eq(vi_disk_place(&area, LOG - 2 * RING, 3 * RING, &end), LOG);
+    ck_assert_uint_eq(vi_disk_next_lsn(&area, LOG - 2 * RING, 3 * RING, &end), LOG);
     ck_assert_uint_eq(end, LOG + 3 * RING);
     ck_assert_uint_eq(vi_disk_record_max(&area), LOG / 2 - RING);
 }
@@ -448,7 +448,7 @@ START_TEST(short_and_failing_writes)
 END_TEST
 
 /* Where the file system copies on write, the ring is no part of the file: what was not written is
- * gone with the process, and what vi_disk_keep has returned for is not. */
+ * gone with the process, and what vi_disk_write_out has returned for is not. */
 START_TEST(a_ring_that_is_not_mapped)
 {
     uint64_t records, end = 0;
@@ -462,7 +462,7 @@ START_TEST(a_ring_that_is_not_mapped)
     ck_assert_uint_eq(sim_files[0].mapped_to, 0);
     for (uint64_t i = 1; i <= 100; i++)
         end = put_word(i * 8, i);
-    OK(vi_disk_keep(&redo, end));
+    OK(vi_disk_write_out(&redo, end));
     ck_assert_uint_eq(redo.durable, RING);
     put_word(8, 77);
     vi_disk_log_close(&redo);
@@ -473,7 +473,7 @@ START_TEST(a_ring_that_is_not_mapped)
     sim_new(0, FILE_END);
     begin(0);
     put_word(8, 1);
-    OK(vi_disk_keep(&redo, redo.tail)); /* there is nothing to do */
+    OK(vi_disk_write_out(&redo, redo.tail)); /* there is nothing to do */
     ck_assert_uint_eq(redo.written, RING);
     vi_disk_log_close(&redo);
     vi_io_test_ops = NULL;

@@ -24,7 +24,7 @@ static void set_targets(struct vi_check *check, const struct vi_disk_left *left,
     uint8_t named[VI_DISK_MEMBERS] = {0};
     bool missing;
 
-    vi_disk_named(left, named);
+    vi_disk_members_named(left, named);
     vi_disk_set_target(&target[0], s, check->file->fd, s->size);
     for (unsigned i = 1; i < VI_DISK_MEMBERS; i++, entry++) {
         const bool sound = named[i] && vi_member_is_sound(&logs, entry);

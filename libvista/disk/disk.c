@@ -78,7 +78,7 @@ static int wait_until_durable(struct vi_redo *redo, uint64_t position, unsigned 
 
     vi_disk_start_wanted_thread(&disk->log);
     if (position != UINT64_MAX && (mode & VISTA_NO_FLUSH || disk->lazy))
-        return vi_disk_keep(&disk->log, position);
+        return vi_disk_write_out(&disk->log, position);
     return vi_disk_flush(&disk->log, position);
 }
 
@@ -386,7 +386,7 @@ static int attach_named(struct vi_segment *home, const struct vi_disk_left *left
     const struct vi_member *entry = vi_members(&home->logs);
     uint8_t named[VI_DISK_MEMBERS] = {0};
 
-    vi_disk_named(left, named);
+    vi_disk_members_named(left, named);
     for (unsigned i = 1; i < VI_DISK_MEMBERS; i++, entry++) {
         const struct vi_segment *const before = home->own.members, *now;
         const bool sound = named[i] && vi_member_is_sound(&home->logs, entry);

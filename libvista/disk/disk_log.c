@@ -53,7 +53,7 @@ static int wait_for_room(struct vi_disk_log *redo, struct vi_disk_writer *writer
             pthread_cond_wait(&redo->changed, &redo->lock);
             continue;
         }
-        writer->lsn = vi_disk_place(area, redo->tail, writer->bytes, &writer->end);
+        writer->lsn = vi_disk_next_lsn(area, redo->tail, writer->bytes, &writer->end);
         end = vi_disk_up(writer->end, VI_REDO_BLOCK);
         if (end - redo->head.lsn > area->log_size)
             vi_disk_truncate_locked(redo);

@@ -101,30 +101,30 @@ void vi_disk_lead(struct vi_disk_log *redo, bool durable)
     pthread_cond_broadcast(&redo->changed);
 }
 
-int vi_disk_reach(struct vi_disk_log *redo, const uint64_t *mark, uint64_t lsn)
+int vi_disk_reach(struct vi_disk_log *redo, const uint64_t *reached, uint64_t lsn)
 {
-    while (*mark < lsn && redo->failed == 0)
+    while (*reached < lsn && redo->failed == 0)
         if (redo->leading)
             pthread_cond_wait(&redo->changed, &redo->lock);
         else
-            vi_disk_lead(redo, mark == &redo->durable);
-    return *mark >= lsn ? 0 : -1;
+            vi_disk_lead(redo, reached == &redo->durable);
+    return *reached >= lsn ? 0 : -1;
 }
 
 /* Of all that there is: not of a log that has failed, whatever it has reached. */
-static int reach_unlocked(struct vi_disk_log *redo, const uint64_t *mark, uint64_t lsn)
+static int reach_unlocked(struct vi_disk_log *redo, const uint64_t *reached, uint64_t lsn)
 {
     const bool all = lsn == UINT64_MAX;
     int result = -1;
 
     pthread_mutex_lock(&redo->lock);
     if (!all || redo->failed == 0)
-        result = vi_disk_reach(redo, mark, all ? redo->tail : lsn);
+        result = vi_disk_reach(redo, reached, all ? redo->tail : lsn);
     pthread_mutex_unlock(&redo->lock);
     return result == 0 ? 0 : vi_disk_refuse(redo);
 }
 
-int vi_disk_keep(struct vi_disk_log *redo, uint64_t lsn)
+int vi_disk_write_out(struct vi_disk_log *redo, uint64_t lsn)
 {
     return redo->area.copies_on_write ? reach_unlocked(redo, &redo->written, lsn) : 0;
 }

@@ -23,14 +23,14 @@ int vi_disk_flush(struct vi_disk_log *redo, uint64_t lsn);
 
 /* The stream up to `lsn` survives the death of the process on return: there is nothing to do,
  * unless the ring is memory of the process's own.  -1 with EIO. */
-int vi_disk_keep(struct vi_disk_log *redo, uint64_t lsn);
+int vi_disk_write_out(struct vi_disk_log *redo, uint64_t lsn);
 
 /* With the lock, which is given back in between, and no leader: becomes the leader of what is in
  * the ring alone; `durable`: and of what was written without a sync. */
 void vi_disk_lead(struct vi_disk_log *redo, bool durable);
-/* With the lock: leads, or waits for who does, until `mark`, which is the log's `durable` or
+/* With the lock: leads, or waits for who does, until `reached`, which is the log's `durable` or
  * `written`, is at `lsn`.  -1: the log has failed. */
-int vi_disk_reach(struct vi_disk_log *redo, const uint64_t *mark, uint64_t lsn);
+int vi_disk_reach(struct vi_disk_log *redo, const uint64_t *reached, uint64_t lsn);
 
 /* Writes a part of the stream, which the ring holds, to the log. */
 int vi_disk_write_ring(const struct vi_disk_log *redo, uint64_t from, uint64_t to, bool durable);

@@ -126,7 +126,7 @@ void vi_disk_unload(struct vi_disk_left *left)
     vi_release(left->ring, left->area.ring_size);
 }
 
-void vi_disk_named(const struct vi_disk_left *left, uint8_t named[VI_DISK_MEMBERS])
+void vi_disk_members_named(const struct vi_disk_left *left, uint8_t named[VI_DISK_MEMBERS])
 {
     struct vi_disk_walk walk = vi_disk_walk_left(left);
     const struct vi_redo_item *item;

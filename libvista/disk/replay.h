@@ -31,7 +31,7 @@ static inline struct vi_disk_walk vi_disk_walk_left(const struct vi_disk_left *l
 }
 
 /* Sets a byte for each member that they name. */
-void vi_disk_named(const struct vi_disk_left *left, uint8_t named[VI_DISK_MEMBERS]);
+void vi_disk_members_named(const struct vi_disk_left *left, uint8_t named[VI_DISK_MEMBERS]);
 
 /* Makes the data what the records say, durably, and begins a new epoch with an empty log.  May die
  * anywhere and be run again.  -1: EBADMSG a record cannot be, and then nothing has changed; EIO. */

@@ -124,8 +124,8 @@ uint64_t vi_disk_record_max(const struct vi_disk_area *area)
     return half < UINT32_MAX - 7 ? half : (uint64_t)UINT32_MAX - 7;
 }
 
-uint64_t vi_disk_place(const struct vi_disk_area *area, uint64_t tail, uint64_t bytes,
-                       uint64_t *end)
+uint64_t vi_disk_next_lsn(const struct vi_disk_area *area, uint64_t tail, uint64_t bytes,
+                          uint64_t *end)
 {
     const uint64_t ring = area->ring_size;
     uint64_t at = tail;

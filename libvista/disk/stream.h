@@ -52,8 +52,8 @@ int vi_disk_headers_void(const struct vi_disk_area *area);
 uint64_t vi_disk_record_max(const struct vi_disk_area *area);
 
 /* Where a record goes that is appended at `tail`, and in `end` where the stream then ends. */
-uint64_t vi_disk_place(const struct vi_disk_area *area, uint64_t tail, uint64_t bytes,
-                       uint64_t *end);
+uint64_t vi_disk_next_lsn(const struct vi_disk_area *area, uint64_t tail, uint64_t bytes,
+                          uint64_t *end);
 
 /* What a record's check has to be. */
 uint32_t vi_disk_check(const struct vi_disk_area *area, const struct vi_redo_record *record);

@@ -302,7 +302,7 @@ static int open_named(struct vi_rvm_log *log, const struct vi_disk_left *left)
 {
     uint8_t named[VI_DISK_MEMBERS] = {0};
 
-    vi_disk_named(left, named);
+    vi_disk_members_named(left, named);
     for (unsigned member = 1; member < VI_DISK_MEMBERS; member++) {
         int fd;
 

@@ -313,7 +313,7 @@ rvm_return_t rvm_end_transaction(rvm_tid_t *tid, rvm_mode_t mode)
     }
     end_tx(tid, tx);
     vi_disk_start_wanted_thread(&log->redo);
-    if ((mode == flush ? vi_disk_flush : vi_disk_keep)(&log->redo, end) != 0)
+    if ((mode == flush ? vi_disk_flush : vi_disk_write_out)(&log->redo, end) != 0)
         result = vi_rvm_code();
     close_tx(tx, mode == flush ? VI_RVM_FLUSHED : VI_RVM_NOT_FLUSHED);
     return result;

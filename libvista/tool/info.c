@@ -185,7 +185,7 @@ static void print_identity(const struct vi_file *file, const struct vi_superbloc
          superblock->features_must & VI_MUST_SPARSE ? ", sparse" : "");
 }
 
-static void print_place(const struct vi_file *file, const struct vi_superblock *superblock)
+static void print_layout(const struct vi_file *file, const struct vi_superblock *superblock)
 {
     const char *home = home_of(file, superblock);
 
@@ -204,7 +204,7 @@ static void print_info(const struct vi_file *file, const struct vi_check_totals 
 {
     print_identity(file, &totals->superblock);
     print_state(totals, damaged);
-    print_place(file, &totals->superblock);
+    print_layout(file, &totals->superblock);
     line("log slots", "%llu", (unsigned long long)totals->slots);
     bytes("log", totals->log_bytes);
     print_redo(&totals->redo, false);
@@ -219,7 +219,7 @@ static void print_live(const struct vi_file *file, const struct vi_superblock *s
 
     print_identity(file, superblock);
     line("state", "in use");
-    print_place(file, superblock);
+    print_layout(file, superblock);
     print_redo(&redo, true);
     if (!counts->known)
         return;
@@ -238,7 +238,7 @@ static void json_identity(const struct vi_file *file, const struct vi_superblock
     tool_json_text("state", state);
 }
 
-static void json_place(const struct vi_file *file, const struct vi_superblock *superblock)
+static void json_layout(const struct vi_file *file, const struct vi_superblock *superblock)
 {
     const char *home = home_of(file, superblock);
 
@@ -265,7 +265,7 @@ static void print_json(const struct vi_file *file, const struct vi_check_totals 
     tool_json_bool("may_be_torn", totals->may_be_torn);
     tool_json_number("to_roll_back", totals->open);
     tool_json_number("to_finish", totals->finishing);
-    json_place(file, superblock);
+    json_layout(file, superblock);
     tool_json_number("log_slots", totals->slots);
     tool_json_number("log_bytes", totals->log_bytes);
     json_redo(&totals->redo, false);
@@ -286,7 +286,7 @@ static void print_json_live(const struct vi_file *file, const struct vi_superblo
     const struct vi_disk_left redo = redo_of(file, superblock);
 
     json_identity(file, superblock, "in use");
-    json_place(file, superblock);
+    json_layout(file, superblock);
     json_redo(&redo, true);
     if (counts->known) {
         tool_json_number("log_slots", counts->slots);
