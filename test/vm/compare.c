@@ -113,7 +113,7 @@ static unsigned check_stream(vista_segment *segment, const struct vm_stream *str
     return count;
 }
 
-static void check_count(unsigned stream, uint64_t count, uint64_t acked, bool in_flight)
+static void check_count(unsigned stream, uint64_t count, uint64_t acked, unsigned in_flight)
 {
     if (count < acked)
         vm_fail("stream %u: %llu commits were acknowledged, %llu are there: LOST", stream,
@@ -124,7 +124,7 @@ static void check_count(unsigned stream, uint64_t count, uint64_t acked, bool in
 }
 
 void vm_verify(vista_segment *segment, uint64_t seed, const uint64_t acked[VM_STREAMS],
-               bool in_flight, struct vm_model models[VM_STREAMS])
+               unsigned in_flight, struct vm_model models[VM_STREAMS])
 {
     struct iovec blocks[1 + VM_STREAMS * VM_SLOTS];
     struct vm_root *root = vm_work_root(segment);
@@ -155,7 +155,7 @@ void vm_verify_new(vista_segment *segment, uint64_t seed, struct vm_model models
     const uint64_t live = live_blocks(segment);
 
     if (root != NULL && root->magic != 0) {
-        vm_verify(segment, seed, none, false, models);
+        vm_verify(segment, seed, none, 0, models);
         return;
     }
     if (root == NULL && errno != ENOENT)

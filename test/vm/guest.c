@@ -3,9 +3,11 @@
  * One life of the virtual machine: what an earlier life left is checked, then work
  * is done until death comes.
  *
+ * usage: guest wait
+ *   until the machine goes on from the state that is saved now, see vm_wait
  * usage: guest NAME=VALUE...
  *   seed=S         of the segment's contents
- *   class=line     that the memory must give: line or eadr
+ *   class=line     that the memory must give: line or eadr; disk: the segment is on a disk
  *   acked=A,B      commits that each stream has acknowledged; "new": a creation was
  *                  cut off; without it there is no segment yet
  *   exact=1        no commit was under way
@@ -27,6 +29,7 @@
 #include "guest.h"
 
 #define SECONDS 120                    /* should the host forget this machine */
+#define FLUSH_EVERY 8                  /* commits, of those that are not flushed each */
 #define WARM_UP (2 * VM_BIG_EVERY - 1) /* the next step is a big one */
 
 static struct vm_model models[VM_STREAMS];
@@ -41,9 +44,20 @@ static struct {
     const char *work;
     unsigned long number;
     const char *refuse;
-} life = {.class = VISTA_CLASS_LINE, .work = "none", .refuse = ""};
+    const char *path;
+} life = {.class = VISTA_CLASS_LINE, .work = "none", .refuse = "", .path = VM_DAX};
 
 /* ---- Arguments --------------------------------------------------------- */
+
+static void set_class(const char *value)
+{
+    if (strcmp(value, "disk") == 0) {
+        life.class = VISTA_CLASS_DISK;
+        life.path = VM_DISK;
+    } else if (strcmp(value, "eadr") == 0) {
+        life.class = VISTA_CLASS_EADR;
+    }
+}
 
 static void set_acked(char *value)
 {
@@ -71,7 +85,7 @@ static void read_argument(const char *name, char *value)
     if (strcmp(name, "seed") == 0)
         life.seed = strtoull(value, NULL, 10);
     else if (strcmp(name, "class") == 0)
-        life.class = strcmp(value, "eadr") == 0 ? VISTA_CLASS_EADR : VISTA_CLASS_LINE;
+        set_class(value);
     else if (strcmp(name, "acked") == 0)
         set_acked(value);
     else if (strcmp(name, "exact") == 0)
@@ -101,6 +115,12 @@ static void read_arguments(int argc, char **argv)
     }
 }
 
+/* On a disk, every third segment's commits are made durable several at a time. */
+static unsigned flush_every(uint64_t seed)
+{
+    return life.class == VISTA_CLASS_DISK && seed % 3 == 0 ? FLUSH_EVERY : 1;
+}
+
 /* ---- Looking back ------------------------------------------------------ */
 
 static int report(void *arg, int severity, const char *text)
@@ -113,7 +133,7 @@ static int report(void *arg, int severity, const char *text)
 
 static void check(const char *when)
 {
-    if (vista_check(VM_DAX, 0, report, NULL) != 0)
+    if (vista_check(life.path, 0, report, NULL) != 0)
         vm_fail("vista_check %s: %s: %s", when, strerror(errno), vista_errormsg());
 }
 
@@ -128,7 +148,7 @@ static void say_persists(const char *phase)
 static vista_segment *map(unsigned flags)
 {
     const size_t size = flags & VISTA_CREATE ? VM_SIZE : 0;
-    vista_segment *segment = vista_map(VM_DAX, size, flags | VISTA_POWER_SAFE, NULL);
+    vista_segment *segment = vista_map(life.path, size, flags | VISTA_POWER_SAFE, NULL);
     struct vista_info info;
 
     if (segment == NULL || vista_info(segment, &info) != 0)
@@ -151,6 +171,7 @@ static void look_back(void)
     vista_segment *segment;
     struct vista_info info;
 
+    vm_say("looking");
     if (!life.was_new)
         check("before recovery");
     vm_persist_arm(life.recover);
@@ -161,7 +182,7 @@ static void look_back(void)
     if (life.was_new)
         vm_verify_new(segment, life.seed, models);
     else
-        vm_verify(segment, life.seed, life.acked, !life.exact, models);
+        vm_verify(segment, life.seed, life.acked, life.exact ? 0 : flush_every(life.seed), models);
     unmap(segment);
     check("after recovery");
     vm_say("checked %llu,%llu rolled back %llu, finished %llu", (unsigned long long)models[0].count,
@@ -179,7 +200,13 @@ static void acknowledge(const struct vm_model *model)
 
 static void step(vista_segment *segment, struct vm_model *model)
 {
-    vm_work_step(segment, model);
+    const unsigned every = flush_every(model->seed);
+
+    vm_work_step(segment, model, every == 1 ? 0 : VISTA_NO_FLUSH);
+    if (model->count % every != 0)
+        return;
+    if (every != 1 && vista_flush(segment) != 0)
+        vm_fail_call("vista_flush");
     acknowledge(model);
 }
 
@@ -206,7 +233,7 @@ static void work_to_point(vista_segment *segment)
     vm_work_leave_open(segment);
     if (strcmp(life.work, "commit") == 0) {
         vm_persist_arm(life.number);
-        vm_work_step(segment, &models[0]);
+        vm_work_step(segment, &models[0], 0);
         say_persists(life.work);
         say_points();
     } else {
@@ -266,7 +293,7 @@ static vista_segment *begin_again(void)
 {
     vista_segment *segment;
 
-    unlink(VM_DAX);
+    unlink(life.path);
     sync(); /* or the old one may be there again after a death */
     vm_say("fresh");
     if (strcmp(life.work, "create") == 0)
@@ -314,10 +341,13 @@ int main(int argc, char **argv)
 {
     alarm(SECONDS);
     vm_ports_open();
+    if (argc == 2 && strcmp(argv[1], "wait") == 0)
+        return vm_wait(), 0;
     read_arguments(argc, argv);
     if (*life.refuse != '\0')
         refuse(life.seed);
-    vm_persist_count();
+    if (life.class != VISTA_CLASS_DISK)
+        vm_persist_count();
     if (life.exists)
         look_back();
     if (strcmp(life.work, "none") != 0)

@@ -26,6 +26,10 @@ void vm_ports_open(void);
 /* One line to the host. */
 __attribute__((format(printf, 1, 2))) void vm_say(const char *format, ...);
 
+/* Returns when the machine that this one's state was given to says that it goes on, by another
+ * byte to be read from the lines' port; numbers are random again from there. */
+void vm_wait(void);
+
 /* The machine stops. */
 __attribute__((noreturn)) void vm_end(enum vm_end how);
 __attribute__((noreturn, format(printf, 1, 2))) void vm_fail(const char *format, ...);
@@ -91,8 +95,9 @@ void vm_model_advance(struct vm_model *model, uint64_t count);
 /* Makes the root and commits the state that both models start from. */
 void vm_work_create(vista_segment *segment, uint64_t seed);
 
-/* Runs and commits the model's next step; some steps abort another one first. */
-void vm_work_step(vista_segment *segment, struct vm_model *model);
+/* Runs and commits the model's next step, `mode` as vista_end_transaction has it; some steps
+ * abort another one first. */
+void vm_work_step(vista_segment *segment, struct vm_model *model, unsigned mode);
 
 /* Runs a big step as vm_work_step would, and aborts it. */
 void vm_work_abort(vista_segment *segment, const struct vm_model *model);
@@ -103,9 +108,9 @@ void vm_work_leave_open(vista_segment *segment);
 /* ---- compare.c: exact comparison ----------------------------------------- */
 
 /* Compares all of the segment with what it must hold.  Each stream has committed
- * `acked` transactions, or one more where `in_flight`; `models` become those. */
+ * `acked` transactions, or up to `in_flight` more; `models` become those. */
 void vm_verify(vista_segment *segment, uint64_t seed, const uint64_t acked[VM_STREAMS],
-               bool in_flight, struct vm_model models[VM_STREAMS]);
+               unsigned in_flight, struct vm_model models[VM_STREAMS]);
 
 /* The same after a creation that may not have come to its end. */
 void vm_verify_new(vista_segment *segment, uint64_t seed, struct vm_model models[VM_STREAMS]);
@@ -114,7 +119,7 @@ void vm_verify_new(vista_segment *segment, uint64_t seed, struct vm_model models
 
 #define VM_DAX "/dax/segment"     /* ext4 with DAX on the NVDIMM */
 #define VM_KILL "/dax/kill"       /* there too, asked to be kill-safe only */
-#define VM_DISK "/disk/segment"   /* ext4 on a disk, in the page cache */
+#define VM_DISK "/disk/segment"   /* on a disk, in the page cache */
 #define VM_SIZE ((size_t)4 << 20) /* of the segments' data */
 
 void vm_refuse_virtio(void);

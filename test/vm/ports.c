@@ -4,12 +4,16 @@
  * persists at which it comes.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/random.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/io.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "guest.h"
 #include "media/persist.h"
@@ -53,6 +57,17 @@ void vm_say(const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     say(text);
+}
+
+void vm_wait(void)
+{
+    const int random = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+
+    vm_say("waiting");
+    while (inb(SAY_PORT) == SAY_PORT)
+        usleep(1000);
+    if (random < 0 || ioctl(random, RNDRESEEDCRNG) != 0)
+        vm_fail("/dev/urandom: %s", strerror(errno));
 }
 
 void vm_end(enum vm_end how)

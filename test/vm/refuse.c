@@ -104,7 +104,7 @@ void vm_refuse_no_flush(void)
 static void commit_steps(vista_segment *segment, struct vm_model *model, unsigned count)
 {
     while (count-- > 0)
-        vm_work_step(segment, model);
+        vm_work_step(segment, model, 0);
 }
 
 static vista_segment *make(const char *path, unsigned flags, uint64_t seed, struct vm_model *model)

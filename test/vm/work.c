@@ -260,7 +260,7 @@ void vm_work_abort(vista_segment *segment, const struct vm_model *model)
     run_and_abort(segment, model);
 }
 
-void vm_work_step(vista_segment *segment, struct vm_model *model)
+void vm_work_step(vista_segment *segment, struct vm_model *model, unsigned mode)
 {
     struct vm_stream *stream = &vm_work_root(segment)->streams[model->stream];
     const uint64_t number = model->count + 1;
@@ -275,7 +275,7 @@ void vm_work_step(vista_segment *segment, struct vm_model *model)
     act(tx, stream, &step, number % 2 == 0);
     declare(tx, &stream->count, sizeof stream->count);
     stream->count = number;
-    if (vista_end_transaction(tx, 0) != 0)
+    if (vista_end_transaction(tx, mode) != 0)
         vm_fail_call("vista_end_transaction");
 }
 
