@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # What run and power share, who source it: how a machine's life ends, what it said, lanes
-# of machines side by side.  Theirs are `machine`, which starts one as process $qemu, `due`, which
-# is true when it is to be killed, and `run_lane`.
+# of machines side by side.  Theirs are `make_images`, `machine`, which starts one as process $qemu,
+# `due`, which is true when it is to be killed, and `run_lane`.
 # shellcheck disable=SC2034,SC2154
 
 build=${VISTA_VM_BUILD:-$root/build/vm}
 lanes=${VISTA_VM_LANES:-$(nproc)} # machines at a time, 4 at most
 # What the kernel would find out or test for itself is half the instructions of a boot.
-kernel_options="panic=-1 mitigations=off no_timer_check cryptomgr.notests"
+kernel_options="console=ttyS0 quiet panic=-1 mitigations=off no_timer_check cryptomgr.notests"
 seed=$((0x$(od -An -N4 -tx4 /dev/urandom | tr -d ' ') % 32768))
 files=""  # a lane's own directory
 qemu=""   # its machine's process
@@ -20,6 +20,58 @@ failed=0
 deaths=0
 number=0 # of the boot
 began=$SECONDS
+
+# ---- A machine that has booted ------------------------------------------------
+
+# One boot for many lives: its state is saved where its guest waits, before it has looked at
+# what it has, and each life goes on from there.  Its options in `saved`, what a life is to do in a
+# block of its own.
+saved=()
+monitor=""
+
+write_life() { # FILE-SYSTEM PROGRAM ARGUMENTS
+    printf '%-511s\n' "$1" >"$files/life"
+}
+
+# Memory that is a file is no part of the state.
+open_monitor() { # COMMAND
+    [[ $monitor == "" ]] || exec {monitor}>&-
+    rm -f "$files".monitor.{in,out}
+    mkfifo "$files".monitor.{in,out}
+    exec {monitor}<>"$files.monitor.in"
+    saved=(-chardev "pipe,id=monitor,path=$files.monitor" -mon monitor)
+    echo "migrate_set_capability x-ignore-shared on" >&"$monitor"
+}
+
+# The next life does.
+go_on() {
+    open_monitor
+    saved+=(-incoming defer -global isa-debugcon.readback=0)
+    echo "migrate_incoming \"exec:cat '$temporary/state'\"" >&"$monitor"
+}
+
+boot_to_wait() { # MACHINE-ARGUMENTS
+    local until=$((SECONDS + 300))
+    start_files boot
+    make_images
+    open_monitor
+    machine "$@"
+    until grep -qs '^waiting$' "$files/said"; do
+        kill -0 "$qemu" && ((SECONDS < until)) || return 1
+        nap 50
+    done
+    printf '%s\n' "migrate \"exec:cat >'$temporary/state'\"" quit >&"$monitor"
+    wait "$qemu"
+}
+
+save_state() { # MACHINE-ARGUMENTS
+    if ! (boot_to_wait "$@"); then
+        cat "$temporary/boot"/{console,qemu}
+        echo "FAILED: the machine does not boot"
+        echo "0 passed, 1 failed"
+        exit 1
+    fi
+}
 
 # ---- One machine ------------------------------------------------------------
 
@@ -143,13 +195,21 @@ stop_lanes() {
     rm -rf "$temporary"
 }
 
-start_lane() { # NUMBER
-    lane=$1
-    files=$temporary/$lane
+start_files() { # NAME
+    files=$temporary/$1
     mkdir "$files"
     trap stop_machine EXIT
     trap 'exit 130' INT TERM
     exec {silence}<> <(:)
+    # shellcheck disable=SC2054
+    common=(-nodefaults -no-user-config -display none -no-reboot -serial "file:$files/console"
+        -chardev "file,id=said,path=$files/said" -device isa-debugcon,iobase=0xe9,chardev=said
+        -device isa-debug-exit,iobase=0xf4,iosize=4 -kernel "$kernel")
+}
+
+start_lane() { # NUMBER
+    lane=$1
+    start_files "$lane"
     RANDOM=$((seed % 32768))
     run_lane
     echo "$number $deaths $passed $failed" >"$files/sums"
