@@ -24,12 +24,16 @@ static void setup(void)
     gram_open(&server, &options);
     gram_connect(&client, &server);
     memset(text, 'x', sizeof text);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
+        int found = 0;
+
         gram_send(&client, text, i == 2 ? sizeof text : 10, i == 3 ? VISTA_ONE_WAY : 0);
-    for (int i = 0; i < 3; i++) {
-        ready = (struct vista_ready){.endpoint = server.endpoint, .wanted = VISTA_REQUEST};
-        OK(vista_pump(client.endpoint));
-        ck_assert_int_eq(vista_select(&ready, 1, -1), 1);
+        while (found == 0) { /* a datagram that finds no room is lost, and sent again */
+            OK(vista_pump(client.endpoint));
+            ready = (struct vista_ready){.endpoint = server.endpoint, .wanted = VISTA_REQUEST};
+            found = vista_select(&ready, 1, 10);
+        }
+        ck_assert_int_eq(found, 1);
         if (i < 2)
             ck_assert_int_gt(gram_echo(&server, text, sizeof text), 0);
     }
@@ -127,7 +131,8 @@ END_TEST
 /* Numbers at random, with the checksums made right: refused, or harmless. */
 START_TEST(test_hostile)
 {
-    const unsigned times = test_times(400);
+    /* About two in five are refused: of so many neither none nor all. */
+    const unsigned times = 30 + test_times(370);
     struct test_random random = test_random_new(50 + (uint64_t)_i);
     struct gram_end *end = end_of(_i);
     const char *kept = gram_path("kept");
