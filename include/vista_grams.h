@@ -168,6 +168,9 @@ int vista_send_response(vista_tx *tx, vista_endpoint *endpoint, const vista_requ
 /*
  * Takes the response to *request, or, where its `session` is 0, to any, and *request becomes
  * that; returns its length.  The transaction that commits has received it.
+ * Of messages that have come and were not received an endpoint keeps 8 MiB, and one larger than
+ * 4 MiB; more are asked for again until there is room.  The response that a call waits for by its
+ * request has room always.
  * Errors: as vista_receive_request; EINVAL no such request is unanswered; EDEADLK this very
  * transaction sends it; EBUSY another open one has its response; ESTALE.
  */

@@ -522,6 +522,44 @@ START_TEST(test_large_beside_small)
 }
 END_TEST
 
+#define FULL 9 /* answers of 1 MiB are more than an endpoint keeps unreceived */
+
+/* Answers that no one receives do not keep out the one that a call waits for. */
+START_TEST(test_awaited_beside_unreceived)
+{
+    const size_t length = (size_t)1 << 20;
+    unsigned char *large = calloc(1, length);
+    vista_request requests[FULL], got, any;
+    vista_tx *tx;
+
+    SOME(large);
+    setup();
+    for (int i = 0; i < FULL; i++)
+        requests[i] = gram_send(&client, &i, sizeof i, 0);
+    for (int i = 0; i < FULL; i++) {
+        tx = begin(&server);
+        ck_assert_int_eq(vista_receive_request(tx, server.endpoint, text, 9, &got, -1), sizeof i);
+        large[0] = text[0];
+        OK(vista_send_response(tx, server.endpoint, &got, large, length));
+        OK(vista_end_transaction(tx, 0));
+        while (i < FULL - 1 && info_of(&client).staged_bytes < (size_t)(i + 1) * length)
+            gram_settle(&client, &server);
+    }
+    ck_assert_uint_eq(info_of(&client).staged_bytes, (FULL - 1) * length);
+    while (gram_receive(&client, &requests[FULL - 1], large, length) != (ssize_t)length)
+        OK(vista_pump(server.endpoint));
+    ck_assert_uint_eq(large[0], FULL - 1);
+    for (int i = 0; i < FULL - 1; i++) {
+        any = (vista_request){0};
+        ck_assert_int_eq(gram_receive(&client, &any, large, length), (ssize_t)length);
+        ck_assert_uint_eq(large[0], i);
+    }
+    ck_assert_uint_eq(info_of(&client).staged_bytes, 0);
+    free(large);
+    teardown();
+}
+END_TEST
+
 /* ---- Many ---------------------------------------------------------------------------- */
 
 #define MANY 12
@@ -835,6 +873,7 @@ int main(void)
     tcase_add_test(tcase, test_select_takes_in);
     tcase_add_test(tcase, test_descriptor);
     tcase_add_test(tcase, test_large_beside_small);
+    tcase_add_test(tcase, test_awaited_beside_unreceived);
     tcase_add_test(tcase, test_many_peers);
     tcase_add_test(tcase, test_many_cancelled);
     tcase_add_test(tcase, test_strangers);

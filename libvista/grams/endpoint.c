@@ -123,7 +123,8 @@ static void attach_lane(vista_endpoint *e, struct vi_peer *peer, uint32_t index)
     struct vi_lane *lane = &peer->lane[index];
     const uint32_t state = peer->row->slot[index].state;
 
-    *lane = (struct vi_lane){.stored = &peer->row->slot[index], .peer = peer};
+    *lane =
+        (struct vi_lane){.stored = &peer->row->slot[index], .peer = peer, .awaited = lane->awaited};
     if ((state == VI_SLOT_SENT || state == VI_SLOT_CANCELLED) && peer->reason == VI_BROKEN_NOT)
         vi_timers_restore(e, lane, vi_endpoint_now(e) + vi_endpoint_jitter(e, VI_TIMEOUT_FIRST));
 }

@@ -61,6 +61,7 @@ struct vi_lane {
     TAILQ_ENTRY(vi_lane) queue; /* `requests` or `responses`: staged, not owned */
     uint64_t sent, due; /* client: when the request was sent first, and is to be sent again */
     uint64_t told;      /* server: when a repetition was answered last */
+    uint32_t awaited;   /* threads that wait for its response */
     uint8_t acts, tries;
     bool queued;
     bool is_unanswered;   /* client's, committed */
@@ -162,7 +163,7 @@ struct vista_endpoint {
 
     struct vi_message *spares[2]; /* small and middle ones */
     size_t staged;
-    size_t large; /* the one that alone is more than half of the limit, part of `staged` */
+    size_t large; /* of those that alone are more than half of the limit, part of `staged` */
 
     bool leader;           /* a thread receives, */
     uint64_t leader_until; /* at most until then */

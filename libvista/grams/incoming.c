@@ -29,7 +29,7 @@ static struct vi_message *begin_partial(vista_endpoint *e, const struct arrival 
 {
     const uint32_t fragment = (uint32_t)a->length;
     const uint32_t all = (a->header->length + fragment - 1) / fragment;
-    struct vi_message *message = vi_staging_new(e, a->header->length, all);
+    struct vi_message *message = vi_staging_new(e, a->lane, a->header->length, all);
 
     if (message == NULL)
         return NULL;
@@ -84,7 +84,7 @@ static struct vi_message *assemble(vista_endpoint *e, const struct arrival *a)
     struct vi_message *message;
 
     if (a->length == a->header->length) {
-        message = vi_staging_new(e, a->header->length, 0);
+        message = vi_staging_new(e, a->lane, a->header->length, 0);
         if (message != NULL)
             memcpy(message->data, a->payload, a->length);
     } else {

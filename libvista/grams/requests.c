@@ -346,8 +346,13 @@ static struct vi_lane *wait_response(vista_endpoint *e, vista_tx *tx, const vist
     int found, result = 0;
 
     vi_wait_begin(e, &wait, ms);
-    while ((found = find_response(e, tx, request, &lane)) == 0 && result == 0)
+    while ((found = find_response(e, tx, request, &lane)) == 0 && result == 0) {
+        if (lane != NULL)
+            lane->awaited++;
         result = vi_wait_once(e, &wait, UINT64_MAX);
+        if (lane != NULL)
+            lane->awaited--;
+    }
     vi_wait_end(e);
     return found == 1 ? take_lane(e, lane, size) : NULL;
 }

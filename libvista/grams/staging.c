@@ -55,20 +55,24 @@ static bool is_large(uint32_t length)
     return length > VI_STAGED_MAX / 2;
 }
 
-/* One large one has room beside all others, and so neither shuts out the other. */
-static bool has_room(const vista_endpoint *e, uint32_t length)
+/* One large one has room beside all others, and so neither shuts out the other; and so has what a
+ * call waits for, since nothing else may ever be received before that. */
+static bool has_room(const vista_endpoint *e, const struct vi_lane *lane, uint32_t length)
 {
+    if (lane->awaited > 0)
+        return true;
     return is_large(length) ? e->large == 0 : e->staged - e->large + length <= VI_STAGED_MAX;
 }
 
-struct vi_message *vi_staging_new(vista_endpoint *e, uint32_t length, uint32_t fragments)
+struct vi_message *vi_staging_new(vista_endpoint *e, const struct vi_lane *lane, uint32_t length,
+                                  uint32_t fragments)
 {
     const size_t head = round_up(sizeof(struct vi_message)), body = round_up(length);
     struct vi_message *message;
 
-    if (!has_room(e, length))
+    if (!has_room(e, lane, length))
         drop_abandoned(e);
-    if (!has_room(e, length))
+    if (!has_room(e, lane, length))
         return NULL;
     message = take(e, head + body + (fragments + 63) / 64 * sizeof(uint64_t));
     if (message == NULL)
@@ -81,7 +85,7 @@ struct vi_message *vi_staging_new(vista_endpoint *e, uint32_t length, uint32_t f
     for (uint32_t i = 0; i < (fragments + 63) / 64; i++)
         message->have[i] = 0;
     e->staged += length;
-    e->large = is_large(length) ? length : e->large;
+    e->large += is_large(length) ? length : 0;
     return message;
 }
 
@@ -90,7 +94,7 @@ void vi_staging_free(vista_endpoint *e, struct vi_message *message)
     if (message == NULL)
         return;
     e->staged -= message->length;
-    e->large = is_large(message->length) ? 0 : e->large;
+    e->large -= is_large(message->length) ? message->length : 0;
     for (int i = 0; i < 2; i++)
         if (message->size == sizes[i]) {
             message->next = e->spares[i];
