@@ -157,7 +157,7 @@ void vi_endpoint_attach(vista_endpoint *e, struct vi_peer *peer, struct vi_gram_
 void vi_endpoint_detach(vista_endpoint *e, struct vi_peer *peer)
 {
     for (uint32_t i = 0; i < peer->slots; i++) {
-        vi_timers_stop(&peer->lane[i]);
+        peer->lane[i].due = 0;
         vi_staging_drop(e, &peer->lane[i]);
     }
     e->broken -= peer->reason != VI_BROKEN_NOT;
@@ -176,7 +176,7 @@ void vi_endpoint_break(vista_endpoint *e, struct vi_peer *peer, uint32_t reason)
     peer->reason = reason;
     e->broken++;
     for (uint32_t i = 0; i < peer->slots; i++) {
-        vi_timers_stop(&peer->lane[i]);
+        peer->lane[i].due = 0;
         if (peer->lane[i].owner == NULL)
             vi_staging_drop(e, &peer->lane[i]);
     }

@@ -59,14 +59,13 @@ struct vi_lane {
     struct vi_message *partial;
     unsigned char *body;        /* allocated by the call that is under way */
     TAILQ_ENTRY(vi_lane) queue; /* `requests` or `responses`: staged, not owned */
-    uint64_t sent, due; /* client: when the request was sent first, and is to be sent again */
+    uint64_t sent, due; /* client: when the request was sent first, and is to be sent again; 0: it
+                           is answered; UINT64_MAX: when the peer gives a sign of life */
     uint64_t told;      /* server: when a repetition was answered last */
     uint32_t awaited;   /* threads that wait for its response */
     uint8_t acts, tries;
     bool queued;
-    bool is_unanswered;   /* client's, committed */
-    bool deferred, again; /* sent again when the peer gives a sign of life, not before; was
-                             retransmitted, and so no measure of the round trip */
+    bool again; /* was retransmitted, and so no measure of the round trip */
 };
 
 struct vi_peer {
@@ -75,11 +74,10 @@ struct vi_peer {
     struct vi_group *owner;  /* its row's head is being changed, or made, or removed */
     struct vi_peer *next_owned;
     struct vi_lane *lane;
-    struct vi_lane *probe; /* the one that is sent again while the peer does not answer */
+    struct vi_lane *probe; /* the one that is sent again until the peer gives a sign of life */
     struct vi_address address;
     uint64_t session; /* of the row, as are role and slots: it may be gone before this is */
     uint32_t role, slots, index, reason;     /* VI_BROKEN_*; in memory before it is stored */
-    uint32_t deferred;                       /* lanes */
     uint64_t round_trip, deviation, timeout; /* RFC 6298, ns */
     uint64_t bye_due, bye_tries;
 };

@@ -209,7 +209,7 @@ static void on_response(vista_endpoint *e, const struct arrival *a)
         return;
     }
     lane->staged = message;
-    vi_timers_stop(lane);
+    lane->due = 0;
     if (lane->stored->state == VI_SLOT_CANCELLED)
         vi_tasks_finish(e, lane);
     else
@@ -327,7 +327,7 @@ static void dispatch(vista_endpoint *e, struct arrival *a)
         to_server(e, a);
     } else {
         to_client(e, a);
-        if (a->peer->deferred > 0 || a->peer->probe != NULL)
+        if (a->peer->probe != NULL)
             vi_timers_alive(e, a->peer, vi_endpoint_now(e));
     }
 }

@@ -131,7 +131,7 @@ static void committed(vista_endpoint *e, struct vi_lane *lane)
     if (lane->acts & (VI_ACT_TAKE | VI_ACT_ACCEPT | VI_ACT_FINISH)) {
         drop_staged(e, lane);
         if (lane->acts & (VI_ACT_TAKE | VI_ACT_FINISH))
-            vi_timers_stop(lane);
+            lane->due = 0;
     }
     if (lane->acts & VI_ACT_SEND && !broken) {
         vi_out_message(e, lane, false);

@@ -21,10 +21,10 @@ static uint64_t backed_off(vista_endpoint *e, const struct vi_peer *peer, unsign
     return ns - ns / 4 + vi_endpoint_jitter(e, ns / 2 + 1);
 }
 
-/* Its time-outs begin anew.  `again`: it is no measure of the round trip any more. */
-static void set_due(vista_endpoint *e, struct vi_lane *lane, bool again, uint64_t due)
+/* Its time-outs begin anew, and it is no measure of the round trip any more. */
+void vi_timers_restore(vista_endpoint *e, struct vi_lane *lane, uint64_t due)
 {
-    lane->again = again;
+    lane->again = true;
     lane->tries = 0;
     lane->due = due;
     if (due < e->next_due)
@@ -33,40 +33,17 @@ static void set_due(vista_endpoint *e, struct vi_lane *lane, bool again, uint64_
 
 void vi_timers_sent(vista_endpoint *e, struct vi_lane *lane, uint64_t now)
 {
-    lane->is_unanswered = true;
+    vi_timers_restore(e, lane, now + backed_off(e, lane->peer, 0));
+    lane->again = false;
     lane->sent = now;
-    set_due(e, lane, false, now + backed_off(e, lane->peer, 0));
-}
-
-void vi_timers_restore(vista_endpoint *e, struct vi_lane *lane, uint64_t due)
-{
-    lane->is_unanswered = true;
-    set_due(e, lane, true, due);
-}
-
-static void undefer(struct vi_lane *lane)
-{
-    if (lane->deferred)
-        lane->peer->deferred--;
-    lane->deferred = false;
-}
-
-void vi_timers_stop(struct vi_lane *lane)
-{
-    if (!lane->is_unanswered)
-        return;
-    lane->is_unanswered = false;
-    undefer(lane);
-    if (lane->peer->probe == lane)
-        lane->peer->probe = NULL;
 }
 
 void vi_timers_put_off(vista_endpoint *e, struct vi_lane *lane, uint64_t by)
 {
-    if (!lane->is_unanswered)
-        return;
-    undefer(lane);
-    set_due(e, lane, true, vi_endpoint_now(e) + (by != 0 ? by : backed_off(e, lane->peer, 0)));
+    const uint64_t ns = by != 0 ? by : backed_off(e, lane->peer, 0);
+
+    if (lane->due != 0)
+        vi_timers_restore(e, lane, vi_endpoint_now(e) + ns);
 }
 
 void vi_timers_measure(struct vi_lane *lane, uint64_t now)
@@ -103,10 +80,9 @@ void vi_timers_alive(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
 {
     peer->probe = NULL;
     for (struct vi_lane *lane = peer->lane; lane < peer->lane + peer->slots; lane++) {
-        if (!lane->deferred)
+        if (lane->due != UINT64_MAX)
             continue;
-        undefer(lane);
-        set_due(e, lane, true, now + backed_off(e, peer, 0));
+        vi_timers_restore(e, lane, now + backed_off(e, peer, 0));
         if (lane->owner == NULL)
             repeat(e, lane);
     }
@@ -121,8 +97,6 @@ static void run_lane(vista_endpoint *e, struct vi_lane *lane, uint64_t now)
         return;
     }
     if (peer->probe != NULL && peer->probe != lane) {
-        lane->deferred = true;
-        peer->deferred++;
         lane->due = UINT64_MAX;
         return;
     }
@@ -148,7 +122,7 @@ static void run_bye(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
 static void run_peer(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
 {
     for (struct vi_lane *lane = peer->lane; lane < peer->lane + peer->slots; lane++) {
-        if (!lane->is_unanswered)
+        if (lane->due == 0)
             continue;
         if (lane->due <= now)
             run_lane(e, lane, now);
