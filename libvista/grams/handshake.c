@@ -64,7 +64,7 @@ static void answer(vista_endpoint *e, const struct vi_address *to, unsigned kind
         .kind = (uint8_t)kind, .session = session, .generation = attempt};
     const struct vi_hello hello = hello_of(e, session, cookie);
 
-    vi_out_small(e, to, &header, &hello, sizeof hello);
+    vi_out_datagram(e, to, &header, &hello, sizeof hello);
 }
 
 static void refuse(vista_endpoint *e, const struct vi_task *task, uint32_t reason)
@@ -328,7 +328,7 @@ static void say_hello(vista_endpoint *e, const struct vi_address *to, uint64_t a
     unsigned char padded[VI_HELLO_LENGTH - sizeof header] = {0};
 
     memcpy(padded, hello, sizeof *hello);
-    vi_out_small(e, to, &header, padded, sizeof padded);
+    vi_out_datagram(e, to, &header, padded, sizeof padded);
 }
 
 void vi_handshake_moved(vista_endpoint *e, const struct vi_peer *peer, uint64_t cookie)

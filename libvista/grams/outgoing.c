@@ -30,6 +30,8 @@ void vi_out_datagram(vista_endpoint *e, const struct vi_address *to, const struc
 
     if (to->length == 0)
         return;
+    if (length > 0 && length <= sizeof e->small[i])
+        payload = memcpy(e->small[i], payload, length);
     e->out[i].address = *to;
     e->envelope[i].header = *header;
     e->envelope[i].header.life = e->life;
@@ -37,15 +39,6 @@ void vi_out_datagram(vista_endpoint *e, const struct vi_address *to, const struc
                  e->scratch + (size_t)i * e->socket->datagram_max);
     if (++e->out_count == VI_BATCH)
         vi_out_flush(e);
-}
-
-void vi_out_small(vista_endpoint *e, const struct vi_address *to, const struct vi_header *header,
-                  const void *payload, size_t length)
-{
-    unsigned char *const copy = e->small[e->out_count];
-
-    memcpy(copy, payload, length);
-    vi_out_datagram(e, to, header, copy, length);
 }
 
 /* ---- Messages ---------------------------------------------------------- */
@@ -138,7 +131,7 @@ void vi_out_pull(vista_endpoint *e, struct vi_lane *lane)
     message->asked = asked;
     header.generation = message->generation;
     header.flags = client ? VI_WIRE_RESPONSE : 0;
-    vi_out_small(e, &lane->peer->address, &header, &pull, sizeof pull);
+    vi_out_datagram(e, &lane->peer->address, &header, &pull, sizeof pull);
 }
 
 /* ---- The rest ---------------------------------------------------------- */

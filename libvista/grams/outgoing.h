@@ -7,14 +7,10 @@
 
 #include "grams/endpoint.h"
 
-/* One datagram.  `header` has what the kind needs; life, checksum and tag are added.  The payload
- * stays until the lock is given up. */
+/* One datagram.  `header` has what the kind needs; life, checksum and tag are added.  A payload of
+ * more than VI_HELLO_LENGTH bytes stays until the lock is given up. */
 void vi_out_datagram(vista_endpoint *e, const struct vi_address *to, const struct vi_header *header,
                      const void *payload, size_t length);
-
-/* The same with a payload of at most VI_HELLO_LENGTH bytes, which is copied. */
-void vi_out_small(vista_endpoint *e, const struct vi_address *to, const struct vi_header *header,
-                  const void *payload, size_t length);
 
 /* The request or response that the lane stores: whole, or its first fragments.  `again`: a
  * request's first one alone, upon which the receiver asks for what it lacks. */
