@@ -9,8 +9,6 @@
 #include "grams/tasks.h"
 #include "grams/timers.h"
 
-struct vi_group vi_owning_reserved;
-
 struct vi_group *vi_owning_find(vista_endpoint *e, vista_tx *tx)
 {
     for (struct vi_group *group = LIST_FIRST(&e->groups); group != NULL;
@@ -47,28 +45,19 @@ void vi_owning_delete(struct vi_group *group)
 
 struct vi_group *vi_owning_group(vista_endpoint *e, vista_tx *tx)
 {
-    struct vi_group *group;
+    struct vi_group *group = vi_owning_find(e, tx);
 
-    vi_endpoint_lock(e);
-    group = vi_owning_find(e, tx);
     if (group != NULL)
         return group;
     group = vi_owning_new(e);
-    if (group != NULL) {
-        group->tx = tx;
-        group->number = tx->idle;
-        group->stamp = tx->stamp;
-    }
-    vi_endpoint_unlock(e);
     if (group == NULL)
         return NULL;
-    if (vista_on_end(tx, vi_owning_ended, group) == 0) {
-        vi_endpoint_lock(e);
+    group->tx = tx;
+    group->number = tx->idle;
+    group->stamp = tx->stamp;
+    if (vista_on_end(tx, vi_owning_ended, group) == 0)
         return group;
-    }
-    vi_endpoint_lock(e);
     vi_owning_delete(group);
-    vi_endpoint_unlock(e);
     return NULL;
 }
 
@@ -98,7 +87,8 @@ static void drop_staged(vista_endpoint *e, struct vi_lane *lane)
     lane->staged = NULL;
 }
 
-void vi_owning_put_back(vista_endpoint *e, struct vi_lane *lane)
+/* What has arrived for a lane that no one owns any more can be received, or dropped, again. */
+static void put_back(vista_endpoint *e, struct vi_lane *lane)
 {
     if (lane->staged == NULL)
         return;
@@ -111,7 +101,7 @@ void vi_owning_put_back(vista_endpoint *e, struct vi_lane *lane)
 }
 
 /* What had arrived is to be received by another; by the same task, if that is only put off.  Also
- * for a lane that nothing was done to, since the call failed, or its peer was to be forgotten. */
+ * for a lane whose peer alone was to be forgotten. */
 static void aborted(vista_endpoint *e, struct vi_lane *lane, const struct vi_group *group)
 {
     const bool finish = lane->acts & VI_ACT_FINISH;
@@ -121,7 +111,7 @@ static void aborted(vista_endpoint *e, struct vi_lane *lane, const struct vi_gro
     if (finish)
         vi_tasks_unfinished(e, lane);
     else
-        vi_owning_put_back(e, lane);
+        put_back(e, lane);
 }
 
 static void committed(vista_endpoint *e, struct vi_lane *lane)

@@ -10,29 +10,20 @@
 /*
  * The transaction's group, made and registered with vista_on_end if this is its first call.  The
  * transaction has logged something before: an ended one that logged nothing cannot be told from
- * the handle's next.  NULL with ENOMEM or as vista_on_end.  Without the lock, which is taken
- * unless it fails.
+ * the handle's next.  NULL with ENOMEM or as vista_on_end.  This and the next with the lock.
  */
 struct vi_group *vi_owning_group(vista_endpoint *e, vista_tx *tx);
 
-/* The group of an open transaction, if it has one.  With the lock. */
+/* The group of an open transaction, if it has one. */
 struct vi_group *vi_owning_find(vista_endpoint *e, vista_tx *tx);
 
-/* A group for a transaction of the library's own; NULL: none is free.  With the lock. */
+/* A group for a transaction of the library's own; NULL: none is free. */
 struct vi_group *vi_owning_new(vista_endpoint *e);
 void vi_owning_delete(struct vi_group *group);
 
-/*
- * Takes a lane that no one owns for a transaction that has not yet got its group; then adds it
- * to that, or lets it go again.  With the lock.
- */
-extern struct vi_group vi_owning_reserved;
+/* Lanes and peers that no other owns become the group's. */
 void vi_owning_add(struct vi_group *group, struct vi_lane *lane, unsigned act);
 void vi_owning_add_peer(struct vi_group *group, struct vi_peer *peer);
-
-/* What has arrived for a lane that no one owns any more can be received, or dropped, again.  With
- * the lock. */
-void vi_owning_put_back(vista_endpoint *e, struct vi_lane *lane);
 
 /* The hook. */
 void vi_owning_ended(void *group, int outcome);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Every call goes the same way: it reserves a lane with the lock, declares and allocates without
- * it, registers the transaction's group, which can be the last thing to fail, and only then stores.
+ * Every call goes the same way: with the lock it finds a lane, declares, allocates, and makes the
+ * lane its transaction's; without it, as the owner, it stores.  Nothing that is declared or
+ * allocated waits for the end of another transaction, which would wait for the lock.
  */
 #include "grams/requests.h"
 
@@ -29,33 +30,6 @@ static vista_request request_of(const struct vi_lane *lane)
                            (uint32_t)(lane - lane->peer->lane), lane->peer->row->id};
 }
 
-/* Puts the lane back to how it was before the call.  One that the transaction owns stays so. */
-static void let_go(vista_endpoint *e, struct vi_lane *lane, unsigned act)
-{
-    const int error = errno;
-
-    vi_endpoint_lock(e);
-    lane->acts &= (uint8_t)~act;
-    if (lane->owner == &vi_owning_reserved) {
-        lane->owner = NULL;
-        vi_owning_put_back(e, lane);
-    }
-    vi_endpoint_unlock(e);
-    errno = error;
-}
-
-/* The lane becomes the transaction's. */
-static int own(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane, unsigned act)
-{
-    struct vi_group *group = vi_owning_group(e, tx);
-
-    if (group == NULL)
-        return -1;
-    vi_owning_add(group, lane, act);
-    vi_endpoint_unlock(e);
-    return 0;
-}
-
 static bool is_too_long(const vista_endpoint *e, const struct vi_peer *peer, size_t length)
 {
     if (length <= peer->row->message_max && length <= e->table->message_max)
@@ -65,26 +39,28 @@ static bool is_too_long(const vista_endpoint *e, const struct vi_peer *peer, siz
     return true;
 }
 
-/* What can fail of a call, in an order in which nothing stored has changed when it does: declares
- * the slot, allocates a body if one is needed, makes the lane, which is reserved, the
- * transaction's, and frees the old body.  All is put back, and NULL handed on. */
+/* What can fail of a call, in an order in which nothing has changed when it does: declares the
+ * slot, allocates a body if one is needed, registers the transaction's group, frees the old body;
+ * then the lane is the transaction's.  NULL is handed on. */
 static int declare(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane, size_t length,
                    unsigned act)
 {
     struct vi_gram_slot *slot = lane != NULL ? lane->stored : NULL;
     unsigned char *body = NULL;
+    struct vi_group *group;
 
     if (lane == NULL)
         return -1;
     if (!is_too_long(e, lane->peer, length) &&
         vista_set_range(tx, slot, VI_SLOT_HEADER + (length <= VI_BODY_INLINE ? length : 0)) == 0 &&
         (length <= VI_BODY_INLINE || (body = vista_malloc(tx, length)) != NULL) &&
-        own(e, tx, lane, act) == 0 &&
+        (group = vi_owning_group(e, tx)) != NULL &&
         (act == VI_ACT_CANCEL || slot->body == NULL || vista_free(tx, slot->body) == 0)) {
+        vi_owning_add(group, lane, act);
+        vi_staging_unqueue(e, lane);
         lane->body = body;
         return 0;
     }
-    let_go(e, lane, act);
     if (body != NULL)
         vista_free(tx, body);
     return -1;
@@ -100,8 +76,8 @@ static void put_message(struct vi_lane *lane, const void *message, size_t length
 
 /* ---- Requests ---------------------------------------------------------------- */
 
-/* A free lane of the peer, reserved; with the lock. */
-static struct vi_lane *reserve_lane(vista_endpoint *e, vista_tx *tx, uint32_t id)
+/* A free lane of the peer; with the lock. */
+static struct vi_lane *find_lane(vista_endpoint *e, vista_tx *tx, uint32_t id)
 {
     struct vi_peer *peer = vi_endpoint_peer(e, id, false);
     struct vi_lane *lane;
@@ -115,7 +91,6 @@ static struct vi_lane *reserve_lane(vista_endpoint *e, vista_tx *tx, uint32_t id
     lane = vi_endpoint_free_lane(peer);
     if (lane == NULL)
         return vi_fail(EAGAIN, "%s: all slots of peer %u are in use", e->address, id), NULL;
-    lane->owner = &vi_owning_reserved;
     return lane;
 }
 
@@ -127,13 +102,15 @@ int vista_send_request(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, co
                                              (message != NULL || length == 0));
     struct vi_lane *lane;
     struct vi_gram_slot *slot;
+    int result;
 
     if (e == NULL)
         return -1;
     vi_endpoint_lock(e);
-    lane = reserve_lane(e, tx, peer);
+    lane = find_lane(e, tx, peer);
+    result = declare(e, tx, lane, length, VI_ACT_SEND);
     vi_endpoint_unlock(e);
-    if (declare(e, tx, lane, length, VI_ACT_SEND) != 0)
+    if (result != 0)
         return -1;
     slot = lane->stored;
     slot->generation++;
@@ -148,16 +125,14 @@ int vista_send_request(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, co
 
 /* ---- Receiving --------------------------------------------------------------- */
 
-/* The head of a queue becomes reserved, if its message fits; with the lock. */
-static struct vi_lane *take_lane(vista_endpoint *e, struct vi_lane *lane, size_t size)
+/* Does the message that waits fit? */
+static struct vi_lane *fitting(const vista_endpoint *e, struct vi_lane *lane, size_t size)
 {
-    if (lane->staged->length > size)
-        return vi_fail(EMSGSIZE, "%s: a message of %u bytes waits, and there is room for %zu",
-                       e->address, lane->staged->length, size),
-               NULL;
-    vi_staging_unqueue(e, lane);
-    lane->owner = &vi_owning_reserved;
-    return lane;
+    if (lane->staged->length <= size)
+        return lane;
+    return vi_fail(EMSGSIZE, "%s: a message of %u bytes waits, and there is room for %zu",
+                   e->address, lane->staged->length, size),
+           NULL;
 }
 
 /* Rule 3, tested once more when a transaction takes the lane. */
@@ -181,29 +156,25 @@ static void store_answered(struct vi_lane *lane, const void *message, size_t len
     vi_slot_seal(slot);
 }
 
-/* What the lane, which is reserved, has staged becomes received. */
-static int accept_request(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane)
+/* What the lane, which is the transaction's, has staged becomes received. */
+static void accept_request(struct vi_lane *lane)
 {
     struct vi_gram_slot *slot = lane->stored;
     const struct vi_message *staged = lane->staged;
-    const bool one_way = staged->flags & VI_SLOT_ONE_WAY;
 
-    if (declare(e, tx, lane, 0, VI_ACT_ACCEPT | (one_way ? VI_ACT_ANSWER : 0)) != 0)
-        return -1;
     slot->generation = staged->generation;
     slot->request_hash = staged->hash;
     slot->flags = staged->flags;
     slot->state = VI_SLOT_RECEIVED;
     slot->length = 0;
     slot->body = NULL;
-    if (one_way)
+    if (staged->flags & VI_SLOT_ONE_WAY)
         store_answered(lane, NULL, 0);
     else
         vi_slot_seal(slot);
-    return 0;
 }
 
-/* The next request that may be executed, reserved; with the lock. */
+/* The next request that may be executed; with the lock. */
 static struct vi_lane *wait_request(vista_endpoint *e, size_t size, int ms)
 {
     struct vi_lane *lane = NULL;
@@ -221,19 +192,25 @@ static struct vi_lane *wait_request(vista_endpoint *e, size_t size, int ms)
             vi_staging_drop(e, lane);
     }
     vi_wait_end(e);
-    return result == 0 ? take_lane(e, lane, size) : NULL;
+    return result == 0 ? fitting(e, lane, size) : NULL;
 }
 
 struct vi_lane *vi_request_receive(vista_tx *tx, vista_endpoint *e, size_t size,
                                    vista_request *request, int ms)
 {
+    unsigned acts = VI_ACT_ACCEPT;
     struct vi_lane *lane;
+    int result;
 
     vi_endpoint_lock(e);
     lane = wait_request(e, size, ms);
+    if (lane != NULL && lane->staged->flags & VI_SLOT_ONE_WAY)
+        acts |= VI_ACT_ANSWER;
+    result = declare(e, tx, lane, 0, acts);
     vi_endpoint_unlock(e);
-    if (lane == NULL || accept_request(e, tx, lane) != 0)
+    if (result != 0)
         return NULL;
+    accept_request(lane);
     *request = request_of(lane);
     return lane;
 }
@@ -276,10 +253,9 @@ static int no_such(const vista_endpoint *e, const vista_request *request, const 
                    (unsigned long long)request->generation, request->slot, request->peer, what);
 }
 
-/* The lane of a request that is in this state, reserved unless it is this transaction's already;
- * with the lock. */
-static struct vi_lane *reserve(vista_endpoint *e, vista_tx *tx, const vista_request *request,
-                               unsigned role, uint32_t state)
+/* The lane of a request that is in this state, no other transaction's; with the lock. */
+static struct vi_lane *usable(vista_endpoint *e, vista_tx *tx, const vista_request *request,
+                              unsigned role, uint32_t state)
 {
     struct vi_lane *lane = lane_of(e, request, role);
 
@@ -289,8 +265,6 @@ static struct vi_lane *reserve(vista_endpoint *e, vista_tx *tx, const vista_requ
         return vi_fail(EBUSY, "%s: another open transaction uses the request", e->address), NULL;
     if (lane->stored->generation != request->generation || lane->stored->state != state)
         return no_such(e, request, "does not wait for an answer"), NULL;
-    if (lane->owner == NULL)
-        lane->owner = &vi_owning_reserved;
     return lane;
 }
 
@@ -300,13 +274,15 @@ int vista_send_response(vista_tx *tx, vista_endpoint *endpoint, const vista_requ
     vista_endpoint *e =
         vi_request_check(tx, endpoint, request != NULL && (message != NULL || length == 0));
     struct vi_lane *lane;
+    int result;
 
     if (e == NULL)
         return -1;
     vi_endpoint_lock(e);
-    lane = reserve(e, tx, request, VI_ROLE_SERVER, VI_SLOT_RECEIVED);
+    lane = usable(e, tx, request, VI_ROLE_SERVER, VI_SLOT_RECEIVED);
+    result = declare(e, tx, lane, length, VI_ACT_ANSWER);
     vi_endpoint_unlock(e);
-    if (declare(e, tx, lane, length, VI_ACT_ANSWER) != 0)
+    if (result != 0)
         return -1;
     store_answered(lane, message, length);
     return 0;
@@ -354,18 +330,20 @@ static struct vi_lane *wait_response(vista_endpoint *e, vista_tx *tx, const vist
             lane->awaited--;
     }
     vi_wait_end(e);
-    return found == 1 ? take_lane(e, lane, size) : NULL;
+    return found == 1 ? fitting(e, lane, size) : NULL;
 }
 
 struct vi_lane *vi_request_answer(vista_tx *tx, vista_endpoint *e, size_t size,
                                   vista_request *request, int ms)
 {
     struct vi_lane *lane;
+    int result;
 
     vi_endpoint_lock(e);
     lane = wait_response(e, tx, request, size, ms);
+    result = declare(e, tx, lane, 0, VI_ACT_TAKE);
     vi_endpoint_unlock(e);
-    if (declare(e, tx, lane, 0, VI_ACT_TAKE) != 0)
+    if (result != 0)
         return NULL;
     *request = request_of(lane);
     vi_slot_answered(lane->stored, lane->staged->hash);
@@ -387,15 +365,15 @@ int vista_cancel_request(vista_tx *tx, vista_endpoint *endpoint, const vista_req
 {
     vista_endpoint *e = vi_request_check(tx, endpoint, request != NULL);
     struct vi_lane *lane;
+    int result;
 
     if (e == NULL)
         return -1;
     vi_endpoint_lock(e);
-    lane = reserve(e, tx, request, VI_ROLE_CLIENT, VI_SLOT_SENT);
-    if (lane != NULL)
-        vi_staging_unqueue(e, lane);
+    lane = usable(e, tx, request, VI_ROLE_CLIENT, VI_SLOT_SENT);
+    result = declare(e, tx, lane, 0, VI_ACT_CANCEL);
     vi_endpoint_unlock(e);
-    if (declare(e, tx, lane, 0, VI_ACT_CANCEL) != 0)
+    if (result != 0)
         return -1;
     lane->stored->state = VI_SLOT_CANCELLED;
     vi_slot_seal(lane->stored);
@@ -412,9 +390,8 @@ static bool is_idle(const struct vi_peer *peer)
     return true;
 }
 
-/* Reserves the row and all its lanes, so that nothing of them is received, answered or sent until
- * it is known whether they stay; with the lock. */
-static struct vi_peer *reserve_peer(vista_endpoint *e, uint32_t id)
+/* NULL with EINVAL or EBUSY; with the lock. */
+static struct vi_peer *find_unused(vista_endpoint *e, uint32_t id)
 {
     struct vi_peer *peer = vi_endpoint_peer(e, id, true);
     bool busy;
@@ -422,63 +399,47 @@ static struct vi_peer *reserve_peer(vista_endpoint *e, uint32_t id)
     if (peer == NULL)
         return NULL;
     busy = peer->owner != NULL;
-    for (uint32_t i = 0; i < peer->row->slots; i++)
+    for (uint32_t i = 0; i < peer->slots; i++)
         busy = busy || peer->lane[i].owner != NULL;
     if (busy)
         return vi_fail(EBUSY, "%s: an open transaction uses peer %u", e->address, id), NULL;
-    peer->owner = &vi_owning_reserved;
-    for (uint32_t i = 0; i < peer->slots; i++) {
-        peer->lane[i].owner = &vi_owning_reserved;
-        vi_staging_unqueue(e, &peer->lane[i]);
-    }
     return peer;
 }
 
-/* They become the transaction's; NULL: no one's again, and -1. */
-static int own_peer(vista_endpoint *e, struct vi_group *group, struct vi_peer *peer)
+/* The row goes at once, or when the peer's has gone.  It and all its lanes become the
+ * transaction's, so that nothing of them is received, answered or sent until it is known whether
+ * they stay; with the lock. */
+static int forget(vista_endpoint *e, vista_tx *tx, struct vi_peer *peer)
 {
-    const int error = errno;
+    const bool leave = peer->reason == VI_BROKEN_NOT && peer->role == VI_ROLE_CLIENT &&
+                       peer->row->state == VI_ROW_ACTIVE && is_idle(peer);
+    struct vi_group *group;
 
-    vi_endpoint_lock(e);
-    peer->owner = NULL;
-    if (group != NULL)
-        vi_owning_add_peer(group, peer);
+    if (vista_set_range(tx, &e->table->entry[peer->index], sizeof e->table->entry[0]) != 0 ||
+        (group = vi_owning_group(e, tx)) == NULL ||
+        (leave ? vi_row_change(tx, peer->row, VI_ROW_LEAVING, VI_BROKEN_NOT, NULL)
+               : vi_row_remove(tx, e->table, peer->index)) != 0)
+        return -1;
+    vi_owning_add_peer(group, peer);
     for (uint32_t i = 0; i < peer->slots; i++) {
-        peer->lane[i].owner = NULL;
-        if (group != NULL)
-            vi_owning_add(group, &peer->lane[i], 0);
-        else
-            vi_owning_put_back(e, &peer->lane[i]);
+        vi_owning_add(group, &peer->lane[i], 0);
+        vi_staging_unqueue(e, &peer->lane[i]);
     }
     e->next_due = 0;
-    vi_endpoint_unlock(e);
-    errno = error;
-    return group != NULL ? 0 : -1;
+    return 0;
 }
 
 int vista_forget_peer(vista_tx *tx, vista_endpoint *endpoint, uint32_t id)
 {
     vista_endpoint *e = vi_request_check(tx, endpoint, true);
-    struct vi_group *group = NULL;
     struct vi_peer *peer;
-    bool leave;
+    int result;
 
     if (e == NULL)
         return -1;
     vi_endpoint_lock(e);
-    peer = reserve_peer(e, id);
-    leave = peer != NULL && peer->reason == VI_BROKEN_NOT && peer->row->role == VI_ROLE_CLIENT &&
-            peer->row->state == VI_ROW_ACTIVE && is_idle(peer);
+    peer = find_unused(e, id);
+    result = peer != NULL ? forget(e, tx, peer) : -1;
     vi_endpoint_unlock(e);
-    if (peer == NULL)
-        return -1;
-    if (vista_set_range(tx, &e->table->entry[peer->index], sizeof e->table->entry[0]) == 0)
-        group = vi_owning_group(e, tx);
-    if (group != NULL)
-        vi_endpoint_unlock(e);
-    /* The row goes at once, or when the peer's has gone. */
-    if (group == NULL || (leave ? vi_row_change(tx, peer->row, VI_ROW_LEAVING, VI_BROKEN_NOT, NULL)
-                                : vi_row_remove(tx, e->table, peer->index)) != 0)
-        group = NULL;
-    return own_peer(e, group, peer);
+    return result;
 }
