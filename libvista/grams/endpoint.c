@@ -150,7 +150,7 @@ void vi_endpoint_attach(vista_endpoint *e, struct vi_peer *peer, struct vi_gram_
         e->peers_used = peer->index + 1;
     e->broken += peer->reason != VI_BROKEN_NOT;
     if (row->state == VI_ROW_LEAVING)
-        e->next_due = 0;
+        vi_timers_restore(e, peer->lane, vi_endpoint_now(e));
 }
 
 /* The row's block may be another's by now. */

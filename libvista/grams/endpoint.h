@@ -60,7 +60,8 @@ struct vi_lane {
     unsigned char *body;        /* allocated by the call that is under way */
     TAILQ_ENTRY(vi_lane) queue; /* `requests` or `responses`: staged, not owned */
     uint64_t sent, due; /* client: when the request was sent first, and is to be sent again; 0: it
-                           is answered; UINT64_MAX: when the peer gives a sign of life */
+                           is answered; UINT64_MAX: when the peer gives a sign of life.  A leaving
+                           peer's first lane: when to say BYE again */
     uint64_t told;      /* server: when a repetition was answered last */
     uint32_t awaited;   /* threads that wait for its response */
     uint8_t acts, tries;
@@ -79,7 +80,6 @@ struct vi_peer {
     uint64_t session; /* of the row, as are role and slots: it may be gone before this is */
     uint32_t role, slots, index, reason;     /* VI_BROKEN_*; in memory before it is stored */
     uint64_t round_trip, deviation, timeout; /* RFC 6298, ns */
-    uint64_t bye_due, bye_tries;
 };
 
 enum vi_task_kind {

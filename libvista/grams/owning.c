@@ -154,13 +154,12 @@ static void end_peers(vista_endpoint *e, struct vi_group *group, int outcome)
     for (struct vi_peer *peer = group->peers, *next; peer != NULL; peer = next) {
         next = peer->next_owned;
         peer->owner = NULL;
-        e->next_due = 0; /* its BYE has waited for that */
         if (group->task.kind != VI_TASK_NONE || outcome != 1)
             continue;
         if (e->table->entry[peer->index].row == NULL)
             vi_endpoint_detach(e, peer);
         else /* it is leaving */
-            peer->bye_due = 0;
+            vi_timers_restore(e, peer->lane, vi_endpoint_now(e));
     }
 }
 

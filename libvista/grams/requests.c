@@ -425,7 +425,6 @@ static int forget(vista_endpoint *e, vista_tx *tx, struct vi_peer *peer)
         vi_owning_add(group, &peer->lane[i], 0);
         vi_staging_unqueue(e, &peer->lane[i]);
     }
-    e->next_due = 0;
     return 0;
 }
 

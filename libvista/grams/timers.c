@@ -68,6 +68,13 @@ void vi_timers_measure(struct vi_lane *lane, uint64_t now)
 /* Of a response that arrives in fragments the rest is asked for, else the request is sent. */
 static void repeat(vista_endpoint *e, struct vi_lane *lane)
 {
+    const struct vi_peer *peer = lane->peer;
+    const struct vi_header bye = {.session = peer->session};
+
+    if (peer->row->state == VI_ROW_LEAVING) {
+        vi_out_reply(e, &peer->address, VI_BYE, &bye, 0);
+        return;
+    }
     lane->again = true;
     e->counts.retransmitted++;
     if (lane->partial != NULL)
@@ -92,7 +99,7 @@ static void run_lane(vista_endpoint *e, struct vi_lane *lane, uint64_t now)
 {
     struct vi_peer *peer = lane->peer;
 
-    if (lane->owner != NULL) { /* which may end it: look again later */
+    if (lane->owner != NULL || peer->owner != NULL) { /* which may end it: look again later */
         lane->due = now + backed_off(e, peer, lane->tries);
         return;
     }
@@ -106,19 +113,6 @@ static void run_lane(vista_endpoint *e, struct vi_lane *lane, uint64_t now)
     repeat(e, lane);
 }
 
-static void run_bye(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
-{
-    const struct vi_header bye = {.session = peer->session};
-
-    if (peer->bye_due <= now) {
-        peer->bye_due = now + backed_off(e, peer, peer->bye_tries);
-        peer->bye_tries += peer->bye_tries < DOUBLINGS;
-        vi_out_reply(e, &peer->address, VI_BYE, &bye, 0);
-    }
-    if (peer->bye_due < e->next_due)
-        e->next_due = peer->bye_due;
-}
-
 static void run_peer(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
 {
     for (struct vi_lane *lane = peer->lane; lane < peer->lane + peer->slots; lane++) {
@@ -129,8 +123,6 @@ static void run_peer(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
         if (lane->due < e->next_due)
             e->next_due = lane->due;
     }
-    if (peer->owner == NULL && peer->row->state == VI_ROW_LEAVING)
-        run_bye(e, peer, now);
 }
 
 void vi_timers_run(vista_endpoint *e, uint64_t now)
