@@ -63,15 +63,10 @@ struct vi_peer *vi_endpoint_peer(vista_endpoint *e, uint32_t id, bool broken_too
     if (id == 0 || peer->row == NULL || peer->row->id != id)
         return vi_fail(EINVAL, "%s: there is no peer %u", e->address, id), NULL;
     if (!broken_too && peer->reason != VI_BROKEN_NOT)
-        return vi_endpoint_stale(peer), NULL;
+        return vi_fail(ESTALE, "%s: the session with peer %u at %s is broken: %s", e->address, id,
+                       peer->row->address, vi_broken_reason(peer->reason)),
+               NULL;
     return peer;
-}
-
-int vi_endpoint_stale(const struct vi_peer *peer)
-{
-    return vi_fail(ESTALE, "%s: the session with peer %u at %s is broken: %s",
-                   peer->endpoint->address, peer->row->id, peer->row->address,
-                   vi_broken_reason(peer->reason));
 }
 
 struct vi_peer *vi_endpoint_session(vista_endpoint *e, uint64_t session)
@@ -132,7 +127,6 @@ static void attach_lane(vista_endpoint *e, struct vi_peer *peer, uint32_t index)
 void vi_endpoint_attach(vista_endpoint *e, struct vi_peer *peer, struct vi_gram_row *row)
 {
     *peer = (struct vi_peer){
-        .endpoint = e,
         .row = row,
         .lane = peer->lane,
         .session = row->session,

@@ -70,7 +70,6 @@ struct vi_lane {
 };
 
 struct vi_peer {
-    vista_endpoint *endpoint;
     struct vi_gram_row *row; /* NULL: free, or being made */
     struct vi_group *owner;  /* its row's head is being changed, or made, or removed */
     struct vi_peer *next_owned;
@@ -213,7 +212,5 @@ void vi_endpoint_detach(vista_endpoint *e, struct vi_peer *peer);
 
 /* The session is broken, in memory; a task is to store it. */
 void vi_endpoint_break(vista_endpoint *e, struct vi_peer *peer, uint32_t reason);
-/* -1, with ESTALE and why. */
-int vi_endpoint_stale(const struct vi_peer *peer);
 
 #endif

@@ -89,7 +89,6 @@ static void prepare(vista_endpoint *e, vista_segment *segment, struct vi_gram_ta
     socket->transport->random(socket, e->cookie_key, sizeof e->cookie_key);
     e->random |= 1;
     for (uint32_t i = 0; i < table->peers; i++) {
-        e->peer[i].endpoint = e;
         e->peer[i].index = i;
         e->peer[i].lane = e->lanes + (size_t)i * table->slots;
     }
