@@ -32,22 +32,21 @@ static struct vi_message *take(vista_endpoint *e, size_t size)
     return message;
 }
 
+/* Behind the last lane that was ever used; one that is not used now has nothing staged. */
+static const struct vi_lane *lanes_end(const vista_endpoint *e)
+{
+    return e->lanes + (size_t)e->peers_used * e->table->slots;
+}
+
 static void drop_abandoned(vista_endpoint *e)
 {
     const uint64_t now = vi_endpoint_now(e);
 
-    for (uint32_t i = 0; i < e->peers_used; i++) {
-        const struct vi_peer *peer = &e->peer[i];
-
-        for (uint32_t s = 0; peer->row != NULL && s < peer->slots; s++) {
-            struct vi_lane *lane = &peer->lane[s];
-
-            if (lane->partial != NULL && now - lane->partial->touched > ABANDONED) {
-                vi_staging_free(e, lane->partial);
-                lane->partial = NULL;
-            }
+    for (struct vi_lane *lane = e->lanes; lane < lanes_end(e); lane++)
+        if (lane->partial != NULL && now - lane->partial->touched > ABANDONED) {
+            vi_staging_free(e, lane->partial);
+            lane->partial = NULL;
         }
-    }
 }
 
 static bool is_large(uint32_t length)
@@ -141,10 +140,8 @@ void vi_staging_drop(vista_endpoint *e, struct vi_lane *lane)
 
 void vi_staging_close(vista_endpoint *e)
 {
-    for (uint32_t i = 0; i < e->peers_used; i++)
-        for (uint32_t s = 0; s < e->table->slots; s++)
-            if (e->peer[i].row != NULL && s < e->peer[i].row->slots)
-                vi_staging_drop(e, &e->peer[i].lane[s]);
+    for (struct vi_lane *lane = e->lanes; lane < lanes_end(e); lane++)
+        vi_staging_drop(e, lane);
     for (int i = 0; i < 2; i++)
         while (e->spares[i] != NULL) {
             struct vi_message *message = e->spares[i];
