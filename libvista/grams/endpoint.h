@@ -117,9 +117,9 @@ struct vi_attempt {
     LIST_ENTRY(vi_attempt) link;
     struct vi_address address;
     uint64_t number;
-    struct vi_hello hello; /* to be sent, what has been learnt included */
-    struct vi_hello told;  /* by the server */
-    enum { VI_ASKING, VI_CHALLENGED, VI_WELCOMED, VI_STORED, VI_REFUSED } state;
+    struct vi_hello hello;  /* to be sent, what has been learnt included */
+    unsigned char uuid[16]; /* the server's, once it has answered */
+    enum { VI_ASKING, VI_CHALLENGED, VI_STORED, VI_REFUSED } state;
     int error; /* REFUSED: errno, and why */
     const char *why;
     uint32_t peer, flags;

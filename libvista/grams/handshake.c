@@ -220,7 +220,7 @@ static void on_challenge(vista_endpoint *e, struct vi_attempt *attempt, const st
                                                    : "this end is forgetting it");
         return;
     }
-    attempt->told = *told;
+    memcpy(attempt->uuid, told->uuid, sizeof attempt->uuid);
     attempt->hello.cookie = told->cookie;
     attempt->hello.session = peer != NULL ? peer->row->session : 0;
     attempt->state = VI_CHALLENGED;
@@ -233,10 +233,8 @@ static void on_welcome(vista_endpoint *e, struct vi_attempt *attempt, const stru
     struct vi_peer *peer = vi_endpoint_uuid(e, told->uuid, VI_ROLE_CLIENT);
 
     if (attempt->state != VI_CHALLENGED ||
-        memcmp(told->uuid, attempt->told.uuid, sizeof told->uuid) != 0)
+        memcmp(told->uuid, attempt->uuid, sizeof told->uuid) != 0)
         return;
-    attempt->state = VI_WELCOMED;
-    attempt->told = *told;
     if (peer != NULL && peer->row->session != told->session)
         fail_attempt(attempt, ESTALE, vi_broken_reason(VI_BROKEN_UNKNOWN));
     else if (peer != NULL)
@@ -255,7 +253,7 @@ static void on_refusal(vista_endpoint *e, struct vi_attempt *attempt, uint32_t r
     if (attempt->state != VI_CHALLENGED)
         return;
     fail_attempt(attempt, reason == VI_BROKEN_FULL ? EUSERS : ESTALE, vi_broken_reason(reason));
-    peer = vi_endpoint_uuid(e, attempt->told.uuid, VI_ROLE_CLIENT);
+    peer = vi_endpoint_uuid(e, attempt->uuid, VI_ROLE_CLIENT);
     if (peer != NULL && reason == VI_BROKEN_UNKNOWN)
         vi_endpoint_break(e, peer, VI_BROKEN_UNKNOWN);
     pthread_cond_broadcast(&e->changed);
@@ -352,12 +350,9 @@ static int connect_to(vista_endpoint *e, struct vi_attempt *attempt, struct vi_w
             return 0;
         if (attempt->state == VI_REFUSED)
             return vi_fail(attempt->error, "%s: %s", address, attempt->why);
-        if (attempt->state == VI_WELCOMED && now >= next)
-            attempt->state = VI_CHALLENGED; /* its task found no room */
         if (now >= next || (int)attempt->state != state) {
             state = attempt->state;
-            if (state != VI_WELCOMED)
-                say_hello(e, &attempt->address, attempt->number, &attempt->hello);
+            say_hello(e, &attempt->address, attempt->number, &attempt->hello);
             next = now + pause;
             pause = pause < HELLO_LAST ? 2 * pause : pause;
         }
