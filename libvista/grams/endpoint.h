@@ -154,7 +154,6 @@ struct vista_endpoint {
     LIST_HEAD(, vi_group) groups, spare_groups; /* open ones */
     struct vi_group *group;                     /* VI_GROUPS of them, */
     uint32_t groups_used;                       /* of which so many were ever used */
-    uint32_t groups_lost;                       /* never told how they ended */
     struct vi_task task[VI_TASKS];
     uint32_t task_first, task_count;
 

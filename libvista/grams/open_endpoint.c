@@ -269,31 +269,21 @@ vista_endpoint *vista_open_endpoint(vista_segment *segment, void *block, const c
     return e;
 }
 
-static uint32_t open_groups(const vista_endpoint *e)
-{
-    uint32_t count = 0;
-
-    for (const struct vi_group *g = LIST_FIRST(&e->groups); g != NULL; g = LIST_NEXT(g, link))
-        count++;
-    return count - e->groups_lost;
-}
-
 int vista_close_endpoint(vista_endpoint *endpoint)
 {
     vista_endpoint *e = vi_endpoint_check(endpoint);
-    uint32_t groups, users;
+    bool in_use;
 
     if (e == NULL)
         return -1;
     pthread_mutex_lock(&open_lock);
     vi_endpoint_lock(e);
-    groups = open_groups(e);
-    users = e->users;
+    in_use = !LIST_EMPTY(&e->groups) || e->users != 0;
     vi_endpoint_unlock(e);
-    if (groups != 0 || users != 0) {
+    if (in_use) {
         pthread_mutex_unlock(&open_lock);
-        return vi_fail(EBUSY, "%s: used by %u transactions that have not ended, and by %u threads",
-                       e->address, groups, users);
+        return vi_fail(EBUSY, "%s: a transaction that used it has not ended, or a thread does",
+                       e->address);
     }
     LIST_REMOVE(e, link);
     pthread_mutex_unlock(&open_lock);

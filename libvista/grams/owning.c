@@ -170,8 +170,7 @@ void vi_owning_ended(void *arg, int outcome)
 
     vi_endpoint_lock(e);
     if (outcome != 0 && outcome != 1) {
-        e->groups_lost++; /* what it owns stays owned until the endpoint is opened anew */
-        group->tx = NULL;
+        LIST_REMOVE(group, link); /* what it owns stays owned until the endpoint is opened anew */
         vi_endpoint_unlock(e);
         return;
     }
