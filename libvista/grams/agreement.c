@@ -83,10 +83,10 @@ static int remove_record(vista_tx *tx, vista_endpoint *e, struct vi_agreement *o
 
 /* ---- What is sent ---------------------------------------------------------- */
 
-static enum sent send_to(vista_tx *tx, vista_endpoint *e, vista_request *request, const void *says,
+static enum sent send_to(const struct vi_joining *j, vista_request *request, const void *says,
                          size_t length)
 {
-    if (vista_send_request(tx, e, request->peer, says, length, 0, request) == 0)
+    if (vista_send_request(j->tx, j->e, request->peer, says, length, 0, request) == 0)
         return SENT;
     if (errno == EAGAIN)
         return LATER;
@@ -110,9 +110,9 @@ void vi_agreement_vote(struct vi_agreement *of, struct vi_site *site, unsigned v
         of->state = VI_AGREEMENT_ABORTED;
 }
 
-static enum sent ask(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of, struct vi_site *site)
+static enum sent ask(const struct vi_joining *j, struct vi_agreement *of, struct vi_site *site)
 {
-    const enum sent sent = send_to(tx, e, &site->request, (char *)of + site->offset, site->length);
+    const enum sent sent = send_to(j, &site->request, (char *)of + site->offset, site->length);
 
     if (sent == SENT)
         site->state = VI_SITE_ASKED;
@@ -133,7 +133,7 @@ void vi_agreement_name(vista_endpoint *e, struct vi_site *site)
 
 /* Who is lost is not told of an abort: it presumes that.  Of a commit it is told in another
  * session, once there is one, or asks. */
-static enum sent tell_site(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
+static enum sent tell_site(const struct vi_joining *j, struct vi_agreement *of,
                            struct vi_site *site)
 {
     const bool committed = of->state == VI_AGREEMENT_COMMITTED;
@@ -143,14 +143,14 @@ static enum sent tell_site(vista_tx *tx, vista_endpoint *e, struct vi_agreement 
 
     outcome.kind = committed ? VI_SAY_COMMIT : VI_SAY_ABORT;
     if (voted) {
-        vi_agreement_name(e, site);
+        vi_agreement_name(j->e, site);
     } else {
         says = (struct vi_saying *)((char *)of + site->offset);
-        if (vista_set_range(tx, says, sizeof *says) != 0)
+        if (vista_set_range(j->tx, says, sizeof *says) != 0)
             return (enum sent) - 1;
         says->kind = committed ? VI_SAY_COMMITTED : VI_SAY_ABORTED;
     }
-    sent = send_to(tx, e, &site->request, says, voted ? sizeof outcome : site->length);
+    sent = send_to(j, &site->request, says, voted ? sizeof outcome : site->length);
     if (sent == SENT)
         site->state = VI_SITE_TOLD;
     else if (sent == NEVER && !(voted && committed))
@@ -158,24 +158,24 @@ static enum sent tell_site(vista_tx *tx, vista_endpoint *e, struct vi_agreement 
     return sent;
 }
 
-static enum sent advance_site(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
+static enum sent advance_site(const struct vi_joining *j, struct vi_agreement *of,
                               struct vi_site *site)
 {
     const bool decided = of->state != VI_AGREEMENT_OPEN;
 
     if (site->state == VI_SITE_NEW && !(site->flags & VISTA_ONE_PHASE)) {
         if (!decided)
-            return ask(tx, e, of, site);
+            return ask(j, of, site);
         site->state = VI_SITE_DONE;
     } else if (site->state == VI_SITE_ASKED && !(site->flags & VI_SITE_IS_AWAY) &&
-               vi_agreement_is_lost(e, site)) {
+               vi_agreement_is_lost(j->e, site)) {
         vi_agreement_vote(of, site, VISTA_VOTE_NO);
         return SENT;
-    } else if (site->state == VI_SITE_TOLD && vi_agreement_is_lost(e, site)) {
+    } else if (site->state == VI_SITE_TOLD && vi_agreement_is_lost(j->e, site)) {
         site->state = VI_SITE_READY;
     }
     return decided && (site->state == VI_SITE_NEW || site->state == VI_SITE_READY)
-               ? tell_site(tx, e, of, site)
+               ? tell_site(j, of, site)
                : LATER;
 }
 
@@ -189,37 +189,33 @@ static void decide(struct vi_agreement *of)
     of->state = VI_AGREEMENT_COMMITTED;
 }
 
-int vi_agreement_tell(vista_tx *tx, const struct vista_participant *with, void *arg,
-                      const vista_gid *gid, bool committed)
+int vi_agreement_tell(const struct vi_joining *j, const vista_gid *gid, bool committed)
 {
     int (*const call)(void *, vista_tx *, const vista_gid *) =
-        committed ? with->commit : with->abort;
+        committed ? j->with->commit : j->with->abort;
 
-    return call != NULL ? call(arg, tx, gid) : 0;
+    return call != NULL ? call(j->arg, j->tx, gid) : 0;
 }
 
-static int tell_local(vista_tx *tx, const vista_endpoint *e, const struct vi_agreement *of,
-                      const struct vista_participant *with, void *arg)
+static int tell_local(const struct vi_joining *j, const struct vi_agreement *of)
 {
     const bool committed = of->state == VI_AGREEMENT_COMMITTED;
-    const bool to_sites = of->local & VI_LOCAL_ONE_PHASE && with->one_phase != NULL;
+    const bool to_sites = of->local & VI_LOCAL_ONE_PHASE && j->with->one_phase != NULL;
 
     for (const struct vi_site *site = of->site; to_sites && site < of->site + of->count; site++) {
         const struct vi_saying *says = (const struct vi_saying *)((const char *)of + site->offset);
 
         if (site->flags & VISTA_ONE_PHASE &&
-            memcmp(site->uuid, e->table->uuid, sizeof site->uuid) == 0 &&
-            with->one_phase(arg, tx, &of->says.gid, committed, says + 1,
-                            site->length - sizeof *says) != 0)
+            memcmp(site->uuid, j->e->table->uuid, sizeof site->uuid) == 0 &&
+            j->with->one_phase(j->arg, j->tx, &of->says.gid, committed, says + 1,
+                               site->length - sizeof *says) != 0)
             return -1;
     }
-    return of->local & VI_LOCAL_VOTED ? vi_agreement_tell(tx, with, arg, &of->says.gid, committed)
-                                      : 0;
+    return of->local & VI_LOCAL_VOTED ? vi_agreement_tell(j, &of->says.gid, committed) : 0;
 }
 
 /* The parent's answer: of a broken session it has to ask.  1: something was done. */
-static int finish(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
-                  const struct vista_participant *with, void *arg)
+static int finish(const struct vi_joining *j, struct vi_agreement *of)
 {
     const bool committed = of->state == VI_AGREEMENT_COMMITTED;
     const bool done = of->local != 0 || of->parent.generation != 0;
@@ -227,12 +223,12 @@ static int finish(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
     bool all = true;
 
     outcome.kind = VI_SAY_VOTE + (committed ? VISTA_VOTE_YES : VISTA_VOTE_NO);
-    if (tell_local(tx, e, of, with, arg) != 0)
+    if (tell_local(j, of) != 0)
         return -1;
     of->local = 0;
     if (of->parent.generation != 0 &&
-        vista_send_response(tx, e, &of->parent, &outcome, sizeof outcome) != 0 && errno != ESTALE &&
-        errno != EINVAL)
+        vista_send_response(j->tx, j->e, &of->parent, &outcome, sizeof outcome) != 0 &&
+        errno != ESTALE && errno != EINVAL)
         return -1;
     of->parent.generation = 0;
     of->parent.session = committed ? of->parent.session : 0;
@@ -241,15 +237,15 @@ static int finish(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
     vi_table_seal(of, of->size, &of->crc);
     if (!all || of->parent.session != 0)
         return done;
-    return remove_record(tx, e, of) == 0 ? 1 : -1;
+    return remove_record(j->tx, j->e, of) == 0 ? 1 : -1;
 }
 
-static int advance_sites(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of)
+static int advance_sites(const struct vi_joining *j, struct vi_agreement *of)
 {
     int done = 0;
 
     for (struct vi_site *site = of->site; site < of->site + of->count; site++) {
-        const int sent = advance_site(tx, e, of, site);
+        const int sent = advance_site(j, of, site);
 
         if (sent == -1)
             return -1;
@@ -258,26 +254,25 @@ static int advance_sites(vista_tx *tx, vista_endpoint *e, struct vi_agreement *o
     return done;
 }
 
-int vi_agreement_advance(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
-                         const struct vista_participant *with, void *arg)
+int vi_agreement_advance(const struct vi_joining *j, struct vi_agreement *of)
 {
     uint32_t before;
     int result, done = 0;
 
-    if (vi_agreement_declare(tx, of) != 0)
+    if (vi_agreement_declare(j->tx, of) != 0)
         return -1;
     do {
         before = of->state;
-        result = advance_sites(tx, e, of);
+        result = advance_sites(j, of);
         if (result == -1)
             return -1;
-        if (of->state == VI_AGREEMENT_OPEN && with != NULL)
+        if (of->state == VI_AGREEMENT_OPEN && j->with != NULL)
             decide(of);
         done = done || result == SENT || of->state != before;
     } while (of->state != before);
     vi_table_seal(of, of->size, &of->crc);
-    if (with == NULL || of->state == VI_AGREEMENT_OPEN)
+    if (j->with == NULL || of->state == VI_AGREEMENT_OPEN)
         return done;
-    result = finish(tx, e, of, with, arg);
+    result = finish(j, of);
     return result < 0 ? -1 : done || result;
 }

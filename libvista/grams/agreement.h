@@ -9,6 +9,19 @@
 #include "grams/endpoint.h"
 #include "grams/tables.h"
 
+/* A call: its transaction, what the program does in that, and the message that it has received. */
+struct vi_joining {
+    vista_tx *tx;
+    vista_endpoint *e;
+    const struct vista_participant *with; /* NULL: it does nothing, there is only sent */
+    void *arg;
+    struct vi_lane *lane;
+    vista_request request;
+    struct vi_saying says; /* zero: it is none of ours */
+    const void *message;   /* behind that */
+    size_t length;
+};
+
 /* NULL: it is not coordinated here. */
 struct vi_agreement *vi_agreement_find(const vista_endpoint *e, const vista_gid *gid);
 
@@ -35,14 +48,11 @@ void vi_agreement_vote(struct vi_agreement *of, struct vi_site *site, unsigned v
 
 /*
  * Decides, if that can be done, sends what is due, tells this end's program and whoever has handed
- * it over, and removes the record when all is done.  Declares and seals.  Without callbacks it
- * only sends.  1: something was done.
+ * it over, and removes the record when all is done.  Declares and seals.  1: something was done.
  */
-int vi_agreement_advance(vista_tx *tx, vista_endpoint *e, struct vi_agreement *of,
-                         const struct vista_participant *with, void *arg);
+int vi_agreement_advance(const struct vi_joining *j, struct vi_agreement *of);
 
 /* Commit or abort: the program's callback. */
-int vi_agreement_tell(vista_tx *tx, const struct vista_participant *with, void *arg,
-                      const vista_gid *gid, bool committed);
+int vi_agreement_tell(const struct vi_joining *j, const vista_gid *gid, bool committed);
 
 #endif

@@ -14,21 +14,8 @@
 /* Bytes of a record that is away before the one that it hands over. */
 #define AWAY (sizeof(struct vi_agreement) + sizeof(struct vi_site) + sizeof(struct vi_saying))
 
-/* A message, and who takes it. */
-struct joining {
-    vista_tx *tx;
-    vista_endpoint *e;
-    const struct vista_participant *with;
-    void *arg;
-    struct vi_lane *lane;
-    vista_request request;
-    struct vi_saying says; /* zero: it is none of ours */
-    const void *message;   /* behind that */
-    size_t length;
-};
-
 /* It is none of ours where the answer would be too long for the peer, or for this end. */
-static void read_message(struct joining *j)
+static void read_message(struct vi_joining *j)
 {
     const struct vi_message *staged = j->lane->staged;
 
@@ -49,7 +36,7 @@ static bool is_own(const vista_endpoint *e, const vista_gid *gid)
 
 /* ---- Requests --------------------------------------------------------------- */
 
-static int prepare(const struct joining *j, const void *message, size_t length)
+static int prepare(const struct vi_joining *j, const void *message, size_t length)
 {
     const int vote = j->with->prepare != NULL
                          ? j->with->prepare(j->arg, j->tx, &j->says.gid, message, length)
@@ -59,7 +46,7 @@ static int prepare(const struct joining *j, const void *message, size_t length)
 }
 
 /* A site of what another hands over: it is asked from here, or is here. */
-static int take_site(const struct joining *j, struct vi_agreement *of, struct vi_site *site)
+static int take_site(const struct vi_joining *j, struct vi_agreement *of, struct vi_site *site)
 {
     const struct vi_saying *says = (const struct vi_saying *)((char *)of + site->offset);
     int vote;
@@ -83,7 +70,7 @@ static int take_site(const struct joining *j, struct vi_agreement *of, struct vi
 }
 
 /* What is handed over is this transaction, and each of its messages asks for a vote on it. */
-static bool is_handed_over(const struct joining *j, const struct vi_agreement *told)
+static bool is_handed_over(const struct vi_joining *j, const struct vi_agreement *told)
 {
     struct vi_saying says = {VI_AGREEMENT_MAGIC, 0, j->says.gid};
 
@@ -98,7 +85,7 @@ static bool is_handed_over(const struct joining *j, const struct vi_agreement *t
 }
 
 /* Answered when it is decided; at once where it cannot be read, or there is no room for it. */
-static int take_over(const struct joining *j, uint32_t *answer)
+static int take_over(const struct vi_joining *j, uint32_t *answer)
 {
     const struct vi_agreement *told = j->message;
     struct vi_agreement *of;
@@ -118,17 +105,17 @@ static int take_over(const struct joining *j, uint32_t *answer)
             return -1;
     vi_agreement_add(j->e, of);
     *answer = 0;
-    return vi_agreement_advance(j->tx, j->e, of, j->with, j->arg);
+    return vi_agreement_advance(j, of);
 }
 
-static bool is_asker(const struct joining *j, const struct vi_site *site)
+static bool is_asker(const struct vi_joining *j, const struct vi_site *site)
 {
     return memcmp(site->uuid, j->lane->peer->row->uuid, sizeof site->uuid) == 0;
 }
 
 /* Nothing is presumed of what another coordinates.  The answer may be lost with its session: so
  * nothing changes here until the asker says COMMIT.  A site that is being told hears it by that. */
-static int find_outcome(const struct joining *j, uint32_t *answer)
+static int find_outcome(const struct vi_joining *j, uint32_t *answer)
 {
     struct vi_agreement *of = vi_agreement_find(j->e, &j->says.gid);
 
@@ -143,11 +130,11 @@ static int find_outcome(const struct joining *j, uint32_t *answer)
     for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
         if (site->state == VI_SITE_TOLD && is_asker(j, site))
             *answer = VI_SAY_UNDECIDED;
-    return vi_agreement_advance(j->tx, j->e, of, j->with, j->arg);
+    return vi_agreement_advance(j, of);
 }
 
 /* Who is no site has handed it over. */
-static int on_heard(const struct joining *j)
+static int on_heard(const struct vi_joining *j)
 {
     struct vi_agreement *of = vi_agreement_find(j->e, &j->says.gid);
     bool is_site = false;
@@ -165,11 +152,11 @@ static int on_heard(const struct joining *j)
     }
     if (!is_site)
         of->parent.session = 0;
-    return vi_agreement_advance(j->tx, j->e, of, j->with, j->arg);
+    return vi_agreement_advance(j, of);
 }
 
 /* 0 and no answer: it comes later. */
-static int execute(const struct joining *j, uint32_t *answer)
+static int execute(const struct vi_joining *j, uint32_t *answer)
 {
     int result;
 
@@ -183,8 +170,7 @@ static int execute(const struct joining *j, uint32_t *answer)
     case VI_SAY_ABORT:
         if (is_own(j->e, &j->says.gid))
             return j->says.kind == VI_SAY_COMMIT ? on_heard(j) : 0;
-        return vi_agreement_tell(j->tx, j->with, j->arg, &j->says.gid,
-                                 j->says.kind == VI_SAY_COMMIT);
+        return vi_agreement_tell(j, &j->says.gid, j->says.kind == VI_SAY_COMMIT);
     case VI_SAY_COMMITTED:
     case VI_SAY_ABORTED:
         return j->with->one_phase == NULL
@@ -200,7 +186,7 @@ static int execute(const struct joining *j, uint32_t *answer)
     }
 }
 
-static int on_request(const struct joining *j)
+static int on_request(const struct vi_joining *j)
 {
     struct vi_saying answer = j->says;
     const bool one_way = j->lane->stored->state != VI_SLOT_RECEIVED;
@@ -218,7 +204,7 @@ static int on_request(const struct joining *j)
 /* ---- Responses -------------------------------------------------------------- */
 
 /* Without a free slot the record there stays until this end asks once more, or is told. */
-static int say_heard(const struct joining *j)
+static int say_heard(const struct vi_joining *j)
 {
     vista_request request;
 
@@ -231,7 +217,7 @@ static int say_heard(const struct joining *j)
 /* What this end has asked for; of what it has handed over that is a vote.  An inquiry may overtake
  * what is handed over, and then knows nothing of it: unless that can no longer arrive, its abort
  * means nothing. */
-static int on_outcome(const struct joining *j)
+static int on_outcome(const struct vi_joining *j)
 {
     const bool committed = j->says.kind == VI_SAY_COMMIT;
     struct vi_agreement *of = vi_agreement_find(j->e, &j->says.gid);
@@ -241,7 +227,7 @@ static int on_outcome(const struct joining *j)
     if (of == NULL && committed && say_heard(j) != 0)
         return -1;
     if (of == NULL)
-        return vi_agreement_tell(j->tx, j->with, j->arg, &j->says.gid, committed);
+        return vi_agreement_tell(j, &j->says.gid, committed);
     if (!(of->site->flags & VI_SITE_IS_AWAY) || of->site->state != VI_SITE_ASKED ||
         (!committed &&
          (j->request.peer == of->site->request.peer || !vi_agreement_is_lost(j->e, of->site))))
@@ -249,10 +235,10 @@ static int on_outcome(const struct joining *j)
     if (vi_agreement_declare(j->tx, of) != 0)
         return -1;
     vi_agreement_vote(of, of->site, committed ? VISTA_VOTE_YES : VISTA_VOTE_NO);
-    return vi_agreement_advance(j->tx, j->e, of, j->with, j->arg);
+    return vi_agreement_advance(j, of);
 }
 
-static int on_response(const struct joining *j)
+static int on_response(const struct vi_joining *j)
 {
     struct vi_agreement *of;
     struct vi_site *site = vi_agreement_asked(j->e, &j->request, &of);
@@ -266,10 +252,10 @@ static int on_response(const struct joining *j)
         site->state = VI_SITE_DONE;
     else
         vi_agreement_vote(of, site, vote <= VISTA_VOTE_READ_ONLY ? vote : VISTA_VOTE_NO);
-    return vi_agreement_advance(j->tx, j->e, of, j->with, j->arg);
+    return vi_agreement_advance(j, of);
 }
 
-static int advance_all(const struct joining *j)
+static int advance_all(const struct vi_joining *j)
 {
     int done = 0;
 
@@ -277,7 +263,7 @@ static int advance_all(const struct joining *j)
         int result;
 
         next = of->next;
-        result = vi_agreement_advance(j->tx, j->e, of, j->with, j->arg);
+        result = vi_agreement_advance(j, of);
         if (result < 0)
             return -1;
         done |= result;
@@ -288,7 +274,7 @@ static int advance_all(const struct joining *j)
 int vista_join(vista_tx *tx, vista_endpoint *endpoint, const struct vista_participant *with,
                void *arg)
 {
-    struct joining j = {.tx = tx, .with = with, .arg = arg};
+    struct vi_joining j = {.tx = tx, .with = with, .arg = arg};
     bool is_request;
     int result;
 
@@ -425,7 +411,7 @@ int vista_coordinate(vista_tx *tx, vista_endpoint *endpoint, vista_gid *gid,
     }
     of->local = VI_LOCAL_VOTED;
     vi_agreement_add(e, of);
-    return vi_agreement_advance(tx, e, of, NULL, NULL) < 0 ? -1 : 0;
+    return vi_agreement_advance(&(struct vi_joining){.tx = tx, .e = e}, of) < 0 ? -1 : 0;
 }
 
 /* All have heard of the commit but who has handed it over, whom nothing is owed any more. */
