@@ -169,14 +169,8 @@ static uint64_t now(struct vi_socket *socket)
 static void fill_random(struct vi_socket *socket, void *data, size_t length)
 {
     (void)socket;
-    while (length > 0) { /* short only where a signal came */
-        const ssize_t got = getrandom(data, length, 0);
-
-        if (got > 0) {
-            data = (char *)data + got;
-            length -= (size_t)got;
-        }
-    }
+    while (getrandom(data, length, 0) < 0) /* before the system has any, a signal came */
+        ;
 }
 
 static int send_packets(struct vi_socket *of, struct vi_packet *packets, int count)

@@ -54,7 +54,7 @@ struct vi_transport {
     int (*receive)(struct vi_socket *socket, struct vi_packet *packets, int count, int64_t ns);
     void (*wake)(struct vi_socket *socket);    /* ends a wait of another thread */
     uint64_t (*now)(struct vi_socket *socket); /* nanoseconds, monotonic */
-    void (*random)(struct vi_socket *socket, void *data, size_t length);
+    void (*random)(struct vi_socket *socket, void *data, size_t length); /* at most 256 bytes */
     void (*close)(struct vi_socket *socket);
 };
 
