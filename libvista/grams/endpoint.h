@@ -59,11 +59,10 @@ struct vi_lane {
     struct vi_message *partial;
     unsigned char *body;        /* allocated by the call that is under way */
     TAILQ_ENTRY(vi_lane) queue; /* `requests` or `responses`: staged, not owned */
-    uint64_t sent, due; /* client: when the request was sent first, and is to be sent again; 0: it
-                           is answered; UINT64_MAX: when the peer gives a sign of life.  A leaving
-                           peer's first lane: when to say BYE again */
-    uint64_t told;      /* server: when a repetition was answered last */
-    uint32_t awaited;   /* threads that wait for its response */
+    uint64_t sent;    /* client: when the request was sent first; server: what was told last */
+    uint64_t due;     /* client: when it is to be sent again; 0: it is answered; UINT64_MAX: when
+                           the peer gives a sign of life.  A leaving peer's first lane: BYE */
+    uint32_t awaited; /* threads that wait for its response */
     uint8_t acts, tries;
     bool queued;
     bool again; /* was retransmitted, and so no measure of the round trip */

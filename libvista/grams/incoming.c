@@ -116,9 +116,9 @@ static bool may_tell(vista_endpoint *e, struct vi_lane *lane)
 {
     const uint64_t now = vi_endpoint_now(e);
 
-    if (lane->told != 0 && now - lane->told < REPEAT_NS)
+    if (lane->sent != 0 && now - lane->sent < REPEAT_NS)
         return false;
-    lane->told = now;
+    lane->sent = now;
     return true;
 }
 

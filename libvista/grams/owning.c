@@ -118,18 +118,13 @@ static void committed(vista_endpoint *e, struct vi_lane *lane)
 {
     const bool broken = lane->peer->reason != VI_BROKEN_NOT;
 
-    if (lane->acts & (VI_ACT_TAKE | VI_ACT_ACCEPT | VI_ACT_FINISH)) {
+    if (lane->acts & (VI_ACT_TAKE | VI_ACT_ACCEPT | VI_ACT_FINISH))
         drop_staged(e, lane);
-        if (lane->acts & (VI_ACT_TAKE | VI_ACT_FINISH))
-            lane->due = 0;
-    }
-    if (lane->acts & VI_ACT_SEND && !broken) {
+    if (lane->acts & (VI_ACT_SEND | VI_ACT_ANSWER) && !broken) {
         vi_out_message(e, lane, false);
-        vi_timers_sent(e, lane, vi_endpoint_now(e));
-    }
-    if (lane->acts & VI_ACT_ANSWER && !broken) {
-        lane->told = vi_endpoint_now(e);
-        vi_out_message(e, lane, false);
+        lane->sent = vi_endpoint_now(e);
+        if (lane->acts & VI_ACT_SEND)
+            vi_timers_sent(e, lane);
     }
     if (lane->acts & VI_ACT_CANCEL && lane->staged != NULL)
         vi_tasks_finish(e, lane);

@@ -31,11 +31,10 @@ void vi_timers_restore(vista_endpoint *e, struct vi_lane *lane, uint64_t due)
         e->next_due = due;
 }
 
-void vi_timers_sent(vista_endpoint *e, struct vi_lane *lane, uint64_t now)
+void vi_timers_sent(vista_endpoint *e, struct vi_lane *lane)
 {
-    vi_timers_restore(e, lane, now + backed_off(e, lane->peer, 0));
+    vi_timers_restore(e, lane, lane->sent + backed_off(e, lane->peer, 0));
     lane->again = false;
-    lane->sent = now;
 }
 
 void vi_timers_put_off(vista_endpoint *e, struct vi_lane *lane, uint64_t by)

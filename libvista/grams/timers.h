@@ -12,9 +12,9 @@
 /* Before anything is measured. */
 #define VI_TIMEOUT_FIRST ((uint64_t)20 * 1000 * 1000)
 
-/* A committed request was sent at `now`; or is to be, after a restart, at `due`.  When it is
- * answered, `due` is set to 0. */
-void vi_timers_sent(vista_endpoint *e, struct vi_lane *lane, uint64_t now);
+/* A committed request was sent; or is to be, after a restart, at `due`.  When it is answered, `due`
+ * is set to 0. */
+void vi_timers_sent(vista_endpoint *e, struct vi_lane *lane);
 void vi_timers_restore(vista_endpoint *e, struct vi_lane *lane, uint64_t due);
 
 /* The server works on it: ask again in a second; or something of the answer has come. */
