@@ -23,6 +23,18 @@ struct arrival {
     struct vi_lane *lane;
 };
 
+/* Does it name the newest request of a slot that no transaction uses: at its client, one that is
+ * not answered? */
+static bool is_current(const struct arrival *a)
+{
+    const struct vi_gram_slot *slot = a->lane->stored;
+
+    return a->lane->owner == NULL && slot->generation == a->header->generation &&
+           slot->generation != 0 &&
+           (a->peer->role == VI_ROLE_SERVER || slot->state == VI_SLOT_SENT ||
+            slot->state == VI_SLOT_CANCELLED);
+}
+
 /* ---- Messages in fragments ------------------------------------------------- */
 
 static struct vi_message *begin_partial(vista_endpoint *e, const struct arrival *a)
@@ -179,12 +191,6 @@ static void on_request(vista_endpoint *e, const struct arrival *a)
 
 /* ---- The client's side ------------------------------------------------------- */
 
-static bool is_outstanding(const struct vi_lane *lane, uint64_t generation)
-{
-    return lane->owner == NULL && lane->stored->generation == generation &&
-           (lane->stored->state == VI_SLOT_SENT || lane->stored->state == VI_SLOT_CANCELLED);
-}
-
 static bool is_history_shared(const struct vi_gram_slot *slot, const struct vi_message *response)
 {
     return vi_hash_history(slot->history, slot->request_hash, response->hash) == response->history;
@@ -195,7 +201,7 @@ static void on_response(vista_endpoint *e, const struct arrival *a)
     struct vi_lane *lane = a->lane;
     struct vi_message *message;
 
-    if (!is_outstanding(lane, a->header->generation) || lane->staged != NULL)
+    if (!is_current(a) || lane->staged != NULL)
         return;
     vi_timers_measure(lane, vi_endpoint_now(e));
     message = assemble(e, a);
@@ -233,11 +239,9 @@ static void on_pull(vista_endpoint *e, const struct arrival *a)
     struct vi_lane *lane = a->lane;
     struct vi_pull pull;
 
-    if (a->length < sizeof pull || lane->owner != NULL ||
+    if (a->length < sizeof pull || !is_current(a) ||
         client != !(a->header->flags & VI_WIRE_RESPONSE) ||
-        lane->stored->generation != a->header->generation ||
-        (client ? !is_outstanding(lane, a->header->generation)
-                : lane->stored->state != VI_SLOT_ANSWERED))
+        (!client && lane->stored->state != VI_SLOT_ANSWERED))
         return;
     memcpy(&pull, a->payload, sizeof pull);
     vi_out_pulled(e, lane, &pull);
@@ -248,18 +252,13 @@ static void on_pull(vista_endpoint *e, const struct arrival *a)
 /* Believed only if it names a request that is under way, which no stranger knows. */
 static void on_broken(vista_endpoint *e, const struct arrival *a)
 {
-    const bool client = a->peer->row->role == VI_ROLE_CLIENT;
+    const uint32_t reason =
+        a->header->offset == VI_BROKEN_UNKNOWN ? VI_BROKEN_UNKNOWN : VI_BROKEN_PEER;
 
-    if (a->peer->row->state == VI_ROW_LEAVING) {
+    if (a->peer->row->state == VI_ROW_LEAVING)
         on_stale(e, a);
-        return;
-    }
-    if (client ? !is_outstanding(a->lane, a->header->generation)
-               : a->lane->owner != NULL || a->header->generation == 0 ||
-                     a->lane->stored->generation != a->header->generation)
-        return;
-    vi_endpoint_break(e, a->peer,
-                      a->header->offset == VI_BROKEN_UNKNOWN ? VI_BROKEN_UNKNOWN : VI_BROKEN_PEER);
+    else if (is_current(a))
+        vi_endpoint_break(e, a->peer, reason);
 }
 
 /* A client that has moved repeats itself in vain, as the answers go to where it was. */
@@ -287,9 +286,9 @@ static void to_client(vista_endpoint *e, const struct arrival *a)
 {
     if (a->header->kind == VI_RESPONSE)
         on_response(e, a);
-    else if (a->header->kind == VI_PENDING && is_outstanding(a->lane, a->header->generation))
+    else if (a->header->kind == VI_PENDING && is_current(a))
         vi_timers_put_off(e, a->lane, PENDING_NS);
-    else if (a->header->kind == VI_ELSEWHERE && is_outstanding(a->lane, a->header->generation))
+    else if (a->header->kind == VI_ELSEWHERE && is_current(a))
         vi_handshake_moved(e, a->peer, a->header->history);
     else if (a->header->kind == VI_PULL)
         on_pull(e, a);
