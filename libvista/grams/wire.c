@@ -25,7 +25,6 @@ typedef int init_fn(void);
 static seal_fn *seal;
 static open_fn *unseal;
 static bool loaded;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void load(void)
 {
@@ -38,22 +37,16 @@ static void load(void)
     seal = (seal_fn *)dlsym(library, "crypto_aead_xchacha20poly1305_ietf_encrypt_detached");
     unseal = (open_fn *)dlsym(library, "crypto_aead_xchacha20poly1305_ietf_decrypt_detached");
     loaded = init != NULL && init() >= 0 && seal != NULL && unseal != NULL;
-    if (!loaded)
-        dlclose(library);
 }
 
 int vi_wire_load_keys(void)
 {
-    bool there;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    pthread_mutex_lock(&lock);
-    if (!loaded)
-        load();
-    there = loaded;
-    pthread_mutex_unlock(&lock);
-    return there ? 0
-                 : vi_fail(ENOTSUP, "a key needs libsodium (libsodium.so.23), which cannot be "
-                                    "loaded");
+    pthread_once(&once, load);
+    return loaded ? 0
+                  : vi_fail(ENOTSUP, "a key needs libsodium (libsodium.so.23), which cannot be "
+                                     "loaded");
 }
 
 /* ---- Datagrams ------------------------------------------------------------ */
