@@ -102,8 +102,8 @@ struct vi_task {
 };
 
 struct vi_group {
-    vista_endpoint *endpoint;
-    vista_tx *tx; /* with number and stamp one transaction's; NULL: the library's own */
+    vista_endpoint *endpoint; /* NULL: it is free */
+    vista_tx *tx;             /* with number and stamp one transaction's; NULL: the library's own */
     uint64_t number, stamp;
     struct vi_lane *lanes;
     struct vi_peer *peers; /* to be forgotten, or of the task */
@@ -150,9 +150,8 @@ struct vista_endpoint {
     LIST_HEAD(, vi_attempt) attempts;
     uint32_t broken;
 
-    LIST_HEAD(, vi_group) groups, spare_groups; /* open ones */
-    struct vi_group *group;                     /* VI_GROUPS of them, */
-    uint32_t groups_used;                       /* of which so many were ever used */
+    LIST_HEAD(, vi_group) groups; /* open ones, */
+    struct vi_group *group;       /* of VI_GROUPS */
     struct vi_task task[VI_TASKS];
     uint32_t task_first, task_count;
 

@@ -20,13 +20,11 @@ struct vi_group *vi_owning_find(vista_endpoint *e, vista_tx *tx)
 
 struct vi_group *vi_owning_new(vista_endpoint *e)
 {
-    struct vi_group *group = LIST_FIRST(&e->spare_groups);
+    struct vi_group *group = e->group;
 
-    if (group != NULL)
-        LIST_REMOVE(group, link);
-    else if (e->groups_used < VI_GROUPS)
-        group = &e->group[e->groups_used++];
-    else
+    while (group < e->group + VI_GROUPS && group->endpoint != NULL)
+        group++;
+    if (group == e->group + VI_GROUPS)
         return vi_fail(ENOMEM, "too many transactions use the endpoint"), NULL;
     group->endpoint = e;
     group->tx = NULL;
@@ -40,7 +38,7 @@ struct vi_group *vi_owning_new(vista_endpoint *e)
 void vi_owning_delete(struct vi_group *group)
 {
     LIST_REMOVE(group, link);
-    LIST_INSERT_HEAD(&group->endpoint->spare_groups, group, link);
+    group->endpoint = NULL;
 }
 
 struct vi_group *vi_owning_group(vista_endpoint *e, vista_tx *tx)
