@@ -148,13 +148,10 @@ static void on_hello(vista_endpoint *e, const struct vi_address *from,
 void vi_handshake_elsewhere(vista_endpoint *e, const struct vi_peer *peer,
                             const struct vi_address *from, const struct vi_header *asked)
 {
-    const struct vi_header header = {.kind = VI_ELSEWHERE,
-                                     .slot = asked->slot,
-                                     .session = asked->session,
-                                     .generation = asked->generation,
-                                     .history = new_cookie(e, from, peer->row->uuid)};
+    struct vi_header header = *asked;
 
-    vi_out_datagram(e, from, &header, NULL, 0);
+    header.history = new_cookie(e, from, peer->row->uuid);
+    vi_out_reply(e, from, VI_ELSEWHERE, &header, 0);
 }
 
 void vi_handshake_bye(vista_endpoint *e, struct vi_peer *peer)

@@ -146,11 +146,11 @@ void vi_out_control(vista_endpoint *e, struct vi_lane *lane, unsigned kind)
 void vi_out_reply(vista_endpoint *e, const struct vi_address *to, unsigned kind,
                   const struct vi_header *asked, uint32_t reason)
 {
-    const struct vi_header header = {.kind = (uint8_t)kind,
-                                     .slot = asked->slot,
-                                     .session = asked->session,
-                                     .generation = asked->generation,
-                                     .offset = reason};
+    struct vi_header header = *asked;
 
+    header.kind = (uint8_t)kind;
+    header.flags = 0;
+    header.length = 0;
+    header.offset = reason;
     vi_out_datagram(e, to, &header, NULL, 0);
 }

@@ -25,7 +25,8 @@ void vi_out_pull(vista_endpoint *e, struct vi_lane *lane);
 /* PENDING or STALE to the session's address. */
 void vi_out_control(vista_endpoint *e, struct vi_lane *lane, unsigned kind);
 
-/* BROKEN or VERSION, to whoever has `asked`; or BYE, of whose header the session alone counts. */
+/* BROKEN, VERSION or ELSEWHERE, to whoever has `asked`; or BYE, of whose header the session alone
+ * counts. */
 void vi_out_reply(vista_endpoint *e, const struct vi_address *to, unsigned kind,
                   const struct vi_header *asked, uint32_t reason);
 
