@@ -61,11 +61,13 @@ struct vi_lane {
     TAILQ_ENTRY(vi_lane) queue; /* `requests` or `responses`: staged, not owned */
     uint64_t sent;    /* client: when the request was sent first; server: what was told last */
     uint64_t due;     /* client: when it is to be sent again; 0: it is answered; UINT64_MAX: when
-                           the peer gives a sign of life.  A leaving peer's first lane: BYE */
+                           the peer gives a sign of life.  A leaving peer's first lane: BYE.  Server:
+                           an answer that found no room, or 0 */
     uint32_t awaited; /* threads that wait for its response */
-    uint8_t acts, tries;
+    uint8_t acts, tries, refusals; /* by time-outs, and for want of room */
     bool queued;
-    bool again; /* was retransmitted, and so no measure of the round trip */
+    bool again;   /* was retransmitted, and so no measure of the round trip */
+    bool refused; /* there was no room for what it sent last */
 };
 
 struct vi_peer {

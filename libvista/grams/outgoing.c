@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "grams/timers.h"
+
 uint32_t vi_out_fragment(const vista_endpoint *e)
 {
     const size_t head = e->key != NULL ? VI_WIRE_KEYED_HEADER : sizeof(struct vi_header);
@@ -21,6 +23,9 @@ void vi_out_flush(vista_endpoint *e)
     for (int i = 0; i < count; i++)
         e->counts.bytes_out += e->out[i].part[0].iov_len + e->out[i].part[1].iov_len;
     e->socket->transport->send(e->socket, e->out, count);
+    for (int i = 0; i < count; i++)
+        if (e->out[i].length != 0)
+            vi_timers_refused(e, &e->envelope[i].header);
 }
 
 void vi_out_datagram(vista_endpoint *e, const struct vi_address *to, const struct vi_header *header,

@@ -119,6 +119,7 @@ static void committed(vista_endpoint *e, struct vi_lane *lane)
     if (lane->acts & (VI_ACT_TAKE | VI_ACT_ACCEPT | VI_ACT_FINISH))
         drop_staged(e, lane);
     if (lane->acts & (VI_ACT_SEND | VI_ACT_ANSWER) && !broken) {
+        lane->refusals = 0;
         vi_out_message(e, lane, false);
         lane->sent = vi_endpoint_now(e);
         if (lane->acts & VI_ACT_SEND)

@@ -5,6 +5,8 @@
 
 #define MILLISECOND ((uint64_t)1000 * 1000)
 #define TIMEOUT_MIN MILLISECOND
+#define REFUSED_FIRST (MILLISECOND / 8)
+#define REFUSALS 8 /* then it is a time-out's turn, the client's */
 #define TIMEOUT_MAX ((uint64_t)10000 * MILLISECOND)
 #define DOUBLINGS 14 /* from the least to the most */
 
@@ -43,6 +45,20 @@ void vi_timers_put_off(vista_endpoint *e, struct vi_lane *lane, uint64_t by)
 
     if (lane->due != 0)
         vi_timers_restore(e, lane, vi_endpoint_now(e) + ns);
+}
+
+void vi_timers_refused(vista_endpoint *e, const struct vi_header *header)
+{
+    struct vi_peer *peer = vi_endpoint_session(e, header->session);
+    struct vi_lane *lane = peer != NULL ? &peer->lane[header->slot] : NULL;
+
+    if (peer == NULL || (header->kind != VI_REQUEST && header->kind != VI_RESPONSE) ||
+        lane->refusals == REFUSALS || (header->kind == VI_REQUEST && lane->due == 0))
+        return;
+    lane->refused = true;
+    lane->due = vi_endpoint_now(e) + (REFUSED_FIRST << lane->refusals++);
+    if (lane->due < e->next_due)
+        e->next_due = lane->due;
 }
 
 void vi_timers_measure(struct vi_lane *lane, uint64_t now)
@@ -102,6 +118,13 @@ static void run_lane(vista_endpoint *e, struct vi_lane *lane, uint64_t now)
         lane->due = now + backed_off(e, peer, lane->tries);
         return;
     }
+    if (lane->refused) {
+        lane->refused = false;
+        lane->due = peer->role == VI_ROLE_CLIENT ? now + backed_off(e, peer, lane->tries) : 0;
+        if (peer->role == VI_ROLE_CLIENT || lane->stored->state == VI_SLOT_ANSWERED)
+            vi_out_message(e, lane, true);
+        return;
+    }
     if (peer->probe != NULL && peer->probe != lane) {
         lane->due = UINT64_MAX;
         return;
@@ -119,7 +142,7 @@ static void run_peer(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
             continue;
         if (lane->due <= now)
             run_lane(e, lane, now);
-        if (lane->due < e->next_due)
+        if (lane->due != 0 && lane->due < e->next_due)
             e->next_due = lane->due;
     }
 }
@@ -130,6 +153,6 @@ void vi_timers_run(vista_endpoint *e, uint64_t now)
         return;
     e->next_due = UINT64_MAX;
     for (uint32_t i = 0; i < e->peers_used; i++)
-        if (e->peer[i].row != NULL && e->peer[i].role == VI_ROLE_CLIENT)
+        if (e->peer[i].row != NULL)
             run_peer(e, &e->peer[i], now);
 }

@@ -173,6 +173,13 @@ static void fill_random(struct vi_socket *socket, void *data, size_t length)
         ;
 }
 
+/* A Unix socket's queue holds few datagrams (net.unix.max_dgram_qlen, 10). */
+static int note_refused(struct vi_packet *packet)
+{
+    packet->length = errno == EAGAIN || errno == ENOBUFS;
+    return 1;
+}
+
 static int send_packets(struct vi_socket *of, struct vi_packet *packets, int count)
 {
     struct kernel_socket *socket = (struct kernel_socket *)of;
@@ -186,13 +193,16 @@ static int send_packets(struct vi_socket *of, struct vi_packet *packets, int cou
         message->msg_namelen = packets[i].address.length;
         message->msg_iov = packets[i].part;
         message->msg_iovlen = (size_t)packets[i].parts;
+        packets[i].length = 0;
     }
+    if (count == 1 && sendmsg(of->fd, &socket->out[0].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        return 1;
     if (count == 1)
-        return sendmsg(of->fd, &socket->out[0].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+        return note_refused(packets);
     while (done < count) { /* what one address refuses holds up none behind it */
         sent = sendmmsg(of->fd, socket->out + done, (unsigned)(count - done),
                         MSG_DONTWAIT | MSG_NOSIGNAL);
-        done += sent > 0 ? sent : 1;
+        done += sent > 0 ? sent : note_refused(&packets[done]);
     }
     return count;
 }
@@ -264,7 +274,7 @@ static int receive(struct vi_socket *of, struct vi_packet *packets, int count, i
     int flags = ns == 0 ? MSG_DONTWAIT : 0;
     ssize_t length;
 
-    if (ns > 0 && socket->idle) {
+    if (ns > 0 && (socket->idle || ns < TICK / 8)) {
         if (wait_exactly(socket, ns) != 0)
             return -1;
         flags = MSG_DONTWAIT;

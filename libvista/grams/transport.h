@@ -41,7 +41,8 @@ struct vi_packet {
     struct vi_address address; /* to, or from */
     struct iovec part[2];      /* sending: header and payload; receiving: the first, a buffer */
     int parts;
-    size_t length; /* received; more than the buffer's: it was cut off */
+    size_t length; /* received; more than the buffer's: it was cut off.  Sent: not 0 where there
+                      was no room for it now */
 };
 
 struct vi_socket;

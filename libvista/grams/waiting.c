@@ -48,11 +48,14 @@ static void run_tasks(vista_endpoint *e)
 /* As the leader: how many datagrams it was, or -1 with EAGAIN or EINTR. */
 static int take_in(vista_endpoint *e, uint64_t until)
 {
-    const uint64_t limit = until < e->next_due ? until : e->next_due;
-    const uint64_t now = limit != 0 && limit != UINT64_MAX ? vi_endpoint_now(e) : 0;
-    const int64_t ns = limit == UINT64_MAX ? -1 : limit > now ? (int64_t)(limit - now) : 0;
+    uint64_t limit, now;
+    int64_t ns;
     int got, error;
 
+    vi_endpoint_flush(e); /* what finds no room is due soon */
+    limit = until < e->next_due ? until : e->next_due;
+    now = limit != 0 && limit != UINT64_MAX ? vi_endpoint_now(e) : 0;
+    ns = limit == UINT64_MAX ? -1 : limit > now ? (int64_t)(limit - now) : 0;
     e->leader = true;
     e->leader_until = limit;
     vi_endpoint_unlock(e);
