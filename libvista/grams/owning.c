@@ -79,25 +79,6 @@ void vi_owning_add_peer(struct vi_group *group, struct vi_peer *peer)
 
 /* ---- Ends -------------------------------------------------------------- */
 
-static void drop_staged(vista_endpoint *e, struct vi_lane *lane)
-{
-    vi_staging_free(e, lane->staged);
-    lane->staged = NULL;
-}
-
-/* What has arrived for a lane that no one owns any more can be received, or dropped, again. */
-static void put_back(vista_endpoint *e, struct vi_lane *lane)
-{
-    if (lane->staged == NULL)
-        return;
-    if (lane->peer->reason != VI_BROKEN_NOT)
-        drop_staged(e, lane);
-    else if (lane->stored->state == VI_SLOT_CANCELLED)
-        vi_tasks_finish(e, lane);
-    else
-        vi_staging_queue(e, lane, true);
-}
-
 /* What had arrived is to be received by another; by the same task, if that is only put off.  Also
  * for a lane whose peer alone was to be forgotten. */
 static void aborted(vista_endpoint *e, struct vi_lane *lane, const struct vi_group *group)
@@ -108,8 +89,12 @@ static void aborted(vista_endpoint *e, struct vi_lane *lane, const struct vi_gro
         return;
     if (finish)
         vi_tasks_unfinished(e, lane);
+    else if (lane->peer->reason != VI_BROKEN_NOT)
+        vi_staging_drop(e, lane);
+    else if (lane->stored->state == VI_SLOT_CANCELLED)
+        vi_tasks_finish(e, lane);
     else
-        put_back(e, lane);
+        vi_staging_queue(e, lane, true);
 }
 
 static void committed(vista_endpoint *e, struct vi_lane *lane)
@@ -117,7 +102,7 @@ static void committed(vista_endpoint *e, struct vi_lane *lane)
     const bool broken = lane->peer->reason != VI_BROKEN_NOT;
 
     if (lane->acts & (VI_ACT_TAKE | VI_ACT_ACCEPT | VI_ACT_FINISH))
-        drop_staged(e, lane);
+        vi_staging_drop(e, lane);
     if (lane->acts & (VI_ACT_SEND | VI_ACT_ANSWER) && !broken) {
         lane->refusals = 0;
         vi_out_message(e, lane, false);
