@@ -208,7 +208,7 @@ struct vi_lane *vi_request_receive(vista_tx *tx, vista_endpoint *e, size_t size,
         acts |= VI_ACT_ANSWER;
     result = declare(e, tx, lane, 0, acts);
     vi_endpoint_unlock(e);
-    if (result != 0)
+    if (lane == NULL || result != 0)
         return NULL;
     accept_request(lane);
     *request = request_of(lane);
