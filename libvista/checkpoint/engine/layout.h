@@ -18,7 +18,7 @@
 
 #define VI_GUEST_PAGE 4096u
 #define VI_CHECKPOINT_MAGIC 0x746e696f706b6863u /* "chkpoint" */
-#define VI_CHECKPOINT_VERSION 4u
+#define VI_CHECKPOINT_VERSION 5u
 
 #define VI_DEATH_MS 5000 /* how long a runtime whose supervisor was killed may take to die */
 
@@ -141,7 +141,7 @@ struct vi_descriptor {
 };
 
 /* A lock of fcntl(2), and a descriptor that it was taken by. */
-#define VI_LOCKS 128u
+#define VI_LOCKS 4096u
 
 struct vi_lock {
     uint32_t descriptor, type;

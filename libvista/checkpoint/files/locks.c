@@ -16,11 +16,15 @@
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/descriptors.h"
 
-static bool changed;
+static uint64_t changes; /* since they were noted: each adds two at most */
 
-void vi_locks_touch(void)
+bool vi_locks_touch(void)
 {
-    changed = true;
+    if (vi_engine.control->lock_count + 2 * ++changes <= VI_LOCKS)
+        return true;
+    vi_locks_gather();
+    changes = 1;
+    return vi_engine.control->lock_count + 2 <= VI_LOCKS;
 }
 
 /* A line of /proc/self/fdinfo: lock: 1: POSIX  ADVISORY  WRITE 17 08:01:5 0 EOF */
@@ -43,15 +47,19 @@ static void note(int fd, const char *line)
 
 void vi_locks_gather(void)
 {
+    bool noted[VI_DESCRIPTORS] = {false}; /* by group: each descriptor tells the locks of all */
     char name[64], line[256];
     FILE *file;
 
-    if (!changed && !(vi_files_closed && vi_engine.control->lock_count != 0))
+    if (changes == 0 && !(vi_files_closed && vi_engine.control->lock_count != 0))
         return;
     vi_engine.control->lock_count = 0;
     for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
-        if (vi_files_of((uint64_t)fd) == NULL || vi_files_of((uint64_t)fd)->mode != S_IFREG)
+        const uint32_t group = vi_files_group((uint64_t)fd);
+
+        if (group == 0 || noted[group - 1] || vi_files_of((uint64_t)fd)->mode != S_IFREG)
             continue;
+        noted[group - 1] = true;
         snprintf(name, sizeof name, "/proc/self/fdinfo/%d", fd);
         file = fopen(name, "re");
         while (file != NULL && fgets(line, sizeof line, file) != NULL)
@@ -59,7 +67,8 @@ void vi_locks_gather(void)
         if (file != NULL)
             fclose(file);
     }
-    changed = vi_files_closed = false;
+    changes = 0;
+    vi_files_closed = false;
 }
 
 void vi_locks_take(void)

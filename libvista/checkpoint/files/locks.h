@@ -6,8 +6,10 @@
 #ifndef VI_CHECKPOINT_LOCKS_H
 #define VI_CHECKPOINT_LOCKS_H
 
-/* They may be others than at the last checkpoint. */
-void vi_locks_touch(void);
+#include <stdbool.h>
+
+/* They are about to become others, and two more at most; false: there is no room for so many. */
+bool vi_locks_touch(void);
 void vi_locks_gather(void);
 /* Asks for those that were noted; the run ends where one is another's. */
 void vi_locks_take(void);

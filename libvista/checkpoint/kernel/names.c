@@ -164,7 +164,10 @@ static long set_lock(struct vi_call *call)
     long result;
 
     once.arguments[1] = F_SETLK;
-    vi_locks_touch();
+    if (!vi_locks_touch()) {
+        vi_refuse("a lock beyond those that a checkpoint holds", "ENOLCK");
+        return -ENOLCK;
+    }
     while ((result = vi_pass(&once)) == -EAGAIN && call->arguments[1] == F_SETLKW) {
         result = vi_signals_wait(call, -1, 0, 10000000, NULL);
         if (result < 0)
