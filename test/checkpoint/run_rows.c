@@ -120,6 +120,8 @@ static long argument(char letter)
         return SIGCHLD;
     case 'R':
         return 24; /* a robust list's head */
+    case 'i':
+        return getpid();
     case 'n':
         return 0;
     default:

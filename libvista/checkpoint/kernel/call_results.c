@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 
 #include "checkpoint/kernel/memory_calls.h"
 
@@ -34,7 +35,6 @@ static const struct out outs[512] = {
     OUT(fstatfs, 1, 120),
     OUT(clock_gettime, 1, 16),
     OUT(clock_getres, 1, 16),
-    OUT(gettimeofday, 0, 16),
     OUT(time, 0, 8),
     OUT(times, 0, 32),
     OUT(getrusage, 1, 144),
@@ -102,6 +102,7 @@ static int of_others(const struct vi_call *call, long result, struct iovec *part
 static int parts_of(const struct vi_call *call, long result, struct iovec *parts)
 {
     const uint64_t *a = call->arguments;
+    int count;
 
     switch (call->number) {
     case SYS_ioctl:
@@ -112,6 +113,9 @@ static int parts_of(const struct vi_call *call, long result, struct iovec *parts
     case SYS_select:
     case SYS_pselect6:
         return of_select(call, parts);
+    case SYS_gettimeofday:
+        count = one(parts, a[0], sizeof(struct timeval));
+        return count + one(parts + count, a[1], sizeof(struct timezone));
     case SYS_fcntl:
         return a[1] == F_GETFL || a[1] == F_GETFD ? 0 : -1;
     default:

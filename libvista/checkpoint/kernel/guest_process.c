@@ -111,14 +111,30 @@ static uint64_t real_of(uint64_t pid)
     return pid == vi_engine.header->vpid ? (uint64_t)getpid() : pid;
 }
 
+/* What is asked of a process, by its number.  Of groups and sessions the guest's own number is one. */
+long vi_call_of_process(struct vi_call *call)
+{
+    const int which = call->number == SYS_getpriority || call->number == SYS_ioprio_get;
+    struct vi_call real = *call;
+    long result;
+
+    real.arguments[which] = real_of(call->arguments[which]);
+    result = vi_pass(&real);
+    if (call->number == SYS_getpgrp || call->number == SYS_getpgid || call->number == SYS_getsid)
+        return result == getpid() ? (long)vi_engine.header->vpid : result;
+    return result;
+}
+
+/* kill, tkill, tgkill; and setpgid, which others see even of itself. */
 long vi_call_kill(struct vi_call *call)
 {
-    const bool to_itself = call->arguments[0] == vi_engine.header->vpid;
+    const bool to_itself =
+        call->number != SYS_setpgid && call->arguments[0] == vi_engine.header->vpid;
     struct vi_call real = *call;
     long result;
 
     real.arguments[0] = real_of(call->arguments[0]);
-    if (call->number == SYS_tgkill)
+    if (call->number == SYS_tgkill || call->number == SYS_setpgid)
         real.arguments[1] = real_of(call->arguments[1]);
     if (to_itself)
         return vi_pass(&real);

@@ -21,7 +21,7 @@
         CALL_FD(VISIBLE, sendto, send), CALL_FD(VISIBLE, sendmsg, send), \
         CALL_FD(VISIBLE, sendmmsg, send), CALL_FD(VISIBLE, shutdown, send), \
         CALL(VISIBLE, exit, exit), CALL(VISIBLE, exit_group, exit), CALL(VISIBLE, kill, kill), \
-        CALL(VISIBLE, tkill, kill), CALL(VISIBLE, tgkill, kill), CALL(VISIBLE, setpgid, visible)
+        CALL(VISIBLE, tkill, kill), CALL(VISIBLE, tgkill, kill), CALL(VISIBLE, setpgid, kill)
 
 /* They change files. */
 #define FILE_ROWS \
@@ -69,19 +69,21 @@
         PASS(UNDETERMINED, clock_getres), PASS(UNDETERMINED, times), \
         PASS(UNDETERMINED, getrusage), PASS(UNDETERMINED, sysinfo), PASS(UNDETERMINED, getrandom), \
         PASS(UNDETERMINED, getcpu), PASS(UNDETERMINED, sched_yield), \
-        PASS(UNDETERMINED, sched_getaffinity), PASS(UNDETERMINED, sched_getparam), \
-        PASS(UNDETERMINED, sched_getscheduler), PASS(UNDETERMINED, sched_get_priority_max), \
-        PASS(UNDETERMINED, sched_get_priority_min), PASS(UNDETERMINED, getpriority), \
-        PASS(UNDETERMINED, ioprio_get), PASS(UNDETERMINED, futex), \
-        PASS_FD(UNDETERMINED, getsockname), PASS_FD(UNDETERMINED, getpeername), \
-        PASS_FD(UNDETERMINED, getsockopt), PASS_FD(UNDETERMINED, timerfd_gettime), \
-        PASS_FD(UNDETERMINED, fstat), PASS_FD(UNDETERMINED, newfstatat), \
-        PASS_FD(UNDETERMINED, statx), PASS_FD(UNDETERMINED, faccessat), \
-        PASS_FD(UNDETERMINED, faccessat2), PASS_FD(UNDETERMINED, fstatfs), \
-        PASS_FD(UNDETERMINED, fgetxattr), PASS_FD(UNDETERMINED, flistxattr), \
-        PASS_FD(UNDETERMINED, fadvise64), PASS_FD(UNDETERMINED, readahead), \
-        PASS_FD(UNDETERMINED, fsync), PASS_FD(UNDETERMINED, fdatasync), \
-        PASS_FD(UNDETERMINED, sync_file_range), PASS_FD(UNDETERMINED, syncfs)
+        CALL(UNDETERMINED, sched_getaffinity, of_process), \
+        CALL(UNDETERMINED, sched_getparam, of_process), \
+        CALL(UNDETERMINED, sched_getscheduler, of_process), \
+        PASS(UNDETERMINED, sched_get_priority_max), PASS(UNDETERMINED, sched_get_priority_min), \
+        CALL(UNDETERMINED, getpriority, of_process), CALL(UNDETERMINED, ioprio_get, of_process), \
+        PASS(UNDETERMINED, futex), PASS_FD(UNDETERMINED, getsockname), \
+        PASS_FD(UNDETERMINED, getpeername), PASS_FD(UNDETERMINED, getsockopt), \
+        PASS_FD(UNDETERMINED, timerfd_gettime), PASS_FD(UNDETERMINED, fstat), \
+        PASS_FD(UNDETERMINED, newfstatat), PASS_FD(UNDETERMINED, statx), \
+        PASS_FD(UNDETERMINED, faccessat), PASS_FD(UNDETERMINED, faccessat2), \
+        PASS_FD(UNDETERMINED, fstatfs), PASS_FD(UNDETERMINED, fgetxattr), \
+        PASS_FD(UNDETERMINED, flistxattr), PASS_FD(UNDETERMINED, fadvise64), \
+        PASS_FD(UNDETERMINED, readahead), PASS_FD(UNDETERMINED, fsync), \
+        PASS_FD(UNDETERMINED, fdatasync), PASS_FD(UNDETERMINED, sync_file_range), \
+        PASS_FD(UNDETERMINED, syncfs)
 
 /* They are of the process alone. */
 #define STATE_ROWS \
@@ -105,9 +107,9 @@
         CALL(STATE, fork, fork), CALL(STATE, vfork, fork), CALL(STATE, clone, fork), \
         PASS(STATE, getuid), PASS(STATE, geteuid), PASS(STATE, getgid), PASS(STATE, getegid), \
         PASS(STATE, getgroups), PASS(STATE, getresuid), PASS(STATE, getresgid), \
-        PASS(UNDETERMINED, getpgrp), PASS(UNDETERMINED, getpgid), PASS(UNDETERMINED, getsid), \
-        PASS(STATE, capget), PASS(STATE, uname), EMPTY(msync), EMPTY(mlock), EMPTY(munlock), \
-        EMPTY(mlock2), EMPTY(set_robust_list)
+        CALL(UNDETERMINED, getpgrp, of_process), CALL(UNDETERMINED, getpgid, of_process), \
+        CALL(UNDETERMINED, getsid, of_process), PASS(STATE, capget), PASS(STATE, uname), \
+        EMPTY(msync), EMPTY(mlock), EMPTY(munlock), EMPTY(mlock2), EMPTY(set_robust_list)
 
 /* Programs try them and do without. */
 #define ABSENT_ROWS \
