@@ -23,6 +23,7 @@
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/protocol/protocol.h"
 #include "checkpoint/trap/signals.h"
+#include "checkpoint/trap/window.h"
 
 #define DECISECOND 100000000
 #define MOST_AT_ONCE 4096u /* what poll says a pipe has room for: PIPE_BUF */
@@ -56,7 +57,7 @@ static long read_stream(struct vi_call *call, void *to, size_t size, bool waits)
     if (size == 0 || (file->flags & O_ACCMODE) == O_WRONLY)
         return vi_system(SYS_read, (uint64_t)fd, (uint64_t)to, size, 0, 0, 0);
     if (vi_zone_left(group) == 0 && is_blocking(file)) {
-        result = vi_signals_wait(call, fd, POLLIN, limit, NULL);
+        result = vi_window_wait(call, fd, POLLIN, limit, NULL);
         if (result <= 0)
             return result == 0 && !waits ? -EAGAIN : result;
     }
@@ -139,7 +140,7 @@ long vi_call_recv(struct vi_call *call)
     if (is_plain(a[0], a[3]) && a[4] == 0 && vi_memory_writable(a[1], a[2]))
         return read_stream(call, (void *)a[1], a[2], !(a[3] & MSG_DONTWAIT));
     if (is_blocking(file) && !(a[3] & MSG_DONTWAIT)) {
-        const long result = vi_signals_wait(call, (int)a[0], POLLIN, -1, NULL);
+        const long result = vi_window_wait(call, (int)a[0], POLLIN, -1, NULL);
 
         if (result < 0)
             return result;
@@ -161,7 +162,7 @@ long vi_call_recvmsg(struct vi_call *call)
     if (is_plain(a[0], a[2]) && header->msg_name == NULL && header->msg_controllen == 0)
         return read_parts(call, header->msg_iov, header->msg_iovlen, !(a[2] & MSG_DONTWAIT));
     if (is_blocking(file) && !(a[2] & MSG_DONTWAIT)) {
-        result = vi_signals_wait(call, (int)a[0], POLLIN, -1, NULL);
+        result = vi_window_wait(call, (int)a[0], POLLIN, -1, NULL);
         if (result < 0)
             return result;
     }
@@ -193,7 +194,7 @@ static long write_stream(struct vi_call *call, const unsigned char *from, size_t
         if (file->mode == S_IFIFO && part > MOST_AT_ONCE)
             part = MOST_AT_ONCE;
         if (waits)
-            result = vi_signals_wait(call, (int)fd, POLLOUT, -1, NULL);
+            result = vi_window_wait(call, (int)fd, POLLOUT, -1, NULL);
         if (result >= 0 && file->mode == S_IFSOCK)
             result = vi_system(SYS_sendto, fd, (uint64_t)(from + done), part, flags | MSG_DONTWAIT,
                                0, 0);
@@ -342,7 +343,11 @@ long vi_call_visible(struct vi_call *call)
     if (result != 0 && call->number == SYS_sendfile)
         result = skip_sent(call->arguments, result);
     else
-        result = vi_pass(call);
+        result = vi_window_pass(call);
+    if (result == VI_INTERRUPTED || result == VI_NO_RESULT) {
+        vi_protocol_interrupted();
+        return result;
+    }
     if (vi_trap_is_first())
         result = made_before(call, result);
     vi_protocol_done(call, result, NULL);
@@ -370,7 +375,7 @@ long vi_call_send(struct vi_call *call)
     if (call->number == SYS_sendmsg && is_plain_message(header))
         return write_parts(call, header->msg_iov, header->msg_iovlen, a[2]);
     if (is_blocking(file) && call->number != SYS_shutdown) {
-        result = vi_signals_wait(call, (int)a[0], POLLOUT, -1, NULL);
+        result = vi_window_wait(call, (int)a[0], POLLOUT, -1, NULL);
         if (result < 0)
             return result;
     }

@@ -23,6 +23,7 @@
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/kernel/wait.h"
 #include "checkpoint/trap/signals.h"
+#include "checkpoint/trap/window.h"
 
 /* ---- Opening ----------------------------------------------------------------- */
 
@@ -84,7 +85,7 @@ long vi_call_open(struct vi_call *call)
     if (result == 0)
         result = prepare_open(path, flags);
     if (result == 0)
-        result = vi_pass(call);
+        result = vi_window_pass(call);
     if (result >= 0)
         result = enter_opened((int)result, flags);
     if (result < 0 || vi_files_of((uint64_t)result)->mode != S_IFIFO)
@@ -169,7 +170,7 @@ static long set_lock(struct vi_call *call)
         return -ENOLCK;
     }
     while ((result = vi_pass(&once)) == -EAGAIN && call->arguments[1] == F_SETLKW) {
-        result = vi_signals_wait(call, -1, 0, 10000000, NULL);
+        result = vi_window_wait(call, -1, 0, 10000000, NULL);
         if (result < 0)
             break;
     }
@@ -213,7 +214,7 @@ long vi_call_flock(struct vi_call *call)
         return -EBADF;
     call->arguments[1] |= LOCK_NB;
     while ((result = vi_pass(call)) == -EWOULDBLOCK && !(how & LOCK_NB)) {
-        const long woken = vi_signals_wait(call, -1, 0, 10000000, NULL);
+        const long woken = vi_window_wait(call, -1, 0, 10000000, NULL);
 
         if (woken < 0)
             return woken;
@@ -294,7 +295,7 @@ long vi_call_accept(struct vi_call *call)
         return -EBADF;
     do {
         if (!(file->flags & O_NONBLOCK) && !vi_files_is_waiting(call->arguments[0])) {
-            result = vi_signals_wait(call, (int)call->arguments[0], POLLIN, -1, NULL);
+            result = vi_window_wait(call, (int)call->arguments[0], POLLIN, -1, NULL);
             if (result < 0)
                 return result;
         }

@@ -74,7 +74,7 @@
         CALL(UNDETERMINED, sched_getscheduler, of_process), \
         PASS(UNDETERMINED, sched_get_priority_max), PASS(UNDETERMINED, sched_get_priority_min), \
         CALL(UNDETERMINED, getpriority, of_process), CALL(UNDETERMINED, ioprio_get, of_process), \
-        PASS(UNDETERMINED, futex), PASS_FD(UNDETERMINED, getsockname), \
+        CALL(UNDETERMINED, futex, futex), PASS_FD(UNDETERMINED, getsockname), \
         PASS_FD(UNDETERMINED, getpeername), PASS_FD(UNDETERMINED, getsockopt), \
         PASS_FD(UNDETERMINED, timerfd_gettime), PASS_FD(UNDETERMINED, fstat), \
         PASS_FD(UNDETERMINED, newfstatat), PASS_FD(UNDETERMINED, statx), \

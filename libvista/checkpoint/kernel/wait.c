@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include "checkpoint/kernel/handlers.h"
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/trap/signals.h"
+#include "checkpoint/trap/window.h"
 
 #define KERNEL_SET sizeof(uint64_t)
 
@@ -328,7 +330,7 @@ long vi_call_sleep(struct vi_call *call)
     if (left <= 0)
         return 0;
     end = now_of(clock) + left;
-    result = vi_signals_wait(call, -1, 0, left, NULL);
+    result = vi_window_wait(call, -1, 0, left, NULL);
     if (result != VI_INTERRUPTED)
         return result;
     left = end - now_of(clock);
@@ -340,6 +342,41 @@ long vi_call_sleep(struct vi_call *call)
 
 long vi_call_pause(struct vi_call *call)
 {
-    (void)vi_signals_wait(call, -1, 0, -1, NULL); /* a signal ends it, and nothing else */
+    (void)vi_window_wait(call, -1, 0, -1, NULL); /* a signal ends it, and nothing else */
     return vi_signals_interrupt(call, NULL);
+}
+
+/* There is one thread, and it shares no memory: only a signal ends a wait before its time. */
+static long futex_wait(struct vi_call *call, int64_t nanoseconds, bool limited)
+{
+    const long result = vi_window_wait(call, -1, 0, nanoseconds, NULL);
+
+    if (result == 0)
+        return -ETIMEDOUT;
+    return result == VI_INTERRUPTED && limited ? vi_signals_interrupt(call, NULL) : result;
+}
+
+long vi_call_futex(struct vi_call *call)
+{
+    const uint64_t *a = call->arguments;
+    const unsigned what = (unsigned)a[1] & FUTEX_CMD_MASK;
+    const struct timespec *limit = (const void *)a[3];
+    int64_t left = -1;
+
+    if (what != FUTEX_WAIT && what != FUTEX_WAIT_BITSET)
+        return vi_pass(call);
+    if (!vi_memory_readable(a[0], sizeof(uint32_t)) ||
+        (limit != NULL && !vi_memory_readable(a[3], sizeof *limit)))
+        return -EFAULT;
+    if (a[0] % sizeof(uint32_t) != 0 || (what == FUTEX_WAIT_BITSET && (uint32_t)a[5] == 0) ||
+        (limit != NULL &&
+         (limit->tv_sec < 0 || limit->tv_nsec < 0 || limit->tv_nsec >= 1000000000)))
+        return -EINVAL;
+    if (*(const uint32_t *)a[0] != (uint32_t)a[2])
+        return -EAGAIN;
+    if (limit != NULL && what == FUTEX_WAIT_BITSET)
+        left = until(a[1] & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC, limit);
+    else if (limit != NULL)
+        left = limit->tv_sec * 1000000000 + limit->tv_nsec;
+    return limit != NULL && left <= 0 ? -ETIMEDOUT : futex_wait(call, left, limit != NULL);
 }

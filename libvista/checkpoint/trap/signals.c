@@ -5,7 +5,6 @@
 #include "checkpoint/trap/signals.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -21,6 +20,7 @@
 #include "checkpoint/protocol/protocol.h"
 #include "checkpoint/protocol/trace.h"
 #include "checkpoint/trap/fast.h"
+#include "checkpoint/trap/window.h"
 
 #define TICK 64 /* the runtime's own signal, the last there is */
 #define KERNEL_SET sizeof(uint64_t)
@@ -249,12 +249,14 @@ static void keep(int number, const siginfo_t *info)
 
 uint64_t vi_signals_arrive(int number, siginfo_t *info, ucontext_t *context, uint64_t fs)
 {
-    const bool inside = vi_trap_in_runtime(context) && !vi_fast_step_out(context);
+    const bool inside = !vi_fast_step_out(context) && vi_trap_in_runtime(context);
 
-    if (inside)
+    if (inside) {
         vi_fast_redirect(context);
-    else
+        vi_window_leave(context);
+    } else {
         vi_guest_fs = fs;
+    }
     if (number == SIGHUP && vi_terminal_is_gone())
         vi_report->stopped = 1; /* there is no one to go on for */
     if (number == TICK || (number == SIGHUP && vi_report->stopped)) {
@@ -275,7 +277,7 @@ uint64_t vi_signals_arrive(int number, siginfo_t *info, ucontext_t *context, uin
         keep(number, info);
     } else if (is_handled(number)) {
         build(number, info, context);
-        vi_protocol_settle(context);
+        vi_signals_back(context); /* with what was kept */
     } else {
         die_of(number, context);
     }
@@ -347,27 +349,6 @@ void vi_signals_entered(ucontext_t *context)
 
 /* ---- Waiting --------------------------------------------------------------- */
 
-long vi_signals_wait(struct vi_call *call, int fd, short events, int64_t nanoseconds,
-                     const uint64_t *mask)
-{
-    const uint64_t guest = *mask_of(call->context),
-                   open = mask != NULL ? vi_signals_open(*mask) : guest;
-    struct pollfd pollfd = {.fd = fd, .events = events};
-    struct timespec left = {nanoseconds / 1000000000, nanoseconds % 1000000000};
-    long result;
-
-    do {
-        if (vi_engine.control->pending & ~open)
-            return VI_INTERRUPTED;
-        result = vi_system(SYS_ppoll, (uint64_t)&pollfd, fd >= 0,
-                           nanoseconds < 0 ? 0 : (uint64_t)&left, (uint64_t)&open, KERNEL_SET, 0);
-        /* In the middle of a visible event a checkpoint would repeat it. */
-        if (result == -EINTR && (events != POLLOUT || vi_report->stopped))
-            vi_signals_tick(call);
-    } while (result == -EINTR && !(vi_engine.control->pending & ~open));
-    return result == -EINTR ? VI_INTERRUPTED : result;
-}
-
 bool vi_signals_kept(uint64_t mask)
 {
     return vi_engine.control->pending & ~mask;
@@ -401,7 +382,7 @@ long vi_call_rt_sigsuspend(struct vi_call *call)
     if (!vi_memory_readable(call->arguments[0], sizeof mask))
         return -EFAULT;
     mask = *given;
-    (void)vi_signals_wait(call, -1, 0, -1, &mask);
+    (void)vi_window_wait(call, -1, 0, -1, &mask);
     return vi_signals_interrupt(call, &mask);
 }
 

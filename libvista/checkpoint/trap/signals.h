@@ -25,11 +25,6 @@ void vi_signals_every(unsigned milliseconds);
 /* The program wants another interval, from now on and after each kill. */
 void vi_signals_restart(uint64_t milliseconds);
 
-/* Waits until `fd` (-1: none) has one of `events`, for at most `nanoseconds` (-1: for ever), with the
- * guest's signals open, or `mask` if it is not NULL.  1; 0 time is up; VI_INTERRUPTED a signal is to
- * be delivered; or minus an errno. */
-long vi_signals_wait(struct vi_call *call, int fd, short events, int64_t nanoseconds,
-                     const uint64_t *mask);
 /* Ends a call that a signal has interrupted and that is never made again by itself; `mask` is
  * what it waited with, or NULL. */
 long vi_signals_interrupt(struct vi_call *call, const uint64_t *mask);
