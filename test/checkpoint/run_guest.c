@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,9 +15,11 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "dc.h"
@@ -225,6 +228,150 @@ static int asleep(void)
     return 0;
 }
 
+/* A timer ends each of these, which wait for what never comes. */
+static int blocked(void)
+{
+    const struct itimerval often = {{0, 50000}, {0, 50000}}, never = {{0, 0}, {0, 0}};
+    const struct sigaction action = {.sa_handler = on_alarm}; /* nothing is made again */
+    const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"};
+    const struct timespec limit = {0, 30000000};
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), word = 5;
+
+    if (mkfifo("fifo", 0600) != 0 ||
+        bind(listener, (const struct sockaddr *)&address, sizeof address) != 0 ||
+        listen(listener, 0) != 0)
+        return 1;
+    say("first", connect(socket(AF_UNIX, SOCK_STREAM, 0), (const struct sockaddr *)&address,
+                         sizeof address));
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    say("open", open("fifo", O_RDONLY) < 0 ? errno : 0);
+    say("second", connect(socket(AF_UNIX, SOCK_STREAM, 0), (const struct sockaddr *)&address,
+                          sizeof address) < 0
+                      ? errno
+                      : 0);
+    say("futex", syscall(SYS_futex, &word, FUTEX_WAIT, 5, NULL, NULL, 0) < 0 ? errno : 0);
+    setitimer(ITIMER_REAL, &never, NULL);
+    say("limit", syscall(SYS_futex, &word, FUTEX_WAIT, 5, &limit, NULL, 0) < 0 ? errno : 0);
+    say("other", syscall(SYS_futex, &word, FUTEX_WAIT, 6, NULL, NULL, 0) < 0 ? errno : 0);
+    say("none", syscall(SYS_futex, &word, FUTEX_WAKE, 1, NULL, NULL, 0));
+    return 0;
+}
+
+/* Waits for whom the test does not start. */
+static int waits_for_peer(void)
+{
+    say("begin", mkfifo("fifo", 0600));
+    return open("fifo", O_RDONLY);
+}
+
+/* Two functions, each of which makes a call and counts it, the second elsewhere: nop, mov $110 or $102,
+ * %eax, syscall, incl (%rdi) or 4(%rdi), ret.  They are where libraries are. */
+static const unsigned char code[2][16] = {
+    {0x90, 0xb8, 0x6e, 0, 0, 0, 0x0f, 0x05, 0xff, 0x07, 0xc3},
+    {0x90, 0xb8, 0x66, 0, 0, 0, 0x0f, 0x05, 0xff, 0x47, 0x04, 0xc3},
+};
+typedef void counting_call(volatile int *counts);
+static counting_call *counting[2];
+static volatile int counts[2];
+static volatile sig_atomic_t given;
+
+static void on_given(int number)
+{
+    (void)number;
+    given++;
+}
+
+/* Makes calls of its own until the other signal has come in one of them. */
+static void on_another(int number)
+{
+    const int before = given;
+
+    (void)number;
+    while (given == before)
+        counting[1](counts);
+    depth = 1;
+}
+
+/* Calls that need no trap, in which the test gives signals. */
+static int nested(void)
+{
+    unsigned char *page =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int made = 0;
+
+    if (page == MAP_FAILED)
+        return 1;
+    memcpy(page + 64, code, sizeof code);
+    counting[0] = (counting_call *)(page + 64);
+    counting[1] = (counting_call *)(page + 64 + sizeof code[0]);
+    if (mprotect(page, 4096, PROT_READ | PROT_EXEC) != 0)
+        return 1;
+    signal(SIGUSR1, on_given);
+    signal(SIGUSR2, on_another);
+    say("begin", 0);
+    for (; depth == 0; made++)
+        counting[0](counts);
+    say("given", given);
+    say("counted", made == counts[0] && counts[1] != 0);
+    return 0;
+}
+
+/* The zone is stored, too, when the call is not made but replayed. */
+static int zones(void)
+{
+    struct timezone zone;
+    struct timeval now;
+
+    for (int i = 0; i < 5; i++) {
+        zone = (struct timezone){77, 77};
+        say("time", syscall(SYS_gettimeofday, &now, &zone));
+        say("zone", zone.tz_minuteswest);
+    }
+    return 0;
+}
+
+/* Locks every other byte, `most` of them, by a descriptor that has a copy, too. */
+static int many_locks(int most)
+{
+    const int fd = open("in", O_RDWR);
+    int locked = 0, error = 0;
+
+    if (dup(fd) < 0)
+        return 1;
+    for (int i = 0; i < most; i++) {
+        struct flock byte = {
+            .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 2 * (off_t)i, .l_len = 1};
+
+        if (fcntl(fd, F_SETLK, &byte) == 0)
+            locked++;
+        else
+            error = errno;
+    }
+    say("locked", locked);
+    say("error", error);
+    for (int i = 1; i <= 300; i++) {
+        say("number", i);
+        usleep(3000);
+    }
+    return 7;
+}
+
+/* How many of the first bytes others have locked. */
+static int count_locked(int most)
+{
+    const int fd = open("in", O_RDWR);
+    int found = 0;
+
+    for (int i = 0; i < most; i++) {
+        struct flock byte = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = i, .l_len = 1};
+
+        found += fcntl(fd, F_GETLK, &byte) == 0 && byte.l_type == F_WRLCK;
+    }
+    say("found", found);
+    return 0;
+}
+
 /* Memory that comes, moves and goes. */
 static int memory(void)
 {
@@ -251,6 +398,32 @@ static int memory(void)
         say("block", block[999]);
         if (i % 3 != 0)
             free(block);
+    }
+    return 0;
+}
+
+/* Pages that are written to between any two checkpoints: the first eight otherwise each time; the others
+ * with what they hold, but for one at a time, and from the thirtieth turn on a third of them not at all. */
+static int again(void)
+{
+    enum { PAGES = 24, SIZE = 4096 };
+    unsigned char *a =
+        mmap(NULL, PAGES * SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    for (int turn = 0; turn < 60; turn++) {
+        unsigned long sum = 0;
+
+        for (int page = 0; page < PAGES; page++) {
+            volatile unsigned char *byte = a + page * SIZE + page;
+
+            if (page < 8 || page == turn % PAGES)
+                *byte = (unsigned char)(turn + page);
+            else if (page < 16 || turn < 30)
+                *byte = *byte;
+        }
+        for (int i = 0; i < PAGES * SIZE; i++)
+            sum = sum * 31 + a[i];
+        say("sum", (long)(sum % 1000003));
     }
     return 0;
 }
@@ -445,6 +618,20 @@ int main(int argc, char **argv)
         return waits();
     if (strcmp(which, "asleep") == 0)
         return asleep();
+    if (strcmp(which, "blocked") == 0)
+        return blocked();
+    if (strcmp(which, "peer") == 0)
+        return waits_for_peer();
+    if (strcmp(which, "nested") == 0)
+        return nested();
+    if (strcmp(which, "zones") == 0)
+        return zones();
+    if (strcmp(which, "locks") == 0)
+        return many_locks(atoi(argv[2]));
+    if (strcmp(which, "found") == 0)
+        return count_locked(atoi(argv[2]));
+    if (strcmp(which, "again") == 0)
+        return again();
     if (strcmp(which, "memory") == 0)
         return memory();
     if (strcmp(which, "descriptors") == 0)

@@ -228,8 +228,10 @@ bool vi_fast_step_out(ucontext_t *context)
         r[REG_RIP] = r[REG_RCX] - SYSCALL_SIZE;
     else if (is_between(at, vi_fast_refuse, vi_fast_end))
         r[REG_RIP] = (greg_t)vi_fast_site - SYSCALL_SIZE;
-    else if (at == (uint64_t)vi_fast_leave)
+    else if (at == (uint64_t)vi_fast_leave && vi_fast_back != (uint64_t)first->trap)
         r[REG_RIP] = (greg_t)vi_fast_back;
+    else if (at == (uint64_t)vi_fast_leave || at == (uint64_t)first->trap)
+        r[REG_RIP] = (greg_t)vi_engine.control->fast_back; /* a handler's calls have others */
     else
         return false;
     return true;

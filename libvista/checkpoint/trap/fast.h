@@ -29,7 +29,8 @@ void vi_fast_start(void);
 /* The guest was trapped with this call. */
 void vi_fast_learn(const ucontext_t *context, long number);
 
-/* A signal has come.  True: the guest was about to enter or to leave, and is now where it is itself. */
+/* A signal has come.  True: the guest was about to enter or to leave, and is now where it is itself;
+ * the trap there may have been to deliver what was kept. */
 bool vi_fast_step_out(ucontext_t *context);
 /* It was kept: if it came in the middle of a call, that ends in the trap. */
 void vi_fast_redirect(const ucontext_t *context);
