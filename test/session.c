@@ -227,17 +227,18 @@ static void check_trace(struct session_result *result)
     vi_traces_free(&traces);
 }
 
-static uint64_t read_calls(void)
+static void read_calls(struct session_result *result)
 {
     const int fd = open(CALLS, O_RDONLY | O_CLOEXEC);
-    uint64_t calls = 0;
+    uint64_t counts[2];
 
-    if (fd >= 0) {
-        if (read(fd, &calls, sizeof calls) != sizeof calls)
-            calls = 0;
-        close(fd);
+    if (fd < 0)
+        return;
+    if (read(fd, counts, sizeof counts) == sizeof counts) {
+        result->calls = counts[0];
+        result->quick_kills = counts[1];
     }
-    return calls;
+    close(fd);
 }
 
 bool session_run(const char *runner, const struct session_script *script, const char *kills,
@@ -268,7 +269,7 @@ bool session_run(const char *runner, const struct session_script *script, const 
     result->status = s.status;
     read_trace(result);
     check_trace(result);
-    result->calls = read_calls();
+    read_calls(result);
     return good;
 }
 

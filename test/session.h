@@ -29,6 +29,7 @@ struct session_result {
     unsigned count;
     unsigned resumes, commits;
     uint64_t calls;
+    uint64_t quick_kills;        /* at calls that went without the trap */
     char breach[SESSION_BREACH]; /* of the Save-work rule, in words; empty: there is none */
 };
 

@@ -2,8 +2,9 @@
  *
  * Kills at given system calls: VISTA_KILLS is a list "12b 57a ..." in ascending order, of the
  * program's system call 12, before it is made, and 57, after; "12s3456": at the 3,456th instruction that
- * the runtime executes for it, if there are so many.  VISTA_CALLS names a file of 8
- * bytes that tells how many there were.  VISTA_WITHOUT names a row of the table that is taken out:
+ * the runtime executes for it, if there are so many.  VISTA_CALLS names a file of two numbers of 8 bytes:
+ * how many there were, and of the kills those at calls that went without the trap, which VISTA_QUICK
+ * lets them in a run that is killed or traced.  VISTA_WITHOUT names a row of the table that is taken out:
  * a call that has a handler is not there, and one that is refused does nothing and says so to nobody.
  */
 #include "checkpoint/trap/kills.h"
@@ -20,33 +21,47 @@
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/kernel/table.h"
 
-static uint64_t *open_count(void)
+#define MOST_KILLS 2048
+/* What runs without the trap may not use the guest's vector registers. */
+#define QUICK __attribute__((target("general-regs-only")))
+
+struct kill {
+    uint64_t call, instruction;
+    char side;
+};
+
+static struct kill kills[MOST_KILLS];
+static uint64_t kill_count;
+static uint64_t nowhere[2], *counts; /* NULL: nothing has been read */
+
+static uint64_t *open_counts(void)
 {
     const char *name = getenv("VISTA_CALLS");
     const int fd = name != NULL ? open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
     void *map = MAP_FAILED;
 
-    if (fd >= 0 && ftruncate(fd, sizeof(uint64_t)) == 0)
-        map = mmap(NULL, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fd >= 0 && ftruncate(fd, sizeof nowhere) == 0)
+        map = mmap(NULL, sizeof nowhere, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (fd >= 0)
         close(fd);
-    return map != MAP_FAILED ? map : NULL;
+    return map != MAP_FAILED ? map : nowhere;
 }
 
-/* Entry `index` of the list: the call's number, 0 if there is none, its side and its instruction. */
-static uint64_t entry(const char *list, uint64_t index, char *side, uint64_t *instruction)
+static void read_list(void)
 {
+    const char *list = getenv("VISTA_KILLS");
     char *end = (char *)list;
-    uint64_t number = 0;
 
-    for (uint64_t i = 0; i <= index; i++) {
-        number = strtoull(end, &end, 10);
-        if (number == 0)
-            return 0;
-        *side = *end++;
-        *instruction = *side == 's' ? strtoull(end, &end, 10) : 0;
+    for (; list != NULL && kill_count < MOST_KILLS; kill_count++) {
+        struct kill *k = &kills[kill_count];
+
+        k->call = strtoull(end, &end, 10);
+        if (k->call == 0)
+            break;
+        k->side = *end++;
+        k->instruction = k->side == 's' ? strtoull(end, &end, 10) : 0;
     }
-    return number;
+    counts = open_counts();
 }
 
 static uint64_t steps_left;
@@ -86,40 +101,54 @@ static void step_no_more(void)
     signal(SIGTRAP, SIG_DFL);
 }
 
+/* The kill that is to be made now, or NULL; one that was passed in the dark is not made. */
+QUICK static const struct kill *find_kill(bool after)
+{
+    while (vi_report->kills < kill_count) {
+        const struct kill *k = &kills[vi_report->kills];
+
+        if (k->call > vi_report->calls || (k->call == vi_report->calls && k->side == 'a' && !after))
+            return NULL;
+        vi_report->kills++;
+        if (k->call == vi_report->calls && (k->side == 'a') == after)
+            return k;
+    }
+    return NULL;
+}
+
 void vi_kill_point(bool after)
 {
-    static uint64_t *count;
-    static bool opened;
-    const char *list = getenv("VISTA_KILLS");
-    uint64_t number, instruction = 0;
-    char side = 0;
+    const struct kill *k;
 
     if (after && steps_left != 0)
         step_no_more();
-    if (!opened)
-        count = open_count();
-    opened = true;
-    if (count != NULL)
-        *count = vi_report->calls;
-    if (list == NULL)
-        return;
-    while ((number = entry(list, vi_report->kills, &side, &instruction)) != 0) {
-        if (number > vi_report->calls || (number == vi_report->calls && side == 'a' && !after))
-            return;
-        vi_report->kills++; /* one that was passed in the dark is not made */
-        if (number == vi_report->calls && (side == 'a') == after && side != 's')
-            die();
-        if (number == vi_report->calls && side == 's' && !after) {
-            step(instruction);
-            return;
-        }
-    }
+    if (counts == NULL)
+        read_list();
+    counts[0] = vi_report->calls;
+    k = find_kill(after);
+    if (k != NULL && k->side == 's')
+        step(k->instruction);
+    else if (k != NULL)
+        die();
 }
 
-bool vi_kill_is_by_call(void)
+QUICK void vi_kill_quickly(bool after)
 {
-    return getenv("VISTA_KILLS") != NULL || getenv("VISTA_CALLS") != NULL ||
-           getenv("VISTA_WITHOUT") != NULL;
+    const struct kill *k = counts != NULL ? find_kill(after) : NULL;
+
+    if (counts != NULL)
+        counts[0] = vi_report->calls;
+    if (k == NULL || k->side == 's')
+        return;
+    counts[1]++;
+    die();
+}
+
+bool vi_kill_lets_be_quick(bool traced)
+{
+    return getenv("VISTA_QUICK") != NULL ||
+           (!traced && getenv("VISTA_KILLS") == NULL && getenv("VISTA_CALLS") == NULL &&
+            getenv("VISTA_WITHOUT") == NULL);
 }
 
 static long does_nothing(struct vi_call *call)

@@ -153,9 +153,8 @@ _Noreturn void vi_runtime_run(const struct vi_options *o)
     vi_keeper_enter();
     if (!(getauxval(AT_HWCAP2) & HAS_FSGSBASE))
         vi_give_up("the processor or the kernel has no FSGSBASE");
-    if (o->trace == NULL)
-        vi_fast_allow();
-    else if (!vi_trace_open(o->trace))
+    vi_fast_allow(o->trace != NULL);
+    if (o->trace != NULL && !vi_trace_open(o->trace))
         vi_give_up("%s: %s", o->trace, strerror(errno));
     vi_signals_every(o->every);
     vi_engine_open(o->file);

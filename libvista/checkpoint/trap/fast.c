@@ -69,12 +69,25 @@ __asm__(".text\n"
         "vi_fast_end:\n");
 
 /* The vector registers are the guest's, too, and nothing here may use them. */
-__attribute__((target("general-regs-only"))) long vi_fast_call(long number, const uint64_t *a)
+#define QUICK __attribute__((target("general-regs-only")))
+
+QUICK static long pass(long number, const uint64_t *a)
 {
-    const unsigned way = (uint64_t)number < VI_ROWS ? ways[number] : BY_TRAP;
     register uint64_t r10 __asm__("r10") = a[3];
     register uint64_t r8 __asm__("r8") = a[4];
     register uint64_t r9 __asm__("r9") = a[5];
+    long result;
+
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "0"(number), "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+QUICK long vi_fast_call(long number, const uint64_t *a)
+{
+    const unsigned way = (uint64_t)number < VI_ROWS ? ways[number] : BY_TRAP;
     uint32_t group = 0;
     long result;
 
@@ -84,16 +97,16 @@ __attribute__((target("general-regs-only"))) long vi_fast_call(long number, cons
         (way == PASSED_FD && (int)a[0] >= VI_DESCRIPTORS))
         return SLOW;
     vi_report->calls++;
-    if (way == IDENTITY)
-        return (long)vi_engine.header->vpid;
-    if (way == PARENT)
-        return (long)vi_engine.control->ppid;
+    vi_kill_quickly(false);
     if (way == OF_FILE)
         vi_files_touched[group - 1] = true;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "0"(number), "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
+    if (way == IDENTITY)
+        result = (long)vi_engine.header->vpid;
+    else if (way == PARENT)
+        result = (long)vi_engine.control->ppid;
+    else
+        result = pass(number, a);
+    vi_kill_quickly(true);
     return result;
 }
 
@@ -140,9 +153,9 @@ static void make_stub(uint64_t index)
     put_distance(stub + 14, stub + 18, (uint64_t)&first->entry);
 }
 
-void vi_fast_allow(void)
+void vi_fast_allow(bool traced)
 {
-    allowed = !vi_kill_is_by_call();
+    allowed = vi_kill_lets_be_quick(traced);
 }
 
 void vi_fast_start(void)

@@ -21,8 +21,8 @@
 
 #include "checkpoint/kernel/table.h"
 
-/* Only then: of a run that is traced each call has to be seen. */
-void vi_fast_allow(void);
+/* Only then, and not of a run that is traced, in which each call has to be seen. */
+void vi_fast_allow(bool traced);
 /* Makes the stubs of what was committed. */
 void vi_fast_start(void);
 

@@ -14,12 +14,18 @@ struct vi_row;
 void vi_kill_point(bool after);
 /* Another row, where a test is to find that this one is missed. */
 const struct vi_row *vi_kill_row(const struct vi_row *row);
-/* Are calls counted, so that each has to be seen? */
-bool vi_kill_is_by_call(void);
+/* At calls that go without the trap. */
+void vi_kill_quickly(bool after);
+/* May they, although kills are at calls that are counted, or the run is traced? */
+bool vi_kill_lets_be_quick(bool traced);
 #else
-static inline bool vi_kill_is_by_call(void)
+static inline bool vi_kill_lets_be_quick(bool traced)
 {
-    return false;
+    return !traced; /* of a run that is traced each call has to be seen */
+}
+static inline void vi_kill_quickly(bool after)
+{
+    (void)after;
 }
 static inline void vi_kill_point(bool after)
 {
