@@ -38,15 +38,13 @@ static struct first_stub *first;
 
 /* Where the call goes back to, the end of its SYSCALL, the guest's stack; the stack here. */
 uint64_t vi_fast_back, vi_fast_site, vi_fast_sp, vi_fast_stack[STACK_WORDS];
-extern const char vi_fast_entry[], vi_fast_inside[], vi_fast_leave[], vi_fast_slow[],
-    vi_fast_refuse[], vi_fast_end[];
+extern const char vi_fast_entry[], vi_fast_inside[], vi_fast_leave[];
 long vi_fast_call(long number, const uint64_t *arguments);
 
-/* Up to vi_fast_inside, at vi_fast_leave and from vi_fast_refuse on all registers are the guest's.
- * SYSCALL leaves RCX and R11 to the kernel. */
+/* Up to vi_fast_inside and at vi_fast_leave all registers are the guest's.  SYSCALL leaves RCX and R11 to
+ * the kernel. */
 __asm__(".text\n"
-        ".globl vi_fast_entry, vi_fast_inside, vi_fast_leave, vi_fast_slow, vi_fast_refuse\n"
-        ".globl vi_fast_end\n"
+        ".globl vi_fast_entry, vi_fast_inside, vi_fast_leave\n"
         "vi_fast_entry:\n"
         "    mov %rcx, vi_fast_back(%rip)\n"
         "    mov %rcx, vi_fast_site(%rip)\n"
@@ -56,22 +54,13 @@ __asm__(".text\n"
         "    push %rax; push %r9; push %r8; push %r10; push %rdx; push %rsi; push %rdi\n"
         "    mov %rsp, %rsi; mov %rax, %rdi; sub $8, %rsp\n"
         "    call vi_fast_call\n"
-        "    add $8, %rsp; pop %rdi; pop %rsi; pop %rdx; pop %r10; pop %r8; pop %r9\n"
-        "    cmp $-4096, %rax; je vi_fast_slow\n"
+        "    add $8, %rsp; cmp $-4096, %rax; je vi_frame_enter\n"
+        "    pop %rdi; pop %rsi; pop %rdx; pop %r10; pop %r8; pop %r9\n"
         "    mov vi_fast_sp(%rip), %rsp\n"
         "vi_fast_leave:\n"
-        "    jmp *vi_fast_back(%rip)\n"
-        "vi_fast_slow:\n"
-        "    pop %rax; mov vi_fast_sp(%rip), %rsp\n"
-        "vi_fast_refuse:\n"
-        "    mov vi_fast_site(%rip), %rcx\n"
-        "    sub $2, %rcx; jmp *%rcx\n"
-        "vi_fast_end:\n");
+        "    jmp *vi_fast_back(%rip)\n");
 
-/* The vector registers are the guest's, too, and nothing here may use them. */
-#define QUICK __attribute__((target("general-regs-only")))
-
-QUICK static long pass(long number, const uint64_t *a)
+VI_QUICK long vi_fast_pass(long number, const uint64_t *a)
 {
     register uint64_t r10 __asm__("r10") = a[3];
     register uint64_t r8 __asm__("r8") = a[4];
@@ -85,7 +74,7 @@ QUICK static long pass(long number, const uint64_t *a)
     return result;
 }
 
-QUICK long vi_fast_call(long number, const uint64_t *a)
+VI_QUICK long vi_fast_call(long number, const uint64_t *a)
 {
     const unsigned way = (uint64_t)number < VI_ROWS ? ways[number] : BY_TRAP;
     uint32_t group = 0;
@@ -105,7 +94,7 @@ QUICK long vi_fast_call(long number, const uint64_t *a)
     else if (way == PARENT)
         result = (long)vi_engine.control->ppid;
     else
-        result = pass(number, a);
+        result = vi_fast_pass(number, a);
     vi_kill_quickly(true);
     return result;
 }
@@ -202,6 +191,17 @@ static uint64_t find_stub(struct vi_fast_site site)
     return index;
 }
 
+/* What is called once would not be worth a page of its own. */
+static bool is_seen_again(uint64_t call)
+{
+    static uint64_t seen[256];
+    uint64_t *place = &seen[(call ^ call >> 8) % 256];
+    const bool again = *place == call;
+
+    *place = call;
+    return again;
+}
+
 void vi_fast_learn(const ucontext_t *context, long number)
 {
     const uint64_t behind = (uint64_t)context->uc_mcontext.gregs[REG_RIP];
@@ -211,8 +211,7 @@ void vi_fast_learn(const ucontext_t *context, long number)
     const uint64_t size = site.call - page;
     uint64_t index;
 
-    if (number < 0 || number >= VI_ROWS || ways[number] == BY_TRAP ||
-        site.call - (uint64_t)first > INT32_MAX / 2 ||
+    if (!allowed || !is_seen_again(site.call) || site.call - (uint64_t)first > INT32_MAX / 2 ||
         !vi_memory_readable((uint64_t)at - 1, JUMP_SIZE + 1) ||
         vi_memory_writable((uint64_t)at, JUMP_SIZE) || !is_known(at, number))
         return;
@@ -227,20 +226,13 @@ void vi_fast_learn(const ucontext_t *context, long number)
 
 /* ---- Signals -------------------------------------------------------------------- */
 
-static bool is_between(uint64_t at, const char *start, const char *end)
-{
-    return at >= (uint64_t)start && at < (uint64_t)end;
-}
-
 bool vi_fast_step_out(ucontext_t *context)
 {
     greg_t *r = context->uc_mcontext.gregs;
     const uint64_t at = (uint64_t)r[REG_RIP];
 
-    if (is_between(at, vi_fast_entry, vi_fast_inside))
+    if (at >= (uint64_t)vi_fast_entry && at < (uint64_t)vi_fast_inside)
         r[REG_RIP] = r[REG_RCX] - SYSCALL_SIZE;
-    else if (is_between(at, vi_fast_refuse, vi_fast_end))
-        r[REG_RIP] = (greg_t)vi_fast_site - SYSCALL_SIZE;
     else if (at == (uint64_t)vi_fast_leave && vi_fast_back != (uint64_t)first->trap)
         r[REG_RIP] = (greg_t)vi_fast_back;
     else if (at == (uint64_t)vi_fast_leave || at == (uint64_t)first->trap)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Calls without the trap.  A signal for each system call costs microseconds, most of them for the
- * frame.  Where the guest has been trapped once, and the call can do without a frame, the 5 bytes
- * before the instruction SYSCALL become a jump to a stub, and that leads to the runtime.
+ * Calls without the trap.  A signal for each system call costs microseconds.  Where the guest has been
+ * trapped twice, the 5 bytes before the instruction SYSCALL become a jump to a stub, and that leads to
+ * the runtime.  Most calls that are passed on as they are need no frame; for the others one is made
+ * without a signal (frame.h).
  *
  *     libc:  mov $102, %eax  ->  jmp stub     stub:  mov $102, %eax        (what stood there)
  *            syscall                                  lea (behind), %rcx   (as SYSCALL does)
  *     behind:                                         jmp *entry
  *
- * SYSCALL stays, so that all that knows its address finds it, and the trap is where a call goes that
- * turns out to need it.  Stubs are made anew in each process, at the same addresses, from a list in
+ * SYSCALL stays, so that all that knows its address finds it.  Stubs are made anew in each process, at the same addresses, from a list in
  * the control state.  Signals are not blocked in a stub: one that comes is kept, and the way back leads
  * through a stub that traps, where it is delivered.
  */
@@ -20,6 +20,14 @@
 #include <ucontext.h>
 
 #include "checkpoint/kernel/table.h"
+
+/* The vector registers are the guest's, too, and what runs without a frame may not use them. */
+#define VI_QUICK __attribute__((target("general-regs-only")))
+
+/* Where the present call goes back to behind its SYSCALL, and the guest's stack. */
+extern uint64_t vi_fast_site, vi_fast_sp;
+/* A system call of the runtime's own. */
+long vi_fast_pass(long number, const uint64_t *arguments);
 
 /* Only then, and not of a run that is traced, in which each call has to be seen. */
 void vi_fast_allow(bool traced);

@@ -20,12 +20,12 @@
 #include "checkpoint/protocol/protocol.h"
 #include "checkpoint/protocol/trace.h"
 #include "checkpoint/trap/fast.h"
+#include "checkpoint/trap/frame.h"
 #include "checkpoint/trap/window.h"
 
 #define TICK 64 /* the runtime's own signal, the last there is */
 #define KERNEL_SET sizeof(uint64_t)
 #define RED_ZONE 128
-#define FP_SOFTWARE 464
 #define RESTORER 0x04000000u /* SA_RESTORER */
 
 /* As the kernel lays it on a stack, up to the floating-point state. */
@@ -144,14 +144,6 @@ void vi_signals_tick(struct vi_call *call)
 
 /* ---- Frames of the guest --------------------------------------------------- */
 
-static uint64_t fp_size(const unsigned char *fp)
-{
-    uint32_t words[2];
-
-    memcpy(words, fp + FP_SOFTWARE, sizeof words);
-    return words[0] == 0x46505853u ? words[1] : 512;
-}
-
 static bool on_alternate(uint64_t sp)
 {
     const struct vi_control *c = vi_engine.control;
@@ -175,14 +167,15 @@ static void build(int number, const siginfo_t *info, ucontext_t *context)
     const struct vi_action action = c->actions[number];
     greg_t *r = context->uc_mcontext.gregs;
     const unsigned char *fp = (const unsigned char *)context->uc_mcontext.fpregs;
-    uint64_t at = (stack_for(&action, (uint64_t)r[REG_RSP]) - fp_size(fp)) & ~(uint64_t)63;
+    uint64_t at =
+        (stack_for(&action, (uint64_t)r[REG_RSP]) - vi_frame_state_size(fp)) & ~(uint64_t)63;
     const uint64_t stored_fp = at;
     struct guest_frame *frame;
     ucontext_t *stored;
 
     vi_trace_signal(number);
     vi_protocol_undetermined("a signal");
-    memcpy((void *)at, fp, fp_size(fp));
+    memcpy((void *)at, fp, vi_frame_state_size(fp));
     at = ((at - sizeof *frame) & ~(uint64_t)15) - 8;
     frame = (struct guest_frame *)at;
     frame->restorer = action.restorer;
@@ -221,8 +214,8 @@ long vi_call_rt_sigreturn(struct vi_call *call)
            sizeof context->uc_mcontext.gregs);
     context->uc_mcontext.gregs[REG_CSGSFS] = selectors;
     *mask_of(context) = vi_signals_open(*(const uint64_t *)&stored->uc_sigmask);
-    if (fp != NULL && fp_size(fp) == fp_size(own))
-        memcpy(own, fp, fp_size(own));
+    if (fp != NULL && vi_frame_state_size(fp) == vi_frame_state_size(own))
+        memcpy(own, fp, vi_frame_state_size(own));
     return VI_NO_RESULT;
 }
 
@@ -404,7 +397,7 @@ long vi_call_rt_sigaction(struct vi_call *call)
     before = c->actions[number];
     if (set != NULL) {
         c->actions[number] = *set;
-        if (set->handler <= 1)
+        if (set->handler <= 1 && c->pending & bit_of((int)number))
             c->pending &= ~bit_of((int)number);
         install_for_guest((int)number);
     }

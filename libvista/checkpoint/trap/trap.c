@@ -16,6 +16,7 @@
 #include "checkpoint/kernel/table.h"
 #include "checkpoint/protocol/protocol.h"
 #include "checkpoint/trap/fast.h"
+#include "checkpoint/trap/frame.h"
 #include "checkpoint/trap/kills.h"
 #include "checkpoint/trap/signals.h"
 
@@ -24,17 +25,18 @@
 
 /* In the frame's floating-point area, as the kernel lays it out (asm/sigcontext.h). */
 #define FP_MXCSR 24
-#define FP_SOFTWARE 464 /* magic, extended size, features, xsave size */
-#define FP_MAGIC 0x46505853u
+#define FP_SOFTWARE 464
 #define FP_XSTATE 512
 
 extern char __executable_start[], etext[];
 uint64_t vi_trap(int number, siginfo_t *info, ucontext_t *context, uint64_t fs);
+uint64_t vi_trap_framed(ucontext_t *context, uint64_t fs);
 
 uint64_t vi_guest_fs;
 uint64_t vi_runtime_fs;
 static const struct vi_frame *entering;
 static struct vi_frame frame;
+static uint64_t stack_end;
 static uint64_t
     resumed;       /* at this checkpoint; 0: the call there was made again, or there is none */
 static bool first; /* it is being made */
@@ -90,14 +92,6 @@ bool vi_trap_is_first(void)
 
 /* ---- Frames ---------------------------------------------------------------- */
 
-static uint32_t xsave_size(const unsigned char *fp)
-{
-    uint32_t words[2];
-
-    memcpy(words, fp + FP_SOFTWARE, sizeof words);
-    return words[0] == FP_MAGIC ? words[1] : FP_XSTATE;
-}
-
 static void take_frame(const ucontext_t *context)
 {
     const unsigned char *fp = (const unsigned char *)context->uc_mcontext.fpregs;
@@ -105,10 +99,7 @@ static void take_frame(const ucontext_t *context)
     memcpy(frame.registers, context->uc_mcontext.gregs, sizeof frame.registers);
     frame.fs = vi_guest_fs;
     memcpy(&frame.mask, &context->uc_sigmask, sizeof frame.mask);
-    frame.xsave_size = xsave_size(fp);
-    if (frame.xsave_size > sizeof frame.xsave)
-        vi_give_up("the processor's state has %u bytes, more than %zu", xsave_size(fp),
-                   sizeof frame.xsave);
+    frame.xsave_size = vi_frame_state_size(fp);
     memcpy(frame.xsave, fp, frame.xsave_size);
 }
 
@@ -128,13 +119,13 @@ static void put_frame(ucontext_t *context, const struct vi_frame *from)
         fp[0] = 0x7f;
         fp[1] = 0x03;
         memcpy(fp + FP_MXCSR, &mxcsr, sizeof mxcsr);
-        if (xsave_size(fp) > FP_XSTATE)
+        if (vi_frame_state_size(fp) > FP_XSTATE)
             memset(fp + FP_XSTATE, 0, sizeof(uint64_t));
-    } else if (from->xsave_size == xsave_size(fp)) {
+    } else if (from->xsave_size == vi_frame_state_size(fp)) {
         memcpy(fp, from->xsave, from->xsave_size);
     } else {
         vi_give_up("the processor's state has %u bytes here, and %llu where the run was",
-                   xsave_size(fp), (unsigned long long)from->xsave_size);
+                   vi_frame_state_size(fp), (unsigned long long)from->xsave_size);
     }
 }
 
@@ -177,7 +168,7 @@ static bool is_resumed_at(const greg_t *now)
     return (uint64_t)now[REG_RIP] - 2 == r[REG_RIP] && (uint64_t)now[REG_RSP] == r[REG_RSP];
 }
 
-static void handle_call(ucontext_t *context)
+static void handle_call(ucontext_t *context, bool trapped)
 {
     const greg_t *r = context->uc_mcontext.gregs;
     struct vi_call call = {
@@ -194,11 +185,19 @@ static void handle_call(ucontext_t *context)
         resumed = 0;
     vi_kill_point(false);
     vi_signals_tick(&call);
-    vi_fast_learn(context, call.number);
+    if (trapped)
+        vi_fast_learn(context, call.number);
     result = vi_table_call(&call);
     vi_kill_point(true);
     vi_signals_deliver(&call, result);
     vi_protocol_settle(context);
+}
+
+uint64_t vi_trap_framed(ucontext_t *context, uint64_t fs)
+{
+    vi_guest_fs = fs;
+    handle_call(context, false);
+    return vi_guest_fs;
 }
 
 uint64_t vi_trap(int number, siginfo_t *info, ucontext_t *context, uint64_t fs)
@@ -210,8 +209,9 @@ uint64_t vi_trap(int number, siginfo_t *info, ucontext_t *context, uint64_t fs)
         if (vi_fast_is_back(context))
             vi_signals_back(context);
         else
-            handle_call(context);
+            handle_call(context, true);
     } else if (entering != NULL) {
+        vi_frame_start(context, stack_end);
         put_frame(context, entering);
         entering = NULL;
         if (!vi_engine.header->started) /* a kill from here on finds the start as it was */
@@ -229,6 +229,7 @@ static void take_over(void)
 
     if (stack.ss_sp == MAP_FAILED || sigaltstack(&stack, NULL) != 0)
         vi_give_up("no memory for a stack");
+    stack_end = (uint64_t)stack.ss_sp + STACK_SIZE;
     __asm__ volatile("rdfsbase %0" : "=r"(vi_runtime_fs));
     vi_signals_start();
     vi_fast_start();
