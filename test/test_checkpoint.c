@@ -435,6 +435,12 @@ START_TEST(memory_goes_on)
 }
 END_TEST
 
+START_TEST(pages_written_again_and_again_go_on)
+{
+    killed_guest("again", 11, 6);
+}
+END_TEST
+
 START_TEST(descriptors_go_on)
 {
     killed_guest("descriptors", 6, 4);
@@ -536,6 +542,7 @@ int main(void)
     tcase_add_test(tests, waits_end_at_their_limits);
     tcase_add_loop_test(tests, sleep_is_ended_by_its_signal, 0, 3);
     tcase_add_test(tests, memory_goes_on);
+    tcase_add_test(tests, pages_written_again_and_again_go_on);
     tcase_add_test(tests, two_lines_make_a_program_recoverable);
     return test_run(suite);
 }

@@ -26,6 +26,12 @@
 #define IS_PRESENT ((uint64_t)1 << 3)
 #define IS_SWAPPED ((uint64_t)1 << 4)
 
+/* Pages that are remembered. */
+#define KNOWN_BITS 12
+#define KNOWN (1u << KNOWN_BITS)
+/* The kernel makes room for as many as are asked for; more are seldom found. */
+#define FIRST_REGIONS 64
+
 struct scan_arguments {
     uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
     uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
@@ -52,12 +58,12 @@ static bool watch(int watcher, void *address, uint64_t size)
     return ioctl(watcher, UFFDIO_REGISTER, &r) == 0;
 }
 
-static long scan(int pagemap, uint64_t start, uint64_t end, struct vi_region *regions, size_t room,
-                 uint64_t *reached)
+static long scan(int pagemap, bool protects, uint64_t start, uint64_t end,
+                 struct vi_region *regions, size_t room, uint64_t *reached)
 {
     struct scan_arguments a = {
         .size = sizeof a,
-        .flags = SCAN_WP_MATCHING | SCAN_CHECK_WPASYNC,
+        .flags = (protects ? SCAN_WP_MATCHING : 0) | SCAN_CHECK_WPASYNC,
         .start = start,
         .end = end,
         .vec = (uint64_t)regions,
@@ -83,7 +89,7 @@ static bool scan_works(int watcher, int pagemap)
 
     if (works) {
         page[VI_GUEST_PAGE] = 1;
-        works = scan(pagemap, (uint64_t)page, (uint64_t)page + 2 * VI_GUEST_PAGE, &region, 1,
+        works = scan(pagemap, true, (uint64_t)page, (uint64_t)page + 2 * VI_GUEST_PAGE, &region, 1,
                      &reached) == 1 &&
                 region.start == (uint64_t)page + VI_GUEST_PAGE;
     }
@@ -100,7 +106,7 @@ void vi_dirty_open(struct vi_dirty *dirty)
         vi_give_up("this kernel lacks userfaultfd with UFFD_FEATURE_WP_ASYNC (Linux 6.7)");
     if (dirty->pagemap < 0 || !scan_works(dirty->watcher, dirty->pagemap))
         vi_give_up("this kernel lacks PAGEMAP_SCAN with PM_SCAN_WP_MATCHING (Linux 6.7)");
-    dirty->room = 1024;
+    dirty->room = KNOWN; /* a choice fits, too */
     dirty->regions = malloc(dirty->room * sizeof *dirty->regions);
     if (dirty->regions == NULL)
         vi_give_up("no memory to find written pages");
@@ -127,12 +133,17 @@ static void make_room(struct vi_dirty *dirty)
 
 void vi_dirty_scan(struct vi_dirty *dirty, uint64_t start, uint64_t end)
 {
+    size_t most = FIRST_REGIONS;
+
     while (start < end) {
         long found;
 
         make_room(dirty);
-        found = scan(dirty->pagemap, start, end, dirty->regions + dirty->count,
-                     dirty->room - dirty->count, &start);
+        if (most > dirty->room - dirty->count)
+            most = dirty->room - dirty->count;
+        found = scan(dirty->pagemap, !dirty->steady, start, end, dirty->regions + dirty->count,
+                     most, &start);
+        most = SIZE_MAX;
         if (found < 0)
             vi_give_up("written pages cannot be found: %s", strerror(errno));
         for (long i = 0; i < found; i++, dirty->count++)
@@ -140,6 +151,85 @@ void vi_dirty_scan(struct vi_dirty *dirty, uint64_t start, uint64_t end)
                 (dirty->regions[dirty->count].end - dirty->regions[dirty->count].start) /
                 VI_GUEST_PAGE;
     }
+}
+
+/* ---- Pages that are written to again and again ---------------------------------- */
+
+#define MOST_SAME 8u /* a fault costs about as much as to compare a page so often */
+
+static struct known {
+    uint64_t page;
+    uint64_t same; /* how often it was, one time after the other */
+} known[KNOWN];
+
+static void protect(const struct vi_dirty *dirty, uint64_t start, uint64_t end)
+{
+    uint64_t reached;
+
+    if (scan(dirty->pagemap, true, start, end, NULL, 0, &reached) < 0)
+        vi_give_up("written pages cannot be protected: %s", strerror(errno));
+}
+
+/* Chosen regions, not protected when they were found. */
+struct choice {
+    struct vi_region regions[KNOWN];
+    size_t count;
+    uint64_t pages;
+};
+
+static void choose(struct choice *choice, uint64_t page)
+{
+    if (choice->count == 0 || choice->regions[choice->count - 1].end != page)
+        choice->regions[choice->count++] = (struct vi_region){.start = page};
+    choice->regions[choice->count - 1].end = page + VI_GUEST_PAGE;
+    choice->pages++;
+}
+
+/* Was it known to be written to?  From now on it is.  Without a choice it is protected, and will be stored. */
+static bool look_at(const struct vi_dirty *dirty, uint64_t page, struct choice *choice,
+                    bool (*is_same)(uint64_t page))
+{
+    struct known *k = &known[page / VI_GUEST_PAGE * 0x9e3779b97f4a7c15u >> (64 - KNOWN_BITS)];
+    const bool again = k->page == page;
+
+    if (!again)
+        *k = (struct known){.page = page};
+    if (choice == NULL)
+        return again;
+    if (is_same(page)) {
+        k->same++;
+    } else {
+        k->same = 0;
+        choose(choice, page);
+    }
+    if (!again || k->same == MOST_SAME)
+        protect(dirty, page, page + VI_GUEST_PAGE);
+    if (k->same == MOST_SAME)
+        k->page = 0;
+    return again;
+}
+
+void vi_dirty_choose(struct vi_dirty *dirty, bool (*is_same)(uint64_t page))
+{
+    static struct choice choice;
+    const bool few = dirty->pages <= KNOWN / 2, steady = dirty->steady;
+    uint64_t again = 0;
+
+    choice.count = choice.pages = 0;
+    for (size_t i = 0; i < dirty->count; i++) {
+        const struct vi_region *r = &dirty->regions[i];
+
+        for (uint64_t page = r->start; few && page < r->end; page += VI_GUEST_PAGE)
+            again += look_at(dirty, page, steady ? &choice : NULL, is_same);
+        if (!few && steady)
+            protect(dirty, r->start, r->end);
+    }
+    dirty->steady = few && 4 * again >= 3 * dirty->pages;
+    if (!few || !steady)
+        return;
+    memcpy(dirty->regions, choice.regions, choice.count * sizeof *dirty->regions);
+    dirty->count = choice.count;
+    dirty->pages = choice.pages;
 }
 
 struct iovec *vi_dirty_ranges(struct vi_dirty *dirty, size_t more)

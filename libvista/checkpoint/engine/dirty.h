@@ -23,6 +23,7 @@ struct vi_dirty {
     struct iovec *ranges;
     size_t count, room;
     uint64_t pages;
+    bool steady; /* most were written to before the last checkpoint, too: they stay unprotected */
 };
 
 /* Opens what it needs; where the kernel lacks it the run ends, which says what. */
@@ -31,8 +32,13 @@ void vi_dirty_open(struct vi_dirty *dirty);
 /* From now on writes to these bytes, private pages of a file, are seen. */
 void vi_dirty_watch(struct vi_dirty *dirty, void *address, uint64_t size);
 
-/* Appends the regions written to since they were last found, and protects them again. */
+/* Appends the regions written to since they were last found, and protects them again, unless `steady`. */
 void vi_dirty_scan(struct vi_dirty *dirty, uint64_t start, uint64_t end);
+
+/* Behind the last scan of a checkpoint.  A page that is written to between any two costs a fault each
+ * time.  So where most are such pages, they stay unprotected and are found by every scan; those that
+ * `is_same` as what is stored are taken out, and protected when they were so often. */
+void vi_dirty_choose(struct vi_dirty *dirty, bool (*is_same)(uint64_t page));
 
 /* Room for a range for each region and `more`; the finder's own. */
 struct iovec *vi_dirty_ranges(struct vi_dirty *dirty, size_t more);

@@ -39,6 +39,9 @@ static struct vi_dirty dirty;
 static uint64_t stored_high[VI_AREAS];
 /* What is not writable and is being stored. */
 static struct vi_region settled[64];
+#define MUCH_MORE ((uint64_t)1 << 18)
+/* Of what is not writable, between what is: to scan it, too, costs less than to scan twice. */
+#define MOST_BETWEEN ((uint64_t)1 << 20)
 static size_t settled_count;
 
 uint64_t vi_area_start(enum vi_area area)
@@ -202,10 +205,12 @@ static void find_changes(void)
 
         if (!(map->protection & PROT_WRITE) && !map->unsaved)
             continue;
-        if (map->unsaved && settled_count < sizeof settled / sizeof *settled)
-            settled[settled_count++] = (struct vi_region){.start = map->start, .end = map->end};
-        map->unsaved = 0;
-        if (map->start != end) {
+        if (map->unsaved) { /* to store it needlessly would make a page of the table a written one */
+            if (settled_count < sizeof settled / sizeof *settled)
+                settled[settled_count++] = (struct vi_region){.start = map->start, .end = map->end};
+            map->unsaved = 0;
+        }
+        if (map->start - end > MOST_BETWEEN) {
             vi_dirty_scan(&dirty, start, end);
             start = map->start;
         }
@@ -277,15 +282,35 @@ void vi_engine_stop(const char *why)
     vi_give_up("no checkpoint can be made, the run stops: %s; the same command goes on", why);
 }
 
+/* What a program makes in its first moments is mostly not written to again: it need not be in memory as
+ * the file's part of this process, too. */
+static void note_stored(enum vi_area area, uint64_t high)
+{
+    const uint64_t more = high - stored_high[area];
+
+    if (more >= MUCH_MORE)
+        (void)madvise(stored_at(stored_high[area]), more, MADV_DONTNEED);
+    stored_high[area] = high;
+}
+
+static bool is_same(uint64_t page)
+{
+    const enum vi_area area = vi_area_of(page);
+
+    return (area == VI_AREAS || page < stored_high[area]) &&
+           memcmp((const void *)page, stored_at(page), VI_GUEST_PAGE) == 0;
+}
+
 void vi_engine_commit(const struct vi_frame *frame, uint64_t sent_place)
 {
     find_changes();
+    vi_dirty_choose(&dirty, is_same);
     /* The scan has protected its pages again.  Until a commit succeeds they stay in the list. */
     if (!try_commit(frame, sent_place))
         vi_engine_stop(vista_errormsg());
     for (enum vi_area area = 0; area < VI_AREAS; area++)
         if (stored_high[area] < vi_engine.control->high[area])
-            stored_high[area] = vi_engine.control->high[area];
+            note_stored(area, vi_engine.control->high[area]);
     while (settled_count != 0) { /* text: the file's own pages serve from now on */
         const struct vi_region *r = &settled[--settled_count];
 

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "checkpoint/engine/guest_memory.h"
@@ -19,6 +20,8 @@
  * given up then. */
 static size_t served[VI_ZONES];
 static bool closing[VI_ZONES];
+/* No one's, and all its bytes are as they are preset. */
+static bool wiped[VI_ZONES];
 
 static struct vi_zone *find(uint32_t group)
 {
@@ -42,10 +45,13 @@ static struct vi_zone *take(uint32_t group, int fd)
 
     if (zone != NULL || (zone = find(0)) == NULL)
         return zone;
-    memset(zone->bytes, EMPTY, sizeof zone->bytes);
+    if (!wiped[zone - vi_engine.header->zones])
+        memset(zone->bytes, EMPTY, sizeof zone->bytes);
+    wiped[zone - vi_engine.header->zones] = false;
     zone->count = 0;
     zone->ended = 0;
-    if (!vi_tcp_received(fd, &zone->position))
+    if (vi_engine.control->files[group - 1].mode != S_IFSOCK ||
+        !vi_tcp_received(fd, &zone->position))
         zone->position = VI_NO_POSITION;
     *served_of(zone) = 0;
     __asm__ volatile("" ::: "memory");
@@ -209,6 +215,7 @@ void vi_zone_settle(void)
             zone->ended = 0;
         if (closing[i] || (zone->count | zone->ended) == 0)
             zone->group = 0;
+        wiped[i] = (zone->count | zone->ended) == 0;
         served[i] = 0;
         closing[i] = false;
     }
