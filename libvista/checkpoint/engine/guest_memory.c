@@ -39,10 +39,11 @@ static struct vi_dirty dirty;
 static uint64_t stored_high[VI_AREAS];
 /* What is not writable and is being stored. */
 static struct vi_region settled[64];
-#define MUCH_MORE ((uint64_t)1 << 18)
+static size_t settled_count;
 /* Of what is not writable, between what is: to scan it, too, costs less than to scan twice. */
 #define MOST_BETWEEN ((uint64_t)1 << 20)
-static size_t settled_count;
+#define LARGE 2048u    /* pages of a checkpoint */
+static bool was_large; /* the last one */
 
 uint64_t vi_area_start(enum vi_area area)
 {
@@ -282,15 +283,13 @@ void vi_engine_stop(const char *why)
     vi_give_up("no checkpoint can be made, the run stops: %s; the same command goes on", why);
 }
 
-/* What a program makes in its first moments is mostly not written to again: it need not be in memory as
- * the file's part of this process, too. */
-static void note_stored(enum vi_area area, uint64_t high)
+/* Behind a large checkpoint that a small one follows, most of what is stored will not be stored again soon:
+ * it need not be in memory as the file's part of this process, too. */
+static void drop_copies(void)
 {
-    const uint64_t more = high - stored_high[area];
-
-    if (more >= MUCH_MORE)
-        (void)madvise(stored_at(stored_high[area]), more, MADV_DONTNEED);
-    stored_high[area] = high;
+    for (enum vi_area area = 0; area < VI_AREAS; area++)
+        (void)madvise(stored_at(vi_area_start(area)), stored_high[area] - vi_area_start(area),
+                      MADV_DONTNEED);
 }
 
 static bool is_same(uint64_t page)
@@ -310,7 +309,10 @@ void vi_engine_commit(const struct vi_frame *frame, uint64_t sent_place)
         vi_engine_stop(vista_errormsg());
     for (enum vi_area area = 0; area < VI_AREAS; area++)
         if (stored_high[area] < vi_engine.control->high[area])
-            note_stored(area, vi_engine.control->high[area]);
+            stored_high[area] = vi_engine.control->high[area];
+    if (was_large && dirty.pages <= LARGE)
+        drop_copies();
+    was_large = dirty.pages > LARGE;
     while (settled_count != 0) { /* text: the file's own pages serve from now on */
         const struct vi_region *r = &settled[--settled_count];
 
