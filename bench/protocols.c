@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * vista-bench protocols: what each protocol of vista-run commits in a session of an interactive program,
- * and what that costs in processor time beside the bare program (figures 6.3 to 6.5 of the
- * dissertation, of which magic and nvi are the same programs).
+ * vista-bench protocols: what each protocol of vista-run commits in a session of a program, and what
+ * that costs in processor time beside the bare program, and beside the best protocol for it (figures
+ * 6.3 to 6.5 of the dissertation, of which magic and nvi are the same programs).
  */
 #include <errno.h>
 #include <pty.h>
@@ -19,19 +19,42 @@
 #define MOST 64
 #define QUIET_MS 60 /* after a key: the program waits for the next */
 
-static const char *const protocols[] = {"cpvs", "cand", "cbndvs", "cand-log", "cbndvs-log"};
+static const char *const protocols[] = {"cpvs",     "cand",       "cbndvs",
+                                        "cand-log", "cbndvs-log", "adaptive"};
 #define PROTOCOLS (sizeof protocols / sizeof *protocols)
+#define ADAPTIVE (PROTOCOLS - 1)
 
-static const struct {
+/* Programs that are typed at, and programs that only run.  Of the latter each has another protocol that is
+ * best for it: it asks for the time often and says little, says much and asks for nothing, asks
+ * each time that it says something, or does all that in turns. */
+static const struct program {
+    const char *name;
+    const char *command[6];
     const char *keys; /* one by one, but a line of a program that reads lines as a whole */
     bool lines;
-} typed[INTERACTIVES] = {
-    [NVI] = {"ithe quick brown fox\njumps over a dog\033kddpA again\033:q!\n", false},
-    [SC] = {"=1\nj=2\nj=3\nj=a0+a1\nl=4\nj=5\nk=b0*2\nqn", false},
-    [MAGIC] =
-        {"box 0 0 4 4\npaint magnet\nselect area\nwhat\nmove r 3\nbox\nundo\nquit -noprompt\n",
-         true},
+} programs[] = {
+    {"nvi", {NULL}, "ithe quick brown fox\njumps over a dog\033kddpA again\033:q!\n", false},
+    {"sc", {NULL}, "=1\nj=2\nj=3\nj=a0+a1\nl=4\nj=5\nk=b0*2\nqn", false},
+    {"magic",
+     {NULL},
+     "box 0 0 4 4\npaint magnet\nselect area\nwhat\nmove r 3\nbox\nundo\nquit -noprompt\n",
+     true},
+#define LUA "/usr/bin/lua5.4", "-e"
+#define ASK "for i = 1, 2000 do for j = 1, 200 do os.clock() end print(i) end "
+#define SAY "for i = 1, 20000 do print(i) end "
+#define BOTH "for i = 1, 20000 do print(os.clock() > 0) end "
+    {"asks", {LUA, ASK}, NULL, false},
+    {"says", {LUA, SAY}, NULL, false},
+    {"both", {LUA, BOTH}, NULL, false},
+    {"a day", {LUA, "for day = 1, 3 do " ASK SAY BOTH "end"}, NULL, false},
 };
+#define PROGRAMS (sizeof programs / sizeof *programs)
+
+/* Of those of the first there is one place that knows their command. */
+static const char *const *command_of(unsigned which)
+{
+    return which < INTERACTIVES ? interactive[which].command : programs[which].command;
+}
 
 /* Under a protocol, or bare where it is NULL. */
 static void execute(unsigned which, const char *protocol, bool traced)
@@ -49,8 +72,8 @@ static void execute(unsigned which, const char *protocol, bool traced)
             arguments[count++] = trace;
         }
     }
-    for (int i = 0; interactive[which].command[i] != NULL; i++)
-        arguments[count++] = interactive[which].command[i];
+    for (int i = 0; command_of(which)[i] != NULL; i++)
+        arguments[count++] = command_of(which)[i];
     arguments[count] = NULL;
     setenv("TERM", "vt100", 1);
     execv(arguments[0], (char **)arguments);
@@ -59,8 +82,8 @@ static void execute(unsigned which, const char *protocol, bool traced)
 
 static void type(unsigned which, int master)
 {
-    for (const char *key = typed[which].keys; *key != '\0';) {
-        const size_t length = typed[which].lines ? strcspn(key, "\n") + 1 : 1;
+    for (const char *key = programs[which].keys; *key != '\0';) {
+        const size_t length = programs[which].lines ? strcspn(key, "\n") + 1 : 1;
 
         if (write(master, key, length) != (ssize_t)length)
             bench_fail("typing: %s", strerror(errno));
@@ -81,40 +104,80 @@ static double session(unsigned which, const char *protocol, bool traced)
         bench_fail("forkpty: %s", strerror(errno));
     if (child == 0)
         execute(which, protocol, traced);
-    drain(master, 1000);
-    type(which, master);
-    drain(master, 1000);
+    if (programs[which].keys != NULL) {
+        drain(master, 1000);
+        type(which, master);
+        drain(master, 1000);
+    } else {
+        drain(master, -1);
+    }
     if (wait4(child, &status, 0, &used) != child || status != 0)
-        bench_fail("%s under %s ends with status %x", interactive[which].name,
+        bench_fail("%s under %s ends with status %x", programs[which].name,
                    protocol != NULL ? protocol : "no protocol", status);
     close(master);
     return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
            (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
-static unsigned count_commits(void)
+struct counts {
+    unsigned commits, saved; /* those that were made, and those that logging has saved */
+};
+
+static struct counts read_counts(void)
 {
     FILE *records = fopen(trace, "re");
     struct vi_trace_record record;
-    unsigned commits = 0;
+    struct counts counts = {0};
 
     if (records == NULL)
         bench_fail("%s: %s", trace, strerror(errno));
     while (fread(&record, sizeof record, 1, records) == 1 && record.kind != VI_TRACE_NONE)
-        commits += record.kind == VI_TRACE_COMMIT;
+        if (record.kind == VI_TRACE_COMMIT) {
+            counts.commits++;
+            counts.saved = (unsigned)record.result;
+        }
     fclose(records);
     (void)unlink(trace);
-    return commits;
+    return counts;
 }
 
-static void show_program(unsigned which, unsigned runs, FILE *data)
+static double best_of(const double seconds[PROTOCOLS])
 {
-    double bare[MOST], under[PROTOCOLS][MOST], base;
-    unsigned commits[PROTOCOLS];
+    double best = seconds[0];
+
+    for (unsigned p = 1; p < ADAPTIVE; p++)
+        best = seconds[p] < best ? seconds[p] : best;
+    return best;
+}
+
+static void show(const char *name, const struct counts counts[PROTOCOLS],
+                 const double seconds[PROTOCOLS], double base, FILE *data)
+{
+    for (unsigned p = 0; p < PROTOCOLS; p++) {
+        printf("%-8s %-12s %8u %8u %12.1f %8.2f %8.2f\n", name, protocols[p], counts[p].commits,
+               counts[p].saved, (seconds[p] - base) * 1e3, seconds[p] / base,
+               seconds[p] / best_of(seconds));
+        if (data != NULL)
+            fprintf(data, "\"%s\" %s %u %u %g %g\n", name, protocols[p], counts[p].commits,
+                    counts[p].saved, seconds[p] / base, seconds[p] / best_of(seconds));
+    }
+    fflush(stdout);
+}
+
+/* All programs together. */
+struct sums {
+    struct counts counts[PROTOCOLS];
+    double seconds[PROTOCOLS], base;
+};
+
+static void measure(unsigned which, unsigned runs, struct sums *sums, FILE *data)
+{
+    double bare[MOST], under[PROTOCOLS][MOST], seconds[PROTOCOLS], base;
+    struct counts counts[PROTOCOLS];
 
     for (unsigned p = 0; p < PROTOCOLS; p++) {
         (void)session(which, protocols[p], true);
-        commits[p] = count_commits();
+        counts[p] = read_counts();
     }
     for (unsigned i = 0; i < runs; i++) {
         bare[i] = session(which, NULL, false);
@@ -122,20 +185,19 @@ static void show_program(unsigned which, unsigned runs, FILE *data)
             under[p][i] = session(which, protocols[p], false);
     }
     base = bench_median(bare, runs);
+    sums->base += base;
     for (unsigned p = 0; p < PROTOCOLS; p++) {
-        const double seconds = bench_median(under[p], runs);
-
-        printf("%-8s %-12s %8u %12.1f %8.2f\n", interactive[which].name, protocols[p], commits[p],
-               (seconds - base) * 1e3, seconds / base);
-        if (data != NULL)
-            fprintf(data, "%s %s %u %g\n", interactive[which].name, protocols[p], commits[p],
-                    seconds / base);
+        seconds[p] = bench_median(under[p], runs);
+        sums->seconds[p] += seconds[p];
+        sums->counts[p].commits += counts[p].commits;
+        sums->counts[p].saved += counts[p].saved;
     }
-    fflush(stdout);
+    show(programs[which].name, counts, seconds, base, data);
 }
 
 int bench_protocols(struct config *config)
 {
+    struct sums sums = {0};
     FILE *data;
 
     config->runs = config->runs > 0 ? config->runs : 3;
@@ -143,14 +205,17 @@ int bench_protocols(struct config *config)
         bench_usage_error("protocols: at most %d runs", MOST);
     find_runner(config->path);
     data = bench_open_data(config, "protocols.dat");
-    printf("%s; %s; sessions under each protocol, medians of %u runs in turns\n%-8s %-12s %8s %12s "
-           "%8s\n",
-           bench_processor(), bench_kernel(), config->runs, "", "", "commits", "ms more", ": bare");
-    for (unsigned which = 0; which < INTERACTIVES; which++)
-        if (access(interactive[which].command[0], X_OK) == 0)
-            show_program(which, config->runs, data);
+    printf("%s; %s; sessions under each protocol, medians of %u runs in turns; commits of a traced "
+           "one\n%-8s %-12s %8s %8s %12s %8s %8s\n",
+           bench_processor(), bench_kernel(), config->runs, "", "", "commits", "saved", "ms more",
+           ": bare", ": best");
+    for (unsigned which = 0; which < PROGRAMS; which++)
+        if (access(command_of(which)[0], X_OK) == 0)
+            measure(which, config->runs, &sums, data);
         else
-            printf("%-8s SKIPPED: it is not installed\n", interactive[which].name);
+            printf("%-8s SKIPPED: it is not installed\n", programs[which].name);
+    if (sums.base != 0)
+        show("all", sums.counts, sums.seconds, sums.base, data);
     if (data != NULL)
         fclose(data);
     return 0;

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "support.h"
+#include "trace/trace_format.h"
 
 #define TEXT 65536
 
@@ -177,7 +178,7 @@ END_TEST
 START_TEST(run_keeps_its_protocol)
 {
     ck_assert_int_eq(status_of(shell("$R -f run.dc -p nonsense $G 2>err")), 2);
-    holds("err", "not a protocol; there are cpvs, cand, cbndvs, cand-log, cbndvs-log");
+    holds("err", "not a protocol; there are cpvs, cand, cbndvs, cand-log, cbndvs-log, adaptive");
     begin_and_kill("$R -p cbndvs -f run.dc $G count 400");
     ck_assert_int_eq(status_of(shell("$R --info run.dc >info")), 0);
     holds("info", "protocol     cbndvs");
@@ -185,6 +186,72 @@ START_TEST(run_keeps_its_protocol)
     holds("err", "is of protocol cbndvs, and keeps it");
     ck_assert_int_eq(status_of(shell("$R -f run.dc $G count 400 >>out 2>err")), 7);
     counted("out", 400);
+}
+END_TEST
+
+#define PHASES 2400
+
+/* Of the run's trace, which has to pass the checker: by which protocols it committed, as bits, and how
+ * often; what logging has saved. */
+static unsigned protocols_of_trace(unsigned *commits, unsigned *saved)
+{
+    FILE *trace = fopen("trace", "re");
+    struct vi_trace_record record;
+    unsigned protocols = 0;
+
+    SOME(trace);
+    *commits = 0;
+    while (fread(&record, sizeof record, 1, trace) == 1 && record.kind != VI_TRACE_NONE)
+        if (record.kind == VI_TRACE_COMMIT) {
+            protocols |= 1u << record.number;
+            *saved = (unsigned)record.result;
+            ++*commits;
+        }
+    fclose(trace);
+    return protocols;
+}
+
+/* It commits as it goes, by protocols that differ, and no kill shows, at calls or at any time. */
+START_TEST(adaptive_run_goes_on)
+{
+    struct test_random random = test_random_new(20);
+    unsigned commits, saved = 0, protocols;
+    char kills[1024] = "";
+
+    for (unsigned at = 1; strlen(kills) + 16 < sizeof kills && at < 40000;
+         at += 1 + (unsigned)test_below(&random, 1600))
+        snprintf(kills + strlen(kills), 16, "%u%c ", at, test_below(&random, 2) ? 'a' : 'b');
+    ck_assert_int_eq(status_of(shell("$R -p adaptive -f run.dc $G phases %d >out 2>err", PHASES)),
+                     7);
+    counted("out", PHASES);
+    ck_assert_int_eq(status_of(shell("VISTA_KILLS='%s' $K -p adaptive --retries 100 --trace trace "
+                                     "-f run.dc $G phases %d >out 2>err",
+                                     kills, PHASES)),
+                     7);
+    counted("out", PHASES);
+    OK(shell(VISTA_TRACE " check trace >checked"));
+    protocols = protocols_of_trace(&commits, &saved);
+    printf(
+        "adaptive: %u commits of %u visible events, %u saved by the log; protocols %x, kills %s\n",
+        commits, PHASES, saved, protocols, kills);
+    ck_assert_uint_ne(protocols & 1, 0);   /* CPVS, in the first phase */
+    ck_assert_uint_ne(protocols & ~1u, 0); /* but not later */
+    ck_assert_uint_lt(commits, PHASES / 2);
+    ck_assert_uint_gt(saved, PHASES / 6);
+}
+END_TEST
+
+START_TEST(adaptive_run_tells_what_it_chose)
+{
+    ck_assert_int_eq(status_of(shell("$R -p adaptive -f run.dc $G phases 10000000 >out 2>err & "
+                                     "until [ $(wc -l <out) -gt 3000 ]; do sleep 0.01; done; "
+                                     "$R --stop run.dc || exit 9; wait $!")),
+                     0);
+    ck_assert_int_eq(status_of(shell("$R --info run.dc >info")), 0);
+    holds("info", "protocol     adaptive, now c");
+    holds("info", "more saved by the log");
+    ck_assert(strstr(contents("info"), "after 0 choices") == NULL);
+    ck_assert(strstr(contents("info"), ", 0 more saved") == NULL);
 }
 END_TEST
 
@@ -418,7 +485,7 @@ END_TEST
 /* Killed before each call: what is logged of a call that a signal ended would come without it. */
 START_TEST(sleep_is_ended_by_its_signal)
 {
-    static const char *const protocols[] = {"cpvs", "cand-log", "cbndvs-log"};
+    static const char *const protocols[] = {"cpvs", "cand-log", "cbndvs-log", "adaptive"};
 
     ck_assert_int_eq(status_of(shell("VISTA_KILLS=\"$(seq -f %%gb -s ' ' 100)\" timeout 60 $K "
                                      "-p %s --retries 10000 -f run.dc $G asleep >out 2>err",
@@ -525,6 +592,8 @@ int main(void)
     tcase_add_test(tests, file_is_of_one_command_and_one_run);
     tcase_add_test(tests, stopped_run_goes_on);
     tcase_add_test(tests, run_keeps_its_protocol);
+    tcase_add_test(tests, adaptive_run_goes_on);
+    tcase_add_test(tests, adaptive_run_tells_what_it_chose);
     tcase_add_test(tests, run_that_goes_another_way_is_stopped);
     tcase_add_test(tests, changed_file_is_refused);
     tcase_add_test(tests, ignored_signals_stay_ignored);
@@ -540,7 +609,7 @@ int main(void)
     tcase_add_test(tests, many_changes_are_undone);
     tcase_add_test(tests, pipe_that_was_opened_is_read_on);
     tcase_add_test(tests, waits_end_at_their_limits);
-    tcase_add_loop_test(tests, sleep_is_ended_by_its_signal, 0, 3);
+    tcase_add_loop_test(tests, sleep_is_ended_by_its_signal, 0, 4);
     tcase_add_test(tests, memory_goes_on);
     tcase_add_test(tests, pages_written_again_and_again_go_on);
     tcase_add_test(tests, two_lines_make_a_program_recoverable);

@@ -336,9 +336,9 @@ START_TEST(killed_at_random)
 }
 END_TEST
 
-enum { CPVS, CAND, CBNDVS, CAND_LOG, CBNDVS_LOG, PROTOCOLS };
-static const char *const protocols[PROTOCOLS] = {"cpvs", "cand", "cbndvs", "cand-log",
-                                                 "cbndvs-log"};
+enum { CPVS, CAND, CBNDVS, CAND_LOG, CBNDVS_LOG, ADAPTIVE, PROTOCOLS };
+static const char *const protocols[PROTOCOLS] = {"cpvs",     "cand",       "cbndvs",
+                                                 "cand-log", "cbndvs-log", "adaptive"};
 #define KILLS_A_PROTOCOL 32
 
 static void killed_under(struct program *p, struct test_random *random)

@@ -14,7 +14,8 @@
 enum vi_trace_kind {
     VI_TRACE_NONE,    /* behind the last record */
     VI_TRACE_START,   /* a run begins */
-    VI_TRACE_COMMIT,  /* message: the checkpoint's number */
+    VI_TRACE_COMMIT,  /* message: the checkpoint's number; number: of the protocol by which it was
+                       * made; result: how many commits logging has saved so far */
     VI_TRACE_VISIBLE, /* a call that the runtime took for visible; message: a hash of the bytes */
     VI_TRACE_CALL,    /* any other call */
     VI_TRACE_RESUME,  /* message: the number of the checkpoint that the run goes on from */

@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "dc.h"
@@ -372,6 +373,22 @@ static int count_locked(int most)
     return 0;
 }
 
+#define PHASE 400
+
+/* By turns one that asks for the time often, never, and each time that it says something. */
+static int phases(int most)
+{
+    static const int asks[] = {40, 0, 1};
+    struct timespec now;
+
+    for (int i = 1; i <= most; i++) {
+        for (int n = asks[i / PHASE % 3]; n > 0; n--)
+            clock_gettime(CLOCK_REALTIME, &now);
+        say("number", i);
+    }
+    return 7;
+}
+
 /* Memory that comes, moves and goes. */
 static int memory(void)
 {
@@ -632,6 +649,8 @@ int main(int argc, char **argv)
         return count_locked(atoi(argv[2]));
     if (strcmp(which, "again") == 0)
         return again();
+    if (strcmp(which, "phases") == 0)
+        return phases(argc > 2 ? atoi(argv[2]) : 10);
     if (strcmp(which, "memory") == 0)
         return memory();
     if (strcmp(which, "descriptors") == 0)

@@ -86,6 +86,9 @@ struct vi_header {
     uint64_t command_size; /* of the arguments, each ended by a zero byte */
     uint64_t pages;        /* pages that checkpoints have stored, all together */
     uint64_t protocol;
+    uint64_t plan;     /* the protocol in force: of an adaptive one the present choice */
+    uint64_t choices;  /* how often that has changed */
+    uint64_t saved;    /* commits that were not needed since events were logged */
     uint64_t log_mark; /* of the event log: see event_log.c */
     /* The event that has or will have this place in the log is a send, on a connection that had
      * been sent so much. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
@@ -18,26 +19,43 @@
 #include "checkpoint/kernel/call_results.h"
 #include "checkpoint/kernel/guest_process.h"
 #include "checkpoint/kernel/handlers.h"
+#include "checkpoint/protocol/adaptive.h"
 #include "checkpoint/protocol/event_log.h"
 #include "checkpoint/protocol/trace.h"
+#include "checkpoint/trap/fast.h"
 
-static const struct {
+static const struct protocol {
     const char *name;
     enum { NEVER, IF_UNSAVED, ALWAYS } before_visible;
     bool after_undetermined;
     bool logs; /* what can be logged does not count as non-deterministic */
 } protocols[] = {
-    {"cpvs", ALWAYS, false, false},       /* commit prior to visible or send */
-    {"cand", NEVER, true, false},         /* commit after non-deterministic */
-    {"cbndvs", IF_UNSAVED, false, false}, /* commit between non-deterministic and visible or send */
-    {"cand-log", NEVER, true, true},      {"cbndvs-log", IF_UNSAVED, false, true},
+    /* Commit prior to visible or send; after non-deterministic; between the two. */
+    [VI_CPVS] = {"cpvs", ALWAYS, false, false},
+    [VI_CAND] = {"cand", NEVER, true, false},
+    [VI_CBNDVS] = {"cbndvs", IF_UNSAVED, false, false},
+    [VI_CAND_LOG] = {"cand-log", NEVER, true, true},
+    [VI_CBNDVS_LOG] = {"cbndvs-log", IF_UNSAVED, false, true},
+    [VI_PLANS] = {"adaptive", IF_UNSAVED, false, true}, /* one of them at a time */
 };
 #define PROTOCOLS (sizeof protocols / sizeof *protocols)
 
-#define MOST_LOGGED 4096u /* bytes that an event wrote */
+#define MOST_LOGGED 4096u        /* bytes that an event wrote */
+#define LONGEST_REPLAY 100000000 /* ns that a resumed program takes to be where it was */
+#define COMMITS_WORTH 20         /* commits, if they take longer */
+#define SAMPLES 16u              /* one of so many traps and entries is timed */
 
 /* Non-deterministic events since the last checkpoint; and in the present call or signal. */
 static bool unsaved, present;
+static bool counted; /* the adaptive protocol knows of the present one */
+static bool logged;  /* one was logged since the last visible event or checkpoint */
+
+static struct vi_adaptive adaptive;
+static uint64_t calls_known; /* of those of the report */
+static int64_t trap_left;    /* when the guest went on after a trap; 0: this is none to be timed */
+static int64_t saved_wall;   /* when the last checkpoint was, by a coarse clock; */
+static int64_t saved_time;   /* in the process's own time; */
+static int64_t save_took;    /* and how much of that it took */
 
 int vi_protocol_number(const char *name)
 {
@@ -52,9 +70,95 @@ const char *vi_protocol_name(uint64_t number)
     return number < PROTOCOLS ? protocols[number].name : NULL;
 }
 
+static bool is_adaptive(void)
+{
+    return vi_engine.header->protocol == VI_PLANS;
+}
+
+static const struct protocol *in_force(void)
+{
+    return &protocols[vi_engine.header->plan];
+}
+
 bool vi_protocol_needs_results(void)
 {
-    return protocols[vi_engine.header->protocol].before_visible != ALWAYS;
+    return in_force()->before_visible != ALWAYS;
+}
+
+/* ---- The adaptive protocol -------------------------------------------------------- */
+
+/* Not by the C library: it would go to the kernel's pages, whose system calls are the guest's. */
+static int64_t now_by(clockid_t clock)
+{
+    struct timespec now;
+
+    vi_system(SYS_clock_gettime, (uint64_t)clock, (uint64_t)&now, 0, 0, 0, 0);
+    return now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Under CPVS there may be events that nothing is known of: only a checkpoint saves them. */
+static void follow(bool saved)
+{
+    const enum vi_plan before = adaptive.plan;
+
+    if (adaptive.wanted == before || (before == VI_CPVS && !saved))
+        return;
+    vi_adaptive_follow(&adaptive);
+    vi_engine.header->plan = adaptive.plan;
+    vi_engine.header->choices++;
+    if (before == VI_CPVS || adaptive.plan == VI_CPVS)
+        vi_fast_choose();
+}
+
+void vi_protocol_start(void)
+{
+    vi_adaptive_start(&adaptive);
+    calls_known = vi_report->calls;
+    vi_engine.header->plan = is_adaptive() ? adaptive.plan : vi_engine.header->protocol;
+}
+
+void vi_protocol_enter(long number)
+{
+    if (!is_adaptive())
+        return;
+    calls_known++; /* which is trapped */
+    if (vi_events_is_replaying())
+        return;
+    if (trap_left != 0)
+        vi_adaptive_trapped(&adaptive, (uint64_t)(now_by(CLOCK_MONOTONIC) - trap_left));
+    trap_left = 0;
+    vi_adaptive_call(&adaptive, vi_fast_is_possible(number));
+    follow(false);
+}
+
+static void leave(void)
+{
+    static unsigned traps;
+
+    if (is_adaptive() && ++traps % SAMPLES == 0)
+        trap_left = now_by(CLOCK_MONOTONIC);
+}
+
+/* Is there so much behind the last checkpoint that a kill would be noticed? */
+static bool is_long_ago(void)
+{
+    const int64_t most =
+        COMMITS_WORTH * save_took > LONGEST_REPLAY ? COMMITS_WORTH * save_took : LONGEST_REPLAY;
+
+    return is_adaptive() && now_by(CLOCK_MONOTONIC_COARSE) - saved_wall > most &&
+           now_by(CLOCK_THREAD_CPUTIME_ID) - saved_time > most;
+}
+
+static void note_commit(int64_t begun, uint64_t pages)
+{
+    saved_wall = now_by(CLOCK_MONOTONIC_COARSE);
+    saved_time = now_by(CLOCK_THREAD_CPUTIME_ID);
+    save_took = saved_time - begun;
+    vi_adaptive_untrapped(&adaptive, vi_report->calls - calls_known);
+    calls_known = vi_report->calls;
+    if (pages != 0) /* the first, of all there is, is like no other */
+        vi_adaptive_committed(&adaptive, (uint64_t)save_took, vi_engine.header->pages - pages);
+    follow(true);
 }
 
 /* ---- Visible events ------------------------------------------------------------- */
@@ -100,18 +204,12 @@ static bool is_sent_in_part(const struct vi_call *call, long *part)
 
 static bool has_to_commit(const struct vi_call *call)
 {
-    switch (protocols[vi_engine.header->protocol].before_visible) {
-    case ALWAYS:
+    /* The protocol may be another than when the event was. */
+    if (in_force()->before_visible == ALWAYS ||
+        (unsaved && (in_force()->before_visible == IF_UNSAVED || is_adaptive())))
         return true;
-    case IF_UNSAVED:
-        if (unsaved)
-            return true;
-        break;
-    default:
-        break;
-    }
     /* Of what was opened since the last checkpoint there will be another, which has seen nothing. */
-    return vi_files_is_new(call->arguments[0]) || !vi_events_has_room(0);
+    return vi_files_is_new(call->arguments[0]) || !vi_events_has_room(0) || is_long_ago();
 }
 
 static bool prepare(const struct vi_call *call, bool commits, long *result)
@@ -120,10 +218,15 @@ static bool prepare(const struct vi_call *call, bool commits, long *result)
     if (vi_events_is_replaying()) {
         *result = vi_events_replay(call);
         vi_trace_replayed();
+        logged = false;
         return false;
     }
     if (is_sent_in_part(call, result))
         return true;
+    if (is_adaptive())
+        vi_adaptive_visible(&adaptive);
+    vi_engine.header->saved += logged && !commits;
+    logged = false;
     if (commits) {
         note_position(call, vi_events_place_behind_commit());
         vi_trap_commit(call);
@@ -156,19 +259,43 @@ void vi_protocol_undetermined(const char *what)
 {
     if (vi_events_is_replaying())
         vi_events_refuse(what);
+    if (is_adaptive() && !counted)
+        vi_adaptive_undetermined(&adaptive, false);
+    counted = false;
     present = true;
+}
+
+static size_t total_of(const struct iovec *parts, int count)
+{
+    size_t bytes = 0;
+
+    for (int i = 0; i < count; i++)
+        bytes += parts[i].iov_len;
+    return bytes;
 }
 
 /* Behind an event that is not logged nothing is: a resumed guest might not come there. */
 static bool may_log(const struct iovec *parts, int count)
 {
-    size_t bytes = 0;
+    const size_t bytes = total_of(parts, count);
 
-    if (!protocols[vi_engine.header->protocol].logs || unsaved || present || count < 0)
+    if (!in_force()->logs || unsaved || present || count < 0)
         return false;
-    for (int i = 0; i < count; i++)
-        bytes += parts[i].iov_len;
     return bytes <= MOST_LOGGED && vi_events_has_room(bytes);
+}
+
+static void append(const struct vi_call *call, long result, const struct iovec *parts, int count)
+{
+    static unsigned entries;
+    const bool timed = is_adaptive() && entries++ % SAMPLES == 0;
+    const int64_t begun = timed ? now_by(CLOCK_MONOTONIC) : 0;
+
+    vi_events_append(call, result, parts, count);
+    if (timed)
+        vi_adaptive_logged(&adaptive, (uint64_t)(now_by(CLOCK_MONOTONIC) - begun));
+    /* Each would have been committed behind, or the first of them before what is seen next. */
+    vi_engine.header->saved += in_force()->after_undetermined;
+    logged = !in_force()->after_undetermined;
 }
 
 bool vi_protocol_log(const struct vi_call *call, long result)
@@ -178,10 +305,12 @@ bool vi_protocol_log(const struct vi_call *call, long result)
 
     if (call->number == SYS_read && result > 0 && vi_zone_has(vi_files_group(call->arguments[0])))
         count = 0; /* the bytes have landed */
-    if (!may_log(parts, count))
-        return false;
-    vi_events_append(call, result, parts, count);
-    return true;
+    if (is_adaptive())
+        vi_adaptive_undetermined(&adaptive, count >= 0 && total_of(parts, count) <= MOST_LOGGED);
+    counted = !may_log(parts, count);
+    if (!counted)
+        append(call, result, parts, count);
+    return !counted;
 }
 
 bool vi_protocol_replay(struct vi_call *call, long *result)
@@ -190,6 +319,7 @@ bool vi_protocol_replay(struct vi_call *call, long *result)
 
     if (!vi_events_is_replaying() || !protocols[vi_engine.header->protocol].logs)
         return false;
+    logged = !in_force()->after_undetermined;
     *result = vi_events_replay(call);
     if (call->number == SYS_read && *result > 0) { /* no more than then */
         call->arguments[2] = (uint64_t)*result;
@@ -203,18 +333,22 @@ bool vi_protocol_replay(struct vi_call *call, long *result)
 
 void vi_protocol_settle(const ucontext_t *context)
 {
-    if (!present)
-        return;
-    present = false;
-    unsaved = true;
-    if (protocols[vi_engine.header->protocol].after_undetermined)
-        vi_trap_commit_here(context);
+    if (present) {
+        present = false;
+        unsaved = true;
+        if (in_force()->after_undetermined)
+            vi_trap_commit_here(context);
+    }
+    leave();
 }
 
 /* ---- Commits ----------------------------------------------------------------------- */
 
 void vi_protocol_commit(const struct vi_frame *frame)
 {
+    const int64_t begun = is_adaptive() ? now_by(CLOCK_THREAD_CPUTIME_ID) : 0;
+    const uint64_t pages = vi_engine.header->pages;
+
     vi_locks_gather();
     vi_files_gather();
     vi_process_gather();
@@ -222,14 +356,17 @@ void vi_protocol_commit(const struct vi_frame *frame)
     vi_engine_commit(frame,
                      is_sending() ? vi_events_place_behind_commit() : vi_engine.header->sent_place);
     vi_events_committed();
-    unsaved = false;
+    unsaved = logged = false;
     vi_undo_committed();
     vi_files_settle();
     vi_trace_commit();
+    if (is_adaptive())
+        note_commit(begun, pages);
 }
 
 void vi_protocol_resumed(void)
 {
+    vi_protocol_start();
     vi_events_resumed();
     vi_trace_resumed();
 }

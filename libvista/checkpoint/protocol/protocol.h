@@ -2,7 +2,8 @@
  *
  * When to commit.  A protocol (Lowell, Chandra and Chen, "Exploring Failure Transparency and the Limits
  * of Generic Recovery", OSDI 2000) is an answer to three questions: commit before a visible
- * event?  After a non-deterministic one?  Log that instead?
+ * event?  After a non-deterministic one?  Log that instead?  The adaptive one gives, at each
+ * time, the answers of the one that is cheapest by what it has measured (adaptive.h).
  *
  * The result of a visible event is in the event log when the event has been made, outside of any
  * checkpoint.  A process that is resumed and comes to the event finds it made, unless the kill came
@@ -17,7 +18,12 @@
 int vi_protocol_number(const char *name);
 const char *vi_protocol_name(uint64_t number);
 
-/* Has this run's protocol to know of each non-deterministic event? */
+/* A run begins, of the protocol that the header names. */
+void vi_protocol_start(void);
+/* The guest was trapped with this call. */
+void vi_protocol_enter(long number);
+
+/* Has the protocol that is in force to know of each non-deterministic event? */
 bool vi_protocol_needs_results(void);
 
 /* Before a visible event that is output and nothing else, and before any other.  Commits if the protocol

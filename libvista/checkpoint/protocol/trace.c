@@ -67,7 +67,10 @@ void vi_trace_resumed(void)
 
 void vi_trace_commit(void)
 {
-    append((struct vi_trace_record){.kind = VI_TRACE_COMMIT, .message = vi_engine.header->commits});
+    append((struct vi_trace_record){.kind = VI_TRACE_COMMIT,
+                                    .number = (uint16_t)vi_engine.header->plan,
+                                    .message = vi_engine.header->commits,
+                                    .result = (int64_t)vi_engine.header->saved});
 }
 
 void vi_trace_signal(int number)

@@ -18,7 +18,11 @@ static void show_command(const struct vi_header *header)
     printf("program      %s\narguments   ", header->program);
     for (uint64_t at = 0; at < header->command_size; at += strlen(header->command + at) + 1)
         printf(" %s", header->command + at);
-    printf("\nprotocol     %s\n", vi_protocol_name(header->protocol));
+    printf("\nprotocol     %s", vi_protocol_name(header->protocol));
+    if (header->plan != header->protocol)
+        printf(", now %s, after %llu choices", vi_protocol_name(header->plan),
+               (unsigned long long)header->choices);
+    printf("\n");
 }
 
 static void show_state(const struct vi_header *header, const struct vi_control *control)
@@ -29,10 +33,12 @@ static void show_state(const struct vi_header *header, const struct vi_control *
         mapped += (control->maps[i].end - control->maps[i].start) / VI_GUEST_PAGE;
     for (int i = 0; i < VI_ZONES; i++)
         landed += header->zones[i].group != 0 ? header->zones[i].count : 0;
-    printf("commits      %llu\npages        %llu stored, %llu mapped\ninput        %llu bytes "
+    printf("commits      %llu, %llu more saved by the log\npages        %llu stored, %llu "
+           "mapped\ninput        %llu bytes "
            "landed\n",
-           (unsigned long long)header->commits, (unsigned long long)header->pages,
-           (unsigned long long)mapped, (unsigned long long)landed);
+           (unsigned long long)header->commits, (unsigned long long)header->saved,
+           (unsigned long long)header->pages, (unsigned long long)mapped,
+           (unsigned long long)landed);
 }
 
 static void show_descriptors(const struct vi_control *control)

@@ -25,7 +25,8 @@ static const char usage[] =
     "  -f FILE          the checkpoint file; by default ./PROGRAM.dc\n"
     "  -p PROTOCOL      when to commit; cpvs: before every visible event; cand: after every\n"
     "                   non-deterministic one; cbndvs: between the two; cand-log, cbndvs-log:\n"
-    "                   so, but what can be logged is logged instead\n"
+    "                   so, but what can be logged is logged instead; adaptive: as the\n"
+    "                   cheapest of them would, by what was measured so far\n"
     "  --every MS       commit every MS milliseconds, too\n"
     "  --accept-changed go on although a file that was open has been replaced\n"
     "  --fresh          begin anew, whatever the file holds\n"
@@ -95,7 +96,8 @@ static int take_protocol(struct vi_options *o)
     o->protocol = vi_protocol_number(optarg);
     return o->protocol >= 0
                ? -1
-               : complain("not a protocol; there are cpvs, cand, cbndvs, cand-log, cbndvs-log",
+               : complain("not a protocol; there are cpvs, cand, cbndvs, cand-log, cbndvs-log, "
+                          "adaptive",
                           optarg);
 }
 

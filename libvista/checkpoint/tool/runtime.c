@@ -118,6 +118,7 @@ _Noreturn static void start(const struct vi_options *o)
     header->command_size = join(o->arguments, header->command);
     header->vpid = (uint64_t)getpid();
     header->protocol = o->protocol >= 0 ? (uint64_t)o->protocol : 0;
+    vi_protocol_start();
     read_cpu(header->cpu);
     vi_undo_open(o->file, false);
     vi_files_start();

@@ -103,8 +103,6 @@ static enum way way_of(const struct vi_row *row, long number)
 {
     if (row == NULL || number == SYS_futex || number == SYS_getrandom) /* they wait */
         return BY_TRAP;
-    if (row->class != VI_CLASS_STATE && vi_protocol_needs_results())
-        return BY_TRAP;
     if (row->handler == vi_pass)
         return row->descriptor ? PASSED_FD : PASSED;
     if (row->handler == vi_call_file_read)
@@ -112,6 +110,27 @@ static enum way way_of(const struct vi_row *row, long number)
     if (row->handler == vi_call_getpid)
         return IDENTITY;
     return row->handler == vi_call_getppid ? PARENT : BY_TRAP;
+}
+
+static bool needs_trap(const struct vi_row *row)
+{
+    return !allowed || row == NULL || (row->class != VI_CLASS_STATE && vi_protocol_needs_results());
+}
+
+void vi_fast_choose(void)
+{
+    for (long number = 0; number < VI_ROWS; number++) {
+        const struct vi_row *row = vi_table_row(number);
+
+        ways[number] = (unsigned char)(needs_trap(row) ? BY_TRAP : way_of(row, number));
+    }
+}
+
+bool vi_fast_is_possible(long number)
+{
+    const struct vi_row *row = vi_table_row(number);
+
+    return row != NULL && row->class != VI_CLASS_STATE && way_of(row, number) != BY_TRAP;
 }
 
 /* ---- Stubs ------------------------------------------------------------------- */
@@ -160,8 +179,7 @@ void vi_fast_start(void)
     for (uint64_t i = 0; i < vi_engine.control->fast_count; i++)
         make_stub(i);
     mprotect(first, STUBS_SIZE, PROT_READ | PROT_EXEC);
-    for (long number = 0; allowed && number < VI_ROWS; number++)
-        ways[number] = (unsigned char)way_of(vi_table_row(number), number);
+    vi_fast_choose();
 }
 
 /* mov $number, %eax, without a prefix; and what syscall(3) has there: mov 8(%rsp), %r9. */

@@ -34,6 +34,11 @@ void vi_fast_allow(bool traced);
 /* Makes the stubs of what was committed. */
 void vi_fast_start(void);
 
+/* Which calls do without the trap: another protocol is in force. */
+void vi_fast_choose(void);
+/* Is it one that would, under a protocol that need not see it? */
+bool vi_fast_is_possible(long number);
+
 /* The guest was trapped with this call. */
 void vi_fast_learn(const ucontext_t *context, long number);
 

@@ -180,6 +180,7 @@ static void handle_call(ucontext_t *context, bool trapped)
     long result;
 
     vi_report->calls++;
+    vi_protocol_enter(call.number);
     first = resumed != 0 && resumed == vi_engine.header->commits && is_resumed_at(r);
     if (first)
         resumed = 0;
