@@ -241,6 +241,33 @@ START_TEST(adaptive_run_goes_on)
 }
 END_TEST
 
+#define TICKS 40
+
+/* What ends a call is logged with it, and comes again when the call does. */
+START_TEST(signals_in_the_log_go_on)
+{
+    static const char *const protocols[] = {"cand-log", "cbndvs-log", "adaptive"};
+    unsigned commits, saved = 0;
+
+    ck_assert_int_eq(status_of(shell("$R -p %s --trace trace -f run.dc $G ticks %d >out 2>err",
+                                     protocols[_i], TICKS)),
+                     7);
+    counted("out", TICKS);
+    OK(shell(VISTA_TRACE " check trace >checked"));
+    (void)protocols_of_trace(&commits, &saved);
+    ck_assert_uint_lt(commits, TICKS / 2);
+    ck_assert_uint_ge(saved, TICKS / 2);
+    OK(shell("rm trace"));
+    ck_assert_int_eq(
+        status_of(shell("VISTA_KILLS=\"$(seq -f %%gb -s ' ' 10 3 200)\" timeout 100 $K -p %s "
+                        "--retries 10000 --trace trace -f run.dc $G ticks %d >out 2>err",
+                        protocols[_i], TICKS)),
+        7);
+    counted("out", TICKS);
+    OK(shell(VISTA_TRACE " check trace >checked"));
+}
+END_TEST
+
 START_TEST(adaptive_run_tells_what_it_chose)
 {
     ck_assert_int_eq(status_of(shell("$R -p adaptive -f run.dc $G phases 10000000 >out 2>err & "
@@ -593,6 +620,7 @@ int main(void)
     tcase_add_test(tests, stopped_run_goes_on);
     tcase_add_test(tests, run_keeps_its_protocol);
     tcase_add_test(tests, adaptive_run_goes_on);
+    tcase_add_loop_test(tests, signals_in_the_log_go_on, 0, 3);
     tcase_add_test(tests, adaptive_run_tells_what_it_chose);
     tcase_add_test(tests, run_that_goes_another_way_is_stopped);
     tcase_add_test(tests, changed_file_is_refused);

@@ -373,6 +373,30 @@ static int count_locked(int most)
     return 0;
 }
 
+/* Signals that come in waits alone, and end them: one each. */
+static int ticks(int most)
+{
+    const struct itimerval often = {{0, 3000}, {0, 3000}};
+    sigset_t none, alarm;
+
+    sigemptyset(&none);
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    sigprocmask(SIG_BLOCK, &alarm, NULL);
+    signal(SIGALRM, on_alarm);
+    setitimer(ITIMER_REAL, &often, NULL);
+    for (int i = 1; i <= most; i++) {
+        if (i % 3 == 0)
+            sigsuspend(&none);
+        else if (i % 3 == 1)
+            ppoll(NULL, 0, NULL, &none);
+        else
+            pselect(0, NULL, NULL, NULL, NULL, &none);
+        say("number", alarms);
+    }
+    return 7;
+}
+
 #define PHASE 400
 
 /* By turns one that asks for the time often, never, and each time that it says something. */
@@ -649,6 +673,8 @@ int main(int argc, char **argv)
         return count_locked(atoi(argv[2]));
     if (strcmp(which, "again") == 0)
         return again();
+    if (strcmp(which, "ticks") == 0)
+        return ticks(argc > 2 ? atoi(argv[2]) : 10);
     if (strcmp(which, "phases") == 0)
         return phases(argc > 2 ? atoi(argv[2]) : 10);
     if (strcmp(which, "memory") == 0)

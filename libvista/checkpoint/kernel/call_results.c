@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <time.h>
 
 #include "checkpoint/kernel/memory_calls.h"
 
@@ -128,7 +129,7 @@ int vi_results_of(const struct vi_call *call, long result, struct iovec parts[VI
     int count;
 
     if (call->number >= 512 || result == VI_NO_RESULT || result == VI_INTERRUPTED ||
-        result == -EINTR) /* the signal that ended it is in no log */
+        result == -EINTR) /* which is logged with the signal that ended it */
         return -1;
     if (result < 0) /* what failed has written nothing */
         return call->number == SYS_read ? -1 : 0;
@@ -137,4 +138,20 @@ int vi_results_of(const struct vi_call *call, long result, struct iovec parts[VI
         if (!vi_memory_writable((uint64_t)parts[i].iov_base, parts[i].iov_len))
             return -1;
     return count;
+}
+
+int vi_results_of_ended(const struct vi_call *call, struct iovec parts[1])
+{
+    const uint64_t *a = call->arguments;
+    uint64_t left = 0;
+
+    if (call->number == SYS_nanosleep)
+        left = a[1];
+    else if (call->number == SYS_clock_nanosleep && !(a[1] & TIMER_ABSTIME))
+        left = a[3];
+    else if (call->number == SYS_select || call->number == SYS_pselect6)
+        left = a[4];
+    return vi_memory_writable(left, sizeof(struct timespec))
+               ? one(parts, left, sizeof(struct timespec))
+               : 0;
 }

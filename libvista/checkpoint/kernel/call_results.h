@@ -15,4 +15,7 @@
  * them again is not all that the call has to do, so that it cannot be logged. */
 int vi_results_of(const struct vi_call *call, long result, struct iovec parts[VI_RESULTS]);
 
+/* So, of a call that a signal has ended: what is left of its time. */
+int vi_results_of_ended(const struct vi_call *call, struct iovec parts[1]);
+
 #endif

@@ -72,6 +72,8 @@ static long make_undetermined(const struct vi_row *row, struct vi_call *call)
     if (vi_protocol_replay(call, &result))
         return result;
     result = row->handler(call);
+    if (vi_protocol_defers(result))
+        return result;
     logged = vi_protocol_log(call, result);
     vi_trace_after(call, result, logged);
     if (!logged)

@@ -13,6 +13,7 @@
 
 /* The word `log_mark` tells at once which checkpoint the log is of, and how many entries it has. */
 #define COUNT_BITS 12
+#define ENDED ((uint64_t)1 << 32) /* of a call's number: a signal has ended it */
 _Static_assert(VI_LOG_ENTRIES < 1 << COUNT_BITS, "their number fits the mark");
 
 /* Of the entries to be replayed: the next, and the end. */
@@ -54,7 +55,7 @@ uint64_t vi_events_place_behind_commit(void)
 
 static void describe(const struct vi_log_entry *entry, char *text, size_t size)
 {
-    const struct vi_row *row = vi_table_row((long)entry->number);
+    const struct vi_row *row = vi_table_row((long)(entry->number & ~ENDED));
 
     snprintf(text, size, "%s(%lld, ..., %lld)", row != NULL ? row->name : "an unknown call",
              (long long)entry->first, (long long)entry->third);
@@ -84,7 +85,8 @@ long vi_events_replay(const struct vi_call *call)
     const struct vi_log_entry now = entry_of(call, 0);
     char event[128];
 
-    if (entry->number != now.number || entry->first != now.first || entry->third != now.third) {
+    if ((entry->number & ~ENDED) != now.number || entry->first != now.first ||
+        entry->third != now.third) {
         describe(&now, event, sizeof event);
         vi_events_refuse(event);
     }
@@ -105,11 +107,15 @@ bool vi_events_has_room(size_t bytes)
     return count < VI_LOG_ENTRIES && bytes <= VI_LOG_BYTES - bytes_used(count);
 }
 
-void vi_events_append(const struct vi_call *call, long result, const struct iovec *parts, int count)
+bool vi_events_is_ended(void)
+{
+    return vi_engine.header->log[replay_at].number & ENDED;
+}
+
+static void append(struct vi_log_entry entry, const struct iovec *parts, int count)
 {
     struct vi_header *header = vi_engine.header;
     const uint32_t number = count_of(header->log_mark);
-    struct vi_log_entry entry = entry_of(call, result);
 
     entry.end = bytes_used(number);
     for (int i = 0; i < count; i++) {
@@ -119,6 +125,20 @@ void vi_events_append(const struct vi_call *call, long result, const struct iove
     header->log[number] = entry;
     __asm__ volatile("" ::: "memory"); /* only now it counts */
     header->log_mark = header->commits << COUNT_BITS | (number + 1);
+}
+
+void vi_events_append(const struct vi_call *call, long result, const struct iovec *parts, int count)
+{
+    append(entry_of(call, result), parts, count);
+}
+
+void vi_events_append_ended(const struct vi_call *call, long result, const struct iovec *parts,
+                            int count)
+{
+    struct vi_log_entry entry = entry_of(call, result);
+
+    entry.number |= ENDED;
+    append(entry, parts, count);
 }
 
 void vi_events_write(const struct iovec *parts, int count)

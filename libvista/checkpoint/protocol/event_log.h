@@ -31,6 +31,11 @@ void vi_events_refuse(const char *event);
 bool vi_events_has_room(size_t bytes);
 void vi_events_append(const struct vi_call *call, long result, const struct iovec *parts,
                       int count);
+/* The same of a call that a signal has ended, of which the parts tell. */
+void vi_events_append_ended(const struct vi_call *call, long result, const struct iovec *parts,
+                            int count);
+/* Is the next event of those that are replayed such a one? */
+bool vi_events_is_ended(void);
 /* Writes to the guest's memory what the event that was just replayed wrote there. */
 void vi_events_write(const struct iovec *parts, int count);
 /* Another number for each place in the log, of all the run. */

@@ -4,6 +4,7 @@
  */
 #include "checkpoint/protocol/protocol.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -47,8 +48,11 @@ static const struct protocol {
 
 /* Non-deterministic events since the last checkpoint; and in the present call or signal. */
 static bool unsaved, present;
-static bool counted; /* the adaptive protocol knows of the present one */
-static bool logged;  /* one was logged since the last visible event or checkpoint */
+static bool deferred; /* the present call, which is to be logged with the signal that ended it */
+static struct vi_ended ended_again; /* the signal that ended the present call before a kill */
+static bool has_ended;              /* there is one */
+static bool counted;                /* the adaptive protocol knows of the present one */
+static bool logged;                 /* one was logged since the last visible event or checkpoint */
 
 static struct vi_adaptive adaptive;
 static uint64_t calls_known; /* of those of the report */
@@ -284,6 +288,13 @@ static bool may_log(const struct iovec *parts, int count)
     return bytes <= MOST_LOGGED && vi_events_has_room(bytes);
 }
 
+/* Each would have been committed behind, or the first of them before what is seen next. */
+static void note_logged(void)
+{
+    vi_engine.header->saved += in_force()->after_undetermined;
+    logged = !in_force()->after_undetermined;
+}
+
 static void append(const struct vi_call *call, long result, const struct iovec *parts, int count)
 {
     static unsigned entries;
@@ -293,9 +304,7 @@ static void append(const struct vi_call *call, long result, const struct iovec *
     vi_events_append(call, result, parts, count);
     if (timed)
         vi_adaptive_logged(&adaptive, (uint64_t)(now_by(CLOCK_MONOTONIC) - begun));
-    /* Each would have been committed behind, or the first of them before what is seen next. */
-    vi_engine.header->saved += in_force()->after_undetermined;
-    logged = !in_force()->after_undetermined;
+    note_logged();
 }
 
 bool vi_protocol_log(const struct vi_call *call, long result)
@@ -313,15 +322,73 @@ bool vi_protocol_log(const struct vi_call *call, long result)
     return !counted;
 }
 
+bool vi_protocol_defers(long result)
+{
+    deferred = (result == VI_INTERRUPTED || result == -EINTR) && !present &&
+               (in_force()->logs || is_adaptive());
+    return deferred;
+}
+
+bool vi_protocol_log_signal(const struct vi_call *call, long result, const struct vi_ended *ended)
+{
+    struct iovec parts[2] = {{(void *)ended, sizeof *ended}};
+    const bool was_deferred = deferred;
+    int count;
+
+    deferred = false;
+    if (!was_deferred)
+        return false;
+    count = 1 + vi_results_of_ended(call, parts + 1);
+    if (is_adaptive())
+        vi_adaptive_undetermined(&adaptive, true);
+    counted = !may_log(parts, count);
+    vi_trace_after(call, result, !counted);
+    if (!counted) {
+        vi_events_append_ended(call, result, parts, count);
+        note_logged();
+    }
+    return !counted;
+}
+
+void vi_protocol_not_logged(const struct vi_call *call, long result)
+{
+    if (!deferred)
+        return;
+    deferred = false;
+    vi_trace_after(call, result, false);
+    vi_protocol_undetermined("a call that was interrupted");
+}
+
+bool vi_protocol_ended_again(struct vi_ended *ended)
+{
+    const bool has = has_ended;
+
+    has_ended = false;
+    *ended = ended_again;
+    return has;
+}
+
+static void replay_ended(const struct vi_call *call)
+{
+    struct iovec parts[2] = {{&ended_again, sizeof ended_again}};
+
+    vi_events_write(parts, 1 + vi_results_of_ended(call, parts + 1));
+    has_ended = true;
+}
+
 bool vi_protocol_replay(struct vi_call *call, long *result)
 {
     struct iovec parts[VI_RESULTS];
+    bool ended;
 
     if (!vi_events_is_replaying() || !protocols[vi_engine.header->protocol].logs)
         return false;
     logged = !in_force()->after_undetermined;
+    ended = vi_events_is_ended();
     *result = vi_events_replay(call);
-    if (call->number == SYS_read && *result > 0) { /* no more than then */
+    if (ended) {
+        replay_ended(call);
+    } else if (call->number == SYS_read && *result > 0) { /* no more than then */
         call->arguments[2] = (uint64_t)*result;
         *result = vi_call_read(call);
     } else {

@@ -45,6 +45,22 @@ void vi_protocol_undetermined(const char *what);
 void vi_protocol_settle(const ucontext_t *context);
 /* Logs what a call gave, if the protocol logs it: it is deterministic then. */
 bool vi_protocol_log(const struct vi_call *call, long result);
+/* A signal that has ended a call; with another mask than the guest's, if the call waited so. */
+struct vi_ended {
+    siginfo_t info;
+    uint64_t mask;
+    uint64_t has_mask;
+};
+
+/* Was it such a call, which is logged with its signal if at all?  One of the next two has to follow. */
+bool vi_protocol_defers(long result);
+/* Logs both, if the protocol logs them.  False: it does not, and the signal is non-deterministic. */
+bool vi_protocol_log_signal(const struct vi_call *call, long result, const struct vi_ended *ended);
+/* The call ends without a signal, if it was one. */
+void vi_protocol_not_logged(const struct vi_call *call, long result);
+/* Is a signal to be given the guest again behind this call?  Which one? */
+bool vi_protocol_ended_again(struct vi_ended *ended);
+
 /* Gives the guest again what is logged of the call, which is not made.  False: it is to be made. */
 bool vi_protocol_replay(struct vi_call *call, long *result);
 

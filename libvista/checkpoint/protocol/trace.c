@@ -73,9 +73,11 @@ void vi_trace_commit(void)
                                     .result = (int64_t)vi_engine.header->saved});
 }
 
-void vi_trace_signal(int number)
+void vi_trace_signal(int number, bool logged)
 {
-    append((struct vi_trace_record){.kind = VI_TRACE_SIGNAL, .number = (uint16_t)number});
+    append((struct vi_trace_record){.kind = VI_TRACE_SIGNAL,
+                                    .number = (uint16_t)number,
+                                    .flags = logged ? VI_TRACE_LOGGED : 0});
 }
 
 /* ---- Calls -------------------------------------------------------------------- */

@@ -17,7 +17,7 @@ void vi_trace_start(void);
 void vi_trace_resumed(void);
 void vi_trace_commit(void);
 /* A signal's handler is about to run. */
-void vi_trace_signal(int number);
+void vi_trace_signal(int number, bool logged);
 
 /* Around each call: what its descriptor, if it has one, leads to is looked at before. */
 void vi_trace_before(const struct vi_call *call, bool descriptor);

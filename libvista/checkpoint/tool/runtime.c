@@ -134,6 +134,7 @@ _Noreturn static void start(const struct vi_options *o)
 
 _Noreturn static void resume(const struct vi_options *o)
 {
+    vi_signals_resumed();
     check_command(o);
     check_cpu();
     vi_undo_open(o->file, true);

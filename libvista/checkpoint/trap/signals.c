@@ -5,7 +5,6 @@
 #include "checkpoint/trap/signals.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -20,22 +19,19 @@
 #include "checkpoint/protocol/protocol.h"
 #include "checkpoint/protocol/trace.h"
 #include "checkpoint/trap/fast.h"
-#include "checkpoint/trap/frame.h"
+#include "checkpoint/trap/guest_frame.h"
 #include "checkpoint/trap/window.h"
 
 #define TICK 64 /* the runtime's own signal, the last there is */
 #define KERNEL_SET sizeof(uint64_t)
-#define RED_ZONE 128
 #define RESTORER 0x04000000u /* SA_RESTORER */
 
-/* As the kernel lays it on a stack, up to the floating-point state. */
-struct guest_frame {
-    uint64_t restorer;
-    unsigned char context[8 + 8 + 24 + 256 + 8]; /* of a ucontext, the mask last */
-    siginfo_t info;
-};
-
 static bool due; /* a checkpoint of the interval */
+/* The present call waited with another mask than the one that is good behind it. */
+static bool mask_is_other;
+static uint64_t mask_behind;
+static uint64_t
+    committed; /* signals that were kept at the checkpoint from which this run goes on */
 static unsigned every;
 
 static uint64_t bit_of(int number)
@@ -98,6 +94,11 @@ void vi_signals_start(void)
         install_for_guest(number);
 }
 
+void vi_signals_resumed(void)
+{
+    committed = vi_engine.control->pending;
+}
+
 void vi_signals_every(unsigned milliseconds)
 {
     every = milliseconds;
@@ -142,81 +143,25 @@ void vi_signals_tick(struct vi_call *call)
         commit_now(call, NULL);
 }
 
-/* ---- Frames of the guest --------------------------------------------------- */
+/* ---- Handlers of the guest -------------------------------------------------- */
 
-static bool on_alternate(uint64_t sp)
+static void enter(int number, const siginfo_t *info, ucontext_t *context)
 {
-    const struct vi_control *c = vi_engine.control;
+    struct vi_action *action = &vi_engine.control->actions[number];
 
-    return c->alt_size != 0 && sp - c->alt_base < c->alt_size;
-}
-
-static uint64_t stack_for(const struct vi_action *action, uint64_t sp)
-{
-    const struct vi_control *c = vi_engine.control;
-
-    if (action->flags & SA_ONSTACK && c->alt_size != 0 && !on_alternate(sp))
-        return c->alt_base + c->alt_size;
-    return sp - RED_ZONE;
-}
-
-/* Makes the guest go on in its handler. */
-static void build(int number, const siginfo_t *info, ucontext_t *context)
-{
-    struct vi_control *c = vi_engine.control;
-    const struct vi_action action = c->actions[number];
-    greg_t *r = context->uc_mcontext.gregs;
-    const unsigned char *fp = (const unsigned char *)context->uc_mcontext.fpregs;
-    uint64_t at =
-        (stack_for(&action, (uint64_t)r[REG_RSP]) - vi_frame_state_size(fp)) & ~(uint64_t)63;
-    const uint64_t stored_fp = at;
-    struct guest_frame *frame;
-    ucontext_t *stored;
-
-    vi_trace_signal(number);
-    vi_protocol_undetermined("a signal");
-    memcpy((void *)at, fp, vi_frame_state_size(fp));
-    at = ((at - sizeof *frame) & ~(uint64_t)15) - 8;
-    frame = (struct guest_frame *)at;
-    frame->restorer = action.restorer;
-    memcpy(frame->context, context, sizeof frame->context);
-    stored = (ucontext_t *)frame->context;
-    stored->uc_mcontext.fpregs = (fpregset_t)stored_fp;
-    stored->uc_link = NULL;
-    stored->uc_stack = (stack_t){.ss_sp = (void *)c->alt_base,
-                                 .ss_size = c->alt_size,
-                                 .ss_flags = c->alt_size == 0 ? SS_DISABLE : 0};
-    frame->info = *info;
-    r[REG_RSP] = (greg_t)at;
-    r[REG_RIP] = (greg_t)action.handler;
-    r[REG_RDI] = number;
-    r[REG_RSI] = (greg_t)&frame->info;
-    r[REG_RDX] = (greg_t)frame->context;
-    r[REG_RAX] = 0;
-    r[REG_EFL] &= ~(greg_t)0x500; /* direction and trap */
-    *mask_of(context) |=
-        vi_signals_open(action.mask | (action.flags & SA_NODEFER ? 0 : bit_of(number)));
-    if (action.flags & SA_RESETHAND) {
-        c->actions[number].handler = 0;
+    vi_frame_build(number, info, context);
+    if (action->flags & SA_RESETHAND) {
+        action->handler = 0;
         install_for_guest(number);
     }
 }
 
-long vi_call_rt_sigreturn(struct vi_call *call)
+static void build(int number, const siginfo_t *info, ucontext_t *context, bool logged)
 {
-    ucontext_t *context = call->context;
-    const ucontext_t *stored = (const ucontext_t *)context->uc_mcontext.gregs[REG_RSP];
-    const greg_t selectors = context->uc_mcontext.gregs[REG_CSGSFS];
-    const unsigned char *fp = (const unsigned char *)stored->uc_mcontext.fpregs;
-    unsigned char *own = (unsigned char *)context->uc_mcontext.fpregs;
-
-    memcpy(context->uc_mcontext.gregs, stored->uc_mcontext.gregs,
-           sizeof context->uc_mcontext.gregs);
-    context->uc_mcontext.gregs[REG_CSGSFS] = selectors;
-    *mask_of(context) = vi_signals_open(*(const uint64_t *)&stored->uc_sigmask);
-    if (fp != NULL && vi_frame_state_size(fp) == vi_frame_state_size(own))
-        memcpy(own, fp, vi_frame_state_size(own));
-    return VI_NO_RESULT;
+    vi_trace_signal(number, logged);
+    if (!logged)
+        vi_protocol_undetermined("a signal");
+    enter(number, info, context);
 }
 
 /* ---- Coming ---------------------------------------------------------------- */
@@ -269,7 +214,7 @@ uint64_t vi_signals_arrive(int number, siginfo_t *info, ucontext_t *context, uin
     } else if (inside || (vi_protocol_is_repeating() && !is_fault(number, info))) {
         keep(number, info);
     } else if (is_handled(number)) {
-        build(number, info, context);
+        build(number, info, context, false);
         vi_signals_back(context); /* with what was kept */
     } else {
         die_of(number, context);
@@ -291,34 +236,68 @@ static uint64_t deliverable(const struct vi_call *call)
     return vi_protocol_is_repeating() ? 0 : vi_engine.control->pending & ~*mask_of(call->context);
 }
 
+static void make_again(struct vi_call *call)
+{
+    call->context->uc_mcontext.gregs[REG_RIP] -= 2; /* the instruction SYSCALL */
+    call->context->uc_mcontext.gregs[REG_RAX] = call->number;
+}
+
+static bool is_restarting(int number, long result)
+{
+    return result == VI_INTERRUPTED && vi_engine.control->actions[number].flags & SA_RESTART;
+}
+
 static void deliver_one(struct vi_call *call, long result)
 {
     struct vi_control *c = vi_engine.control;
     const int number = __builtin_ctzll(deliverable(call)) + 1;
-    greg_t *r = call->context->uc_mcontext.gregs;
+    const struct vi_ended ended = {c->info[number], *mask_of(call->context), mask_is_other};
 
     c->pending &= ~bit_of(number);
     if (!is_handled(number))
         return;
-    if (result == VI_INTERRUPTED && c->actions[number].flags & SA_RESTART) {
-        r[REG_RIP] -= 2;
-        r[REG_RAX] = call->number;
-    }
-    build(number, &c->info[number], call->context);
+    if (is_restarting(number, result))
+        make_again(call);
+    build(number, &ended.info, call->context, vi_protocol_log_signal(call, result, &ended));
+    /* The handler runs under the mask of the call; behind it the old one is good again. */
+    if (mask_is_other)
+        vi_frame_set_mask(call->context, mask_behind);
+}
+
+/* As the log has it; it may have been kept since before the checkpoint. */
+static void deliver_again(struct vi_call *call, long result, const struct vi_ended *ended)
+{
+    const int number = ended->info.si_signo;
+    const uint64_t mask = *mask_of(call->context), early = committed & bit_of(number);
+
+    vi_engine.control->pending &= ~early;
+    committed &= ~early;
+    if (is_restarting(number, result))
+        make_again(call);
+    if (ended->has_mask)
+        *mask_of(call->context) = ended->mask;
+    enter(number, &ended->info, call->context);
+    if (ended->has_mask)
+        vi_frame_set_mask(call->context, mask);
 }
 
 void vi_signals_deliver(struct vi_call *call, long result)
 {
-    if (result == VI_INTERRUPTED)
+    struct vi_ended ended;
+    const bool again = vi_protocol_ended_again(&ended);
+
+    if (result == VI_INTERRUPTED && !again)
         vi_protocol_interrupted();
     if (result != VI_NO_RESULT)
         call->context->uc_mcontext.gregs[REG_RAX] = result == VI_INTERRUPTED ? -EINTR : result;
-    if (result == VI_INTERRUPTED && deliverable(call) == 0) { /* nothing that the guest sees */
-        call->context->uc_mcontext.gregs[REG_RIP] -= 2;
-        call->context->uc_mcontext.gregs[REG_RAX] = call->number;
-    }
-    if (deliverable(call) != 0)
+    if (again)
+        deliver_again(call, result, &ended);
+    else if (deliverable(call) != 0)
         deliver_one(call, result);
+    else if (result == VI_INTERRUPTED) /* nothing that the guest sees */
+        make_again(call);
+    mask_is_other = false;
+    vi_protocol_not_logged(call, result);
 }
 
 void vi_signals_back(ucontext_t *context)
@@ -349,22 +328,14 @@ bool vi_signals_kept(uint64_t mask)
 
 long vi_signals_interrupt(struct vi_call *call, const uint64_t *mask)
 {
-    const uint64_t old = *mask_of(call->context);
-    unsigned char *stored;
-
     if (mask == NULL)
         return deliverable(call) != 0 ? -EINTR : VI_INTERRUPTED;
+    mask_behind = *mask_of(call->context);
     *mask_of(call->context) = vi_signals_open(*mask); /* which of them is to be delivered */
-    if (deliverable(call) == 0) {
-        *mask_of(call->context) = old;
-        return VI_INTERRUPTED;
-    }
-    call->context->uc_mcontext.gregs[REG_RAX] = -EINTR;
-    deliver_one(call, -EINTR);
-    /* The handler runs under the mask of the call; behind it the old one is good again. */
-    stored = (unsigned char *)call->context->uc_mcontext.gregs[REG_RDX];
-    memcpy(stored + offsetof(ucontext_t, uc_sigmask), &old, sizeof old);
-    return VI_NO_RESULT;
+    mask_is_other = deliverable(call) != 0;
+    if (!mask_is_other)
+        *mask_of(call->context) = mask_behind;
+    return mask_is_other ? -EINTR : VI_INTERRUPTED;
 }
 
 long vi_call_rt_sigsuspend(struct vi_call *call)
@@ -448,7 +419,7 @@ long vi_call_sigaltstack(struct vi_call *call)
     const stack_t *set = (const void *)call->arguments[0];
     stack_t *old = (void *)call->arguments[1];
     struct vi_control *c = vi_engine.control;
-    const bool on = on_alternate((uint64_t)call->context->uc_mcontext.gregs[REG_RSP]);
+    const bool on = vi_frame_is_on_alternate((uint64_t)call->context->uc_mcontext.gregs[REG_RSP]);
     stack_t before = {.ss_sp = (void *)c->alt_base,
                       .ss_size = c->alt_size,
                       .ss_flags = c->alt_size == 0 ? SS_DISABLE

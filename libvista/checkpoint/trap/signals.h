@@ -11,6 +11,8 @@
 
 /* Installs the handlers that the control state asks for, and the runtime's own. */
 void vi_signals_start(void);
+/* Resumed from a checkpoint, of which nothing was changed yet. */
+void vi_signals_resumed(void);
 /* Just before the guest goes on for the first time. */
 void vi_signals_entered(ucontext_t *context);
 /* Behind a call that was made without the trap: does what came meanwhile. */
