@@ -66,10 +66,14 @@ struct gram_faults {
     unsigned loss, duplication, delay, corruption, move;
     unsigned delay_us;     /* at most */
     unsigned partition_ms; /* now and then nothing passes, for at most so long; 0: never */
+    unsigned refusal;      /* in thousandths: there is no room, and the sender is told */
     uint64_t seed;
 };
 
 /* Sockets opened from now on are faulty; NULL: sound again. */
 void gram_network(const struct gram_faults *faults);
+
+/* Faulty sockets have no room for the next `count` datagrams that any of them sends. */
+void gram_refuse(int count);
 
 #endif

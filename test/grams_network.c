@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * A faulty network: a socket around a sound one, which loses, doubles, delays (and so reorders),
- * corrupts what is sent, shuts everything out now and then, and says of some datagrams that they
- * came from elsewhere.  All from a seed.
+ * A faulty network: a socket around a sound one, which loses, refuses, doubles, delays (and so
+ * reorders), corrupts what is sent, shuts everything out now and then, and says of some datagrams
+ * that they came from elsewhere.  All from a seed.
  */
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 
@@ -33,6 +34,7 @@ struct faulty {
 
 static struct gram_faults network;
 static uint64_t opened;
+static _Atomic int to_refuse;
 
 static bool happens(struct faulty *f, unsigned thousandths)
 {
@@ -70,12 +72,14 @@ static void close_faulty(struct vi_socket *socket)
     free(f);
 }
 
-static void pass_on(struct faulty *f, const struct held *held)
+/* Not 0: there was no room for it. */
+static size_t pass_on(struct faulty *f, const struct held *held)
 {
     struct vi_packet packet = {
         .address = held->to, .part[0] = {held->bytes, held->length}, .parts = 1};
 
     f->inner->transport->send(f->inner, &packet, 1);
+    return packet.length;
 }
 
 /* What is due leaves. */
@@ -124,9 +128,20 @@ static void gather(const struct vi_packet *packet, struct held *held)
         memcpy(held->bytes + at, packet->part[i].iov_base, packet->part[i].iov_len);
 }
 
-static void send_one(struct faulty *f, const struct vi_packet *packet, uint64_t now)
+static bool is_refused(struct faulty *f)
+{
+    int left = to_refuse;
+
+    while (left > 0)
+        if (atomic_compare_exchange_weak(&to_refuse, &left, left - 1))
+            return true;
+    return happens(f, f->faults.refusal);
+}
+
+static size_t send_one(struct faulty *f, const struct vi_packet *packet, uint64_t now)
 {
     struct held held;
+    size_t refused;
 
     gather(packet, &held);
     if (happens(f, f->faults.corruption))
@@ -135,10 +150,11 @@ static void send_one(struct faulty *f, const struct vi_packet *packet, uint64_t 
     if (happens(f, f->faults.delay) && f->count < HELD) {
         held.due = now + test_below(&f->random, f->faults.delay_us + 1) * 1000;
         f->held[f->count++] = held;
-        return;
+        return 0;
     }
-    pass_on(f, &held);
+    refused = pass_on(f, &held);
     free(held.bytes);
+    return refused;
 }
 
 static int send_faulty(struct vi_socket *socket, struct vi_packet *packets, int count)
@@ -147,9 +163,13 @@ static int send_faulty(struct vi_socket *socket, struct vi_packet *packets, int 
     const uint64_t now = now_of(socket);
 
     for (int i = 0; i < count; i++) {
+        packets[i].length = 0;
         if (is_shut(f, now) || happens(f, f->faults.loss))
             continue;
-        send_one(f, &packets[i], now);
+        packets[i].length = is_refused(f);
+        if (packets[i].length != 0)
+            continue;
+        packets[i].length = send_one(f, &packets[i], now);
         if (happens(f, f->faults.duplication))
             send_one(f, &packets[i], now);
     }
@@ -209,4 +229,9 @@ void gram_network(const struct gram_faults *faults)
     vi_socket_wrap = faults != NULL ? wrap : NULL;
     if (faults != NULL)
         network = *faults;
+}
+
+void gram_refuse(int count)
+{
+    to_refuse = count;
 }

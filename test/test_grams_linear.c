@@ -209,8 +209,12 @@ static void *use(void *arg)
 
 START_TEST(test_lock_service)
 {
-    const struct gram_faults faults = {
-        .loss = 60, .duplication = 150, .delay = 300, .delay_us = 4000, .seed = test_seed()};
+    const struct gram_faults faults = {.loss = 60,
+                                       .refusal = 60,
+                                       .duplication = 150,
+                                       .delay = 300,
+                                       .delay_us = 4000,
+                                       .seed = test_seed()};
     pthread_t server_thread, threads[CLIENTS];
 
     server = (struct gram_end){.path = gram_path("server"), .address = gram_address("server")};

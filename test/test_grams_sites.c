@@ -1018,7 +1018,12 @@ static void compare(unsigned kills)
 
 static const struct gram_faults networks[] = {
     {0},
-    {.loss = 50, .duplication = 50, .delay = 100, .delay_us = 2000, .corruption = 20},
+    {.loss = 50,
+     .refusal = 50,
+     .duplication = 50,
+     .delay = 100,
+     .delay_us = 2000,
+     .corruption = 20},
 };
 
 START_TEST(test_kills)

@@ -23,10 +23,13 @@ static uint64_t backed_off(vista_endpoint *e, const struct vi_peer *peer, unsign
     return ns - ns / 4 + vi_endpoint_jitter(e, ns / 2 + 1);
 }
 
-/* Its time-outs begin anew, and it is no measure of the round trip any more. */
+/* Its time-outs begin anew, and it is no measure of the round trip any more.  That there was
+ * no room is forgotten with it: what `due` is for by then may be that the peer leaves. */
 void vi_timers_restore(vista_endpoint *e, struct vi_lane *lane, uint64_t due)
 {
     lane->again = true;
+    lane->refused = false;
+    lane->refusals = 0;
     lane->tries = 0;
     lane->due = due;
     if (due < e->next_due)
