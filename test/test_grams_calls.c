@@ -433,6 +433,37 @@ static void *ask_thread(void *arg)
     return NULL;
 }
 
+/* A thread that waits for ever sends again what found no room when another's transaction ended. */
+START_TEST(test_refused_beside_waiting)
+{
+    uint64_t before;
+    vista_request request;
+    pthread_t thread;
+    vista_tx *tx;
+
+    setup_refusing(NULL);
+    gram_send(&client, "q", 2, 0);
+    OK(vista_pump(server.endpoint));
+    tx = begin(&server);
+    ck_assert_int_eq(vista_receive_request(tx, server.endpoint, text, 9, &request, 0), 2);
+    OK(vista_send_response(tx, server.endpoint, &request, "a", 2));
+    ck_assert(pthread_create(&thread, NULL, echo_thread, &server) == 0);
+    test_sleep_us(5000); /* so that it waits, most likely */
+    before = info_of(&server).datagrams_out;
+    gram_refuse(1);
+    OK(vista_end_transaction(tx, 0));
+    while (info_of(&server).datagrams_out < before + 2)
+        test_sleep_us(500);
+    while (pthread_tryjoin_np(thread, NULL) != 0) {
+        OK(vista_wake(server.endpoint));
+        test_sleep_us(500);
+    }
+    gram_settle(&client, &server);
+    ck_assert_int_eq(gram_receive(&client, &(vista_request){0}, text, 9), 2);
+    teardown();
+}
+END_TEST
+
 START_TEST(test_threads)
 {
     const struct vista_endpoint_options few = {.slots = 3};
@@ -893,6 +924,7 @@ int main(void)
     tcase_add_test(tcase, test_one_way_and_cancel);
     tcase_add_loop_test(tcase, test_leaving, 0, 2);
     tcase_add_test(tcase, test_forgetting);
+    tcase_add_test(tcase, test_refused_beside_waiting);
     tcase_add_test(tcase, test_threads);
     tcase_add_test(tcase, test_select_takes_in);
     tcase_add_test(tcase, test_descriptor);

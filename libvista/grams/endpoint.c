@@ -34,6 +34,10 @@ void vi_endpoint_flush(vista_endpoint *e)
     const int error = errno;
 
     vi_out_flush(e);
+    if (e->leader && e->next_due < e->leader_until) {
+        e->leader_until = e->next_due; /* once is enough */
+        e->socket->transport->wake(e->socket);
+    }
     if (e->poll_fd >= 0)
         vi_wait_tell(e);
     errno = error;

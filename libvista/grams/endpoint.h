@@ -184,7 +184,8 @@ struct vista_endpoint {
 vista_endpoint *vi_endpoint_check(const vista_endpoint *endpoint);
 
 void vi_endpoint_lock(vista_endpoint *e);
-/* First sends what has gathered, and makes the descriptors tell what is to be done. */
+/* First sends what has gathered, and makes the descriptors tell what is to be done, and the leader
+ * see what has become due sooner. */
 void vi_endpoint_unlock(vista_endpoint *e);
 /* That without giving up the lock. */
 void vi_endpoint_flush(vista_endpoint *e);

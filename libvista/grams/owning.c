@@ -160,7 +160,7 @@ void vi_owning_ended(void *arg, int outcome)
     vi_owning_delete(group);
     if (e->waiting > 0)
         pthread_cond_broadcast(&e->changed);
-    if (e->leader && (e->task_count > 0 || e->next_due < e->leader_until))
+    if (e->leader && e->task_count > 0)
         e->socket->transport->wake(e->socket);
     vi_endpoint_unlock(e);
 }
