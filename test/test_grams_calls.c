@@ -33,6 +33,13 @@ static void setup(void)
     setup_with(NULL);
 }
 
+/* As setup, upon sockets that refuse what gram_refuse says. */
+static void setup_refusing(const struct vista_endpoint_options *options)
+{
+    gram_network(&(struct gram_faults){.seed = 1});
+    setup_with(options);
+}
+
 static void teardown(void)
 {
     gram_close(&client);
@@ -183,6 +190,31 @@ START_TEST(test_all_or_none)
 }
 END_TEST
 
+/* As many requests as leave at once, and no room for one of them: each is sent again, and that
+ * before a time-out. */
+START_TEST(test_all_refused)
+{
+    const struct vista_endpoint_options options = {.slots = VI_BATCH};
+    struct vista_endpoint_info before, after;
+    vista_request request;
+    vista_tx *tx;
+
+    setup_refusing(&options);
+    tx = begin(&client);
+    for (int i = 0; i < VI_BATCH; i++)
+        OK(vista_send_request(tx, client.endpoint, client.root->peer, &i, sizeof i, 0, &request));
+    gram_refuse(VI_BATCH);
+    OK(vista_end_transaction(tx, 0));
+    before = info_of(&client);
+    test_sleep_us(2000);
+    OK(vista_pump(client.endpoint));
+    after = info_of(&client);
+    ck_assert_uint_eq(after.datagrams_out - before.datagrams_out, VI_BATCH);
+    ck_assert_uint_eq(after.retransmitted, before.retransmitted);
+    teardown();
+}
+END_TEST
+
 START_TEST(test_answer_later)
 {
     vista_request request, got;
@@ -258,13 +290,6 @@ static int find_request(void *arg, const vista_request *request, unsigned state,
     (void)state, (void)length;
     *(vista_request *)arg = *request;
     return 0;
-}
-
-/* As setup, upon sockets that refuse what gram_refuse says. */
-static void setup_refusing(const struct vista_endpoint_options *options)
-{
-    gram_network(&(struct gram_faults){.seed = 1});
-    setup_with(options);
 }
 
 /* The client sends its request again, and there is no room for that. */
@@ -920,6 +945,7 @@ int main(void)
     tcase_add_test(tcase, test_refusals);
     tcase_add_test(tcase, test_forked);
     tcase_add_test(tcase, test_all_or_none);
+    tcase_add_test(tcase, test_all_refused);
     tcase_add_test(tcase, test_answer_later);
     tcase_add_test(tcase, test_one_way_and_cancel);
     tcase_add_loop_test(tcase, test_leaving, 0, 2);

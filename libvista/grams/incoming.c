@@ -244,9 +244,9 @@ static void on_pull(vista_endpoint *e, const struct arrival *a)
         (!client && lane->stored->state != VI_SLOT_ANSWERED))
         return;
     memcpy(&pull, a->payload, sizeof pull);
-    vi_out_pulled(e, lane, &pull);
     if (client)
         vi_timers_put_off(e, lane, 0);
+    vi_out_pulled(e, lane, &pull);
 }
 
 /* Believed only if it names a request that is under way, which no stranger knows. */

@@ -105,10 +105,10 @@ static void committed(vista_endpoint *e, struct vi_lane *lane)
         vi_staging_drop(e, lane);
     if (lane->acts & (VI_ACT_SEND | VI_ACT_ANSWER) && !broken) {
         lane->refusals = 0;
-        vi_out_message(e, lane, false);
         lane->sent = vi_endpoint_now(e);
-        if (lane->acts & VI_ACT_SEND)
+        if (lane->acts & VI_ACT_SEND) /* first: what leaves at once may find no room */
             vi_timers_sent(e, lane);
+        vi_out_message(e, lane, false);
     }
     if (lane->acts & VI_ACT_CANCEL && lane->staged != NULL)
         vi_tasks_finish(e, lane);
