@@ -410,6 +410,72 @@ START_TEST(test_forgetting)
 }
 END_TEST
 
+static void *connect_thread(void *arg)
+{
+    uint32_t peer;
+
+    (void)arg;
+    return vista_connect(client.endpoint, info_of(&server).address, NULL, &peer, 10000) == 0
+               ? NULL
+               : (void *)(uintptr_t)errno;
+}
+
+/* The server takes in what has come, once, until it has sent something. */
+static void answer_once(void)
+{
+    struct vista_ready any = {.endpoint = server.endpoint, .wanted = VISTA_REQUEST};
+    const uint64_t before = info_of(&server).datagrams_out;
+
+    while (info_of(&server).datagrams_out == before)
+        ck_assert_int_eq(vista_select(&any, 1, 0), 0);
+}
+
+/* The client connects to a server that has forgotten it, and is told so while the transaction that
+ * is returned forgets the server.  NULL: it has asked twice, and was not told. */
+static vista_tx *learn_and_forget(void)
+{
+    const uint64_t before = info_of(&client).datagrams_in;
+    pthread_t thread;
+    void *error;
+    vista_tx *tx;
+
+    ck_assert(pthread_create(&thread, NULL, connect_thread, NULL) == 0);
+    answer_once();
+    while (info_of(&client).datagrams_in == before)
+        test_sleep_us(100);
+    tx = begin_forgetting(&client, client.root->peer);
+    while (pthread_tryjoin_np(thread, &error) != 0) {
+        OK(vista_pump(server.endpoint));
+        test_sleep_us(100);
+    }
+    ck_assert_uint_eq((uintptr_t)error, ESTALE);
+    if (info_of(&client).broken == 1)
+        return tx;
+    OK(vista_abort_transaction(tx));
+    return NULL;
+}
+
+/* Nothing is sent to a peer whose session breaks while it is being forgotten, and it can be
+ * forgotten once more. */
+START_TEST(test_forgotten_by_both)
+{
+    uint64_t before;
+    vista_tx *tx;
+
+    setup();
+    OK(vista_end_transaction(begin_forgetting(&server, 1024), 0));
+    while ((tx = learn_and_forget()) == NULL)
+        ;
+    OK(vista_end_transaction(tx, 0));
+    before = info_of(&client).datagrams_out;
+    gram_settle(&client, &server);
+    ck_assert_uint_eq(info_of(&client).datagrams_out, before);
+    OK(vista_end_transaction(begin_forgetting(&client, client.root->peer), 0));
+    ck_assert_uint_eq(info_of(&client).peers, 0);
+    teardown();
+}
+END_TEST
+
 /* ---- Waiting ----------------------------------------------------------------------- */
 
 static void *echo_thread(void *arg)
@@ -950,6 +1016,7 @@ int main(void)
     tcase_add_test(tcase, test_one_way_and_cancel);
     tcase_add_loop_test(tcase, test_leaving, 0, 2);
     tcase_add_test(tcase, test_forgetting);
+    tcase_add_test(tcase, test_forgotten_by_both);
     tcase_add_test(tcase, test_refused_beside_waiting);
     tcase_add_test(tcase, test_threads);
     tcase_add_test(tcase, test_select_takes_in);

@@ -137,7 +137,7 @@ static void end_peers(vista_endpoint *e, struct vi_group *group, int outcome)
             continue;
         if (e->table->entry[peer->index].row == NULL)
             vi_endpoint_detach(e, peer);
-        else /* it is leaving */
+        else if (peer->reason == VI_BROKEN_NOT) /* it is leaving */
             vi_timers_restore(e, peer->lane, vi_endpoint_now(e));
     }
 }
