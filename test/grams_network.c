@@ -176,6 +176,18 @@ static int send_faulty(struct vi_socket *socket, struct vi_packet *packets, int 
     return count;
 }
 
+/* All that is there, so that what comes together is taken in together. */
+static int receive_all(struct faulty *f, struct vi_packet *packets, int count)
+{
+    int got = 0, more = 1;
+
+    while (got < count && more > 0) {
+        more = f->inner->transport->receive(f->inner, packets + got, count - got, 0);
+        got += more > 0 ? more : 0;
+    }
+    return got > 0 ? got : -1;
+}
+
 static int receive_faulty(struct vi_socket *socket, struct vi_packet *packets, int count,
                           int64_t ns)
 {
@@ -187,7 +199,7 @@ static int receive_faulty(struct vi_socket *socket, struct vi_packet *packets, i
         const uint64_t until = due < end ? due : end;
         struct pollfd poll = {.fd = f->inner->fd, .events = POLLIN};
         struct timespec left = {0};
-        int got = f->inner->transport->receive(f->inner, packets, count, 0);
+        int got = receive_all(f, packets, count);
 
         for (int i = 0; i < got; i++)
             if (happens(f, f->faults.move) && packets[i].address.any.sa_family == AF_INET)

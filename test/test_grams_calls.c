@@ -822,15 +822,20 @@ static int stranger(void)
     return fd;
 }
 
+static void tell_server(int fd, const void *datagram, size_t length)
+{
+    struct vi_address to;
+
+    OK(vi_address_parse(&to, server.address));
+    ck_assert(sendto(fd, datagram, length, 0, &to.any, to.length) == (ssize_t)length);
+}
+
 /* Sends to the server and returns how many bytes come back. */
 static ssize_t provoke(int fd, const void *datagram, size_t length)
 {
-    struct vi_address to;
     unsigned char answer[4096];
 
-    OK(vi_address_parse(&to, server.address));
-
-    ck_assert(sendto(fd, datagram, length, 0, &to.any, to.length) == (ssize_t)length);
+    tell_server(fd, datagram, length);
     OK(vista_pump(server.endpoint));
     return recv(fd, answer, sizeof answer, MSG_DONTWAIT);
 }
@@ -976,6 +981,41 @@ START_TEST(test_repeats)
 }
 END_TEST
 
+/* What there is no room for when it leaves is not sent again where the session has broken since. */
+START_TEST(test_refused_and_broken)
+{
+    struct vi_header header = {.kind = VI_REQUEST, .length = 2};
+    unsigned char datagram[128] = {0};
+    vista_request request;
+    uint64_t before;
+    int fd;
+
+    setup_refusing(NULL);
+    fd = stranger();
+    request = gram_send(&client, "q", 2, 0);
+    OK(vista_pump(server.endpoint));
+    ck_assert_int_eq(gram_echo(&server, text, 9), 2);
+    memcpy(datagram + 64, "q", 2);
+    header.slot = (uint16_t)request.slot;
+    header.session = request.session;
+    header.generation = request.generation;
+    tell_server(fd, datagram, seal(datagram, header, 2));
+    header.generation += 5;
+    tell_server(fd, datagram, seal(datagram, header, 2));
+    test_sleep_us(2000); /* until a repetition is answered */
+    before = info_of(&server).datagrams_out;
+    gram_refuse(1);
+    for (int i = 0; i < 2; i++) {
+        OK(vista_pump(server.endpoint));
+        ck_assert_uint_eq(info_of(&server).broken, 1);
+        ck_assert_uint_eq(info_of(&server).datagrams_out, before + 1);
+        test_sleep_us(2000);
+    }
+    close(fd);
+    teardown();
+}
+END_TEST
+
 /* To a server that is dead for 200 ms go a few datagrams, however many requests wait. */
 START_TEST(test_no_storm)
 {
@@ -1028,6 +1068,7 @@ int main(void)
     tcase_add_test(tcase, test_strangers);
     tcase_add_test(tcase, test_hostile_session);
     tcase_add_test(tcase, test_repeats);
+    tcase_add_test(tcase, test_refused_and_broken);
     tcase_add_test(tcase, test_no_storm);
     return test_run(suite);
 }

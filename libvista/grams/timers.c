@@ -55,8 +55,9 @@ void vi_timers_refused(vista_endpoint *e, const struct vi_header *header)
     struct vi_peer *peer = vi_endpoint_session(e, header->session);
     struct vi_lane *lane = peer != NULL ? &peer->lane[header->slot] : NULL;
 
-    if (peer == NULL || (header->kind != VI_REQUEST && header->kind != VI_RESPONSE) ||
-        lane->refusals == REFUSALS || (header->kind == VI_REQUEST && lane->due == 0))
+    if (peer == NULL || peer->reason != VI_BROKEN_NOT ||
+        (header->kind != VI_REQUEST && header->kind != VI_RESPONSE) || lane->refusals == REFUSALS ||
+        (header->kind == VI_REQUEST && lane->due == 0))
         return;
     lane->refused = true;
     lane->due = vi_endpoint_now(e) + (REFUSED_FIRST << lane->refusals++);

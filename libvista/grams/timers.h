@@ -20,8 +20,8 @@ void vi_timers_restore(vista_endpoint *e, struct vi_lane *lane, uint64_t due);
 /* The server works on it: ask again in a second; or something of the answer has come. */
 void vi_timers_put_off(vista_endpoint *e, struct vi_lane *lane, uint64_t by);
 
-/* There was no room for this datagram, which is sent again soon if it is a message's: a queue that
- * is full empties as soon as its owner runs. */
+/* There was no room for this datagram, which is sent again soon if it is a message's and its session
+ * is sound: a queue that is full empties as soon as its owner runs. */
 void vi_timers_refused(vista_endpoint *e, const struct vi_header *header);
 
 /* The response to a request that was sent once tells the time of a round trip. */
