@@ -476,6 +476,41 @@ START_TEST(test_forgotten_by_both)
 }
 END_TEST
 
+/* Two threads connect to one server at once: one row is made, and each HELLO is answered. */
+START_TEST(test_connecting_twice)
+{
+    const struct gram_faults sound = {.seed = 1};
+    struct vista_endpoint_info info;
+    pthread_t threads[2];
+    void *error[2] = {NULL, NULL};
+    int left = 2;
+
+    client = (struct gram_end){.path = gram_path("client"), .address = gram_address("c")};
+    server = (struct gram_end){.path = gram_path("server"), .address = gram_address("s")};
+    gram_network(&sound);
+    gram_open(&client, NULL);
+    gram_open(&server, NULL);
+    for (int i = 0; i < 2; i++)
+        ck_assert(pthread_create(&threads[i], NULL, connect_thread, NULL) == 0);
+    while (left > 0) {
+        test_sleep_us(5000); /* so that theirs come together, most likely */
+        OK(vista_pump(server.endpoint));
+        for (int i = 0; i < 2; i++)
+            if (threads[i] != 0 && pthread_tryjoin_np(threads[i], &error[i]) == 0) {
+                threads[i] = 0;
+                left--;
+            }
+    }
+    ck_assert(error[0] == NULL && error[1] == NULL);
+    OK(vista_pump(server.endpoint));
+    info = info_of(&server);
+    ck_assert_uint_eq(info.peers, 1);
+    ck_assert_uint_eq(info.datagrams_out, info.datagrams_in);
+    ck_assert_uint_eq(info_of(&client).peers, 1);
+    teardown();
+}
+END_TEST
+
 /* ---- Waiting ----------------------------------------------------------------------- */
 
 static void *echo_thread(void *arg)
@@ -1058,6 +1093,7 @@ int main(void)
     tcase_add_test(tcase, test_forgetting);
     tcase_add_test(tcase, test_forgotten_by_both);
     tcase_add_test(tcase, test_refused_beside_waiting);
+    tcase_add_test(tcase, test_connecting_twice);
     tcase_add_test(tcase, test_threads);
     tcase_add_test(tcase, test_select_takes_in);
     tcase_add_test(tcase, test_descriptor);

@@ -52,7 +52,6 @@ static struct vi_peer *choose_row(vista_endpoint *e)
     return NULL;
 }
 
-/* An end that says hello twice gets one row. */
 static bool is_being_made(const vista_endpoint *e, const struct vi_task *task)
 {
     for (const struct vi_group *group = LIST_FIRST(&e->groups); group != NULL;
@@ -60,15 +59,24 @@ static bool is_being_made(const vista_endpoint *e, const struct vi_task *task)
         if (group->task.kind == VI_TASK_ROW && group->task.role == task->role &&
             memcmp(group->task.hello.uuid, task->hello.uuid, sizeof task->hello.uuid) == 0)
             return true;
-    return vi_endpoint_uuid((vista_endpoint *)(uintptr_t)e, task->hello.uuid, task->role) != NULL;
+    return false;
 }
 
-static bool prepare_row(vista_endpoint *e, struct vi_task *task, struct vi_group *group)
+/* An end that says hello twice gets one row, and an answer to each: what is told later may be that
+ * the row has been used. */
+static bool prepare_row(vista_endpoint *e, struct vi_task *task, struct vi_group *group,
+                        bool *later)
 {
-    struct vi_peer *peer;
+    struct vi_peer *peer = vi_endpoint_uuid(e, task->hello.uuid, task->role);
 
-    if (is_being_made(e, task))
+    *later = is_being_made(e, task) || (peer != NULL && peer->owner != NULL);
+    if (*later)
         return false;
+    if (peer != NULL) {
+        if (peer->reason == VI_BROKEN_NOT && vi_address_equal(&peer->address, &task->address))
+            vi_handshake_stored(e, peer, task);
+        return false;
+    }
     peer = choose_row(e);
     if (peer == NULL) {
         vi_handshake_full(e, task);
@@ -86,7 +94,7 @@ static bool prepare(vista_endpoint *e, struct vi_task *task, struct vi_group *gr
     struct vi_lane *lane;
 
     if (peer == NULL)
-        return prepare_row(e, task, group);
+        return prepare_row(e, task, group, later);
     if (peer->row == NULL || peer->row->id != task->id)
         return false;
     if (task->kind == VI_TASK_FINISH) {
