@@ -88,9 +88,10 @@ struct vista_open_options {
  * unless VISTA_UNAUTHENTICATED is given.
  *
  * Errors: EINVAL; EBUSY it is open; EBADMSG no endpoint, or damaged; ENOTSUP another version, or
- * libsodium is not installed; ECANCELED the file is not the one that was used last (another inode
- * or device number), and may be a copy: VISTA_ADOPT says that no other is in use; EACCES an
- * address beyond this machine without a key; EADDRINUSE and others of bind(2); ENOMEM; EROFS.
+ * libsodium cannot be loaded, which the next call tries again; ECANCELED the file is not the one
+ * that was used last (another inode or device number), and may be a copy: VISTA_ADOPT says that no
+ * other is in use; EACCES an address beyond this machine without a key; EADDRINUSE and others of
+ * bind(2); ENOMEM; EROFS.
  */
 vista_endpoint *vista_open_endpoint(vista_segment *segment, void *block, const char *address,
                                     unsigned flags, const struct vista_open_options *options);

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -60,6 +61,21 @@ static vista_tx *begin(const struct gram_end *end)
 {
     return vista_begin_transaction(end->segment, 0);
 }
+
+/* That a library cannot be loaded now is not for ever. */
+START_TEST(test_key_later)
+{
+    struct rlimit before, none;
+
+    OK(getrlimit(RLIMIT_NOFILE, &before));
+    none = before;
+    none.rlim_cur = 0;
+    OK(setrlimit(RLIMIT_NOFILE, &none));
+    FAILS(vi_wire_load_keys(), ENOTSUP, "libsodium");
+    OK(setrlimit(RLIMIT_NOFILE, &before));
+    OK(vi_wire_load_keys());
+}
+END_TEST
 
 /* ---- Refusals ------------------------------------------------------------------ */
 
@@ -1083,6 +1099,7 @@ int main(void)
     Suite *suite = suite_create("grams_calls");
     TCase *tcase = test_case(suite, "calls", 3);
 
+    tcase_add_test(tcase, test_key_later); /* before any of this process has used a key */
     tcase_add_test(tcase, test_refusals);
     tcase_add_test(tcase, test_forked);
     tcase_add_test(tcase, test_all_or_none);

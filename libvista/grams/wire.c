@@ -24,29 +24,32 @@ typedef int init_fn(void);
 
 static seal_fn *seal;
 static open_fn *unseal;
-static bool loaded;
 
-static void load(void)
+static bool load(void)
 {
     void *const library = dlopen("libsodium.so.23", RTLD_NOW | RTLD_LOCAL);
     init_fn *init;
 
     if (library == NULL)
-        return;
+        return false;
     init = (init_fn *)dlsym(library, "sodium_init");
     seal = (seal_fn *)dlsym(library, "crypto_aead_xchacha20poly1305_ietf_encrypt_detached");
     unseal = (open_fn *)dlsym(library, "crypto_aead_xchacha20poly1305_ietf_decrypt_detached");
-    loaded = init != NULL && init() >= 0 && seal != NULL && unseal != NULL;
+    return init != NULL && init() >= 0 && seal != NULL && unseal != NULL;
 }
 
 int vi_wire_load_keys(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static bool loaded;
+    bool is_there;
 
-    pthread_once(&once, load);
-    return loaded ? 0
-                  : vi_fail(ENOTSUP, "a key needs libsodium (libsodium.so.23), which cannot be "
-                                     "loaded");
+    pthread_mutex_lock(&lock);
+    is_there = loaded = loaded || load();
+    pthread_mutex_unlock(&lock);
+    return is_there ? 0
+                    : vi_fail(ENOTSUP, "a key needs libsodium (libsodium.so.23), which cannot be "
+                                       "loaded");
 }
 
 /* ---- Datagrams ------------------------------------------------------------ */

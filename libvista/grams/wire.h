@@ -87,7 +87,7 @@ struct vi_envelope {
 };
 
 /* Keys: XChaCha20-Poly1305 of libsodium, which is loaded when the first key is set.
- * ENOTSUP: it is not there. */
+ * ENOTSUP: it is not there, or cannot be loaded now; the next call tries again. */
 int vi_wire_load_keys(void);
 
 /* Makes a packet of header and payload (which must stay until it is sent): checksum, or, with a
