@@ -6,6 +6,7 @@
  */
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -25,6 +26,7 @@ struct held {
 struct faulty {
     struct vi_socket socket;
     struct vi_socket *inner;
+    pthread_mutex_t lock; /* one thread receives while others send */
     struct test_random random;
     struct gram_faults faults;
     struct held held[HELD];
@@ -87,6 +89,7 @@ static uint64_t release_due(struct faulty *f, uint64_t now)
 {
     uint64_t next = UINT64_MAX;
 
+    pthread_mutex_lock(&f->lock);
     for (int i = 0; i < f->count;) {
         if (f->held[i].due > now) {
             next = f->held[i].due < next ? f->held[i].due : next;
@@ -97,6 +100,7 @@ static uint64_t release_due(struct faulty *f, uint64_t now)
         free(f->held[i].bytes);
         f->held[i] = f->held[--f->count];
     }
+    pthread_mutex_unlock(&f->lock);
     return next;
 }
 
@@ -162,6 +166,7 @@ static int send_faulty(struct vi_socket *socket, struct vi_packet *packets, int 
     struct faulty *f = (struct faulty *)socket;
     const uint64_t now = now_of(socket);
 
+    pthread_mutex_lock(&f->lock);
     for (int i = 0; i < count; i++) {
         packets[i].length = 0;
         if (is_shut(f, now) || happens(f, f->faults.loss))
@@ -173,6 +178,7 @@ static int send_faulty(struct vi_socket *socket, struct vi_packet *packets, int 
         if (happens(f, f->faults.duplication))
             send_one(f, &packets[i], now);
     }
+    pthread_mutex_unlock(&f->lock);
     return count;
 }
 
@@ -185,6 +191,11 @@ static int receive_all(struct faulty *f, struct vi_packet *packets, int count)
         more = f->inner->transport->receive(f->inner, packets + got, count - got, 0);
         got += more > 0 ? more : 0;
     }
+    pthread_mutex_lock(&f->lock);
+    for (int i = 0; i < got; i++)
+        if (happens(f, f->faults.move) && packets[i].address.any.sa_family == AF_INET)
+            ((struct sockaddr_in *)&packets[i].address.storage)->sin_port ^= 0x100;
+    pthread_mutex_unlock(&f->lock);
     return got > 0 ? got : -1;
 }
 
@@ -201,9 +212,6 @@ static int receive_faulty(struct vi_socket *socket, struct vi_packet *packets, i
         struct timespec left = {0};
         int got = receive_all(f, packets, count);
 
-        for (int i = 0; i < got; i++)
-            if (happens(f, f->faults.move) && packets[i].address.any.sa_family == AF_INET)
-                ((struct sockaddr_in *)&packets[i].address.storage)->sin_port ^= 0x100;
         if (got > 0 || now >= end)
             return got;
         if (until != UINT64_MAX && until > now) {
@@ -231,6 +239,7 @@ static struct vi_socket *wrap(struct vi_socket *inner)
     f->socket = *inner;
     f->socket.transport = &faulty_transport;
     f->inner = inner;
+    pthread_mutex_init(&f->lock, NULL);
     f->faults = network;
     f->random.state = network.seed * 0x9e3779b97f4a7c15u + (uint64_t)getpid() * 31 + opened++;
     return &f->socket;
