@@ -389,6 +389,89 @@ START_TEST(a_hole_is_told)
 }
 END_TEST
 
+/* A sound record whose items lie there already, but for one that is alone. */
+static void forge(unsigned char *at, uint64_t lsn, uint64_t previous, uint32_t bytes,
+                  uint32_t items)
+{
+    struct vi_redo_record *record = (void *)at;
+
+    *record = (struct vi_redo_record){
+        .bytes = bytes, .lsn = lsn, .previous = previous, .epoch = 1, .items = items};
+    if (items == 1)
+        *(struct vi_redo_item *)(record + 1) = (struct vi_redo_item){
+            .length = bytes - (uint32_t)(sizeof *record + sizeof(struct vi_redo_item))};
+    record->check = vi_disk_check(&area, record);
+}
+
+/* An empty log that begins at `head`, and memory for what is to be forged there. */
+static int begin_forging(uint64_t head, unsigned char **log, unsigned char **ring)
+{
+    const int fd = file(test_path("redo"));
+
+    lay_out(fd);
+    OK(vi_disk_header_write(&area, 1, (struct vi_disk_point){head, 0}));
+    *log = calloc(1, LOG);
+    *ring = calloc(1, RING);
+    ck_assert(*log != NULL && *ring != NULL);
+    return fd;
+}
+
+static void end_forging(int fd, unsigned char *log, unsigned char *ring)
+{
+    ck_assert_int_eq(pwrite(fd, log, LOG, (off_t)area.log_offset), LOG);
+    ck_assert_int_eq(pwrite(fd, ring, RING, (off_t)area.ring_offset), RING);
+    free(log);
+    free(ring);
+}
+
+/* The ring has a record that ends too far behind the head: were it copied to the log, a record that
+ * it has in it would lie at the head, longer than all that counts, and with as many pieces as fit. */
+START_TEST(a_record_over_the_head)
+{
+    const uint64_t head = LOG + 2 * VI_REDO_BLOCK, first = LOG + RING;
+    const uint32_t each = 24, items = (LOG - 2 * VI_REDO_BLOCK) / each - 2;
+    unsigned char *log, *ring, *at;
+    uint64_t records;
+    int fd = begin_forging(head, &log, &ring);
+
+    at = log + 2 * VI_REDO_BLOCK; /* the forged record: built here, where all of it fits */
+    for (uint32_t i = 0; i < items; i++)
+        *(struct vi_redo_item *)(at + sizeof(struct vi_redo_record) + (uint64_t)i * each) =
+            (struct vi_redo_item){VI_REDO_BLOCK - 1, 2, 0, VI_REDO_BYTES};
+    /* In one of its items, as long as four: the only record that counts. */
+    ((struct vi_redo_item *)(log + RING))[-1].length = 4 * each - sizeof(struct vi_redo_item);
+    forge(log + RING, first, 0, 64, 1);
+    forge(at, head, 0, (uint32_t)sizeof(struct vi_redo_record) + items * each, items - 3);
+    memcpy(ring + 2 * VI_REDO_BLOCK, at, RING / 4);
+    memset(at, 0, RING / 4);
+    forge(ring, (uint64_t)2 * LOG, first, 2 * VI_REDO_BLOCK + RING / 4, 2);
+    end_forging(fd, log, ring);
+    OK(recover(fd, &records));
+    ck_assert_uint_eq(records, 1);
+    close(fd);
+}
+END_TEST
+
+/* The log has a record that is sound only with one of the ring in it, which is what counts. */
+START_TEST(a_record_over_another)
+{
+    const uint64_t garbage = 0x1234;
+    unsigned char *log, *ring;
+    uint64_t records;
+    int fd = begin_forging(RING + 8, &log, &ring);
+
+    forge(ring, (uint64_t)2 * RING, 0, 64, 1);
+    memcpy(log + 2 * RING, ring, 64);
+    forge(log + RING + 8, RING + 8, 0, RING - 8 + 64, 1);
+    memset(log + 2 * RING, 0, 64);
+    end_forging(fd, log, ring);
+    ck_assert_int_eq(pwrite(fd, &garbage, 8, 100), 8);
+    FAILS(recover(fd, &records), EBADMSG, "not found again");
+    ck_assert_uint_eq(word_at(fd, 100), garbage);
+    close(fd);
+}
+END_TEST
+
 START_TEST(a_wild_store_is_not_written)
 {
     const int fd = file(test_path("redo"));
@@ -496,6 +579,8 @@ int main(void)
     tcase_add_test(tcase, damaged_records);
     tcase_add_test(tcase, unknown_kinds_may_be_skipped);
     tcase_add_test(tcase, a_hole_is_told);
+    tcase_add_test(tcase, a_record_over_the_head);
+    tcase_add_test(tcase, a_record_over_another);
     tcase_add_test(tcase, a_wild_store_is_not_written);
     tcase_add_test(tcase, a_failed_sync_poisons);
     tcase_add_test(tcase, short_and_failing_writes);

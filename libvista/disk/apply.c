@@ -76,12 +76,12 @@ static int validate_record(const struct vi_disk_area *area, const struct vi_redo
     return size == record->bytes ? 0 : damaged(area, record->lsn, "is longer than its items");
 }
 
-int vi_disk_validate(struct vi_disk_walk walk, const struct vi_disk_target *target)
+int vi_disk_validate(struct vi_disk_walk walk, uint64_t newest, const struct vi_disk_target *target)
 {
     while (vi_disk_walk_record(&walk) != NULL)
         if (validate_record(walk.area, walk.record, target) != 0)
             return -1;
-    return 0;
+    return walk.at.previous == newest ? 0 : damaged(walk.area, newest, "is not found again");
 }
 
 static void add_item(struct pieces *pieces, const struct vi_redo_item *item)
@@ -104,15 +104,14 @@ static void add_item(struct pieces *pieces, const struct vi_redo_item *item)
     }
 }
 
-/* Adds the items of all records; returns the point behind the last. */
-static struct vi_disk_point collect(struct vi_disk_walk walk, struct pieces *pieces)
+/* Adds the items of all records. */
+static void collect(struct vi_disk_walk walk, struct pieces *pieces)
 {
     const struct vi_redo_item *item;
 
     while ((item = vi_disk_walk(&walk)) != NULL)
         if (item->kind == VI_REDO_BYTES)
             add_item(pieces, item);
-    return walk.at;
 }
 
 static int by_place(const void *left, const void *right)
@@ -182,8 +181,7 @@ static int write_pieces(const struct vi_disk_area *area, const struct pieces *pi
     return result;
 }
 
-int vi_disk_apply(struct vi_disk_walk walk, struct vi_disk_target *target,
-                  struct vi_disk_point *last)
+int vi_disk_apply(struct vi_disk_walk walk, struct vi_disk_target *target)
 {
     /* Most pieces are of ranges of two bytes in two blocks, 24 bytes of a record each. */
     const size_t size = ((walk.to - walk.at.lsn) / 12 + 1) * sizeof(struct piece);
@@ -192,7 +190,7 @@ int vi_disk_apply(struct vi_disk_walk walk, struct vi_disk_target *target,
 
     if (pieces.piece == NULL)
         return errno = ENOMEM, -1;
-    *last = collect(walk, &pieces);
+    collect(walk, &pieces);
     qsort(pieces.piece, pieces.count, sizeof *pieces.piece, by_place);
     result = write_pieces(walk.area, &pieces, target);
     vi_release(pieces.piece, size);

@@ -17,17 +17,21 @@
 
 /* ---- Reading ------------------------------------------------------------ */
 
-/* The record that is next, in the log or else in the ring, from where it is copied. */
-static const struct vi_redo_record *find_next(struct vi_disk_left *left, struct vi_disk_point *at)
+/* The record that is next and ends at `limit` or before, in the log or else in the ring, from where
+ * it is copied: one that ended behind would be copied over the first ones. */
+static const struct vi_redo_record *find_next(struct vi_disk_left *left, struct vi_disk_point *at,
+                                              uint64_t limit)
 {
     const struct vi_redo_record *record =
         vi_disk_next(&left->area, left->log, left->area.log_size, at);
+    const bool in_log = record != NULL;
 
-    if (record != NULL)
-        return record;
-    record = vi_disk_next(&left->area, left->ring, left->area.ring_size, at);
-    if (record == NULL)
+    if (!in_log)
+        record = vi_disk_next(&left->area, left->ring, left->area.ring_size, at);
+    if (record == NULL || at->lsn + record->bytes > limit)
         return NULL;
+    if (in_log)
+        return record;
     if (left->ring_from == UINT64_MAX)
         left->ring_from = at->lsn;
     return memcpy(left->log + at->lsn % left->area.log_size, record, record->bytes);
@@ -68,7 +72,7 @@ static int find_end(struct vi_disk_left *left)
     const struct vi_redo_record *record;
 
     left->end = left->head;
-    while ((record = find_next(left, &at)) != NULL && at.lsn + record->bytes <= limit) {
+    while ((record = find_next(left, &at, limit)) != NULL) {
         left->end = at = vi_disk_behind(at, record);
         left->records++;
     }
@@ -205,11 +209,11 @@ int vi_disk_replay(struct vi_disk_left *left, struct vi_disk_target *target)
 {
     struct vi_disk_area *area = &left->area;
     const struct vi_disk_point fresh = {vi_disk_up(left->end.lsn + 1, area->ring_size), 0};
-    struct vi_disk_point last;
 
-    if (vi_disk_validate(vi_disk_walk_left(left), target) != 0)
+    /* A copy from the ring can make a record sound that was not, and leads past what counts. */
+    if (vi_disk_validate(vi_disk_walk_left(left), left->end.previous, target) != 0)
         return -1;
-    if (secure(left) != 0 || vi_disk_apply(vi_disk_walk_left(left), target, &last) != 0 ||
+    if (secure(left) != 0 || vi_disk_apply(vi_disk_walk_left(left), target) != 0 ||
         vi_disk_sync(area, target) != 0)
         return vi_fail_system(errno, "%s: cannot apply its redo log", area->path);
     return vi_disk_header_write(area, area->epoch + 1, fresh);

@@ -196,7 +196,7 @@ const struct vi_redo_record *vi_disk_walk_record(struct vi_disk_walk *walk)
 
     if (at.lsn < walk->to)
         record = vi_disk_next(walk->area, walk->memory, walk->size, &at);
-    if (record == NULL || at.lsn >= walk->to)
+    if (record == NULL || at.lsn >= walk->to || record->bytes > walk->to - at.lsn)
         return walk->record = NULL;
     walk->at = vi_disk_behind(at, record);
     walk->item = NULL;

@@ -80,7 +80,7 @@ struct vi_disk_walk {
     const struct vi_redo_item *item;
 };
 
-/* The next record, whose items are next then; NULL: there is none. */
+/* The next record, whose items are next then; NULL: there is none that ends at `to` or before. */
 const struct vi_redo_record *vi_disk_walk_record(struct vi_disk_walk *walk);
 /* The next item of any record; NULL: there is none.  What of a record does not fit is passed
  * over. */

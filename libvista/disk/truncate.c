@@ -37,14 +37,12 @@ static int apply(const struct vi_disk_log *redo, struct vi_disk_point from, uint
     const struct vi_disk_area *area = &redo->area;
     unsigned char *log = vi_reserve(area->log_size);
     const struct vi_disk_walk walk = {area, log, area->log_size, .at = from, .to = to};
-    struct vi_disk_point last;
     int result = -1;
 
     if (log == NULL)
         return errno = ENOMEM, -1;
-    if (read_log(area, log, from.lsn, to) == 0 && vi_disk_validate(walk, redo->target) == 0 &&
-        vi_disk_apply(walk, redo->target, &last) == 0)
-        result = last.previous == newest ? 0 : (errno = EBADMSG, -1);
+    if (read_log(area, log, from.lsn, to) == 0 && vi_disk_validate(walk, newest, redo->target) == 0)
+        result = vi_disk_apply(walk, redo->target);
     vi_release(log, area->log_size);
     return result;
 }

@@ -448,8 +448,13 @@ static bool counts(const unsigned char *memory, uint64_t size, uint64_t lsn, uin
            r.bytes <= left;
 }
 
+static const struct vi_redo_record *record_at(uint64_t lsn)
+{
+    return (const void *)(model.log + lsn % model.area.log_size);
+}
+
 /* The record behind `at`: first of all places in the log, then of all in the ring. */
-static bool find(uint64_t at, uint64_t previous, uint64_t *lsn)
+static const struct vi_redo_record *find(uint64_t at, uint64_t previous, uint64_t *lsn)
 {
     const uint64_t steps[] = {1, VI_REDO_BLOCK, model.area.ring_size, model.area.log_size};
 
@@ -457,37 +462,43 @@ static bool find(uint64_t at, uint64_t previous, uint64_t *lsn)
         const uint64_t step = steps[i % 4];
 
         *lsn = (at + step - 1) / step * step;
-        if (i < 4 ? counts(model.log, model.area.log_size, *lsn, previous)
-                  : counts(model.ring, model.area.ring_size, *lsn, previous)) {
-            const struct vi_redo_record *r =
-                (const void *)(model.ring + *lsn % model.area.ring_size);
-
-            if (i >= 4)
-                memcpy(model.log + *lsn % model.area.log_size, r, r->bytes);
-            return true;
-        }
+        if (i < 4 && counts(model.log, model.area.log_size, *lsn, previous))
+            return record_at(*lsn);
+        if (i >= 4 && counts(model.ring, model.area.ring_size, *lsn, previous))
+            return (const void *)(model.ring + *lsn % model.area.ring_size);
     }
-    return false;
-}
-
-static const struct vi_redo_record *record_at(uint64_t lsn)
-{
-    return (const void *)(model.log + lsn % model.area.log_size);
+    return NULL;
 }
 
 static void find_records(void)
 {
     const uint64_t limit = model.head.lsn + model.area.log_size;
     uint64_t previous = model.head.previous, lsn;
+    const struct vi_redo_record *record;
 
     model.count = 0;
-    for (model.end = model.head.lsn; find(model.end, previous, &lsn); previous = lsn) {
-        if (lsn + record_at(lsn)->bytes > limit)
+    for (model.end = model.head.lsn; (record = find(model.end, previous, &lsn)) != NULL;
+         previous = lsn) {
+        if (lsn + record->bytes > limit)
             break;
         HOLDS(model.count < 4096, "too many records");
+        memmove(model.log + lsn % model.area.log_size, record, record->bytes);
         model.list[model.count++] = lsn;
         model.end = lsn + record_at(lsn)->bytes;
     }
+}
+
+/* Are these records still what the log says, with those from the ring in it? */
+static bool are_found_again(void)
+{
+    uint64_t at = model.head.lsn, previous = model.head.previous, lsn;
+
+    for (unsigned i = 0; i < model.count; i++, previous = lsn) {
+        if (find(at, previous, &lsn) == NULL || lsn != model.list[i])
+            return false;
+        at = lsn + record_at(lsn)->bytes;
+    }
+    return true;
 }
 
 /* A record behind the end that was made when more was durable than there is. */
@@ -577,8 +588,8 @@ static void read_model(void)
         read_at(files->s[i].data_offset, model.data[i], files->s[i].size);
     }
     find_records();
-    model.refused =
-        is_missing(model.log, model.area.log_size) || is_missing(model.ring, model.area.ring_size);
+    model.refused = is_missing(model.log, model.area.log_size) ||
+                    is_missing(model.ring, model.area.ring_size) || !are_found_again();
     for (unsigned i = 0; i < model.count && !model.refused; i++)
         model.refused = !apply(record_at(model.list[i]), false);
     for (unsigned i = 0; i < model.count && !model.refused; i++)
