@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "media/io.h"
@@ -353,6 +354,56 @@ START_TEST(members_with_automatic_ranges_at_once)
 }
 END_TEST
 
+static const struct vi_io_ops *system_ops;
+static pthread_t mapper; /* begun by the first synced write */
+static atomic_bool is_begun;
+
+static void *map_small(void *unused)
+{
+    const struct vista_map_options options = {.log = segment[0], .auto_pages = 10};
+
+    (void)unused;
+    segment[1] =
+        vista_map(path[1], 1 << 16, VISTA_CREATE | VISTA_NO_HEAP | VISTA_AUTO_RANGE, &options);
+    if (segment[1] == NULL)
+        fprintf(stderr, "%s\n", vista_errormsg());
+    return segment[1];
+}
+
+static ssize_t map_meanwhile(int fd, const struct iovec *from, int count, uint64_t offset,
+                             bool durable)
+{
+    if (durable && !atomic_exchange(&is_begun, true)) {
+        pthread_create(&mapper, NULL, map_small, NULL);
+        test_sleep_us(50000); /* it comes to where it waits, unless the machine is busy */
+    }
+    return system_ops->write(fd, from, count, offset, durable);
+}
+
+/* One that ends is not open: whoever maps a member waits for it. */
+START_TEST(a_member_with_automatic_ranges_while_one_ends)
+{
+    struct vi_io_ops ops;
+    vista_tx *tx;
+
+    system_ops = vi_io();
+    ops = *system_ops;
+    vi_io_test_ops = &ops;
+    make_automatic_home(1 << 16);
+    ops.write = map_meanwhile;
+    tx = vista_begin_transaction(segment[0], 0);
+    SOME(tx);
+    *(char *)vista_base(segment[0]) = 1;
+    OK(vista_end_transaction(tx, 0));
+    ck_assert(is_begun);
+    ck_assert_int_eq(pthread_join(mapper, NULL), 0);
+    vi_io_test_ops = NULL;
+    SOME(segment[1]);
+    OK(vista_unmap(segment[1]));
+    OK(vista_unmap(segment[0]));
+}
+END_TEST
+
 /* What a member's pages would have taken of the log is the others' when it has left, or is smaller. */
 START_TEST(a_member_with_automatic_ranges_leaves)
 {
@@ -461,6 +512,7 @@ int main(void)
     tcase_add_test(tcase, sizes);
     tcase_add_test(tcase, classes_and_promises);
     tcase_add_test(tcase, members_with_automatic_ranges_at_once);
+    tcase_add_test(tcase, a_member_with_automatic_ranges_while_one_ends);
     tcase_add_loop_test(tcase, a_member_with_automatic_ranges_leaves, 0, 2);
     return test_run(suite);
 }
