@@ -183,6 +183,29 @@ START_TEST(survives_a_kill_without_a_sync)
 }
 END_TEST
 
+/* It says nothing, but is read as what it was written as. */
+START_TEST(an_item_without_bytes)
+{
+    const int fd = file(test_path("redo"));
+    const struct vi_redo_item *item;
+    struct vi_disk_writer writer;
+
+    begin(fd);
+    OK(vi_disk_begin(&redo, sizeof(struct vi_redo_record) + vi_disk_item_size(0), &writer));
+    vi_disk_head(&writer, 1);
+    vi_disk_put(&writer, 7, 24, "", 0);
+    OK(vi_disk_end(&writer));
+    item = vi_disk_item((const void *)redo.ring, NULL);
+    SOME(item);
+    ck_assert_uint_eq(item->offset, 24);
+    ck_assert_uint_eq(item->length, 0);
+    ck_assert_uint_eq(item->member, 7);
+    ck_assert_uint_eq(item->kind, VI_REDO_BYTES);
+    vi_disk_log_close(&redo);
+    close(fd);
+}
+END_TEST
+
 START_TEST(large_records)
 {
     unsigned char *bytes = malloc(DATA);
@@ -572,6 +595,7 @@ int main(void)
     tcase_add_test(tcase, growing_in_vain);
     tcase_add_test(tcase, headers);
     tcase_add_test(tcase, survives_a_kill_without_a_sync);
+    tcase_add_test(tcase, an_item_without_bytes);
     tcase_add_test(tcase, large_records);
     tcase_add_test(tcase, truncation_and_a_full_log);
     tcase_add_test(tcase, many_threads_flush);

@@ -151,7 +151,8 @@ void vi_disk_put(struct vi_disk_writer *writer, unsigned member, uint64_t offset
     if (!writer->large) { /* it lies in the ring as a whole */
         memcpy(writer->to, &item, sizeof item);
         writer->to += vi_disk_item_size(length);
-        memcpy(writer->to - sizeof zeros, zeros, sizeof zeros);
+        if (length % 8 != 0)
+            memcpy(writer->to - sizeof zeros, zeros, sizeof zeros);
         vi_copy(writer->to - vi_disk_up(length, 8), from, length);
         return;
     }
