@@ -28,8 +28,8 @@
 
 #include "guest.h"
 
-#define SECONDS 120                    /* should the host forget this machine */
-#define FLUSH_EVERY 8                  /* commits, of those that are not flushed each */
+#define SECONDS 600   /* should the host forget this machine: above all that it waits */
+#define FLUSH_EVERY 8 /* commits, of those that are not flushed each */
 #define WARM_UP (2 * VM_BIG_EVERY - 1) /* the next step is a big one */
 
 static struct vm_model models[VM_STREAMS];
