@@ -3,6 +3,7 @@
  * The redo log: where records go, headers, appending, group commit of threads, truncation, the
  * log's thread, recovery, failures; on a real file, or on the simulated disk where it has to fail.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -18,6 +19,21 @@
 #define RING (64u << 10)
 #define LOG (512u << 10)
 #define FILE_END (RING_AT + RING + LOG)
+
+/* The most that can be mapped at once, and how often more was wanted. */
+static size_t reserve_most = SIZE_MAX;
+static unsigned refused;
+
+void *__real_vi_reserve(size_t size);
+void *__wrap_vi_reserve(size_t size);
+
+void *__wrap_vi_reserve(size_t size)
+{
+    if (size <= reserve_most)
+        return __real_vi_reserve(size);
+    refused++;
+    return errno = ENOMEM, NULL;
+}
 
 static struct vi_disk_log redo;
 static struct vi_disk_target target[VI_DISK_MEMBERS];
@@ -258,6 +274,30 @@ START_TEST(truncation_and_a_full_log)
     OK(recover(fd, &records));
     for (uint64_t i = 19001; i <= 20000; i++)
         ck_assert_uint_eq(word_at(fd, i % 1000 * 8), i);
+    close(fd);
+}
+END_TEST
+
+/* What the records may need at most cannot be had, what they do need can. */
+START_TEST(truncation_with_little_memory)
+{
+    static unsigned char bytes[8000];
+    const int fd = file(test_path("redo"));
+
+    begin(fd);
+    for (unsigned i = 0; i < 30; i++) {
+        memset(bytes, (int)i + 1, sizeof bytes);
+        put(i * 100, bytes, sizeof bytes);
+    }
+    reserve_most = LOG;
+    OK(vi_disk_truncate(&redo));
+    ck_assert_uint_eq(refused, 1);
+    ck_assert_uint_eq(word_at(fd, 2892) >> 56, 29);
+    for (unsigned at = 2900; at < 2900 + sizeof bytes; at += 100)
+        ck_assert_uint_eq(word_at(fd, at) & 255, 30);
+    reserve_most = 0;
+    FAILS(vi_disk_truncate(&redo), ENOMEM, "apply");
+    vi_disk_log_close(&redo);
     close(fd);
 }
 END_TEST
@@ -598,6 +638,7 @@ int main(void)
     tcase_add_test(tcase, an_item_without_bytes);
     tcase_add_test(tcase, large_records);
     tcase_add_test(tcase, truncation_and_a_full_log);
+    tcase_add_test(tcase, truncation_with_little_memory);
     tcase_add_test(tcase, many_threads_flush);
     tcase_add_test(tcase, the_thread_flushes_and_truncates);
     tcase_add_test(tcase, damaged_records);

@@ -84,6 +84,18 @@ int vi_disk_validate(struct vi_disk_walk walk, uint64_t newest, const struct vi_
     return walk.at.previous == newest ? 0 : damaged(walk.area, newest, "is not found again");
 }
 
+static uint64_t count_pieces(struct vi_disk_walk walk)
+{
+    const struct vi_redo_item *item;
+    uint64_t count = 0;
+
+    while ((item = vi_disk_walk(&walk)) != NULL)
+        if (item->kind == VI_REDO_BYTES)
+            count +=
+                (item->offset % VI_REDO_BLOCK + item->length + VI_REDO_BLOCK - 1) / VI_REDO_BLOCK;
+    return count;
+}
+
 static void add_item(struct pieces *pieces, const struct vi_redo_item *item)
 {
     const unsigned char *from = (const unsigned char *)(item + 1);
@@ -184,10 +196,14 @@ static int write_pieces(const struct vi_disk_area *area, const struct pieces *pi
 int vi_disk_apply(struct vi_disk_walk walk, struct vi_disk_target *target)
 {
     /* Most pieces are of ranges of two bytes in two blocks, 24 bytes of a record each. */
-    const size_t size = ((walk.to - walk.at.lsn) / 12 + 1) * sizeof(struct piece);
+    size_t size = ((walk.to - walk.at.lsn) / 12 + 1) * sizeof(struct piece);
     struct pieces pieces = {.piece = vi_reserve(size)};
     int result;
 
+    if (pieces.piece == NULL) { /* most of it would not be touched: there may be as much as is */
+        size = (count_pieces(walk) + 1) * sizeof(struct piece);
+        pieces.piece = vi_reserve(size);
+    }
     if (pieces.piece == NULL)
         return errno = ENOMEM, -1;
     collect(walk, &pieces);
