@@ -360,7 +360,8 @@ static atomic_bool is_begun;
 
 static void *map_small(void *unused)
 {
-    const struct vista_map_options options = {.log = segment[0], .auto_pages = 10};
+    const struct vista_map_options options = {
+        .max_size = 1 << 20, .log = segment[0], .auto_pages = 20};
 
     (void)unused;
     segment[1] =
@@ -401,6 +402,47 @@ START_TEST(a_member_with_automatic_ranges_while_one_ends)
     SOME(segment[1]);
     OK(vista_unmap(segment[1]));
     OK(vista_unmap(segment[0]));
+}
+END_TEST
+
+static void *grow_small(void *unused)
+{
+    (void)unused;
+    return vista_resize(segment[1], 1 << 17) == 0 ? segment[1] : NULL;
+}
+
+/* The log cannot grow for the first that wants it to, and meanwhile another member grows. */
+static ssize_t refuse_and_grow(int fd, const struct iovec *from, int count, uint64_t offset,
+                               bool durable)
+{
+    if (from->iov_len != 1 << 20 || durable) /* not the zeros of a log that grows */
+        return system_ops->write(fd, from, count, offset, durable);
+    if (!atomic_exchange(&is_begun, true)) {
+        pthread_create(&mapper, NULL, grow_small, NULL);
+        test_sleep_us(50000);
+    }
+    return errno = ENOSPC, -1;
+}
+
+/* Nobody is refused for pages that are to be refused themselves. */
+START_TEST(pages_that_the_log_has_no_room_for)
+{
+    struct vi_io_ops ops;
+    void *grown;
+
+    system_ops = vi_io();
+    ops = *system_ops;
+    vi_io_test_ops = &ops;
+    make_automatic_home(1 << 16);
+    SOME(map_small(NULL));
+    ops.write = refuse_and_grow;
+    NULLS(map_automatic((void *)2), ENOSPC, "redo log");
+    ck_assert(is_begun);
+    ck_assert_int_eq(pthread_join(mapper, &grown), 0);
+    SOME(grown);
+    OK(vista_unmap(segment[1]));
+    OK(vista_unmap(segment[0]));
+    vi_io_test_ops = NULL;
 }
 END_TEST
 
@@ -513,6 +555,7 @@ int main(void)
     tcase_add_test(tcase, classes_and_promises);
     tcase_add_test(tcase, members_with_automatic_ranges_at_once);
     tcase_add_test(tcase, a_member_with_automatic_ranges_while_one_ends);
+    tcase_add_test(tcase, pages_that_the_log_has_no_room_for);
     tcase_add_loop_test(tcase, a_member_with_automatic_ranges_leaves, 0, 2);
     return test_run(suite);
 }

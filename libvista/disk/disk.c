@@ -28,8 +28,9 @@ struct vi_disk {
     struct vi_engine engine;
     struct vi_segment *home;
     uint64_t pages; /* that automatic ranges may change in one transaction, all of its group */
-    uint64_t default_pages; /* of a segment's, where it is not said how many */
-    uint64_t end;           /* of the file's part that the redo log may have */
+    pthread_mutex_t reserving; /* held while room for more of them is made; before the log's lock */
+    uint64_t default_pages;    /* of a segment's, where it is not said how many */
+    uint64_t end;              /* of the file's part that the redo log may have */
     bool lazy; /* what an end returns survives the process; the machine after flush_ms at most */
     struct vi_disk_log log;
     struct vi_disk_record record; /* of the commit that has the log's lock */
@@ -38,15 +39,19 @@ struct vi_disk {
 
 /* ---- What a commit does ------------------------------------------------- */
 
+static int make_room_beside(struct vi_disk *disk, uint64_t pages, uint64_t bytes)
+{
+    return vi_disk_grow(&disk->log, &disk->home->file, disk->end,
+                        pages * PAGE_MOST + BESIDE + bytes);
+}
+
 /* The log takes a record of so many bytes from now on, and of all pages of automatic ranges, which
  * a store that faults could not make room for. */
 static int make_room(void *context, uint64_t bytes)
 {
     struct vi_disk *disk = context;
-    const uint64_t pages = __atomic_load_n(&disk->pages, __ATOMIC_RELAXED);
 
-    return vi_disk_grow(&disk->log, &disk->home->file, disk->end,
-                        pages * PAGE_MOST + BESIDE + bytes);
+    return make_room_beside(disk, __atomic_load_n(&disk->pages, __ATOMIC_RELAXED), bytes);
 }
 
 static int prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
@@ -135,14 +140,16 @@ uint64_t vi_disk_pages(const struct vi_segment *segment)
 int vi_disk_reserve_pages(const struct vi_segment *segment, uint64_t pages)
 {
     struct vi_disk *disk = disk_of(segment);
+    int result;
 
     if (disk == NULL)
         return 0;
-    __atomic_fetch_add(&disk->pages, pages, __ATOMIC_RELAXED);
-    if (make_room(disk, 0) == 0)
-        return 0;
-    vi_disk_unreserve_pages(segment, pages);
-    return -1;
+    pthread_mutex_lock(&disk->reserving);
+    result = make_room_beside(disk, __atomic_load_n(&disk->pages, __ATOMIC_RELAXED) + pages, 0);
+    if (result == 0) /* else nobody has seen them */
+        __atomic_fetch_add(&disk->pages, pages, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&disk->reserving);
+    return result;
 }
 
 void vi_disk_unreserve_pages(const struct vi_segment *segment, uint64_t pages)
@@ -358,6 +365,7 @@ int vi_disk_open(struct vi_segment *segment, unsigned flags,
     disk = vi_reserve(sizeof *disk);
     if (disk == NULL)
         return vi_fail(ENOMEM, "%s: no memory for its redo log", segment->path);
+    pthread_mutex_init(&disk->reserving, NULL);
     disk->redo.ops = &disk_ops;
     disk->home = segment;
     disk->lazy = !(flags & VISTA_POWER_SAFE) && options->flush_ms != 0;
