@@ -523,6 +523,22 @@ START_TEST(sleep_is_ended_by_its_signal)
 }
 END_TEST
 
+/* The timer of the checkpoint does not give once more what the log gives. */
+START_TEST(timers_fire_as_often_as_they_are_to)
+{
+    static const char *const protocols[] = {"cand-log", "cbndvs-log", "adaptive"};
+
+    ck_assert_int_eq(status_of(shell("VISTA_KILLS=\"$(seq -f %%gb -s ' ' 100)\" timeout 100 $K "
+                                     "-p %s --retries 10000 -f run.dc $G timers >out 2>err",
+                                     protocols[_i])),
+                     0);
+    holds("out", "alarms 1\n");
+    holds("out", "late 0\n");
+    ck_assert_msg(strstr(contents("out"), "alarms 2\n") == NULL, "%s", contents("out"));
+    ck_assert_msg(strstr(contents("out"), "late 1\n") == NULL, "%s", contents("out"));
+}
+END_TEST
+
 START_TEST(memory_goes_on)
 {
     killed_guest("memory", 4, 12);
@@ -638,6 +654,7 @@ int main(void)
     tcase_add_test(tests, pipe_that_was_opened_is_read_on);
     tcase_add_test(tests, waits_end_at_their_limits);
     tcase_add_loop_test(tests, sleep_is_ended_by_its_signal, 0, 4);
+    tcase_add_loop_test(tests, timers_fire_as_often_as_they_are_to, 0, 3);
     tcase_add_test(tests, memory_goes_on);
     tcase_add_test(tests, pages_written_again_and_again_go_on);
     tcase_add_test(tests, two_lines_make_a_program_recoverable);

@@ -229,6 +229,43 @@ static int asleep(void)
     return 0;
 }
 
+static void block(sigset_t *none, int one, int other)
+{
+    sigset_t both;
+
+    sigemptyset(none);
+    sigemptyset(&both);
+    sigaddset(&both, one);
+    sigaddset(&both, other);
+    sigprocmask(SIG_BLOCK, &both, NULL);
+}
+
+/* A timer that fires once, and then one that fires often, for the first time late. */
+static int timers(void)
+{
+    const struct itimerval once = {{0, 0}, {0, 300000}}, often = {{0, 50000}, {0, 400000}};
+    const struct timespec limit = {0, 600000000};
+    struct itimerval left;
+    sigset_t none;
+
+    block(&none, SIGALRM, SIGALRM);
+    signal(SIGALRM, on_alarm);
+    say("begin", 0);
+    setitimer(ITIMER_REAL, &once, NULL);
+    say("once", 0);
+    sigsuspend(&none);
+    say("alarms", alarms);
+    say("none", ppoll(NULL, 0, &limit, &none));
+    say("alarms", alarms);
+    setitimer(ITIMER_REAL, &often, NULL);
+    say("often", 0);
+    sigsuspend(&none);
+    say("tick", 0);
+    getitimer(ITIMER_REAL, &left);
+    say("late", left.it_value.tv_sec != 0 || left.it_value.tv_usec > 50000);
+    return 0;
+}
+
 /* A timer ends each of these, which wait for what never comes. */
 static int blocked(void)
 {
@@ -659,6 +696,8 @@ int main(int argc, char **argv)
         return waits();
     if (strcmp(which, "asleep") == 0)
         return asleep();
+    if (strcmp(which, "timers") == 0)
+        return timers();
     if (strcmp(which, "blocked") == 0)
         return blocked();
     if (strcmp(which, "peer") == 0)

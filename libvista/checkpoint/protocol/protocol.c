@@ -329,6 +329,15 @@ bool vi_protocol_defers(long result)
     return deferred;
 }
 
+/* After a kill it comes again by itself: from the timer that the checkpoint has set to fire once. */
+static bool comes_again(const siginfo_t *info)
+{
+    const struct timeval *interval = &vi_engine.control->timer.it_interval;
+
+    return info->si_signo == SIGALRM && info->si_code == SI_KERNEL &&
+           (interval->tv_sec | interval->tv_usec) == 0;
+}
+
 bool vi_protocol_log_signal(const struct vi_call *call, long result, const struct vi_ended *ended)
 {
     struct iovec parts[2] = {{(void *)ended, sizeof *ended}};
@@ -338,9 +347,9 @@ bool vi_protocol_log_signal(const struct vi_call *call, long result, const struc
     deferred = false;
     if (!was_deferred)
         return false;
-    count = 1 + vi_results_of_ended(call, parts + 1);
+    count = comes_again(&ended->info) ? -1 : 1 + vi_results_of_ended(call, parts + 1);
     if (is_adaptive())
-        vi_adaptive_undetermined(&adaptive, true);
+        vi_adaptive_undetermined(&adaptive, count >= 0);
     counted = !may_log(parts, count);
     vi_trace_after(call, result, !counted);
     if (!counted) {

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -264,6 +265,14 @@ static void deliver_one(struct vi_call *call, long result)
         vi_frame_set_mask(call->context, mask_behind);
 }
 
+/* The tick that the timer of the checkpoint is about to send is given: the next is due an interval later. */
+static void start_timer(void)
+{
+    const struct timeval interval = vi_engine.control->timer.it_interval;
+
+    setitimer(ITIMER_REAL, &(struct itimerval){interval, interval}, NULL);
+}
+
 /* As the log has it; it may have been kept since before the checkpoint. */
 static void deliver_again(struct vi_call *call, long result, const struct vi_ended *ended)
 {
@@ -272,6 +281,8 @@ static void deliver_again(struct vi_call *call, long result, const struct vi_end
 
     vi_engine.control->pending &= ~early;
     committed &= ~early;
+    if (number == SIGALRM && ended->info.si_code == SI_KERNEL && early == 0)
+        start_timer();
     if (is_restarting(number, result))
         make_again(call);
     if (ended->has_mask)
