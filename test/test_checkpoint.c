@@ -539,6 +539,21 @@ START_TEST(timers_fire_as_often_as_they_are_to)
 }
 END_TEST
 
+/* Sent to vista-run, which gives it the program anew where a kill took it. */
+START_TEST(signal_to_the_supervisor_comes_once)
+{
+    ck_assert_int_eq(
+        status_of(
+            shell("timeout 100 sh -c '\"$0\" -p cbndvs-log -f run.dc \"$1\" given >out 2>err & "
+                  "until grep -q 0 out; do sleep 0.01; done; kill -USR1 $!; "
+                  "until grep -q 1 out; do sleep 0.01; done; pkill -9 -P $!; sleep 0.1; "
+                  "kill -USR2 $!; wait $!' $R $G")),
+        7);
+    holds("out", "given 1\n");
+    ck_assert_msg(strstr(contents("out"), "given 2\n") == NULL, "%s", contents("out"));
+}
+END_TEST
+
 START_TEST(memory_goes_on)
 {
     killed_guest("memory", 4, 12);
@@ -655,6 +670,7 @@ int main(void)
     tcase_add_test(tests, waits_end_at_their_limits);
     tcase_add_loop_test(tests, sleep_is_ended_by_its_signal, 0, 4);
     tcase_add_loop_test(tests, timers_fire_as_often_as_they_are_to, 0, 3);
+    tcase_add_test(tests, signal_to_the_supervisor_comes_once);
     tcase_add_test(tests, memory_goes_on);
     tcase_add_test(tests, pages_written_again_and_again_go_on);
     tcase_add_test(tests, two_lines_make_a_program_recoverable);

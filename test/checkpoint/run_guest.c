@@ -320,6 +320,22 @@ static void on_given(int number)
     given++;
 }
 
+/* Counts the one signal until the other comes. */
+static int counts_signals(void)
+{
+    sigset_t none;
+
+    block(&none, SIGUSR1, SIGUSR2);
+    signal(SIGUSR1, on_given);
+    signal(SIGUSR2, on_alarm);
+    say("given", given);
+    while (alarms == 0) {
+        sigsuspend(&none);
+        say("given", given);
+    }
+    return 7;
+}
+
 /* Makes calls of its own until the other signal has come in one of them. */
 static void on_another(int number)
 {
@@ -698,6 +714,8 @@ int main(int argc, char **argv)
         return asleep();
     if (strcmp(which, "timers") == 0)
         return timers();
+    if (strcmp(which, "given") == 0)
+        return counts_signals();
     if (strcmp(which, "blocked") == 0)
         return blocked();
     if (strcmp(which, "peer") == 0)

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
@@ -329,13 +330,15 @@ bool vi_protocol_defers(long result)
     return deferred;
 }
 
-/* After a kill it comes again by itself: from the timer that the checkpoint has set to fire once. */
+/* After a kill these come again by themselves: from the timer that the checkpoint has set to fire once, and
+ * from the supervisor. */
 static bool comes_again(const siginfo_t *info)
 {
     const struct timeval *interval = &vi_engine.control->timer.it_interval;
 
-    return info->si_signo == SIGALRM && info->si_code == SI_KERNEL &&
-           (interval->tv_sec | interval->tv_usec) == 0;
+    if (info->si_code <= 0)
+        return info->si_pid == getppid();
+    return info->si_signo == SIGALRM && (interval->tv_sec | interval->tv_usec) == 0;
 }
 
 bool vi_protocol_log_signal(const struct vi_call *call, long result, const struct vi_ended *ended)
