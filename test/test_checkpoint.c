@@ -519,6 +519,8 @@ START_TEST(sleep_is_ended_by_its_signal)
                                      protocols[_i])),
                      0);
     holds("out", "slept 4\n");
+    holds("out", "polled 4\n");
+    holds("out", "still ");
     ck_assert(strstr(contents("out"), "woken 0\n") == NULL);
 }
 END_TEST

@@ -215,17 +215,25 @@ static int waits(void)
     return 0;
 }
 
-/* A sleep that a signal ends. */
+/* A sleep that a signal ends, and a poll, of which the kernel then says that nothing has happened. */
 static int asleep(void)
 {
     const struct itimerval often = {{0, 50000}, {0, 50000}};
     const struct timespec hour = {3600, 0};
+    struct pollfd silent = {.events = POLLIN, .revents = 77};
+    int ends[2];
 
+    if (pipe(ends) != 0)
+        return 1;
+    silent.fd = ends[0];
     signal(SIGALRM, on_alarm);
     setitimer(ITIMER_REAL, &often, NULL);
     say("awake", 0);
     say("slept", nanosleep(&hour, NULL) < 0 ? errno : 0);
     say("woken", alarms != 0);
+    say("polled", poll(&silent, 1, -1) < 0 ? errno : 0);
+    say("events", silent.revents);
+    say("still", silent.revents);
     return 0;
 }
 

@@ -143,15 +143,18 @@ int vi_results_of(const struct vi_call *call, long result, struct iovec parts[VI
 int vi_results_of_ended(const struct vi_call *call, struct iovec parts[1])
 {
     const uint64_t *a = call->arguments;
-    uint64_t left = 0;
+    size_t size = sizeof(struct timespec);
+    uint64_t at = 0;
 
-    if (call->number == SYS_nanosleep)
-        left = a[1];
-    else if (call->number == SYS_clock_nanosleep && !(a[1] & TIMER_ABSTIME))
-        left = a[3];
-    else if (call->number == SYS_select || call->number == SYS_pselect6)
-        left = a[4];
-    return vi_memory_writable(left, sizeof(struct timespec))
-               ? one(parts, left, sizeof(struct timespec))
-               : 0;
+    if (call->number == SYS_nanosleep) {
+        at = a[1];
+    } else if (call->number == SYS_clock_nanosleep && !(a[1] & TIMER_ABSTIME)) {
+        at = a[3];
+    } else if (call->number == SYS_select || call->number == SYS_pselect6) {
+        at = a[4];
+    } else if (call->number == SYS_poll || call->number == SYS_ppoll) {
+        at = a[0];
+        size = a[1] * 8;
+    }
+    return vi_memory_writable(at, size) ? one(parts, at, size) : 0;
 }

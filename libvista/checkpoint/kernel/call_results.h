@@ -15,7 +15,8 @@
  * them again is not all that the call has to do, so that it cannot be logged. */
 int vi_results_of(const struct vi_call *call, long result, struct iovec parts[VI_RESULTS]);
 
-/* So, of a call that a signal has ended: what is left of its time. */
+/* So, of a call that a signal has ended: what is left of its time, and of poll what the kernel makes of
+ * the events that there are. */
 int vi_results_of_ended(const struct vi_call *call, struct iovec parts[1]);
 
 #endif
