@@ -182,6 +182,7 @@ static void die_of(int number, ucontext_t *context)
 
 static void keep(int number, const siginfo_t *info)
 {
+    committed &= ~bit_of(number);
     vi_engine.control->pending |= bit_of(number);
     vi_engine.control->info[number] = *info;
 }
