@@ -556,6 +556,17 @@ START_TEST(signal_to_the_supervisor_comes_once)
 }
 END_TEST
 
+/* Killed behind each call: signals that the timer sends are kept while the log is replayed. */
+START_TEST(messages_are_replayed_while_signals_come)
+{
+    ck_assert_int_eq(status_of(shell("VISTA_KILLS=\"$(seq -f %%ga -s ' ' 60)\" timeout -s KILL 100 "
+                                     "$K -p cbndvs-log --retries 10000 -f run.dc $G messages >out "
+                                     "2>err")),
+                     0);
+    holds("out", "sent 5\n");
+}
+END_TEST
+
 START_TEST(memory_goes_on)
 {
     killed_guest("memory", 4, 12);
@@ -673,6 +684,7 @@ int main(void)
     tcase_add_loop_test(tests, sleep_is_ended_by_its_signal, 0, 4);
     tcase_add_loop_test(tests, timers_fire_as_often_as_they_are_to, 0, 3);
     tcase_add_test(tests, signal_to_the_supervisor_comes_once);
+    tcase_add_test(tests, messages_are_replayed_while_signals_come);
     tcase_add_test(tests, memory_goes_on);
     tcase_add_test(tests, pages_written_again_and_again_go_on);
     tcase_add_test(tests, two_lines_make_a_program_recoverable);

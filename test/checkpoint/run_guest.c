@@ -344,6 +344,25 @@ static int counts_signals(void)
     return 7;
 }
 
+/* Messages to itself, while a timer ticks. */
+static int messages(void)
+{
+    const struct itimerval often = {{0, 1000}, {0, 1000}};
+    char byte = 'm';
+    struct iovec part = {&byte, 1};
+    struct mmsghdr message = {.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}};
+    int ends[2], sent = 0;
+
+    if (socketpair(AF_UNIX, SOCK_DGRAM, 0, ends) != 0)
+        return 1;
+    signal(SIGALRM, on_alarm);
+    setitimer(ITIMER_REAL, &often, NULL);
+    for (int i = 0; i < 5; i++)
+        sent += sendmmsg(ends[0], &message, 1, 0);
+    say("sent", sent);
+    return 0;
+}
+
 /* Makes calls of its own until the other signal has come in one of them. */
 static void on_another(int number)
 {
@@ -724,6 +743,8 @@ int main(int argc, char **argv)
         return timers();
     if (strcmp(which, "given") == 0)
         return counts_signals();
+    if (strcmp(which, "messages") == 0)
+        return messages();
     if (strcmp(which, "blocked") == 0)
         return blocked();
     if (strcmp(which, "peer") == 0)

@@ -374,7 +374,7 @@ long vi_call_send(struct vi_call *call)
         return write_visible(call, (const void *)a[1], a[2], a[3]);
     if (call->number == SYS_sendmsg && is_plain_message(header))
         return write_parts(call, header->msg_iov, header->msg_iovlen, a[2]);
-    if (is_blocking(file) && call->number != SYS_shutdown) {
+    if (!vi_protocol_is_repeating() && is_blocking(file) && call->number != SYS_shutdown) {
         result = vi_window_wait(call, (int)a[0], POLLOUT, -1, NULL);
         if (result < 0)
             return result;
