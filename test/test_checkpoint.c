@@ -282,6 +282,19 @@ START_TEST(adaptive_run_tells_what_it_chose)
 }
 END_TEST
 
+/* Calls that go without the trap whatever the protocol are not for CPVS. */
+START_TEST(adaptive_run_leaves_cpvs)
+{
+    ck_assert_int_eq(
+        status_of(shell("$R -p adaptive -f run.dc $G quiet 10000000 >out 2>err & "
+                        "until [ $(wc -l <out) -gt 4000 ] || ! kill -0 $!; do sleep 0.01; "
+                        "done; $R --stop run.dc || exit 9; wait $!")),
+        0);
+    ck_assert_int_eq(status_of(shell("$R --info run.dc >info")), 0);
+    holds("info", "protocol     adaptive, now cbndvs-log");
+}
+END_TEST
+
 /* Copies a file by lines, without a commit for most of them; another changes the file meanwhile. */
 START_TEST(run_that_goes_another_way_is_stopped)
 {
@@ -666,6 +679,7 @@ int main(void)
     tcase_add_test(tests, adaptive_run_goes_on);
     tcase_add_loop_test(tests, signals_in_the_log_go_on, 0, 3);
     tcase_add_test(tests, adaptive_run_tells_what_it_chose);
+    tcase_add_test(tests, adaptive_run_leaves_cpvs);
     tcase_add_test(tests, run_that_goes_another_way_is_stopped);
     tcase_add_test(tests, changed_file_is_refused);
     tcase_add_test(tests, ignored_signals_stay_ignored);

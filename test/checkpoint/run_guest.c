@@ -493,6 +493,21 @@ static int phases(int most)
     return 7;
 }
 
+/* One that asks for the time often, and then for its own number only. */
+static int quiet(int most)
+{
+    struct timespec now;
+
+    for (int i = 1; i <= most; i++) {
+        for (int n = 0; n < 40 && i <= PHASE; n++)
+            clock_gettime(CLOCK_REALTIME, &now);
+        for (int n = 0; n < 200 && i > PHASE; n++)
+            (void)syscall(SYS_getpid);
+        say("number", i);
+    }
+    return 7;
+}
+
 /* Memory that comes, moves and goes. */
 static int memory(void)
 {
@@ -763,6 +778,8 @@ int main(int argc, char **argv)
         return ticks(argc > 2 ? atoi(argv[2]) : 10);
     if (strcmp(which, "phases") == 0)
         return phases(argc > 2 ? atoi(argv[2]) : 10);
+    if (strcmp(which, "quiet") == 0)
+        return quiet(argc > 2 ? atoi(argv[2]) : 10);
     if (strcmp(which, "memory") == 0)
         return memory();
     if (strcmp(which, "descriptors") == 0)

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "checkpoint/engine/guest_memory.h"
-#include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/descriptors.h"
 #include "checkpoint/files/locks.h"
 #include "checkpoint/files/tcp.h"
@@ -56,11 +55,10 @@ static bool counted;                /* the adaptive protocol knows of the presen
 static bool logged;                 /* one was logged since the last visible event or checkpoint */
 
 static struct vi_adaptive adaptive;
-static uint64_t calls_known; /* of those of the report */
-static int64_t trap_left;    /* when the guest went on after a trap; 0: this is none to be timed */
-static int64_t saved_wall;   /* when the last checkpoint was, by a coarse clock; */
-static int64_t saved_time;   /* in the process's own time; */
-static int64_t save_took;    /* and how much of that it took */
+static int64_t trap_left;  /* when the guest went on after a trap; 0: this is none to be timed */
+static int64_t saved_wall; /* when the last checkpoint was, by a coarse clock; */
+static int64_t saved_time; /* in the process's own time; */
+static int64_t save_took;  /* and how much of that it took */
 
 int vi_protocol_number(const char *name)
 {
@@ -118,16 +116,12 @@ static void follow(bool saved)
 void vi_protocol_start(void)
 {
     vi_adaptive_start(&adaptive);
-    calls_known = vi_report->calls;
     vi_engine.header->plan = is_adaptive() ? adaptive.plan : vi_engine.header->protocol;
 }
 
 void vi_protocol_enter(long number)
 {
-    if (!is_adaptive())
-        return;
-    calls_known++; /* which is trapped */
-    if (vi_events_is_replaying())
+    if (!is_adaptive() || vi_events_is_replaying())
         return;
     if (trap_left != 0)
         vi_adaptive_trapped(&adaptive, (uint64_t)(now_by(CLOCK_MONOTONIC) - trap_left));
@@ -159,8 +153,8 @@ static void note_commit(int64_t begun, uint64_t pages)
     saved_wall = now_by(CLOCK_MONOTONIC_COARSE);
     saved_time = now_by(CLOCK_THREAD_CPUTIME_ID);
     save_took = saved_time - begun;
-    vi_adaptive_untrapped(&adaptive, vi_report->calls - calls_known);
-    calls_known = vi_report->calls;
+    vi_adaptive_untrapped(&adaptive, vi_fast_spared);
+    vi_fast_spared = 0;
     if (pages != 0) /* the first, of all there is, is like no other */
         vi_adaptive_committed(&adaptive, (uint64_t)save_took, vi_engine.header->pages - pages);
     follow(true);

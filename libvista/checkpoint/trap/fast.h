@@ -26,6 +26,9 @@
 
 /* Where the present call goes back to behind its SYSCALL, and the guest's stack. */
 extern uint64_t vi_fast_site, vi_fast_sp;
+/* How many went without the trap that other protocols have to see; those of the process's state go so
+ * under each. */
+extern uint64_t vi_fast_spared;
 /* A system call of the runtime's own. */
 long vi_fast_pass(long number, const uint64_t *arguments);
 
