@@ -251,6 +251,24 @@ START_TEST(calls_that_are_trapped_all_the_same_do_not_count)
 }
 END_TEST
 
+/* Where only some of them are, they are few beside those that are not. */
+START_TEST(calls_that_go_without_the_trap_are_believed)
+{
+    struct vi_adaptive a;
+
+    vi_adaptive_start(&a);
+    a.wanted = VI_CPVS;
+    vi_adaptive_follow(&a);
+    for (unsigned i = 0; i < 1000; i++) {
+        vi_adaptive_call(&a, true);
+        vi_adaptive_untrapped(&a, 100);
+        vi_adaptive_committed(&a, 20000, 0);
+    }
+    ck_assert(!a.always_traps);
+    ck_assert_uint_eq(a.plan, VI_CPVS);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("adaptive");
@@ -261,5 +279,6 @@ int main(void)
                         sizeof kinds / sizeof *kinds);
     tcase_add_test(tests, another_protocol_is_taken_when_the_program_changes);
     tcase_add_test(tests, calls_that_are_trapped_all_the_same_do_not_count);
+    tcase_add_test(tests, calls_that_go_without_the_trap_are_believed);
     return test_run(suite);
 }

@@ -167,6 +167,8 @@ void vi_adaptive_call(struct vi_adaptive *a, bool quick)
 void vi_adaptive_untrapped(struct vi_adaptive *a, uint64_t calls)
 {
     a->untrapped += (double)calls;
+    if (calls != 0)
+        a->trapped = 0;
 }
 
 void vi_adaptive_undetermined(struct vi_adaptive *a, bool loggable)

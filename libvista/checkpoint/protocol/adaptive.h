@@ -49,7 +49,7 @@ struct vi_adaptive {
     unsigned steps;          /* of this window */
     unsigned kept, stay;     /* commits since CPVS is in force; how many it may have in vain */
     double untrapped;        /* calls that went without the trap in the last of them */
-    unsigned trapped;        /* calls that did not go without the trap under it */
+    unsigned trapped;        /* calls since one has, which could have gone without the trap */
     bool always_traps;       /* and none will */
 };
 
