@@ -270,10 +270,11 @@ END_TEST
 
 START_TEST(adaptive_run_tells_what_it_chose)
 {
-    ck_assert_int_eq(status_of(shell("$R -p adaptive -f run.dc $G phases 10000000 >out 2>err & "
-                                     "until [ $(wc -l <out) -gt 3000 ]; do sleep 0.01; done; "
-                                     "$R --stop run.dc || exit 9; wait $!")),
-                     0);
+    ck_assert_int_eq(
+        status_of(shell("$R -p adaptive -f run.dc $G phases 10000000 >out 2>err & "
+                        "until [ $(wc -l <out) -gt 3000 ] || ! kill -0 $!; do sleep 0.01; done; "
+                        "$R --stop run.dc || exit 9; wait $!")),
+        0);
     ck_assert_int_eq(status_of(shell("$R --info run.dc >info")), 0);
     holds("info", "protocol     adaptive, now c");
     holds("info", "more saved by the log");
