@@ -216,6 +216,8 @@ int bench_protocols(struct config *config)
             printf("%-8s SKIPPED: it is not installed\n", programs[which].name);
     if (sums.base != 0)
         show("all", sums.counts, sums.seconds, sums.base, data);
+    printf("No call of a traced session goes without the trap, so adaptive may choose otherwise "
+           "in the others.\n");
     if (data != NULL)
         fclose(data);
     return 0;
