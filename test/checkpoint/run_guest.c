@@ -527,6 +527,12 @@ static int memory(void)
     for (size_t i = 0; i < size; i++)
         sum += a[i];
     say("fresh", (long)sum);
+    munmap(a + size / 4, size / 4);
+    say("hole", mmap(a + size / 4, size / 4, PROT_READ, MAP_PRIVATE | MAP_FIXED,
+                     open(".", O_RDONLY), 0) == MAP_FAILED
+                    ? errno
+                    : 0);
+    say("beside", a[0] + a[size - 1]);
     for (int i = 0; i < 20; i++) {
         unsigned char *block = malloc(100000 + 5000 * (size_t)i);
 

@@ -168,6 +168,13 @@ static void mark_used(uint64_t end, enum vi_area area)
         vi_engine.control->high[area] = end;
 }
 
+/* Without its pages: those that are there a checkpoint may read. */
+static void drop(uint64_t start, uint64_t length)
+{
+    (void)madvise((void *)start, length, MADV_DONTNEED);
+    (void)mprotect((void *)start, length, PROT_NONE);
+}
+
 static long unmap(uint64_t start, uint64_t end)
 {
     struct vi_control *c = vi_engine.control;
@@ -176,13 +183,8 @@ static long unmap(uint64_t start, uint64_t end)
     if (!split(start) || !split(end))
         return -ENOMEM;
     from = find(start);
-    for (to = from; to < c->map_count && c->maps[to].start < end; to++) {
-        void *address = (void *)c->maps[to].start;
-        const uint64_t length = c->maps[to].end - c->maps[to].start;
-
-        (void)madvise(address, length, MADV_DONTNEED);
-        (void)mprotect(address, length, PROT_NONE);
-    }
+    for (to = from; to < c->map_count && c->maps[to].start < end; to++)
+        drop(c->maps[to].start, c->maps[to].end - c->maps[to].start);
     erase(from, to);
     return 0;
 }
@@ -228,7 +230,7 @@ static long place(uint64_t start, uint64_t end, int protection, int fd, uint64_t
     if (result == 0 && !insert(find(start), entry))
         result = -ENOMEM;
     if (result != 0) {
-        (void)mprotect((void *)start, end - start, PROT_NONE);
+        drop(start, end - start);
         return result;
     }
     merge(start, end);
