@@ -72,6 +72,14 @@ START_TEST(program_that_waits_for_a_peer_can_be_ended)
 }
 END_TEST
 
+START_TEST(signals_do_not_keep_a_file_from_being_cut)
+{
+    ck_assert_int_eq(shell("timeout -s KILL 100 $R -f run.dc $G cuts >out 2>err"), 0);
+    ck_assert_str_eq(contents("out"), "failed 0\nleft 0\nalarms 1\n");
+    ck_assert_str_eq(contents("err"), "");
+}
+END_TEST
+
 /* ---- Calls without the trap --------------------------------------------------------- */
 
 /* Where a symbol of vista-run is in a process that runs it. */
@@ -198,6 +206,7 @@ int main(void)
     tcase_add_checked_fixture(tests, enter, NULL);
     tcase_add_test(tests, signal_ends_what_waits_for_ever);
     tcase_add_test(tests, program_that_waits_for_a_peer_can_be_ended);
+    tcase_add_test(tests, signals_do_not_keep_a_file_from_being_cut);
     tcase_add_test(tests, nested_signals_lead_back);
     tcase_add_test(tests, time_zone_is_replayed);
     tcase_add_test(tests, many_locks_are_taken_again);

@@ -304,6 +304,27 @@ static int blocked(void)
     return 0;
 }
 
+/* Cuts off more than can be kept between two signals. */
+static int cuts(void)
+{
+    static unsigned char part[1 << 20];
+    const struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+    int failed = 0, fd = open("big", O_WRONLY | O_CREAT, 0600);
+    struct stat st;
+
+    for (int i = 0; i < 40; i++)
+        failed += pwrite(fd, part, sizeof part, (off_t)i << 20) != sizeof part;
+    close(fd);
+    signal(SIGALRM, on_alarm);
+    setitimer(ITIMER_REAL, &often, NULL);
+    fd = open("big", O_WRONLY | O_TRUNC);
+    setitimer(ITIMER_REAL, &never, NULL);
+    say("failed", failed);
+    say("left", fstat(fd, &st) == 0 ? st.st_size : -1);
+    say("alarms", alarms != 0);
+    return unlink("big");
+}
+
 /* Waits for whom the test does not start. */
 static int waits_for_peer(void)
 {
@@ -768,6 +789,8 @@ int main(int argc, char **argv)
         return messages();
     if (strcmp(which, "blocked") == 0)
         return blocked();
+    if (strcmp(which, "cuts") == 0)
+        return cuts();
     if (strcmp(which, "peer") == 0)
         return waits_for_peer();
     if (strcmp(which, "nested") == 0)

@@ -64,6 +64,17 @@ static long prepare_open(const char *path, int flags)
     return 0;
 }
 
+/* With signals open only where it may wait: in the window a checkpoint may be made, behind which what was
+ * prepared undoes nothing. */
+static long make_open(struct vi_call *call, const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) != 0 || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)
+               ? vi_pass(call)
+               : vi_window_pass(call);
+}
+
 static long enter_opened(int fd, int flags)
 {
     char path[PATH_MAX];
@@ -85,7 +96,7 @@ long vi_call_open(struct vi_call *call)
     if (result == 0)
         result = prepare_open(path, flags);
     if (result == 0)
-        result = vi_window_pass(call);
+        result = make_open(call, path);
     if (result >= 0)
         result = enter_opened((int)result, flags);
     if (result < 0 || vi_files_of((uint64_t)result)->mode != S_IFIFO)
