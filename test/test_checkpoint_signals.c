@@ -169,6 +169,17 @@ START_TEST(time_zone_is_replayed)
 }
 END_TEST
 
+/* Killed where they are made and not noted, while a timer ticks that may come before they are made again. */
+START_TEST(calls_that_were_made_are_taken_for_made)
+{
+    ck_assert_int_eq(shell("VISTA_KILLS=\"$(seq -f %%gm -s ' ' 10 250)\" timeout 100 $K "
+                           "--retries 10000 -f run.dc $G sockets >out 2>err"),
+                     0);
+    ck_assert_str_eq(contents("out"), "failed 0\n");
+    ck_assert_str_eq(contents("err"), "");
+}
+END_TEST
+
 /* By a descriptor that has a copy, which tells them, too. */
 START_TEST(many_locks_are_taken_again)
 {
@@ -209,6 +220,7 @@ int main(void)
     tcase_add_test(tests, signals_do_not_keep_a_file_from_being_cut);
     tcase_add_test(tests, nested_signals_lead_back);
     tcase_add_test(tests, time_zone_is_replayed);
+    tcase_add_test(tests, calls_that_were_made_are_taken_for_made);
     tcase_add_test(tests, many_locks_are_taken_again);
     tcase_add_test(tests, locks_beyond_the_most_are_refused);
     return test_run(suite);

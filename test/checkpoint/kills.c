@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Kills at given system calls: VISTA_KILLS is a list "12b 57a ..." in ascending order, of the
- * program's system call 12, before it is made, and 57, after; "12s3456": at the 3,456th instruction that
- * the runtime executes for it, if there are so many.  VISTA_CALLS names a file of two numbers of 8 bytes:
+ * program's system call 12, before it is made, and 57, after; "12m": behind it, before the runtime notes
+ * it, if it is visible and neither writes nor ends; "12s3456": at the 3,456th instruction that the runtime
+ * executes for it, if there are so many.  VISTA_CALLS names a file of two numbers of 8 bytes:
  * how many there were, and of the kills those at calls that went without the trap, which VISTA_QUICK
  * lets them in a run that is killed or traced.  VISTA_WITHOUT names a row of the table that is taken out:
  * a call that has a handler is not there, and one that is refused does nothing and says so to nobody.
@@ -107,7 +108,8 @@ QUICK static const struct kill *find_kill(bool after)
     while (vi_report->kills < kill_count) {
         const struct kill *k = &kills[vi_report->kills];
 
-        if (k->call > vi_report->calls || (k->call == vi_report->calls && k->side == 'a' && !after))
+        if (k->call > vi_report->calls ||
+            (k->call == vi_report->calls && !after && (k->side == 'a' || k->side == 'm')))
             return NULL;
         vi_report->kills++;
         if (k->call == vi_report->calls && (k->side == 'a') == after)
@@ -130,6 +132,16 @@ void vi_kill_point(bool after)
         step(k->instruction);
     else if (k != NULL)
         die();
+}
+
+void vi_kill_made(void)
+{
+    const struct kill *k = &kills[vi_report->kills];
+
+    if (vi_report->kills == kill_count || k->side != 'm' || k->call != vi_report->calls)
+        return;
+    vi_report->kills++;
+    die();
 }
 
 QUICK void vi_kill_quickly(bool after)

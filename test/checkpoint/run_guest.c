@@ -325,6 +325,31 @@ static int cuts(void)
     return unlink("big");
 }
 
+/* Calls that say when they were made before, while a timer ticks. */
+static int sockets(int most)
+{
+    const struct itimerval often = {{0, 300}, {0, 300}};
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"};
+    const struct sockaddr *to = (const struct sockaddr *)&address;
+    struct epoll_event event = {.events = EPOLLIN};
+    const int listener = socket(AF_UNIX, SOCK_STREAM, 0), set = epoll_create1(0);
+    int failed = bind(listener, to, sizeof address) != 0 || listen(listener, most) != 0;
+
+    signal(SIGALRM, on_alarm);
+    setitimer(ITIMER_REAL, &often, NULL);
+    for (int i = 0; i < most && failed == 0; i++) {
+        const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+        failed |= (connect(fd, to, sizeof address) != 0) << 1;
+        snprintf(address.sun_path, sizeof address.sun_path, "socket%d", i);
+        failed |= (bind(fd, to, sizeof address) != 0) << 2;
+        failed |= (epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) != 0) << 3;
+        strcpy(address.sun_path, "socket");
+    }
+    say("failed", failed);
+    return 0;
+}
+
 /* Waits for whom the test does not start. */
 static int waits_for_peer(void)
 {
@@ -791,6 +816,8 @@ int main(int argc, char **argv)
         return blocked();
     if (strcmp(which, "cuts") == 0)
         return cuts();
+    if (strcmp(which, "sockets") == 0)
+        return sockets(20);
     if (strcmp(which, "peer") == 0)
         return waits_for_peer();
     if (strcmp(which, "nested") == 0)

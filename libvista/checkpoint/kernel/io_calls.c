@@ -22,6 +22,7 @@
 #include "checkpoint/files/zone.h"
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/protocol/protocol.h"
+#include "checkpoint/trap/kills.h"
 #include "checkpoint/trap/signals.h"
 #include "checkpoint/trap/window.h"
 
@@ -314,11 +315,22 @@ long vi_call_pwritev(struct vi_call *call)
     return write_file(call, (int64_t)call->arguments[3], total_of(vector, call->arguments[2]));
 }
 
+/* Has it a name of the Unix domain? */
+static bool has_name(uint64_t fd)
+{
+    struct sockaddr_storage name = {0};
+    socklen_t size = sizeof name;
+
+    return getsockname((int)fd, (struct sockaddr *)&name, &size) == 0 &&
+           name.ss_family == AF_UNIX && size > sizeof name.ss_family;
+}
+
 /* What such a call says that was made before a kill took the note of it. */
 static long made_before(const struct vi_call *call, long result)
 {
     if ((call->number == SYS_connect && result == -EISCONN) ||
-        (call->number == SYS_bind && result == -EINVAL) ||
+        (call->number == SYS_bind &&
+         (result == -EINVAL || (result == -EADDRINUSE && has_name(call->arguments[0])))) ||
         (call->number == SYS_epoll_ctl && (result == -EEXIST || result == -ENOENT)))
         return 0;
     return call->number == SYS_connect && result == -EALREADY ? -EINPROGRESS : result;
@@ -334,6 +346,12 @@ static long skip_sent(const uint64_t *a, long sent)
     return sent;
 }
 
+/* A call that cannot wait needs no window, in which a signal would have it made again behind a handler. */
+static bool waits(long number)
+{
+    return number != SYS_bind && number != SYS_epoll_ctl;
+}
+
 long vi_call_visible(struct vi_call *call)
 {
     long result;
@@ -343,11 +361,12 @@ long vi_call_visible(struct vi_call *call)
     if (result != 0 && call->number == SYS_sendfile)
         result = skip_sent(call->arguments, result);
     else
-        result = vi_window_pass(call);
+        result = waits(call->number) ? vi_window_pass(call) : vi_pass(call);
     if (result == VI_INTERRUPTED || result == VI_NO_RESULT) {
         vi_protocol_interrupted();
         return result;
     }
+    vi_kill_made();
     if (vi_trap_is_first())
         result = made_before(call, result);
     vi_protocol_done(call, result, NULL);

@@ -189,6 +189,8 @@ static void handle_call(ucontext_t *context, bool trapped)
     if (trapped)
         vi_fast_learn(context, call.number);
     result = vi_table_call(&call);
+    if (first && result == VI_NO_RESULT) /* a signal came first: it is yet to be made */
+        resumed = vi_engine.header->commits;
     vi_kill_point(true);
     vi_signals_deliver(&call, result);
     vi_protocol_settle(context);
