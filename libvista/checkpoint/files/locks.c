@@ -18,13 +18,13 @@
 
 static uint64_t changes; /* since they were noted: each adds two at most */
 
-bool vi_locks_touch(void)
+bool vi_locks_touch(unsigned most)
 {
     if (vi_engine.control->lock_count + 2 * ++changes <= VI_LOCKS)
         return true;
     vi_locks_gather();
     changes = 1;
-    return vi_engine.control->lock_count + 2 <= VI_LOCKS;
+    return vi_engine.control->lock_count + most <= VI_LOCKS;
 }
 
 /* A line of /proc/self/fdinfo: lock: 1: POSIX  ADVISORY  WRITE 17 08:01:5 0 EOF */

@@ -8,8 +8,8 @@
 
 #include <stdbool.h>
 
-/* They are about to become others, and two more at most; false: there is no room for so many. */
-bool vi_locks_touch(void);
+/* They are about to become others, and `most` more, one or two; false: there is no room for so many. */
+bool vi_locks_touch(unsigned most);
 void vi_locks_gather(void);
 /* Asks for those that were noted; the run ends where one is another's. */
 void vi_locks_take(void);

@@ -170,13 +170,21 @@ long vi_call_dup(struct vi_call *call)
     return vi_files_dup((int)a[0], (int)result, close_on_exec);
 }
 
+/* Inside another a lock makes two more of it, the end of a lock one. */
+static unsigned most_more(const struct vi_call *call)
+{
+    const struct flock *lock = (const void *)call->arguments[2];
+
+    return vi_memory_readable((uint64_t)lock, sizeof *lock) && lock->l_type == F_UNLCK ? 1 : 2;
+}
+
 static long set_lock(struct vi_call *call)
 {
     struct vi_call once = *call;
     long result;
 
     once.arguments[1] = F_SETLK;
-    if (!vi_locks_touch()) {
+    if (!vi_locks_touch(most_more(call))) {
         vi_refuse("a lock beyond those that a checkpoint holds", "ENOLCK");
         return -ENOLCK;
     }
