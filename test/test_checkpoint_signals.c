@@ -195,6 +195,21 @@ START_TEST(many_locks_are_taken_again)
 }
 END_TEST
 
+/* While it waits for it checkpoints are made. */
+START_TEST(lock_that_was_waited_for_is_taken_again)
+{
+    ck_assert_int_eq(
+        shell("echo >in; $G locks 1 >holder & h=$!; until [ -s holder ]; do sleep 0.01; done; "
+              "$R -f run.dc --every 2 $G locks 1 >out 2>err & p=$!; sleep 0.3; kill $h; wait $h; "
+              "until [ $(grep -c number out) -gt 2 ]; do sleep 0.01; done; pkill -9 -P $p; "
+              "n=$(wc -l <out); until [ $(wc -l <out) -gt $((n + 2)) ]; do sleep 0.01; done; "
+              "$G found 1 >behind; touch end; wait $p"),
+        7);
+    ck_assert_str_eq(contents("behind"), "found 1\n");
+    ck_assert_str_eq(contents("err"), "");
+}
+END_TEST
+
 START_TEST(locks_beyond_the_most_are_refused)
 {
     ck_assert_int_eq(shell("echo >in; touch end; $R -f run.dc $G locks 4200 >out 2>err"), 7);
@@ -222,6 +237,7 @@ int main(void)
     tcase_add_test(tests, time_zone_is_replayed);
     tcase_add_test(tests, calls_that_were_made_are_taken_for_made);
     tcase_add_test(tests, many_locks_are_taken_again);
+    tcase_add_test(tests, lock_that_was_waited_for_is_taken_again);
     tcase_add_test(tests, locks_beyond_the_most_are_refused);
     return test_run(suite);
 }

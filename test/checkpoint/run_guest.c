@@ -472,7 +472,7 @@ static int many_locks(int most)
         struct flock byte = {
             .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 2 * (off_t)i, .l_len = 1};
 
-        if (fcntl(fd, F_SETLK, &byte) == 0)
+        if (fcntl(fd, F_SETLKW, &byte) == 0)
             locked++;
         else
             error = errno;

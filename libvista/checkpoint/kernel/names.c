@@ -184,15 +184,16 @@ static long set_lock(struct vi_call *call)
     long result;
 
     once.arguments[1] = F_SETLK;
-    if (!vi_locks_touch(most_more(call))) {
-        vi_refuse("a lock beyond those that a checkpoint holds", "ENOLCK");
-        return -ENOLCK;
-    }
-    while ((result = vi_pass(&once)) == -EAGAIN && call->arguments[1] == F_SETLKW) {
+    do { /* a checkpoint may be made while it waits, and another has to find the lock */
+        if (!vi_locks_touch(most_more(call))) {
+            vi_refuse("a lock beyond those that a checkpoint holds", "ENOLCK");
+            return -ENOLCK;
+        }
+        result = vi_pass(&once);
+        if (result != -EAGAIN || call->arguments[1] != F_SETLKW)
+            return result;
         result = vi_window_wait(call, -1, 0, 10000000, NULL);
-        if (result < 0)
-            break;
-    }
+    } while (result >= 0);
     return result;
 }
 
