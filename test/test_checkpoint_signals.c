@@ -156,6 +156,15 @@ START_TEST(nested_signals_lead_back)
 }
 END_TEST
 
+/* The protocol that is chosen as it goes computes what each costs. */
+START_TEST(runtime_computes_in_its_own_mode)
+{
+    ck_assert_int_eq(shell("$R -p adaptive -f run.dc $G exact 3000 >out 2>err"), 7);
+    ck_assert_str_eq(contents("err"), "");
+    ck_assert(strstr(contents("out"), "number 3000\n") != NULL);
+}
+END_TEST
+
 /* ---- Kills -------------------------------------------------------------------------- */
 
 /* Killed before each call, of which the log replays those of the clock. */
@@ -234,6 +243,7 @@ int main(void)
     tcase_add_test(tests, program_that_waits_for_a_peer_can_be_ended);
     tcase_add_test(tests, signals_do_not_keep_a_file_from_being_cut);
     tcase_add_test(tests, nested_signals_lead_back);
+    tcase_add_test(tests, runtime_computes_in_its_own_mode);
     tcase_add_test(tests, time_zone_is_replayed);
     tcase_add_test(tests, calls_that_were_made_are_taken_for_made);
     tcase_add_test(tests, many_locks_are_taken_again);

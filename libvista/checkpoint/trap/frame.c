@@ -33,6 +33,7 @@ void vi_frame_make(const uint64_t *saved);
 __asm__(".text\n"
         ".globl vi_frame_enter\n"
         "vi_frame_enter:\n"
+        "    cld\n"
         "    push %r15; push %r14; push %r13; push %r12; push %rbp; push %rbx\n"
         "    mov %rsp, %rdi\n"
         "    call vi_frame_make\n"
@@ -75,6 +76,7 @@ VI_QUICK void vi_frame_make(const uint64_t *saved)
     greg_t *r = vi_frame_context.uc_mcontext.gregs;
     const uint64_t block[6] = {SIG_SETMASK, (uint64_t)&handled_mask,
                                (uint64_t)&vi_frame_context.uc_sigmask, sizeof handled_mask};
+    static const uint32_t at_rest = 0x1f80;
     static const unsigned char order[] = {REG_RBX, REG_RBP, REG_R12, REG_R13, REG_R14,
                                           REG_R15, REG_RDI, REG_RSI, REG_RDX, REG_R10,
                                           REG_R8,  REG_R9,  REG_RAX};
@@ -83,6 +85,8 @@ VI_QUICK void vi_frame_make(const uint64_t *saved)
     __asm__ volatile("xsave64 %0"
                      : "+m"(state)
                      : "a"((uint32_t)features), "d"((uint32_t)(features >> 32)));
+    /* The guest may round otherwise, and have traps: the runtime gets what a handler would. */
+    __asm__ volatile("fninit\n ldmxcsr %0" ::"m"(at_rest));
     for (unsigned i = 0; i < sizeof order; i++)
         r[order[i]] = (greg_t)saved[i];
     r[REG_RSP] = (greg_t)vi_fast_sp;
