@@ -58,8 +58,9 @@ static const char *contents(const char *name)
 START_TEST(signal_ends_what_waits_for_ever)
 {
     ck_assert_int_eq(shell("timeout -s KILL 100 $R -f run.dc $G blocked >out 2>err"), 0);
-    ck_assert_str_eq(contents("out"), "first 0\nopen 4\nsecond 4\nfutex 4\nlimit 110\nother 11\n"
-                                      "none 0\n");
+    ck_assert_str_eq(contents("out"),
+                     "first 0\nopen 4\nsecond 4\nfutex 4\nfar 4\nlimit 110\nother 11\n"
+                     "none 0\n");
     ck_assert_str_eq(contents("err"), "");
 }
 END_TEST

@@ -215,11 +215,12 @@ static int waits(void)
     return 0;
 }
 
-/* A sleep that a signal ends, and a poll, of which the kernel then says that nothing has happened. */
+/* A sleep for ages that a signal ends, and a poll, of which the kernel then says that nothing has
+ * happened. */
 static int asleep(void)
 {
     const struct itimerval often = {{0, 50000}, {0, 50000}};
-    const struct timespec hour = {3600, 0};
+    const struct timespec ages = {(time_t)1 << 55, 0};
     struct pollfd silent = {.events = POLLIN, .revents = 77};
     int ends[2];
 
@@ -229,7 +230,7 @@ static int asleep(void)
     signal(SIGALRM, on_alarm);
     setitimer(ITIMER_REAL, &often, NULL);
     say("awake", 0);
-    say("slept", nanosleep(&hour, NULL) < 0 ? errno : 0);
+    say("slept", nanosleep(&ages, NULL) < 0 ? errno : 0);
     say("woken", alarms != 0);
     say("polled", poll(&silent, 1, -1) < 0 ? errno : 0);
     say("events", silent.revents);
@@ -280,7 +281,7 @@ static int blocked(void)
     const struct itimerval often = {{0, 50000}, {0, 50000}}, never = {{0, 0}, {0, 0}};
     const struct sigaction action = {.sa_handler = on_alarm}; /* nothing is made again */
     const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"};
-    const struct timespec limit = {0, 30000000};
+    const struct timespec limit = {0, 30000000}, ages = {(time_t)1 << 55, 0};
     int listener = socket(AF_UNIX, SOCK_STREAM, 0), word = 5;
 
     if (mkfifo("fifo", 0600) != 0 ||
@@ -297,6 +298,7 @@ static int blocked(void)
                       ? errno
                       : 0);
     say("futex", syscall(SYS_futex, &word, FUTEX_WAIT, 5, NULL, NULL, 0) < 0 ? errno : 0);
+    say("far", syscall(SYS_futex, &word, FUTEX_WAIT, 5, &ages, NULL, 0) < 0 ? errno : 0);
     setitimer(ITIMER_REAL, &never, NULL);
     say("limit", syscall(SYS_futex, &word, FUTEX_WAIT, 5, &limit, NULL, 0) < 0 ? errno : 0);
     say("other", syscall(SYS_futex, &word, FUTEX_WAIT, 6, NULL, NULL, 0) < 0 ? errno : 0);

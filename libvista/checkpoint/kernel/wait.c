@@ -24,6 +24,7 @@
 #include "checkpoint/trap/window.h"
 
 #define KERNEL_SET sizeof(uint64_t)
+#define FARTHEST ((int64_t)4 << 30) /* seconds, a century: of more the nanoseconds are too many */
 
 static uint64_t mask_of(const struct vi_call *call)
 {
@@ -255,12 +256,17 @@ void vi_wait_forget(int gone)
     }
 }
 
+static int64_t nanoseconds_of(int64_t seconds)
+{
+    return (seconds < FARTHEST ? seconds : FARTHEST) * 1000000000;
+}
+
 static int64_t until(clockid_t clock, const struct timespec *when)
 {
     struct timespec now;
 
     vi_system(SYS_clock_gettime, (uint64_t)clock, (uint64_t)&now, 0, 0, 0, 0);
-    return (when->tv_sec - now.tv_sec) * 1000000000 + when->tv_nsec - now.tv_nsec;
+    return nanoseconds_of(when->tv_sec - now.tv_sec) + when->tv_nsec - now.tv_nsec;
 }
 
 static int64_t now_of(clockid_t clock)
@@ -326,7 +332,7 @@ long vi_call_sleep(struct vi_call *call)
         return -EFAULT;
     if (wanted->tv_nsec < 0 || wanted->tv_nsec >= 1000000000 || wanted->tv_sec < 0)
         return -EINVAL;
-    left = absolute ? until(clock, wanted) : wanted->tv_sec * 1000000000 + wanted->tv_nsec;
+    left = absolute ? until(clock, wanted) : nanoseconds_of(wanted->tv_sec) + wanted->tv_nsec;
     if (left <= 0)
         return 0;
     end = now_of(clock) + left;
@@ -377,6 +383,6 @@ long vi_call_futex(struct vi_call *call)
     if (limit != NULL && what == FUTEX_WAIT_BITSET)
         left = until(a[1] & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC, limit);
     else if (limit != NULL)
-        left = limit->tv_sec * 1000000000 + limit->tv_nsec;
+        left = nanoseconds_of(limit->tv_sec) + limit->tv_nsec;
     return limit != NULL && left <= 0 ? -ETIMEDOUT : futex_wait(call, left, limit != NULL);
 }
