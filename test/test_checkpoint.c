@@ -11,10 +11,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "support.h"
+#include "run_fixture.h"
 #include "trace/trace_format.h"
-
-#define TEXT 65536
 
 /* Runs a command of the shell, R and K for vista-run without and with kills, G for the guest;
  * its status as waitpid tells. */
@@ -32,31 +30,9 @@ __attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
 }
 
 /* Each test has a folder of its own. */
-static void enter(void)
-{
-    char folder[] = "case-XXXXXX";
-
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    OK(chdir(folder));
-}
-
 static int status_of(int status)
 {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static const char *contents(const char *name)
-{
-    static char text[TEXT];
-    FILE *file = fopen(name, "re");
-    size_t size = 0;
-
-    if (file != NULL) {
-        size = fread(text, 1, sizeof text - 1, file);
-        fclose(file);
-    }
-    text[size] = '\0';
-    return text;
 }
 
 static void holds(const char *name, const char *text)
@@ -443,7 +419,7 @@ static void kill_list(struct test_random *random, unsigned calls, bool inside, c
 static void killed_guest(const char *which, uint64_t stream, unsigned runs)
 {
     struct test_random random = test_random_new(stream);
-    char kills[4096], expected[TEXT], files[TEXT];
+    char kills[4096], expected[CONTENTS], files[CONTENTS];
     uint64_t calls = 0;
     FILE *file;
 
@@ -632,7 +608,7 @@ END_TEST
 START_TEST(two_lines_make_a_program_recoverable)
 {
     struct test_random random = test_random_new(5);
-    char expected[TEXT];
+    char expected[CONTENTS];
     const char *at, *next;
     unsigned kills = 0;
     int status, last = 0, number;
@@ -664,12 +640,9 @@ int main(void)
     Suite *suite = suite_create("checkpoint");
     TCase *tests = test_case(suite, "checkpoint", 20);
 
-    if (system("d=$(mktemp -d) && " VISTA_RUN
-               " -f $d/probe.dc /bin/true 2>/dev/null; s=$?; rm -r $d; exit $s") != 0) {
-        test_skip("vista-run", "this kernel lacks what it needs");
+    if (!vista_run_works(VISTA_RUN))
         return 77;
-    }
-    tcase_add_checked_fixture(tests, enter, NULL);
+    tcase_add_checked_fixture(tests, enter_case, NULL);
     tcase_add_test(tests, what_is_not_handled_is_refused_by_name);
     tcase_add_test(tests, run_ends_as_its_program_does);
     tcase_add_test(tests, crash_is_retried_and_given_up);

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 
 #include "checkpoint/kernel/table_rows.h"
-#include "support.h"
+#include "run_fixture.h"
 
 #define TEXT 16384
 static char work[32];
@@ -260,11 +260,8 @@ int main(void)
     Suite *suite = suite_create("checkpoint rows");
     TCase *tests = test_case(suite, "rows", 10);
 
-    if (system("d=$(mktemp -d) && " VISTA_RUN_KILLED
-               " -f $d/probe.dc /bin/true 2>/dev/null; s=$?; rm -r $d; exit $s") != 0) {
-        test_skip("vista-run", "this kernel lacks what it needs");
+    if (!vista_run_works(VISTA_RUN_KILLED))
         return 77;
-    }
     tcase_add_loop_test(tests, row_is_as_bare_and_missed, 0, ROWS);
     tcase_add_test(tests, unknown_is_refused);
     return test_run(suite);

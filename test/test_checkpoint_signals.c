@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 
 #include "../bench/checkpoint/child_of.h"
-#include "support.h"
+#include "run_fixture.h"
 
 #define MOST_STEPS 200000 /* of the processor, from one place to another */
 
@@ -29,28 +29,6 @@ __attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
     va_end(arguments);
     length = system(command);
     return WIFEXITED(length) ? WEXITSTATUS(length) : -1;
-}
-
-static void enter(void)
-{
-    char folder[] = "case-XXXXXX";
-
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    OK(chdir(folder));
-}
-
-static const char *contents(const char *name)
-{
-    static char text[65536];
-    FILE *file = fopen(name, "re");
-    size_t size = 0;
-
-    if (file != NULL) {
-        size = fread(text, 1, sizeof text - 1, file);
-        fclose(file);
-    }
-    text[size] = '\0';
-    return text;
 }
 
 /* ---- Waiting ---------------------------------------------------------------------- */
@@ -241,12 +219,9 @@ int main(void)
     Suite *suite = suite_create("checkpoint signals");
     TCase *tests = test_case(suite, "signals", 20);
 
-    if (system("d=$(mktemp -d) && " VISTA_RUN
-               " -f $d/probe.dc /bin/true 2>/dev/null; s=$?; rm -r $d; exit $s") != 0) {
-        test_skip("vista-run", "this kernel lacks what it needs");
+    if (!vista_run_works(VISTA_RUN))
         return 77;
-    }
-    tcase_add_checked_fixture(tests, enter, NULL);
+    tcase_add_checked_fixture(tests, enter_case, NULL);
     tcase_add_test(tests, signal_ends_what_waits_for_ever);
     tcase_add_test(tests, program_that_waits_for_a_peer_can_be_ended);
     tcase_add_test(tests, signals_do_not_keep_a_file_from_being_cut);

@@ -8,8 +8,8 @@
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 
+#include "run_fixture.h"
 #include "session.h"
-#include "support.h"
 
 #define KILLS_A_SESSION 64
 
@@ -380,11 +380,8 @@ int main(void)
 {
     Suite *suite = suite_create("sessions");
 
-    if (system("d=$(mktemp -d) && " VISTA_RUN_KILLED
-               " -f $d/probe.dc /bin/true 2>/dev/null; s=$?; rm -r $d; exit $s") != 0) {
-        test_skip("vista-run", "this kernel lacks what it needs");
+    if (!vista_run_works(VISTA_RUN_KILLED))
         return 77;
-    }
     for (int i = 0; i < PROGRAMS; i++) {
         TCase *tests = test_case(suite, programs[i].script.name, 60);
 
