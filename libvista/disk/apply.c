@@ -33,8 +33,8 @@ struct pieces {
 static bool fits(const struct vi_disk_target *target, const struct vi_redo_item *item)
 {
     for (size_t i = 0; i < sizeof target->part / sizeof *target->part; i++)
-        if (item->offset >= target->part[i].from && item->offset <= target->part[i].to &&
-            item->length <= target->part[i].to - item->offset)
+        if (target->part[i].to != 0 && item->offset >= target->part[i].from &&
+            item->offset <= target->part[i].to && item->length <= target->part[i].to - item->offset)
             return true;
     return false;
 }
