@@ -62,7 +62,7 @@ static void check_records(struct vi_check *check, const struct vi_disk_left *lef
 
     show_items(check, left);
     set_targets(check, left, target);
-    if (vi_disk_validate(walk, left->end.previous, target) != 0) {
+    if (vi_disk_validate(walk, left->end.previous, target) < 0) {
         vi_check_say(check, VI_CHECK_DAMAGE, "%s", vi_error_message());
         return;
     }

@@ -30,13 +30,14 @@ struct pieces {
     uint64_t count;
 };
 
-static bool fits(const struct vi_disk_target *target, const struct vi_redo_item *item)
+/* Where the part of a target ends that has the `length` bytes from `offset` on; 0: none has. */
+static uint64_t end_of(const struct vi_disk_target *target, uint64_t offset, uint32_t length)
 {
     for (size_t i = 0; i < sizeof target->part / sizeof *target->part; i++)
-        if (target->part[i].to != 0 && item->offset >= target->part[i].from &&
-            item->offset <= target->part[i].to && item->length <= target->part[i].to - item->offset)
-            return true;
-    return false;
+        if (target->part[i].to != 0 && offset >= target->part[i].from &&
+            offset <= target->part[i].to && length <= target->part[i].to - offset)
+            return target->part[i].to;
+    return 0;
 }
 
 static int damaged(const struct vi_disk_area *area, uint64_t lsn, const char *why)
@@ -54,13 +55,15 @@ static int validate_item(const struct vi_disk_area *area, const struct vi_redo_r
                    : damaged(area, record->lsn, "has an item of an unknown kind");
     if (item->member >= VI_DISK_MEMBERS || !target[item->member].exists)
         return damaged(area, record->lsn, "names a member that is not there");
-    if (!target[item->member].abandoned && !fits(&target[item->member], item))
+    if (!target[item->member].abandoned &&
+        end_of(&target[item->member], item->offset, item->length) == 0)
         return damaged(area, record->lsn, "has an item outside of what it may change");
     return 0;
 }
 
+/* Adds the pieces of its items to `pieces`. */
 static int validate_record(const struct vi_disk_area *area, const struct vi_redo_record *record,
-                           const struct vi_disk_target *target)
+                           const struct vi_disk_target *target, int64_t *pieces)
 {
     const struct vi_redo_item *item = NULL;
     uint64_t size = sizeof *record;
@@ -72,28 +75,21 @@ static int validate_record(const struct vi_disk_area *area, const struct vi_redo
         if (validate_item(area, record, item, target) != 0)
             return -1;
         size += vi_disk_item_size(item->length);
+        *pieces += (int64_t)vi_disk_up(item->offset % VI_REDO_BLOCK + item->length, VI_REDO_BLOCK) /
+                   VI_REDO_BLOCK;
     }
     return size == record->bytes ? 0 : damaged(area, record->lsn, "is longer than its items");
 }
 
-int vi_disk_validate(struct vi_disk_walk walk, uint64_t newest, const struct vi_disk_target *target)
+int64_t vi_disk_validate(struct vi_disk_walk walk, uint64_t newest,
+                         const struct vi_disk_target *target)
 {
+    int64_t pieces = 0;
+
     while (vi_disk_walk_record(&walk) != NULL)
-        if (validate_record(walk.area, walk.record, target) != 0)
+        if (validate_record(walk.area, walk.record, target, &pieces) != 0)
             return -1;
-    return walk.at.previous == newest ? 0 : damaged(walk.area, newest, "is not found again");
-}
-
-static uint64_t count_pieces(struct vi_disk_walk walk)
-{
-    const struct vi_redo_item *item;
-    uint64_t count = 0;
-
-    while ((item = vi_disk_walk(&walk)) != NULL)
-        if (item->kind == VI_REDO_BYTES)
-            count +=
-                (item->offset % VI_REDO_BLOCK + item->length + VI_REDO_BLOCK - 1) / VI_REDO_BLOCK;
-    return count;
+    return walk.at.previous == newest ? pieces : damaged(walk.area, newest, "is not found again");
 }
 
 static void add_item(struct pieces *pieces, const struct vi_redo_item *item)
@@ -147,20 +143,14 @@ static uint64_t run_of(const struct piece *piece, uint64_t count)
     return n;
 }
 
-/* Where the part of a target ends that an offset is in. */
-static uint64_t end_of(const struct vi_disk_target *target, uint64_t offset)
-{
-    return offset < target->part[0].to && offset >= target->part[0].from ? target->part[0].to
-                                                                         : target->part[1].to;
-}
-
 /* Reads, patches and writes the blocks of a run. */
 static int write_run(const struct vi_disk_area *area, struct vi_disk_target *target,
                      const struct piece *piece, uint64_t count, unsigned char *buffer)
 {
     const struct piece *const last = piece + count - 1;
     const uint64_t mask = ((uint64_t)1 << 48) - 1, from = (piece->where & mask) * VI_REDO_BLOCK;
-    const uint64_t end = end_of(target, (last->where & mask) * VI_REDO_BLOCK + last->offset);
+    const uint64_t end =
+        end_of(target, (last->where & mask) * VI_REDO_BLOCK + last->offset, last->length);
     uint64_t length = (last->where - piece->where + 1) * VI_REDO_BLOCK;
     struct iovec whole;
 
@@ -193,17 +183,12 @@ static int write_pieces(const struct vi_disk_area *area, const struct pieces *pi
     return result;
 }
 
-int vi_disk_apply(struct vi_disk_walk walk, struct vi_disk_target *target)
+int vi_disk_apply(struct vi_disk_walk walk, int64_t count, struct vi_disk_target *target)
 {
-    /* Most pieces are of ranges of two bytes in two blocks, 24 bytes of a record each. */
-    size_t size = ((walk.to - walk.at.lsn) / 12 + 1) * sizeof(struct piece);
+    const size_t size = ((size_t)count + 1) * sizeof(struct piece);
     struct pieces pieces = {.piece = vi_reserve(size)};
     int result;
 
-    if (pieces.piece == NULL) { /* most of it would not be touched: there may be as much as is */
-        size = (count_pieces(walk) + 1) * sizeof(struct piece);
-        pieces.piece = vi_reserve(size);
-    }
     if (pieces.piece == NULL)
         return errno = ENOMEM, -1;
     collect(walk, &pieces);

@@ -209,11 +209,12 @@ int vi_disk_replay(struct vi_disk_left *left, struct vi_disk_target *target)
 {
     struct vi_disk_area *area = &left->area;
     const struct vi_disk_point fresh = {vi_disk_up(left->end.lsn + 1, area->ring_size), 0};
-
     /* A copy from the ring can make a record sound that was not, and leads past what counts. */
-    if (vi_disk_validate(vi_disk_walk_left(left), left->end.previous, target) != 0)
+    const int64_t pieces = vi_disk_validate(vi_disk_walk_left(left), left->end.previous, target);
+
+    if (pieces < 0)
         return -1;
-    if (secure(left) != 0 || vi_disk_apply(vi_disk_walk_left(left), target) != 0 ||
+    if (secure(left) != 0 || vi_disk_apply(vi_disk_walk_left(left), pieces, target) != 0 ||
         vi_disk_sync(area, target) != 0)
         return vi_fail_system(errno, "%s: cannot apply its redo log", area->path);
     return vi_disk_header_write(area, area->epoch + 1, fresh);

@@ -37,12 +37,15 @@ static int apply(const struct vi_disk_log *redo, struct vi_disk_point from, uint
     const struct vi_disk_area *area = &redo->area;
     unsigned char *log = vi_reserve(area->log_size);
     const struct vi_disk_walk walk = {area, log, area->log_size, .at = from, .to = to};
+    int64_t pieces = -1;
     int result = -1;
 
     if (log == NULL)
         return errno = ENOMEM, -1;
-    if (read_log(area, log, from.lsn, to) == 0 && vi_disk_validate(walk, newest, redo->target) == 0)
-        result = vi_disk_apply(walk, redo->target);
+    if (read_log(area, log, from.lsn, to) == 0)
+        pieces = vi_disk_validate(walk, newest, redo->target);
+    if (pieces >= 0)
+        result = vi_disk_apply(walk, pieces, redo->target);
     vi_release(log, area->log_size);
     return result;
 }
