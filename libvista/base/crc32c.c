@@ -65,6 +65,7 @@ __attribute__((target("sse4.2"))) static uint32_t
 by_instruction(uint32_t crc, const unsigned char *data, size_t length)
 {
     uint64_t wide, word;
+    uint32_t half;
 
     for (; length >= 3 * (size_t)RUN && __builtin_cpu_supports("pclmul");
          length -= 3 * (size_t)RUN) {
@@ -78,6 +79,12 @@ by_instruction(uint32_t crc, const unsigned char *data, size_t length)
         wide = _mm_crc32_u64(wide, word);
     }
     crc = (uint32_t)wide;
+    if (length >= sizeof half) {
+        memcpy(&half, data, sizeof half);
+        crc = _mm_crc32_u32(crc, half);
+        data += sizeof half;
+        length -= sizeof half;
+    }
     for (; length > 0; length--)
         crc = _mm_crc32_u8(crc, *data++);
     return crc;
