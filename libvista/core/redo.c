@@ -4,24 +4,6 @@
  */
 #include "core/redo.h"
 
-int vi_redo_prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
-{
-    for (; redo != NULL; redo = redo->next)
-        if (redo->ops->prepare != NULL && redo->ops->prepare(redo, tx, mode) != 0)
-            return -1;
-    return 0;
-}
-
-uint64_t vi_redo_commit(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
-{
-    uint64_t position = 0, at;
-
-    for (; redo != NULL; redo = redo->next)
-        if (redo->ops->commit != NULL && (at = redo->ops->commit(redo, tx, mode)) != 0)
-            position = at;
-    return position;
-}
-
 int vi_redo_wait(struct vi_redo *redo, uint64_t position, unsigned mode)
 {
     int result = 0;

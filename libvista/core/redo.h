@@ -38,8 +38,22 @@ struct vi_redo_ops {
 };
 
 /* Call the operation of all in the list, in its order. */
-int vi_redo_prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode);
-uint64_t vi_redo_commit(struct vi_redo *redo, struct vi_tx *tx, unsigned mode);
+static inline int vi_redo_prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
+{
+    for (; redo != NULL; redo = redo->next)
+        if (redo->ops->prepare != NULL && redo->ops->prepare(redo, tx, mode) != 0)
+            return -1;
+    return 0;
+}
+static inline uint64_t vi_redo_commit(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
+{
+    uint64_t position = 0, at;
+
+    for (; redo != NULL; redo = redo->next)
+        if (redo->ops->commit != NULL && (at = redo->ops->commit(redo, tx, mode)) != 0)
+            position = at;
+    return position;
+}
 int vi_redo_wait(struct vi_redo *redo, uint64_t position, unsigned mode);
 void vi_redo_abort(struct vi_redo *redo, struct vi_tx *tx);
 void vi_redo_note(struct vi_redo *redo, struct vi_segment *segment, const void *address,
