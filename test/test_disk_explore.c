@@ -318,7 +318,7 @@ static void change(unsigned char *image, const struct vi_redo_item *item)
 }
 
 /* Builds the record of the next commit; the lock is held. */
-static int build(struct vi_disk_writer *writer, const struct vi_redo_item *items, unsigned count)
+static uint64_t build(const struct vi_redo_item *items, unsigned count)
 {
     unsigned char *const image = model.history[model.latest + 1];
 
@@ -327,14 +327,12 @@ static int build(struct vi_disk_writer *writer, const struct vi_redo_item *items
     memcpy(image, &model.latest, sizeof model.latest);
     for (unsigned i = 0; i < count; i++)
         change(image, &items[i]);
-    vi_disk_head(writer, count + 1);
     for (unsigned i = 0; i < count; i++)
-        vi_disk_put(writer, items[i].member, items[i].offset,
+        vi_disk_put(&model.redo, items[i].member, items[i].offset,
                     image + (items[i].member != 0 ? HOME_SIZE : 0) + items[i].offset,
                     items[i].length);
-    vi_disk_put(writer, 0, 0, &model.latest, sizeof model.latest);
-    writer->is_commit = true;
-    return vi_disk_end(writer);
+    vi_disk_put(&model.redo, 0, 0, &model.latest, sizeof model.latest);
+    return vi_disk_end(&model.redo, true);
 }
 
 static int commit(bool large, bool flush)
@@ -344,7 +342,7 @@ static int commit(bool large, bool flush)
                                ? 1
                                : 1 + (unsigned)test_below(&model.random, ITEMS - 1);
     uint64_t bytes = sizeof(struct vi_redo_record) + vi_disk_item_size(sizeof(uint64_t)), mine;
-    struct vi_disk_writer writer;
+    uint64_t end;
 
     if (model.latest + 2 >= COMMITS)
         return 0;
@@ -352,16 +350,19 @@ static int commit(bool large, bool flush)
         items[i] = choose_item(large);
         bytes += vi_disk_item_size(items[i].length);
     }
-    if (vi_disk_begin(&model.redo, bytes, &writer) != 0 || build(&writer, items, count) != 0)
+    if (vi_disk_begin(&model.redo, bytes) != 0)
+        return -1;
+    model.large += model.redo.writer.large;
+    end = build(items, count);
+    if (end == UINT64_MAX)
         return -1;
     mine = model.latest;
-    model.large += writer.large;
     if (!model.inside || !model.own_ring) { /* there it would wait for itself */
-        if (vi_disk_write_out(&model.redo, writer.end) != 0)
+        if (vi_disk_write_out(&model.redo, end) != 0)
             return -1;
         model.returned = mine > model.returned ? mine : model.returned;
     }
-    if (flush && vi_disk_flush(&model.redo, writer.end) != 0)
+    if (flush && vi_disk_flush(&model.redo, end) != 0)
         return -1;
     if (flush && mine > model.durable)
         model.durable = mine;
@@ -374,9 +375,9 @@ static bool has_room(void)
     const struct vi_disk_log *redo = &model.redo;
     uint64_t end;
 
-    vi_disk_next_lsn(&redo->area, redo->tail, 1700, &end);
+    vi_disk_next_lsn(&redo->area, redo->tail.lsn, 1700, &end);
     end = vi_disk_up(end, VI_REDO_BLOCK);
-    return redo->failed == 0 && end - redo->head.lsn <= LOG && end - redo->written <= RING;
+    return redo->failed == 0 && end - redo->head.lsn <= LOG && end - redo->written.lsn <= RING;
 }
 
 /* A point of the run itself: other threads may commit, and all may die. */
@@ -399,8 +400,8 @@ static void live_point(int fd, const char *what)
         }
     }
     /* The engine's own claim counts as an acknowledgment. */
-    if (model.redo.durable_commits > model.durable)
-        model.durable = model.redo.durable_commits;
+    if (model.redo.durable.commits > model.durable)
+        model.durable = model.redo.durable.commits;
     if (!is_half(3))
         return;
     sim_point = NULL;
@@ -414,7 +415,9 @@ static void start(const struct vi_disk_area *area, struct vi_disk_point head)
 {
     set_targets(model.target, HOME, MEMBER);
     ck_assert_int_eq(vi_disk_log_open(&model.redo, area, head, model.target), 0);
-    model.redo.committed = model.redo.durable_commits = model.latest;
+    model.redo.truncate_percent = 101; /* so that no thread is started for it */
+    model.redo.tail.commits = model.redo.written.commits = model.redo.durable.commits =
+        model.latest;
     sim_point = live_point;
 }
 

@@ -63,6 +63,7 @@ static void begin(int fd)
     lay_out(fd);
     OK(vi_disk_create(&area, 1, 0));
     OK(vi_disk_log_open(&redo, &area, (struct vi_disk_point){RING, 0}, target));
+    redo.truncate_percent = 101; /* no thread is started when it is half full */
 }
 
 static void begin_simulated(void)
@@ -75,14 +76,13 @@ static void begin_simulated(void)
 /* Commits one item; returns where the stream ends. */
 static uint64_t put(uint64_t offset, const void *bytes, uint32_t length)
 {
-    struct vi_disk_writer writer;
+    uint64_t end;
 
-    OK(vi_disk_begin(&redo, sizeof(struct vi_redo_record) + vi_disk_item_size(length), &writer));
-    vi_disk_head(&writer, 1);
-    vi_disk_put(&writer, 0, offset, bytes, length);
-    writer.is_commit = true;
-    OK(vi_disk_end(&writer));
-    return writer.end;
+    OK(vi_disk_begin(&redo, sizeof(struct vi_redo_record) + vi_disk_item_size(length)));
+    vi_disk_put(&redo, 0, offset, bytes, length);
+    end = vi_disk_end(&redo, true);
+    ck_assert_uint_ne(end, UINT64_MAX);
+    return end;
 }
 
 static uint64_t put_word(uint64_t offset, uint64_t value)
@@ -204,13 +204,11 @@ START_TEST(an_item_without_bytes)
 {
     const int fd = file(test_path("redo"));
     const struct vi_redo_item *item;
-    struct vi_disk_writer writer;
 
     begin(fd);
-    OK(vi_disk_begin(&redo, sizeof(struct vi_redo_record) + vi_disk_item_size(0), &writer));
-    vi_disk_head(&writer, 1);
-    vi_disk_put(&writer, 7, 24, "", 0);
-    OK(vi_disk_end(&writer));
+    OK(vi_disk_begin(&redo, sizeof(struct vi_redo_record) + vi_disk_item_size(0)));
+    vi_disk_put(&redo, 7, 24, "", 0);
+    ck_assert_uint_eq(vi_disk_end(&redo, false), RING + sizeof(struct vi_redo_record) + 16);
     item = vi_disk_item((const void *)redo.ring, NULL);
     SOME(item);
     ck_assert_uint_eq(item->offset, 24);
@@ -226,7 +224,6 @@ START_TEST(large_records)
 {
     unsigned char *bytes = malloc(DATA);
     const int fd = file(test_path("redo"));
-    struct vi_disk_writer writer;
     uint64_t records;
 
     for (uint32_t i = 0; i < DATA; i++)
@@ -234,16 +231,12 @@ START_TEST(large_records)
     begin(fd);
     put_word(0, 1);
     /* Two items of almost DATA bytes each: a record of more than two rings. */
-    OK(vi_disk_begin(&redo, sizeof(struct vi_redo_record) + 2 * vi_disk_item_size(DATA - 8),
-                     &writer));
-    vi_disk_head(&writer, 2);
+    OK(vi_disk_begin(&redo, sizeof(struct vi_redo_record) + 2 * vi_disk_item_size(DATA - 8)));
     for (int i = 0; i < 2; i++)
-        vi_disk_put(&writer, 0, 8, bytes, DATA - 8);
-    OK(vi_disk_end(&writer));
-    ck_assert_uint_gt(writer.bytes, 2 * RING);
+        vi_disk_put(&redo, 0, 8, bytes, DATA - 8);
+    ck_assert_uint_eq(vi_disk_end(&redo, false), 5 * RING); /* from the second ring on */
     put_word(0, 2);
-    FAILS(vi_disk_begin(&redo, vi_disk_record_max(&area) + 8, &writer), ENOSPC,
-          "half its redo log");
+    FAILS(vi_disk_begin(&redo, vi_disk_record_max(&area) + 8), ENOSPC, "half its redo log");
     vi_disk_log_close(&redo);
     OK(recover(fd, &records));
     ck_assert_uint_eq(records, 3);
@@ -266,7 +259,7 @@ START_TEST(truncation_and_a_full_log)
     put_word(0, first);
     OK(vi_disk_truncate(&redo));
     ck_assert_uint_eq(word_at(fd, 0), first); /* it is in the data */
-    ck_assert_uint_eq(redo.head.lsn, redo.tail);
+    ck_assert_uint_eq(redo.head.lsn, redo.tail.lsn);
     for (uint64_t i = 1; i <= 20000; i++) /* more than twice the log, NO_FLUSH alone */
         put_word(i % 1000 * 8, i);
     ck_assert_uint_gt(redo.head.lsn, LOG);
@@ -325,6 +318,7 @@ START_TEST(many_threads_flush)
     void *result;
 
     begin(fd);
+    redo.truncate_percent = 50;
     OK(vi_disk_start_thread(&redo, 0));
     for (uint64_t i = 0; i < THREADS; i++)
         ck_assert_int_eq(pthread_create(&thread[i], NULL, commit_many, (void *)(uintptr_t)i), 0);
@@ -332,8 +326,8 @@ START_TEST(many_threads_flush)
         pthread_join(thread[i], &result);
         ck_assert_ptr_null(result);
     }
-    ck_assert_uint_eq(redo.committed, THREADS * EACH);
-    ck_assert_uint_eq(redo.durable_commits, THREADS * EACH);
+    ck_assert_uint_eq(redo.tail.commits, THREADS * EACH);
+    ck_assert_uint_eq(redo.durable.commits, THREADS * EACH);
     vi_disk_log_close(&redo);
     OK(recover(fd, &records));
     for (uint64_t i = 0; i < THREADS; i++)
@@ -362,9 +356,10 @@ START_TEST(the_thread_flushes_and_truncates)
     uint64_t records;
 
     begin(fd);
+    redo.truncate_percent = 50;
     OK(vi_disk_start_thread(&redo, 1));
     put_word(0, 1);
-    ck_assert_uint_eq(await(&redo.durable_commits, 1), 1);
+    ck_assert_uint_eq(await(&redo.durable.commits, 1), 1);
     for (uint64_t i = 0; i < 5000; i++) /* over half of the log */
         put_word(8 + i % 100 * 8, i + 1);
     ck_assert_uint_gt(await(&redo.head.lsn, RING + 1), RING);
@@ -538,13 +533,12 @@ END_TEST
 START_TEST(a_wild_store_is_not_written)
 {
     const int fd = file(test_path("redo"));
-    struct vi_disk_writer writer;
 
     begin(fd);
     put_word(0, 1);
     redo.ring[60]++;
     FAILS(vi_disk_flush(&redo, UINT64_MAX), EIO, "has failed");
-    FAILS(vi_disk_begin(&redo, 64, &writer), EIO, "has failed");
+    FAILS(vi_disk_begin(&redo, 64), EIO, "has failed");
     FAILS(vi_disk_truncate(&redo), EIO, "redo log");
     vi_disk_log_close(&redo);
     close(fd);
@@ -555,7 +549,6 @@ END_TEST
 
 START_TEST(a_failed_sync_poisons)
 {
-    struct vi_disk_writer writer;
     uint64_t end;
 
     begin_simulated();
@@ -564,7 +557,7 @@ START_TEST(a_failed_sync_poisons)
     FAILS(vi_disk_flush(&redo, end), EIO, "has failed");
     ck_assert_int_eq(redo.failed, EIO);
     FAILS(vi_disk_flush(&redo, end), EIO, "has failed"); /* it is not tried again */
-    FAILS(vi_disk_begin(&redo, 64, &writer), EIO, "has failed");
+    FAILS(vi_disk_begin(&redo, 64), EIO, "has failed");
     vi_disk_log_close(&redo);
     vi_io_test_ops = NULL;
 }
@@ -609,7 +602,7 @@ START_TEST(a_ring_that_is_not_mapped)
     for (uint64_t i = 1; i <= 100; i++)
         end = put_word(i * 8, i);
     OK(vi_disk_write_out(&redo, end));
-    ck_assert_uint_eq(redo.durable, RING);
+    ck_assert_uint_eq(redo.durable.lsn, RING);
     put_word(8, 77);
     vi_disk_log_close(&redo);
     OK(recover(0, &records));
@@ -619,8 +612,8 @@ START_TEST(a_ring_that_is_not_mapped)
     sim_new(0, FILE_END);
     begin(0);
     put_word(8, 1);
-    OK(vi_disk_write_out(&redo, redo.tail)); /* there is nothing to do */
-    ck_assert_uint_eq(redo.written, RING);
+    OK(vi_disk_write_out(&redo, redo.tail.lsn)); /* there is nothing to do */
+    ck_assert_uint_eq(redo.written.lsn, RING);
     vi_disk_log_close(&redo);
     vi_io_test_ops = NULL;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The redo record of a transaction: see commit_record.h.  Its size is to be known before the log's lock
- * is taken: the undo log is walked to measure it, and again to build it if it has more items
- * than are remembered, so that no memory is needed for them.
+ * The redo record of a transaction: see commit_record.h.  How large it can be is to be known before the
+ * log is locked.  An undo log that lies in its slot says so by its length; another is walked
+ * twice, so that no memory is needed for its items.
  */
 #include "disk/commit_record.h"
 
@@ -11,9 +11,9 @@
 #define GAP 24u /* equal bytes between two that differ, up to which one item is shorter than two */
 
 struct visit {
-    struct vi_disk_record *record;
     const struct vi_segment *home;
-    bool build; /* else it is measured */
+    struct vi_disk_log *redo; /* NULL: it is measured */
+    uint64_t bytes;
 };
 
 /* The segment with an address of its data or its metadata: home, or a member. */
@@ -30,18 +30,10 @@ static const struct vi_segment *owner_of(const struct vi_segment *home, const vo
 static void emit(struct visit *visit, const struct vi_segment *owner, const void *address,
                  uint64_t length)
 {
-    struct vi_disk_record *record = visit->record;
-    const struct vi_disk_span span = {address, vi_disk_offset(owner, address), (uint32_t)length,
-                                      owner->member};
-
-    if (visit->build) {
-        vi_disk_put(&record->writer, span.member, span.offset, address, span.length);
-        return;
-    }
-    if (record->items < VI_DISK_SPANS)
-        record->span[record->items] = span;
-    record->bytes += vi_disk_item_size(length);
-    record->items++;
+    visit->bytes += vi_disk_item_size(length);
+    if (visit->redo != NULL)
+        vi_disk_put(visit->redo, owner->member, vi_disk_offset(owner, address), address,
+                    (uint32_t)length);
 }
 
 /* Of a page that was logged as a whole only the bytes that have changed. */
@@ -94,30 +86,45 @@ static void visit_item(struct visit *visit, const struct vi_record_kind *kind,
         emit(visit, owner, stored.iov_base, stored.iov_len);
 }
 
-static void visit_all(struct visit *visit, struct vi_tx *tx)
+/* Visits all, or effects and maybe all.  `redo`: puts what there is; else measures it. */
+static __attribute__((noinline)) uint64_t visit_all(struct vi_tx *tx, struct vi_disk_log *redo,
+                                                    bool automatic, bool effects)
 {
+    struct visit visit = {.home = tx->segment, .redo = redo};
     const struct vi_item *item;
     struct vi_items items;
 
-    vi_items_begin(&items, tx->segment, &tx->log);
+    (effects ? vi_items_begin_effects : vi_items_begin)(&items, tx->segment, &tx->log);
     while ((item = vi_items_next(&items)) != NULL) {
         const struct vi_record_kind *kind =
             item->context != NULL ? tx->log.logs->kinds[item->kind] : NULL;
 
         /* Where ranges are checked what the pages say, which are set aside, was declared, too. */
-        if (kind == NULL ||
-            (!visit->record->automatic && items.walk.position.index < tx->log.start.index))
+        if (kind == NULL || (!automatic && items.walk.position.index < tx->log.start.index))
             continue;
         if (item->kind == VI_KIND_UNDO)
-            visit_undo(visit, item);
+            visit_undo(&visit, item);
         else
-            visit_item(visit, kind, item);
+            visit_item(&visit, kind, item);
     }
+    return visit.bytes;
 }
 
-/* Of an undo log as the inlined path writes it, which is most transactions' whole log: few ranges of
- * home, in one chunk.  False: there is more. */
-static bool measure_short(struct vi_disk_record *record, const struct vi_tx *tx)
+/* In the slot an image of n bytes takes 8 + n, n at least 8, and in a record half as much more at most;
+ * so does the mark or root that an effect stores, but the data that it is about comes to it. */
+uint64_t vi_disk_record_measure(struct vi_tx *tx, bool automatic)
+{
+    const uint64_t undo = tx->log.cursor.next - tx->log.cursor.first;
+    const uint64_t in_slot = sizeof(struct vi_redo_record) + undo + undo / 2;
+
+    if (tx->log.position.index != 0)
+        return sizeof(struct vi_redo_record) + visit_all(tx, NULL, automatic, false);
+    return tx->log.kinds == 0 ? in_slot : in_slot + visit_all(tx, NULL, true, true);
+}
+
+/* Of an undo log as the inlined path writes it, which is most transactions' whole log: ranges of
+ * home, in the slot.  False: there is more. */
+static bool build_short(struct vi_disk_log *redo, const struct vi_tx *tx)
 {
     const uint64_t *at = (const uint64_t *)tx->log.cursor.first;
     const uint64_t *const end = (const uint64_t *)tx->log.cursor.next;
@@ -131,45 +138,25 @@ static bool measure_short(struct vi_disk_record *record, const struct vi_tx *tx)
         if (shape == at[1])
             return false;
         for (at += 2; shape != 0; shape >>= VISTA_INLINE_SHAPE_BITS) {
-            const uint32_t length = shape & ((1u << VISTA_INLINE_SHAPE_BITS) - 1);
+            uint32_t length = shape & ((1u << VISTA_INLINE_SHAPE_BITS) - 1);
             const uint64_t offset = *at - home->logs.mapped;
 
-            if (offset >= vi_segment_size(home) || record->items == VI_DISK_SPANS)
+            __asm__("" : "+r"(length)); /* the compiler would copy few bytes by slow instructions */
+
+            if (offset >= vi_segment_size(home))
                 return false;
-            record->span[record->items++] =
-                (struct vi_disk_span){(const char *)home->map.data + offset,
-                                      home->superblock.data_offset + offset, length, home->member};
-            record->bytes += vi_disk_item_size(length);
+            vi_disk_put(redo, home->member, home->superblock.data_offset + offset,
+                        (const char *)home->map.data + offset, length);
             at += VISTA_INLINE_ITEM(length) / sizeof *at;
         }
     }
     return true;
 }
 
-void vi_disk_record_measure(struct vi_disk_record *record, struct vi_tx *tx, bool automatic)
+void vi_disk_record_build(struct vi_disk_log *redo, struct vi_tx *tx, bool automatic)
 {
-    struct visit visit = {record, tx->segment, false};
-
-    record->bytes = sizeof(struct vi_redo_record);
-    record->items = 0;
-    record->automatic = automatic;
-    if (!automatic && measure_short(record, tx))
+    if (build_short(redo, tx))
         return;
-    record->bytes = sizeof(struct vi_redo_record);
-    record->items = 0;
-    visit_all(&visit, tx);
-}
-
-void vi_disk_record_build(struct vi_disk_record *record, struct vi_tx *tx)
-{
-    struct visit visit = {record, tx->segment, true};
-
-    vi_disk_head(&record->writer, record->items);
-    if (record->items > VI_DISK_SPANS)
-        visit_all(&visit, tx);
-    else
-        for (const struct vi_disk_span *span = record->span; span < record->span + record->items;
-             span++)
-            vi_disk_put(&record->writer, span->member, span->offset, span->address, span->length);
-    record->writer.is_commit = true;
+    vi_disk_put_again(redo);
+    (void)visit_all(tx, redo, automatic, false);
 }

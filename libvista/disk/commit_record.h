@@ -9,24 +9,10 @@
 #include "core/transaction.h"
 #include "disk/disk_log.h"
 
-#define VI_DISK_SPANS 8u /* items of most transactions, which are walked through once then */
-
-struct vi_disk_record {
-    uint64_t bytes;
-    uint32_t items;
-    bool automatic; /* pages that were not declared are its, too */
-    struct vi_disk_span {
-        const void *address;
-        uint64_t offset;
-        uint32_t length, member;
-    } span[VI_DISK_SPANS]; /* its items, unless there are more */
-    struct vi_disk_writer writer;
-};
-
-/* How large it will be.  `automatic`: there are pages that were not declared. */
-void vi_disk_record_measure(struct vi_disk_record *record, struct vi_tx *tx, bool automatic);
-/* Builds it, in what vi_disk_begin has given: before vi_disk_end. */
-void vi_disk_record_build(struct vi_disk_record *record, struct vi_tx *tx);
+/* How many bytes it will have at most.  `automatic`: pages that were not declared are its, too. */
+uint64_t vi_disk_record_measure(struct vi_tx *tx, bool automatic);
+/* Puts its items, between vi_disk_begin and vi_disk_end. */
+void vi_disk_record_build(struct vi_disk_log *redo, struct vi_tx *tx, bool automatic);
 
 /* Where in the segment's file an address of its data or its metadata is. */
 static inline uint64_t vi_disk_offset(const struct vi_segment *segment, const void *address)

@@ -33,7 +33,7 @@ struct vi_disk {
     uint64_t end;              /* of the file's part that the redo log may have */
     bool lazy; /* what an end returns survives the process; the machine after flush_ms at most */
     struct vi_disk_log log;
-    struct vi_disk_record record; /* of the commit that has the log's lock */
+    bool automatic; /* of the commit that has locked the log: see vi_disk_record_build */
     struct vi_disk_target target[VI_DISK_MEMBERS];
 };
 
@@ -57,32 +57,36 @@ static int make_room(void *context, uint64_t bytes)
 static int prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
 {
     struct vi_disk *disk = (struct vi_disk *)redo;
-    struct vi_disk_record record;
+    const bool automatic = __atomic_load_n(&disk->pages, __ATOMIC_RELAXED) != 0;
 
     (void)mode;
-    vi_disk_record_measure(&record, tx, __atomic_load_n(&disk->pages, __ATOMIC_RELAXED) != 0);
-    if (vi_disk_begin(&disk->log, record.bytes, &record.writer) != 0)
+    if (vi_disk_begin(&disk->log, vi_disk_record_measure(tx, automatic)) != 0)
         return -1;
-    disk->record = record;
+    disk->automatic = automatic;
     return 0;
+}
+
+/* Must its end wait for no more than that the process dies? */
+static bool is_lazy(const struct vi_disk *disk, unsigned mode)
+{
+    return mode & VISTA_NO_FLUSH || disk->lazy;
 }
 
 static uint64_t commit(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
 {
-    struct vi_disk_record *record = &((struct vi_disk *)redo)->record;
-    const uint64_t end = record->writer.end;
+    struct vi_disk *disk = (struct vi_disk *)redo;
+    uint64_t end;
 
-    (void)mode;
-    vi_disk_record_build(record, tx);
-    return vi_disk_end(&record->writer) == 0 ? end : UINT64_MAX;
+    vi_disk_record_build(&disk->log, tx, disk->automatic);
+    end = vi_disk_end(&disk->log, true);
+    return end != UINT64_MAX && is_lazy(disk, mode) && !disk->log.area.copies_on_write ? 0 : end;
 }
 
 static int wait_until_durable(struct vi_redo *redo, uint64_t position, unsigned mode)
 {
     struct vi_disk *disk = (struct vi_disk *)redo;
 
-    vi_disk_start_wanted_thread(&disk->log);
-    if (position != UINT64_MAX && (mode & VISTA_NO_FLUSH || disk->lazy))
+    if (position != UINT64_MAX && is_lazy(disk, mode))
         return vi_disk_write_out(&disk->log, position);
     return vi_disk_flush(&disk->log, position);
 }
@@ -96,16 +100,12 @@ static int flush_log(struct vi_redo *redo)
 static void note(struct vi_redo *redo, struct vi_segment *segment, const void *address,
                  size_t length)
 {
-    struct vi_disk *disk = (struct vi_disk *)redo;
-    struct vi_disk_writer writer;
+    struct vi_disk_log *log = &((struct vi_disk *)redo)->log;
 
-    if (vi_disk_begin(&disk->log, sizeof(struct vi_redo_record) + vi_disk_item_size(length),
-                      &writer) != 0)
+    if (vi_disk_begin(log, sizeof(struct vi_redo_record) + vi_disk_item_size(length)) != 0)
         return;
-    vi_disk_head(&writer, 1);
-    vi_disk_put(&writer, segment->member, vi_disk_offset(segment, address), address,
-                (uint32_t)length);
-    (void)vi_disk_end(&writer);
+    vi_disk_put(log, segment->member, vi_disk_offset(segment, address), address, (uint32_t)length);
+    (void)vi_disk_end(log, false);
 }
 
 static const struct vi_redo_ops disk_ops = {.prepare = prepare,
@@ -168,9 +168,9 @@ void vi_disk_count(const struct vi_segment *segment, struct vista_info *info)
         return;
     pthread_mutex_lock(&disk->log.lock);
     info->log_size = disk->log.area.log_size;
-    info->log_used = disk->log.tail - disk->log.head.lsn;
-    info->committed = disk->log.committed;
-    info->durable = disk->log.durable_commits;
+    info->log_used = disk->log.tail.lsn - disk->log.head.lsn;
+    info->committed = disk->log.tail.commits;
+    info->durable = disk->log.durable.commits;
     info->failed = (unsigned)disk->log.failed;
     pthread_mutex_unlock(&disk->log.lock);
     if (disk->home->superblock.real_class == VISTA_CLASS_DISK && !disk->lazy)
@@ -305,7 +305,7 @@ static int close_disk(struct vi_segment *segment, bool clean)
     segment->own.redo = NULL;
     if (segment == disk->home) {
         vi_disk_log_close(&disk->log);
-        segment->superblock.lsn = disk->log.tail;
+        segment->superblock.lsn = disk->log.tail.lsn;
         segment->superblock.lasting[0] = disk->log.area.epoch;
         vi_release(disk, sizeof *disk);
     } else {

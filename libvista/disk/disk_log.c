@@ -5,13 +5,11 @@
  */
 #include "disk/disk_log.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <string.h>
 
 #include "base/arena.h"
-#include "base/crc32c.h"
 #include "base/error.h"
-#include "base/watch.h"
 
 int vi_disk_log_open(struct vi_disk_log *redo, const struct vi_disk_area *area,
                      struct vi_disk_point head, struct vi_disk_target *target)
@@ -41,168 +39,145 @@ void vi_disk_log_close(struct vi_disk_log *redo)
 
 /* ---- Appending --------------------------------------------------------- */
 
-/* With the lock: waits until there is room behind the tail, in the log and in the ring. */
-static int wait_for_room(struct vi_disk_log *redo, struct vi_disk_writer *writer)
+/* With the lock: waits until there is space behind the tail, in the log and in the ring. */
+static int wait_for_space(struct vi_disk_log *redo, uint64_t bytes, bool large)
 {
     const struct vi_disk_area *area = &redo->area;
+    struct vi_disk_writer *writer = &redo->writer;
 
+    if (bytes > vi_disk_record_max(area))
+        return vi_fail(ENOSPC, "%s: a transaction of %llu bytes is more than half its redo log",
+                       area->path, (unsigned long long)bytes);
     while (redo->failed == 0) {
         uint64_t end;
+        bool full;
 
-        if (redo->growing) {
-            pthread_cond_wait(&redo->changed, &redo->lock);
-            continue;
-        }
-        writer->lsn = vi_disk_next_lsn(area, redo->tail, writer->bytes, &writer->end);
+        writer->lsn = vi_disk_next_lsn(area, redo->tail.lsn, bytes, &writer->end);
         end = vi_disk_up(writer->end, VI_REDO_BLOCK);
-        if (end - redo->head.lsn > area->log_size)
-            vi_disk_truncate_locked(redo);
-        else if (writer->large ? !redo->leading && redo->written == redo->tail
-                               : end - redo->written <= area->ring_size)
+        full = end - redo->head.lsn > area->log_size;
+        if (!redo->growing && !full &&
+            (large ? !redo->leading && redo->written.lsn == redo->tail.lsn
+                   : end - redo->written.lsn <= area->ring_size))
             return 0;
-        else if (redo->leading)
+        if (redo->growing || (full ? redo->truncating : redo->leading))
             pthread_cond_wait(&redo->changed, &redo->lock);
+        else if (full)
+            (void)vi_disk_truncate_locked(redo, true);
         else
             vi_disk_lead(redo, false);
     }
-    return -1;
-}
-
-int vi_disk_begin(struct vi_disk_log *redo, uint64_t bytes, struct vi_disk_writer *writer)
-{
-    *writer = (struct vi_disk_writer){
-        .redo = redo, .bytes = bytes, .large = bytes > redo->area.ring_size / 2};
-    pthread_mutex_lock(&redo->lock);
-    if (bytes > vi_disk_record_max(&redo->area)) {
-        pthread_mutex_unlock(&redo->lock);
-        return vi_fail(ENOSPC, "%s: a transaction of %llu bytes is more than half its redo log",
-                       redo->area.path, (unsigned long long)bytes);
-    }
-    if (wait_for_room(redo, writer) == 0) {
-        writer->at = writer->lsn;
-        writer->to = redo->ring + writer->lsn % redo->area.ring_size;
-        return 0;
-    }
-    pthread_mutex_unlock(&redo->lock);
     return vi_disk_refuse(redo);
 }
 
-/* A large record is built in the ring, which is drained, and written piece by piece, but for its
- * first block, which makes it count. */
-static void write_piece(struct vi_disk_writer *writer, uint64_t from, uint64_t to)
+/* Of a record that is not large: how far the next can go without a look at all this. */
+static void set_limit(struct vi_disk_log *redo)
 {
-    struct vi_disk_log *redo = writer->redo;
+    const uint64_t ring = redo->area.ring_size, in_ring = redo->written.lsn + ring;
+    const uint64_t in_log = redo->head.lsn + redo->area.log_size;
+    struct vi_disk_writer *writer = &redo->writer;
+    uint64_t limit;
 
-    if (from == writer->lsn) {
-        memcpy(redo->first, redo->ring + from % redo->area.ring_size, VI_REDO_BLOCK);
-        from += VI_REDO_BLOCK;
-    }
-    if (writer->error == 0 && vi_disk_write_ring(redo, from, to, false) != 0)
-        writer->error = errno;
+    writer->lap = writer->lsn - writer->lsn % ring;
+    limit = writer->lap + ring;
+    limit = limit < in_ring ? limit : in_ring;
+    limit = limit < in_log ? limit : in_log;
+    writer->limit = limit / VI_REDO_BLOCK * VI_REDO_BLOCK;
+    writer->quiet = vi_disk_quiet(redo);
 }
 
-static void put_large(struct vi_disk_writer *writer, const void *from, uint64_t length)
+/* Where it is built: in the ring, or in memory of its own. */
+static __attribute__((noinline)) int find_place(struct vi_disk_log *redo, uint64_t bytes,
+                                                bool large)
 {
-    const struct vi_disk_log *redo = writer->redo;
-    const uint64_t ring = redo->area.ring_size;
+    struct vi_disk_writer *writer = &redo->writer;
 
-    while (length != 0) {
-        const uint64_t at = writer->at % ring, part = length < ring - at ? length : ring - at;
-
-        vi_copy(redo->ring + at, from, part);
-        /* Of the copy: a thread may store to what it was made of. */
-        writer->crc = vi_crc32c(writer->crc, redo->ring + at, part);
-        writer->at += part;
-        from = (const char *)from + part;
-        length -= part;
-        if (writer->at % ring == 0)
-            write_piece(writer, writer->at - ring, writer->at);
+    if (wait_for_space(redo, bytes, large) != 0)
+        return -1;
+    if (!large) {
+        set_limit(redo);
+        writer->record = (void *)(redo->ring + (writer->lsn - writer->lap));
+        return 0;
     }
+    writer->record = vi_reserve(vi_disk_up(bytes, VI_REDO_BLOCK));
+    return writer->record != NULL ? 0 : -1;
 }
 
-void vi_disk_head(struct vi_disk_writer *writer, uint32_t items)
+int vi_disk_begin(struct vi_disk_log *redo, uint64_t bytes)
 {
-    const struct vi_disk_log *redo = writer->redo;
-    const struct vi_redo_record record = {
-        .bytes = (uint32_t)writer->bytes,
+    struct vi_disk_writer *writer = &redo->writer;
+    const bool large = bytes > redo->area.ring_size / 2;
+
+    pthread_mutex_lock(&redo->lock);
+    if (!large && redo->tail.lsn + bytes <= writer->limit) {
+        writer->lsn = redo->tail.lsn;
+        writer->record = (void *)(redo->ring + (writer->lsn - writer->lap));
+    } else if (find_place(redo, bytes, large) != 0) {
+        pthread_mutex_unlock(&redo->lock);
+        return -1;
+    }
+    writer->most = bytes;
+    writer->large = large;
+    vi_disk_put_again(redo);
+    return 0;
+}
+
+/* The record is whole, and counts where it is; returns how long it is. */
+static uint64_t seal(struct vi_disk_log *redo)
+{
+    const struct vi_disk_writer *writer = &redo->writer;
+    struct vi_redo_record *record = writer->record;
+    const uint64_t bytes = (uint64_t)(writer->to - (unsigned char *)record);
+
+    assert(bytes <= writer->most);
+    *record = (struct vi_redo_record){
+        .bytes = (uint32_t)bytes,
         .lsn = writer->lsn,
-        .previous = redo->last,
-        .synced = redo->end_durable,
+        .previous = redo->tail.last,
+        .synced = redo->durable.end,
         .epoch = redo->area.epoch,
-        .items = items,
+        .items = writer->items,
     };
-
-    if (!writer->large) {
-        memcpy(writer->to, &record, sizeof record);
-        writer->to += sizeof record;
-        return;
-    }
-    put_large(writer, &record, sizeof record.check);
-    writer->crc = redo->area.seed;
-    put_large(writer, &record.bytes, sizeof record - sizeof record.check);
+    __atomic_store_n(&record->check, vi_disk_check(&redo->area, record), __ATOMIC_RELEASE);
+    return bytes;
 }
 
-void vi_disk_put(struct vi_disk_writer *writer, unsigned member, uint64_t offset, const void *from,
-                 uint32_t length)
+/* To the log; the first block, which makes it count, last. */
+static __attribute__((noinline)) int write_large(struct vi_disk_log *redo, uint64_t bytes)
 {
-    const struct vi_redo_item item = {offset, length, (uint16_t)member, VI_REDO_BYTES};
-    static const unsigned char zeros[8];
-
-    if (!writer->large) { /* it lies in the ring as a whole */
-        memcpy(writer->to, &item, sizeof item);
-        writer->to += vi_disk_item_size(length);
-        if (length % 8 != 0)
-            memcpy(writer->to - sizeof zeros, zeros, sizeof zeros);
-        vi_copy(writer->to - vi_disk_up(length, 8), from, length);
-        return;
-    }
-    put_large(writer, &item, sizeof item);
-    put_large(writer, from, length);
-    put_large(writer, zeros, -length % 8);
-}
-
-/* The rest of a large record, then its first block. */
-static int end_large(struct vi_disk_writer *writer)
-{
-    struct vi_disk_log *redo = writer->redo;
     const struct vi_disk_area *area = &redo->area;
-    const struct iovec first = {redo->first, VI_REDO_BLOCK};
+    const uint64_t at = area->log_offset + redo->writer.lsn % area->log_size;
+    unsigned char *const from = (unsigned char *)redo->writer.record;
+    const struct iovec first = {from, VI_REDO_BLOCK};
+    const struct iovec rest = {from + VI_REDO_BLOCK,
+                               vi_disk_up(bytes, VI_REDO_BLOCK) - VI_REDO_BLOCK};
+    int result = vi_io_write(area->io, area->fd, &rest, 1, at + VI_REDO_BLOCK, false);
 
-    if (writer->at % area->ring_size != 0)
-        write_piece(writer, writer->at / area->ring_size * area->ring_size,
-                    vi_disk_up(writer->at, VI_REDO_BLOCK));
-    memcpy(redo->first, &writer->crc, sizeof writer->crc);
-    if (writer->error == 0 &&
-        vi_io_write(area->io, area->fd, &first, 1, area->log_offset + writer->lsn % area->log_size,
-                    false) != 0)
-        writer->error = errno;
-    redo->unsynced = true;
-    redo->written = writer->end;
-    redo->last_written = writer->lsn;
-    return writer->error == 0 ? 0 : -1;
+    if (result == 0)
+        result = vi_io_write(area->io, area->fd, &first, 1, at, false);
+    if (result != 0)
+        vi_disk_poison(redo, errno);
+    vi_release(from, vi_disk_up(redo->writer.most, VI_REDO_BLOCK));
+    return result;
 }
 
-int vi_disk_end(struct vi_disk_writer *writer)
+uint64_t vi_disk_end(struct vi_disk_log *redo, bool is_commit)
 {
-    struct vi_disk_log *redo = writer->redo;
+    const struct vi_disk_writer *writer = &redo->writer;
+    const uint64_t bytes = seal(redo), end = writer->lsn + bytes;
+    struct vi_disk_reached tail = {end, writer->lsn, end, redo->tail.commits + is_commit};
 
     if (writer->large) {
-        if (end_large(writer) != 0) {
-            vi_disk_poison(redo, writer->error);
+        tail.lsn = vi_disk_up(end, redo->area.ring_size);
+        if (write_large(redo, bytes) != 0) {
             pthread_mutex_unlock(&redo->lock);
-            return vi_disk_refuse(redo);
+            return (void)vi_disk_refuse(redo), UINT64_MAX;
         }
-    } else {
-        struct vi_redo_record *record = (void *)(writer->to - writer->bytes);
-        const uint32_t check = vi_disk_check(&redo->area, record);
-
-        __atomic_store_n(&record->check, check, __ATOMIC_RELEASE); /* from here on it counts */
+        redo->unsynced = true;
+        redo->written = tail;
     }
-    redo->tail = writer->end;
-    redo->end = writer->lsn + writer->bytes;
-    redo->last = writer->lsn;
-    redo->committed += writer->is_commit;
-    vi_disk_wake_thread(redo);
+    redo->tail = tail;
+    if (end > writer->quiet)
+        vi_disk_wake_thread(redo);
     pthread_mutex_unlock(&redo->lock);
-    return 0;
+    return tail.lsn;
 }

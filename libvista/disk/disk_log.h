@@ -6,6 +6,9 @@
 #ifndef VI_DISK_DISK_LOG_H
 #define VI_DISK_DISK_LOG_H
 
+#include <string.h>
+
+#include "base/watch.h"
 #include "disk/lead.h"
 #include "disk/truncate.h"
 
@@ -17,28 +20,35 @@ void vi_disk_log_close(struct vi_disk_log *redo);
 
 /* ---- Appending --------------------------------------------------------- */
 
-struct vi_disk_writer {
-    struct vi_disk_log *redo;
-    uint64_t lsn;      /* of the record */
-    uint64_t at;       /* where the next byte goes */
-    unsigned char *to; /* and where that is in the ring, of one that is not large */
-    uint64_t end;      /* of the stream with it */
-    uint64_t bytes;    /* of the record */
-    uint32_t crc;      /* of a large one, so far */
-    bool large;
-    bool is_commit;
-    int error; /* errno: a large one could not be written */
-};
+/* Locks the log and waits for space for a record of at most `bytes` bytes: 0, and the log is locked
+ * until vi_disk_end.  -1, and it is not: EIO the log has failed, ENOSPC that is more than
+ * vi_disk_record_max, ENOMEM. */
+int vi_disk_begin(struct vi_disk_log *redo, uint64_t bytes);
+/* Writes the next item. */
+static inline void vi_disk_put(struct vi_disk_log *redo, unsigned member, uint64_t offset,
+                               const void *from, uint32_t length)
+{
+    const struct vi_redo_item item = {offset, length, (uint16_t)member, VI_REDO_BYTES};
+    struct vi_disk_writer *writer = &redo->writer;
 
-/* Takes the lock and waits for room for a record of `bytes` bytes and `items` items: 0, and the
- * lock is held until vi_disk_end.  -1 without it: EIO the log has failed, ENOSPC it is larger
- * than vi_disk_record_max. */
-int vi_disk_begin(struct vi_disk_log *redo, uint64_t bytes, struct vi_disk_writer *writer);
-/* Writes the record's head, then, in order, its items. */
-void vi_disk_head(struct vi_disk_writer *writer, uint32_t items);
-void vi_disk_put(struct vi_disk_writer *writer, unsigned member, uint64_t offset, const void *from,
-                 uint32_t length);
-/* The record counts, unless this fails: EIO, and the log has failed.  Gives the lock back. */
-int vi_disk_end(struct vi_disk_writer *writer);
+    memcpy(writer->to, &item, sizeof item);
+    writer->to += vi_disk_item_size(length);
+    if (length % 8 != 0)
+        memset(writer->to - 8, 0, 8);
+    if (length == 8 && !vi_watched)
+        memcpy(writer->to - 8, from, 8);
+    else
+        vi_copy(writer->to - vi_disk_up(length, 8), from, length);
+    writer->items++;
+}
+/* Forgets the items so far. */
+static inline void vi_disk_put_again(struct vi_disk_log *redo)
+{
+    redo->writer.items = 0;
+    redo->writer.to = (unsigned char *)(redo->writer.record + 1);
+}
+/* The record counts: returns where the stream ends with it.  UINT64_MAX with EIO: it does not, and
+ * the log has failed.  Unlocks the log. */
+uint64_t vi_disk_end(struct vi_disk_log *redo, bool is_commit);
 
 #endif

@@ -35,6 +35,29 @@ struct vi_disk_target {
     } part[2];
 };
 
+/* A place in the stream where something has come to. */
+struct vi_disk_reached {
+    uint64_t lsn;
+    uint64_t last;    /* LSN of the newest record below; 0: none of this epoch */
+    uint64_t end;     /* behind that record: `lsn` without what is skipped */
+    uint64_t commits; /* transactions below, counted */
+};
+
+/* The record that is being appended. */
+struct vi_disk_writer {
+    uint64_t most; /* bytes that it has at most */
+    uint64_t lsn;
+    uint64_t end;                  /* of the stream with it, if it has as many */
+    bool large;                    /* that is more than half a ring */
+    struct vi_redo_record *record; /* in the ring; a large one in memory of its own */
+    unsigned char *to;             /* where the next item goes */
+    uint32_t items;
+    /* The ring begins at LSN `lap` now, and a record that is not large and ends at `limit` or before can
+     * follow the tail at once.  Up to `quiet` the log's thread has nothing to do.  Both may be too low, as
+     * 0 is. */
+    uint64_t lap, limit, quiet;
+};
+
 struct vi_disk_log {
     struct vi_disk_area area;
     unsigned char *ring;
@@ -44,29 +67,19 @@ struct vi_disk_log {
     pthread_cond_t changed; /* anything below */
     pthread_cond_t work;    /* for the log's thread */
     struct vi_disk_point head;
-    uint64_t durable;
-    uint64_t written;
-    uint64_t tail;
-    uint64_t last;         /* LSN of the newest record; 0: none of this epoch */
-    uint64_t last_written; /* of the newest below `written` */
-    uint64_t last_durable; /* of the newest below `durable` */
-    uint64_t end;          /* of the newest record: `tail` without what is skipped */
-    uint64_t end_durable;  /* of the newest below `durable` */
-    bool leading;          /* a thread is writing */
-    bool unsynced;         /* something below `written` was written without a sync */
-    bool truncating;       /* a thread is */
-    bool growing;          /* the log is made larger: nothing is appended */
-    bool wanted;           /* truncation, of the log's thread */
-    bool stopping;         /* that thread is to end */
+    struct vi_disk_reached durable, written, tail;
+    bool leading;    /* a thread is writing */
+    bool unsynced;   /* something below `written` was written without a sync */
+    bool truncating; /* a thread is */
+    bool growing;    /* the log is made larger: nothing is appended */
+    bool wanted;     /* truncation, of the log's thread */
+    bool stopping;   /* that thread is to end */
     bool has_thread;
-    bool wants_thread;
     int failed; /* errno: a write or sync failed, nothing is promised any more */
     /* Flushed by time each so many ms, 0: not; how full the log's thread lets the log become. */
     unsigned flush_ms, truncate_percent;
     pthread_t thread;
-    uint64_t committed;                 /* transactions, counted */
-    uint64_t durable_commits;           /* of these, synced */
-    unsigned char first[VI_REDO_BLOCK]; /* the first block of a large record */
+    struct vi_disk_writer writer; /* of the thread that has called vi_disk_begin */
 };
 
 #endif

@@ -12,6 +12,7 @@ void vi_disk_poison(struct vi_disk_log *redo, int error)
 {
     if (redo->failed == 0)
         redo->failed = error != 0 ? error : EIO;
+    redo->writer.limit = 0;
     pthread_cond_broadcast(&redo->changed);
 }
 
@@ -25,14 +26,14 @@ int vi_disk_refuse(const struct vi_disk_log *redo)
 
 /* Are the records in the ring from `from` up to `to` as they were built?  A wild store would
  * else be made durable as damage. */
-static bool is_intact(const struct vi_disk_log *redo, uint64_t from, uint64_t to, uint64_t previous,
-                      uint64_t last)
+static bool is_intact(const struct vi_disk_log *redo, const struct vi_disk_reached *from,
+                      const struct vi_disk_reached *to)
 {
     struct vi_disk_walk walk = {&redo->area, redo->ring, redo->area.ring_size,
-                                .at = {from, previous}, .to = to};
+                                .at = {from->lsn, from->last}, .to = to->lsn};
 
-    while (walk.at.previous != last)
-        if (vi_disk_walk_record(&walk) == NULL || walk.at.lsn > to)
+    while (walk.at.previous != to->last)
+        if (vi_disk_walk_record(&walk) == NULL)
             return false;
     return true;
 }
@@ -57,12 +58,12 @@ int vi_disk_write_ring(const struct vi_disk_log *redo, uint64_t from, uint64_t t
 }
 
 /* What the leader does without the lock. */
-static int write_batch(const struct vi_disk_log *redo, uint64_t from, uint64_t to, bool durable,
-                       bool unsynced, struct vi_disk_point span)
+static int write_batch(const struct vi_disk_log *redo, const struct vi_disk_reached *from,
+                       const struct vi_disk_reached *to, bool durable, bool unsynced)
 {
-    if (!is_intact(redo, from, to, span.previous, span.lsn))
+    if (!is_intact(redo, from, to))
         return errno = EBADMSG, -1;
-    if (vi_disk_write_ring(redo, from, to, durable) != 0)
+    if (vi_disk_write_ring(redo, from->lsn, to->lsn, durable) != 0)
         return -1;
     /* A synced write covers its own range only. */
     return durable && unsynced ? redo->area.io->sync(redo->area.fd) : 0;
@@ -70,17 +71,17 @@ static int write_batch(const struct vi_disk_log *redo, uint64_t from, uint64_t t
 
 void vi_disk_lead(struct vi_disk_log *redo, bool durable)
 {
-    const uint64_t from = redo->written, to = vi_disk_up(redo->tail, VI_REDO_BLOCK);
-    const struct vi_disk_point span = {redo->last, redo->last_written};
-    const uint64_t commits = redo->committed, end = redo->end;
+    const struct vi_disk_reached from = redo->written;
     const bool unsynced = redo->unsynced;
+    struct vi_disk_reached to;
     int result, error, state;
 
     redo->leading = true;
-    redo->tail = to;
+    redo->tail.lsn = vi_disk_up(redo->tail.lsn, VI_REDO_BLOCK);
+    to = redo->tail;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* writing is a point of that */
     pthread_mutex_unlock(&redo->lock);
-    result = write_batch(redo, from, to, durable, unsynced, span);
+    result = write_batch(redo, &from, &to, durable, unsynced);
     error = errno;
     pthread_mutex_lock(&redo->lock);
     pthread_setcancelstate(state, NULL);
@@ -90,36 +91,32 @@ void vi_disk_lead(struct vi_disk_log *redo, bool durable)
         return;
     }
     redo->written = to;
-    redo->last_written = span.lsn;
-    redo->unsynced = !durable && (unsynced || from != to);
-    if (durable) {
+    redo->unsynced = !durable && (unsynced || from.lsn != to.lsn);
+    if (durable)
         redo->durable = to;
-        redo->last_durable = span.lsn;
-        redo->end_durable = end;
-        redo->durable_commits = commits;
-    }
     pthread_cond_broadcast(&redo->changed);
 }
 
-int vi_disk_reach(struct vi_disk_log *redo, const uint64_t *reached, uint64_t lsn)
+int vi_disk_reach(struct vi_disk_log *redo, const struct vi_disk_reached *reached, uint64_t lsn)
 {
-    while (*reached < lsn && redo->failed == 0)
+    while (reached->lsn < lsn && redo->failed == 0)
         if (redo->leading)
             pthread_cond_wait(&redo->changed, &redo->lock);
         else
             vi_disk_lead(redo, reached == &redo->durable);
-    return *reached >= lsn ? 0 : -1;
+    return reached->lsn >= lsn ? 0 : -1;
 }
 
 /* Of all that there is: not of a log that has failed, whatever it has reached. */
-static int reach_unlocked(struct vi_disk_log *redo, const uint64_t *reached, uint64_t lsn)
+static int reach_unlocked(struct vi_disk_log *redo, const struct vi_disk_reached *reached,
+                          uint64_t lsn)
 {
     const bool all = lsn == UINT64_MAX;
     int result = -1;
 
     pthread_mutex_lock(&redo->lock);
     if (!all || redo->failed == 0)
-        result = vi_disk_reach(redo, reached, all ? redo->tail : lsn);
+        result = vi_disk_reach(redo, reached, all ? redo->tail.lsn : lsn);
     pthread_mutex_unlock(&redo->lock);
     return result == 0 ? 0 : vi_disk_refuse(redo);
 }

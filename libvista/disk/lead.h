@@ -12,8 +12,8 @@
 static inline void vi_disk_log_empty(struct vi_disk_log *redo, struct vi_disk_point from)
 {
     redo->head = from;
-    redo->durable = redo->written = redo->tail = redo->end = redo->end_durable = from.lsn;
-    redo->last = redo->last_written = redo->last_durable = from.previous;
+    redo->tail = (struct vi_disk_reached){from.lsn, from.previous, from.lsn, redo->tail.commits};
+    redo->durable = redo->written = redo->tail;
     redo->unsynced = false;
 }
 
@@ -30,7 +30,7 @@ int vi_disk_write_out(struct vi_disk_log *redo, uint64_t lsn);
 void vi_disk_lead(struct vi_disk_log *redo, bool durable);
 /* With the lock: leads, or waits for who does, until `reached`, which is the log's `durable` or
  * `written`, is at `lsn`.  -1: the log has failed. */
-int vi_disk_reach(struct vi_disk_log *redo, const uint64_t *reached, uint64_t lsn);
+int vi_disk_reach(struct vi_disk_log *redo, const struct vi_disk_reached *reached, uint64_t lsn);
 
 /* Writes a part of the stream, which the ring holds, to the log. */
 int vi_disk_write_ring(const struct vi_disk_log *redo, uint64_t from, uint64_t to, bool durable);

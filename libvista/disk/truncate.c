@@ -54,7 +54,7 @@ static int apply(const struct vi_disk_log *redo, struct vi_disk_point from, uint
  * be made any more; else what has failed can be tried again. */
 static int apply_durable(struct vi_disk_log *redo, bool *fatal)
 {
-    const struct vi_disk_point from = redo->head, to = {redo->durable, redo->last_durable};
+    const struct vi_disk_point from = redo->head, to = {redo->durable.lsn, redo->durable.last};
     struct vi_disk_area area = redo->area;
     int result, error, state;
 
@@ -77,15 +77,14 @@ static int apply_durable(struct vi_disk_log *redo, bool *fatal)
     return result;
 }
 
-/* With the lock, and no other thread at it.  `full`: there is no going on without. */
-static int truncate_now(struct vi_disk_log *redo, bool full)
+int vi_disk_truncate_locked(struct vi_disk_log *redo, bool full)
 {
     bool fatal = false;
     int result, error;
 
     redo->truncating = true;
     redo->wanted = false;
-    result = vi_disk_reach(redo, &redo->durable, redo->tail);
+    result = vi_disk_reach(redo, &redo->durable, redo->tail.lsn);
     if (result == 0) {
         result = apply_durable(redo, &fatal);
         error = errno;
@@ -98,53 +97,68 @@ static int truncate_now(struct vi_disk_log *redo, bool full)
     return result;
 }
 
-void vi_disk_truncate_locked(struct vi_disk_log *redo)
+/* With the lock: when no other thread is at it. */
+static int truncate_next(struct vi_disk_log *redo)
 {
-    if (redo->truncating)
+    while (redo->truncating)
         pthread_cond_wait(&redo->changed, &redo->lock);
-    else
-        truncate_now(redo, true);
+    if (redo->failed != 0)
+        errno = EIO;
+    else if (vi_disk_truncate_locked(redo, false) == 0)
+        return 0;
+    return vi_fail_system(errno, "%s: cannot apply its redo log", redo->area.path);
 }
 
 int vi_disk_truncate(struct vi_disk_log *redo)
 {
-    int result, error;
+    int result;
 
     pthread_mutex_lock(&redo->lock);
-    while (redo->truncating)
-        pthread_cond_wait(&redo->changed, &redo->lock);
-    result = redo->failed != 0 ? (errno = EIO, -1) : truncate_now(redo, false);
-    error = errno;
+    result = truncate_next(redo);
     pthread_mutex_unlock(&redo->lock);
-    return result == 0 ? 0
-                       : vi_fail_system(error, "%s: cannot apply its redo log", redo->area.path);
+    return result;
 }
 
 /* ---- The log's thread --------------------------------------------------- */
 
 #define RETRY_MS 100u /* after a truncation that failed and may be tried again */
 
+/* How far the log, and the ring, may become full without anything to do for the thread. */
+static uint64_t quiet_in_log(const struct vi_disk_log *redo)
+{
+    return redo->head.lsn + redo->area.log_size / 100 * redo->truncate_percent;
+}
+
+static uint64_t quiet_in_ring(const struct vi_disk_log *redo)
+{
+    return redo->written.lsn + redo->area.ring_size / 2;
+}
+
+uint64_t vi_disk_quiet(const struct vi_disk_log *redo)
+{
+    const uint64_t in_log = quiet_in_log(redo), in_ring = quiet_in_ring(redo);
+
+    return in_log < in_ring ? in_log : in_ring;
+}
+
 static bool is_filled(const struct vi_disk_log *redo)
 {
-    return !redo->truncating &&
-           redo->tail - redo->head.lsn > redo->area.log_size / 100 * redo->truncate_percent;
+    return !redo->truncating && redo->tail.lsn > quiet_in_log(redo);
 }
 
 static bool is_ring_half_full(const struct vi_disk_log *redo)
 {
-    return !redo->leading && redo->tail - redo->written > redo->area.ring_size / 2;
+    return !redo->leading && redo->tail.lsn > quiet_in_ring(redo);
 }
 
 void vi_disk_wake_thread(struct vi_disk_log *redo)
 {
     if (redo->wanted || !(is_filled(redo) || is_ring_half_full(redo)))
         return;
-    if (!redo->has_thread) {
-        __atomic_store_n(&redo->wants_thread, is_filled(redo), __ATOMIC_RELAXED);
-    } else {
-        redo->wanted = true;
-        pthread_cond_signal(&redo->work);
-    }
+    if (!redo->has_thread && is_filled(redo)) /* without one who finds the log full truncates */
+        (void)vi_disk_start_thread(redo, 0);
+    redo->wanted = redo->has_thread;
+    pthread_cond_signal(&redo->work);
 }
 
 static struct timespec after_ms(unsigned ms)
@@ -184,10 +198,10 @@ static void *run_thread(void *arg)
         if (redo->stopping || redo->failed != 0)
             continue;
         if (late && redo->flush_ms != 0)
-            (void)vi_disk_reach(redo, &redo->durable, redo->tail);
+            (void)vi_disk_reach(redo, &redo->durable, redo->tail.lsn);
         if (is_ring_half_full(redo) && redo->failed == 0)
             vi_disk_lead(redo, false);
-        retry = is_filled(redo) && redo->failed == 0 && truncate_now(redo, false) != 0;
+        retry = is_filled(redo) && redo->failed == 0 && vi_disk_truncate_locked(redo, false) != 0;
     }
     pthread_mutex_unlock(&redo->lock);
     return NULL;
@@ -207,17 +221,6 @@ int vi_disk_start_thread(struct vi_disk_log *redo, unsigned flush_ms)
     return error == 0 ? 0
                       : vi_fail_system(error, "%s: cannot start a thread for its redo log",
                                        redo->area.path);
-}
-
-void vi_disk_start_wanted_thread(struct vi_disk_log *redo)
-{
-    if (!__atomic_load_n(&redo->wants_thread, __ATOMIC_RELAXED))
-        return;
-    pthread_mutex_lock(&redo->lock);
-    if (redo->wants_thread && !redo->has_thread) /* without one who finds the log full truncates */
-        (void)vi_disk_start_thread(redo, 0);
-    __atomic_store_n(&redo->wants_thread, false, __ATOMIC_RELAXED);
-    pthread_mutex_unlock(&redo->lock);
 }
 
 void vi_disk_stop_thread(struct vi_disk_log *redo)
@@ -245,33 +248,22 @@ static uint64_t size_for(const struct vi_disk_area *area, uint64_t end, uint64_t
     return size < room ? size : room;
 }
 
-/* The empty log becomes larger, in a new epoch.  1: nothing has changed. */
-static int grow_empty(struct vi_disk_area *area, const struct vi_file *file, uint64_t size,
-                      uint64_t lsn)
-{
-    const uint64_t old = area->log_size;
-
-    if (vi_file_allocate(file, area->log_offset + old, size - old) != 0)
-        return 1;
-    area->log_size = size;
-    return vi_disk_create(area, area->epoch + 1, lsn);
-}
-
-/* With the lock, and nothing appended: empties the log first. */
+/* With the lock: empties the log, with nothing appended any more; it becomes larger, in a new epoch. */
 static int grow_to(struct vi_disk_log *redo, const struct vi_file *file, uint64_t size)
 {
     struct vi_disk_area area;
     int result, error;
 
-    while (redo->truncating)
-        pthread_cond_wait(&redo->changed, &redo->lock);
-    result = redo->failed == 0 ? truncate_now(redo, false) : (errno = EIO, -1);
-    if (result != 0)
-        return vi_fail_system(errno, "%s: cannot apply its redo log", redo->area.path);
+    if (truncate_next(redo) != 0)
+        return -1;
     redo->truncating = true;
     area = redo->area;
+    area.log_size = size;
     pthread_mutex_unlock(&redo->lock);
-    result = grow_empty(&area, file, size, redo->tail);
+    result = vi_file_allocate(file, area.log_offset + redo->area.log_size,
+                              size - redo->area.log_size) != 0
+                 ? 1
+                 : vi_disk_create(&area, area.epoch + 1, redo->tail.lsn);
     error = errno;
     pthread_mutex_lock(&redo->lock);
     redo->truncating = false;
@@ -280,8 +272,8 @@ static int grow_to(struct vi_disk_log *redo, const struct vi_file *file, uint64_
         redo->area.log_size = area.log_size;
         redo->area.epoch = area.epoch;
         redo->area.generation = area.generation;
-        vi_disk_log_empty(redo,
-                          (struct vi_disk_point){vi_disk_up(redo->tail + 1, area.ring_size), 0});
+        vi_disk_log_empty(
+            redo, (struct vi_disk_point){vi_disk_up(redo->tail.lsn + 1, area.ring_size), 0});
     } else if (result < 0) {
         vi_disk_poison(redo, error);
     }
@@ -305,6 +297,7 @@ int vi_disk_grow(struct vi_disk_log *redo, const struct vi_file *file, uint64_t 
                     redo->area.path, (unsigned long long)bytes);
     } else if (vi_disk_record_max(&redo->area) < bytes) {
         redo->growing = true;
+        redo->writer.limit = 0;
         result = grow_to(redo, file, larger.log_size);
         redo->growing = false;
         pthread_cond_broadcast(&redo->changed);

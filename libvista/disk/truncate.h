@@ -16,18 +16,18 @@ int vi_disk_truncate(struct vi_disk_log *redo);
  * flushes every `flush_ms` milliseconds, unless that is 0.  -1 with errno. */
 int vi_disk_start_thread(struct vi_disk_log *redo, unsigned flush_ms);
 
-/* The same, if the log was found half full and has no thread. */
-void vi_disk_start_wanted_thread(struct vi_disk_log *redo);
-
 /* Makes the log large enough for a record of `bytes` bytes, up to `end` of the file.  -1: ENOSPC,
  * EIO. */
 int vi_disk_grow(struct vi_disk_log *redo, const struct vi_file *file, uint64_t end,
                  uint64_t bytes);
 
-/* With the lock, which is given back in between: truncates, or waits until another thread has. */
-void vi_disk_truncate_locked(struct vi_disk_log *redo);
+/* With the lock, which is unlocked in between, and no other thread at it: truncates.  `full`: a log
+ * for which that fails is lost. */
+int vi_disk_truncate_locked(struct vi_disk_log *redo, bool full);
 
-/* With the lock: is there something for the thread to do? */
+/* With the lock: up to which LSN there will be nothing for the thread to do, at least. */
+uint64_t vi_disk_quiet(const struct vi_disk_log *redo);
+/* With the lock: if there is something for the thread to do, wakes or starts it. */
 void vi_disk_wake_thread(struct vi_disk_log *redo);
 void vi_disk_stop_thread(struct vi_disk_log *redo);
 

@@ -77,6 +77,7 @@ rvm_return_t vi_rvm_apply_options(rvm_options_t *options)
     vi_rvm.truncate = options->truncate;
     if (vi_rvm.log != NULL) {
         pthread_mutex_lock(&vi_rvm.log->redo.lock);
+        vi_rvm.log->redo.writer.quiet = 0;
         vi_rvm.log->redo.truncate_percent =
             options->truncate != 0 ? (unsigned)options->truncate : 100; /* it is never fuller */
         pthread_mutex_unlock(&vi_rvm.log->redo.lock);

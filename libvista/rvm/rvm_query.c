@@ -51,7 +51,7 @@ static rvm_return_t query(rvm_options_t *options, const rvm_region_t *region)
     options->truncate = vi_rvm.truncate;
     options->flags = vi_rvm.flags;
     pthread_mutex_lock(&log->redo.lock);
-    options->log_empty = log->redo.end <= log->redo.head.lsn;
+    options->log_empty = log->redo.tail.end <= log->redo.head.lsn;
     pthread_mutex_unlock(&log->redo.lock);
     return list_open(options, from, region != NULL ? region->length : UINT64_MAX);
 }
@@ -75,13 +75,13 @@ static void read_counts(struct vi_disk_log *redo, rvm_statistics_t *s)
     s->n_abort = vi_rvm.count[VI_RVM_ABORTS];
     s->n_flush_commit = vi_rvm.count[VI_RVM_FLUSHED];
     s->n_no_flush_commit = vi_rvm.count[VI_RVM_NOT_FLUSHED];
-    s->n_unflush = redo->committed - redo->durable_commits;
+    s->n_unflush = redo->tail.commits - redo->durable.commits;
     s->n_rvm_flush = vi_rvm.count[VI_RVM_FLUSHES];
     s->n_truncation = vi_rvm.count[VI_RVM_TRUNCATIONS];
     s->n_range = vi_rvm.count[VI_RVM_RANGES];
     s->log_written.low = vi_rvm.count[VI_RVM_LOGGED];
     s->log_size.low = redo->area.log_size;
-    s->log_used.low = redo->tail - redo->head.lsn;
+    s->log_used.low = redo->tail.lsn - redo->head.lsn;
     pthread_mutex_unlock(&redo->lock);
     s->n_uncommit = vi_rvm_uncommitted(0, UINT64_MAX, NULL, 0);
     pthread_mutex_unlock(&vi_rvm.lock);

@@ -274,22 +274,18 @@ rvm_return_t rvm_modify_bytes(rvm_tid_t *tid, void *dest, const void *src, rvm_l
 static rvm_return_t write_record(struct vi_disk_log *redo, const struct vi_rvm_tx *tx,
                                  uint64_t *end)
 {
-    struct vi_disk_writer writer;
-
     if (tx->bytes > vi_disk_record_max(&redo->area))
         return RVM_ETOO_BIG;
-    if (vi_disk_begin(redo, tx->bytes, &writer) != 0)
+    if (vi_disk_begin(redo, tx->bytes) != 0)
         return vi_rvm_code();
-    vi_disk_head(&writer, tx->ranges);
     for (uint64_t at = 0; at < tx->used; at = behind(tx, at)) {
         const struct vi_rvm_range *range = range_at(tx, at);
 
-        vi_disk_put(&writer, range->member, range->offset, (const void *)range->from,
+        vi_disk_put(redo, range->member, range->offset, (const void *)range->from,
                     (uint32_t)range->length);
     }
-    writer.is_commit = true;
-    *end = writer.end;
-    return vi_disk_end(&writer) == 0 ? RVM_SUCCESS : vi_rvm_code();
+    *end = vi_disk_end(redo, true);
+    return *end != UINT64_MAX ? RVM_SUCCESS : vi_rvm_code();
 }
 
 rvm_return_t rvm_end_transaction(rvm_tid_t *tid, rvm_mode_t mode)
@@ -312,7 +308,6 @@ rvm_return_t rvm_end_transaction(rvm_tid_t *tid, rvm_mode_t mode)
         return result;
     }
     end_tx(tid, tx);
-    vi_disk_start_wanted_thread(&log->redo);
     if ((mode == flush ? vi_disk_flush : vi_disk_write_out)(&log->redo, end) != 0)
         result = vi_rvm_code();
     close_tx(tx, mode == flush ? VI_RVM_FLUSHED : VI_RVM_NOT_FLUSHED);
