@@ -370,13 +370,13 @@ static int open_ranges(struct vi_segment *segment, unsigned flags, uint64_t page
     if (flags & VISTA_AUTO_RANGE && pages == 0)
         pages = vi_disk_pages(segment);
     reserved = flags & VISTA_AUTO_RANGE ? vi_ranges_part(pages, segment->superblock.size) : 0;
-    if (vi_disk_reserve_pages(segment, reserved) != 0)
+    if (vi_disk_reserve_pages(segment, (int64_t)reserved) != 0)
         return -1;
     result = flags & (VISTA_AUTO_RANGE | VISTA_CHECK_RANGES)
                  ? vi_ranges_open(segment, pages, flags & VISTA_CHECK_RANGES)
                  : 0;
     if (result != 0)
-        vi_disk_unreserve_pages(segment, reserved);
+        (void)vi_disk_reserve_pages(segment, -(int64_t)reserved);
     return result;
 }
 

@@ -86,7 +86,7 @@ int vi_close_segment(struct vi_segment *segment, bool clean)
 
     vi_watch_segment(segment, false);
     vi_ranges_close(segment); /* which are its group's, too */
-    vi_disk_unreserve_pages(segment, pages);
+    (void)vi_disk_reserve_pages(segment, -(int64_t)pages);
     if (clean && segment->heap != NULL && !(segment->flags & VISTA_READ_ONLY))
         vi_heap_trim(segment->heap, vi_home(segment)->logs.slots);
     if (vi_is_member(segment)) {
@@ -166,10 +166,10 @@ int vi_resize_segment(struct vi_segment *segment, uint64_t size)
     if (open != 0 && (size < old || (size > old && watched)))
         return vi_fail(EBUSY, "%s: cannot %s while transactions are open: %llu", segment->path,
                        size < old ? "shrink" : "grow", (unsigned long long)open);
-    if (vi_disk_reserve_pages(segment, most - before) != 0)
+    if (vi_disk_reserve_pages(segment, (int64_t)(most - before)) != 0)
         return -1;
     result = size < old ? shrink(segment, size) : size > old ? vi_segment_grow(segment, size) : 0;
-    vi_disk_unreserve_pages(segment, most - (result == 0 ? pages : before));
+    (void)vi_disk_reserve_pages(segment, (int64_t)((result == 0 ? pages : before) - most));
     if (result != 0)
         return -1;
     vi_ranges_resize(segment);

@@ -25,11 +25,6 @@ struct piece {
     uint16_t length; /* up to a block's */
 };
 
-struct pieces {
-    struct piece *piece;
-    uint64_t count;
-};
-
 /* Where the part of a target ends that has the `length` bytes from `offset` on; 0: none has. */
 static uint64_t end_of(const struct vi_disk_target *target, uint64_t offset, uint32_t length)
 {
@@ -92,7 +87,8 @@ int64_t vi_disk_validate(struct vi_disk_walk walk, uint64_t newest,
     return walk.at.previous == newest ? pieces : damaged(walk.area, newest, "is not found again");
 }
 
-static void add_item(struct pieces *pieces, const struct vi_redo_item *item)
+/* Behind `count` pieces; returns how many there are then. */
+static uint64_t add_item(struct piece *piece, uint64_t count, const struct vi_redo_item *item)
 {
     const unsigned char *from = (const unsigned char *)(item + 1);
     uint64_t at = item->offset, left = item->length, length;
@@ -101,25 +97,16 @@ static void add_item(struct pieces *pieces, const struct vi_redo_item *item)
         length = VI_REDO_BLOCK - at % VI_REDO_BLOCK;
         if (length > left)
             length = left;
-        pieces->piece[pieces->count] = (struct piece){
+        piece[count] = (struct piece){
             .where = (uint64_t)item->member << 48 | at / VI_REDO_BLOCK,
-            .order = pieces->count,
+            .order = count,
             .from = from,
             .offset = (uint16_t)(at % VI_REDO_BLOCK),
             .length = (uint16_t)length,
         };
-        pieces->count++;
+        count++;
     }
-}
-
-/* Adds the items of all records. */
-static void collect(struct vi_disk_walk walk, struct pieces *pieces)
-{
-    const struct vi_redo_item *item;
-
-    while ((item = vi_disk_walk(&walk)) != NULL)
-        if (item->kind == VI_REDO_BYTES)
-            add_item(pieces, item);
+    return count;
 }
 
 static int by_place(const void *left, const void *right)
@@ -166,35 +153,39 @@ static int write_run(const struct vi_disk_area *area, struct vi_disk_target *tar
     return vi_io_write(area->io, target->fd, &whole, 1, from, false);
 }
 
-static int write_pieces(const struct vi_disk_area *area, const struct pieces *pieces,
+static int write_pieces(const struct vi_disk_area *area, const struct piece *piece, uint64_t count,
                         struct vi_disk_target *target)
 {
     unsigned char *buffer = vi_reserve(RUN);
     int result = buffer != NULL ? 0 : -1;
 
-    for (uint64_t i = 0, count; result == 0 && i < pieces->count; i += count) {
-        struct vi_disk_target *of = &target[pieces->piece[i].where >> 48];
+    for (uint64_t run; result == 0 && count != 0; piece += run, count -= run) {
+        struct vi_disk_target *of = &target[piece->where >> 48];
 
-        count = run_of(&pieces->piece[i], pieces->count - i);
+        run = run_of(piece, count);
         if (!of->abandoned)
-            result = write_run(area, of, &pieces->piece[i], count, buffer);
+            result = write_run(area, of, piece, run, buffer);
     }
     vi_release(buffer, RUN);
     return result;
 }
 
-int vi_disk_apply(struct vi_disk_walk walk, int64_t count, struct vi_disk_target *target)
+int vi_disk_apply(struct vi_disk_walk walk, int64_t pieces, struct vi_disk_target *target)
 {
-    const size_t size = ((size_t)count + 1) * sizeof(struct piece);
-    struct pieces pieces = {.piece = vi_reserve(size)};
+    const size_t size = ((size_t)pieces + 1) * sizeof(struct piece);
+    struct piece *const piece = vi_reserve(size);
+    const struct vi_redo_item *item;
+    uint64_t count = 0;
     int result;
 
-    if (pieces.piece == NULL)
-        return errno = ENOMEM, -1;
-    collect(walk, &pieces);
-    qsort(pieces.piece, pieces.count, sizeof *pieces.piece, by_place);
-    result = write_pieces(walk.area, &pieces, target);
-    vi_release(pieces.piece, size);
+    if (piece == NULL)
+        return -1;
+    while ((item = vi_disk_walk(&walk)) != NULL)
+        if (item->kind == VI_REDO_BYTES)
+            count = add_item(piece, count, item);
+    qsort(piece, count, sizeof *piece, by_place);
+    result = write_pieces(walk.area, piece, count, target);
+    vi_release(piece, size);
     return result;
 }
 

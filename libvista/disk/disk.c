@@ -137,27 +137,21 @@ uint64_t vi_disk_pages(const struct vi_segment *segment)
     return disk != NULL ? disk->default_pages : 0;
 }
 
-int vi_disk_reserve_pages(const struct vi_segment *segment, uint64_t pages)
+int vi_disk_reserve_pages(const struct vi_segment *segment, int64_t pages)
 {
     struct vi_disk *disk = disk_of(segment);
+    uint64_t all;
     int result;
 
     if (disk == NULL)
         return 0;
     pthread_mutex_lock(&disk->reserving);
-    result = make_room_beside(disk, __atomic_load_n(&disk->pages, __ATOMIC_RELAXED) + pages, 0);
+    all = disk->pages + (uint64_t)pages;
+    result = pages > 0 ? make_room_beside(disk, all, 0) : 0;
     if (result == 0) /* else nobody has seen them */
-        __atomic_fetch_add(&disk->pages, pages, __ATOMIC_RELAXED);
+        __atomic_store_n(&disk->pages, all, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&disk->reserving);
     return result;
-}
-
-void vi_disk_unreserve_pages(const struct vi_segment *segment, uint64_t pages)
-{
-    struct vi_disk *disk = disk_of(segment);
-
-    if (disk != NULL)
-        __atomic_fetch_sub(&disk->pages, pages, __ATOMIC_RELAXED);
 }
 
 void vi_disk_count(const struct vi_segment *segment, struct vista_info *info)

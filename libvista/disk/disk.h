@@ -41,10 +41,9 @@ int vi_disk_settle(struct vi_segment *segment);
  * another class. */
 uint64_t vi_disk_pages(const struct vi_segment *segment);
 
-/* They may change so many more in a transaction of the segment's group.  -1: ENOSPC, EIO. */
-int vi_disk_reserve_pages(const struct vi_segment *segment, uint64_t pages);
-/* So many fewer. */
-void vi_disk_unreserve_pages(const struct vi_segment *segment, uint64_t pages);
+/* They may change so many more in a transaction of the segment's group, or fewer.  -1: ENOSPC, EIO, and not
+ * for fewer. */
+int vi_disk_reserve_pages(const struct vi_segment *segment, int64_t pages);
 
 /* Sets the disk class's fields, which are zero. */
 void vi_disk_count(const struct vi_segment *segment, struct vista_info *info);

@@ -7,6 +7,7 @@
 #include "disk/truncate.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <time.h>
 
@@ -16,33 +17,23 @@
 #include "disk/lead.h"
 #include "disk/replay.h"
 
-/* Reads a part of the log to where it belongs in memory that is as large as the log. */
-static int read_log(const struct vi_disk_area *area, unsigned char *log, uint64_t from, uint64_t to)
-{
-    while (from < to) {
-        const uint64_t at = from % area->log_size, to_wrap = area->log_size - at;
-        const uint64_t length = to - from < to_wrap ? to - from : to_wrap;
-
-        if (vi_io_read(area->io, area->fd, log + at, length, area->log_offset + at, false) != 0)
-            return -1;
-        from += length;
-    }
-    return 0;
-}
-
-/* Applies the records from `from` up to `to`, the last of which is at `newest`. */
+/* Applies the records from `from` up to `to`, the last of which is at `newest`: in memory that is as
+ * large as the log each is where it is there. */
 static int apply(const struct vi_disk_log *redo, struct vi_disk_point from, uint64_t to,
                  uint64_t newest)
 {
     const struct vi_disk_area *area = &redo->area;
     unsigned char *log = vi_reserve(area->log_size);
     const struct vi_disk_walk walk = {area, log, area->log_size, .at = from, .to = to};
+    const uint64_t at = from.lsn % area->log_size, all = to - from.lsn;
+    const uint64_t first = all < area->log_size - at ? all : area->log_size - at;
     int64_t pieces = -1;
     int result = -1;
 
     if (log == NULL)
-        return errno = ENOMEM, -1;
-    if (read_log(area, log, from.lsn, to) == 0)
+        return -1;
+    if (vi_disk_read(area, log + at, first, area->log_offset + at) == 0 &&
+        vi_disk_read(area, log, all - first, area->log_offset) == 0)
         pieces = vi_disk_validate(walk, newest, redo->target);
     if (pieces >= 0)
         result = vi_disk_apply(walk, pieces, redo->target);
@@ -176,12 +167,11 @@ static struct timespec after_ms(unsigned ms)
  * Says whether the time is over. */
 static bool wait_for_work(struct vi_disk_log *redo, unsigned ms)
 {
-    const struct timespec until = after_ms(ms);
+    const struct timespec until = after_ms(ms != 0 ? ms : UINT_MAX);
     int result = 0;
 
     while (!redo->stopping && !redo->wanted && result != ETIMEDOUT)
-        result = ms != 0 ? pthread_cond_clockwait(&redo->work, &redo->lock, CLOCK_MONOTONIC, &until)
-                         : pthread_cond_wait(&redo->work, &redo->lock);
+        result = pthread_cond_clockwait(&redo->work, &redo->lock, CLOCK_MONOTONIC, &until);
     return result == ETIMEDOUT;
 }
 
