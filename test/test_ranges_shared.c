@@ -339,13 +339,12 @@ static void *work(void *argument)
 
         pthread_mutex_lock(&no_transaction);
         tx = vista_begin_transaction(segment[0], 0);
-        if (tx == NULL && (errno != EBUSY || checked))
-            return "begin"; /* else the other has it */
-        if (tx != NULL && checked && vista_set_range(tx, (void *)base[0], 1) != 0)
+        if (tx == NULL) /* it waits while the other joins */
+            return "begin";
+        if (checked && vista_set_range(tx, (void *)base[0], 1) != 0)
             return "range";
-        if (tx != NULL)
-            base[0][0]++;
-        if (tx != NULL && vista_end_transaction(tx, 0) != 0)
+        base[0][0]++;
+        if (vista_end_transaction(tx, 0) != 0)
             return "end";
         pthread_mutex_unlock(&no_transaction);
         test_sleep_us(500);

@@ -229,9 +229,9 @@ int vi_ranges_allow(struct vi_tx *tx, const void *address, size_t length, size_t
 
 /* ---- Transactions ------------------------------------------------------ */
 
-/* Nobody else begins.  One that `opens` a segment waits for whoever begins or ends, and a program
- * that is but checked, which may have many transactions, also for one that is open, for a while. */
-static bool hold(struct vi_ranges *home, bool opens)
+/* Nobody else begins.  Waits for whoever begins, ends, or maps a segment of the group, and in a program that is
+ * but checked, which may have many transactions, also for one that is open, for a while. */
+static bool hold(struct vi_ranges *home)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
     unsigned ms = home->check.allowed != NULL ? CHECK_WAIT_MS : 0;
@@ -241,7 +241,7 @@ static bool hold(struct vi_ranges *home, bool opens)
          state = VI_RANGES_IDLE) {
         if (vi_undeclared_found(&home->check, EBUSY, home->segment))
             return false;
-        if (ms == 0 && (!opens || state == VI_RANGES_OPEN))
+        if (ms == 0 && state == VI_RANGES_OPEN)
             return vi_fail(EBUSY, "%s: a transaction is open, with automatic ranges the only one",
                            home->segment->path) == 0;
         nanosleep(&pause, NULL);
@@ -289,7 +289,7 @@ static struct vi_tx *begin_engine(struct vi_segment *segment, unsigned mode)
     struct vi_ranges *home = segment->ranges;
     struct vi_tx *tx;
 
-    if (!hold(home, false))
+    if (!hold(home))
         return NULL;
     tx = begin(home, mode);
     if (tx != NULL) {
@@ -478,7 +478,7 @@ int vi_ranges_open(struct vi_segment *segment, uint64_t auto_pages, bool check)
     r->home = home = vi_is_member(segment) ? vi_home(segment)->ranges : r;
     if (home == r)
         vi_logs_trim(&segment->logs); /* what a killed program's transactions had */
-    if (set_up(r, auto_pages, check) == 0 && hold(home, true)) {
+    if (set_up(r, auto_pages, check) == 0 && hold(home)) {
         set_size(r, segment->map.data_size);
         tx = begin(home, 0);
         if (tx != NULL)
