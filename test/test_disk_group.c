@@ -355,7 +355,8 @@ START_TEST(members_with_automatic_ranges_at_once)
 END_TEST
 
 static const struct vi_io_ops *system_ops;
-static pthread_t mapper; /* begun by the first synced write */
+static struct vi_io_ops ops; /* in use, for a test to change */
+static pthread_t mapper;     /* begun by the first synced write */
 static atomic_bool is_begun;
 
 static void *map_small(void *unused)
@@ -381,16 +382,20 @@ static ssize_t map_meanwhile(int fd, const struct iovec *from, int count, uint64
     return system_ops->write(fd, from, count, offset, durable);
 }
 
-/* One that ends is not open: whoever maps a member waits for it. */
-START_TEST(a_member_with_automatic_ranges_while_one_ends)
+static void make_automatic_home_with_ops(void)
 {
-    struct vi_io_ops ops;
-    vista_tx *tx;
-
     system_ops = vi_io();
     ops = *system_ops;
     vi_io_test_ops = &ops;
     make_automatic_home(1 << 16);
+}
+
+/* One that ends is not open: whoever maps a member waits for it. */
+START_TEST(a_member_with_automatic_ranges_while_one_ends)
+{
+    vista_tx *tx;
+
+    make_automatic_home_with_ops();
     ops.write = map_meanwhile;
     tx = vista_begin_transaction(segment[0], 0);
     SOME(tx);
@@ -427,13 +432,9 @@ static ssize_t refuse_and_grow(int fd, const struct iovec *from, int count, uint
 /* Nobody is refused for pages that are to be refused themselves. */
 START_TEST(pages_that_the_log_has_no_room_for)
 {
-    struct vi_io_ops ops;
     void *grown;
 
-    system_ops = vi_io();
-    ops = *system_ops;
-    vi_io_test_ops = &ops;
-    make_automatic_home(1 << 16);
+    make_automatic_home_with_ops();
     SOME(map_small(NULL));
     ops.write = refuse_and_grow;
     NULLS(map_automatic((void *)2), ENOSPC, "redo log");

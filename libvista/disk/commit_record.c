@@ -110,7 +110,7 @@ static __attribute__((noinline)) uint64_t visit_all(struct vi_tx *tx, struct vi_
     return visit.bytes;
 }
 
-/* In the slot an image of n bytes takes 8 + n, n at least 8, and in a record half as much more at most;
+/* In the slot an image of n bytes is 8 + n long, n at least 8, and in a record half as much more at most;
  * so does the mark or root that an effect stores, but the data that it is about comes to it. */
 uint64_t vi_disk_record_measure(struct vi_tx *tx, bool automatic)
 {

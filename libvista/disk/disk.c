@@ -28,9 +28,10 @@ struct vi_disk {
     struct vi_engine engine;
     struct vi_segment *home;
     uint64_t pages; /* that automatic ranges may change in one transaction, all of its group */
-    pthread_mutex_t reserving; /* held while room for more of them is made; before the log's lock */
-    uint64_t default_pages;    /* of a segment's, where it is not said how many */
-    uint64_t end;              /* of the file's part that the redo log may have */
+    pthread_mutex_t
+        reserving;          /* held while the log grows for more of them; before the log's lock */
+    uint64_t default_pages; /* of a segment's, where it is not said how many */
+    uint64_t end;           /* of the file's part that the redo log may have */
     bool lazy; /* what an end returns survives the process; the machine after flush_ms at most */
     struct vi_disk_log log;
     bool automatic; /* of the commit that has locked the log: see vi_disk_record_build */
@@ -39,19 +40,19 @@ struct vi_disk {
 
 /* ---- What a commit does ------------------------------------------------- */
 
-static int make_room_beside(struct vi_disk *disk, uint64_t pages, uint64_t bytes)
+static int grow_for(struct vi_disk *disk, uint64_t pages, uint64_t bytes)
 {
     return vi_disk_grow(&disk->log, &disk->home->file, disk->end,
                         pages * PAGE_MOST + BESIDE + bytes);
 }
 
 /* The log takes a record of so many bytes from now on, and of all pages of automatic ranges, which
- * a store that faults could not make room for. */
-static int make_room(void *context, uint64_t bytes)
+ * a store that faults could not have it grow for. */
+static int grow_for_record(void *context, uint64_t bytes)
 {
     struct vi_disk *disk = context;
 
-    return make_room_beside(disk, __atomic_load_n(&disk->pages, __ATOMIC_RELAXED), bytes);
+    return grow_for(disk, __atomic_load_n(&disk->pages, __ATOMIC_RELAXED), bytes);
 }
 
 static int prepare(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
@@ -147,7 +148,7 @@ int vi_disk_reserve_pages(const struct vi_segment *segment, int64_t pages)
         return 0;
     pthread_mutex_lock(&disk->reserving);
     all = disk->pages + (uint64_t)pages;
-    result = pages > 0 ? make_room_beside(disk, all, 0) : 0;
+    result = pages > 0 ? grow_for(disk, all, 0) : 0;
     if (result == 0) /* else nobody has seen them */
         __atomic_store_n(&disk->pages, all, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&disk->reserving);
@@ -200,7 +201,7 @@ struct vi_disk_area vi_disk_area_of(const struct vi_file *file, const struct vi_
 }
 
 /* Where the redo log's part of a file ends: slots that another class has used lie behind it.
- * 0: with no room for the smallest log, or it cannot be told. */
+ * 0: the smallest log does not fit, or it cannot be told. */
 static uint64_t end_of(const struct vi_segment *segment)
 {
     const struct vi_superblock *s = &segment->superblock;
@@ -231,17 +232,17 @@ static uint64_t log_size_of(const struct vi_superblock *s, uint64_t end, uint64_
            RING_SIZE;
 }
 
-/* As many as a log of the size takes that it begins with: pages that took all of one that has grown
- * would have it grow for each block beside them.  Half of the largest record stays for these. */
+/* As many as fit a record of a log of the size that it begins with: pages that filled all of one that
+ * has grown would have it grow for each block beside them.  Half of the largest record stays for these. */
 static uint64_t pages_of(const struct vi_superblock *s, uint64_t end, uint64_t wanted)
 {
     struct vi_disk_area area = {.ring_size = RING_SIZE, .log_size = log_size_of(s, end, wanted)};
-    const uint64_t room = vi_disk_record_max(&area);
+    const uint64_t whole = vi_disk_record_max(&area);
     uint64_t half;
 
     area.log_size = log_size_of(s, end, UINT64_MAX);
     half = vi_disk_record_max(&area) / 2;
-    return ((room < half ? room : half) - BESIDE) / PAGE_MOST;
+    return ((whole < half ? whole : half) - BESIDE) / PAGE_MOST;
 }
 
 /* An empty log: the one that is there, in a new epoch, if it is as large as wanted. */
@@ -373,14 +374,14 @@ int vi_disk_open(struct vi_segment *segment, unsigned flags,
     disk->engine.close = close_disk;
     vi_engine_set(&segment->own, &disk->engine);
     segment->logs.careful = true;
-    segment->logs.make_room = make_room;
+    segment->logs.make_room = grow_for_record;
     segment->logs.room_context = disk;
     return 0;
 }
 
 /* ---- Recovery ----------------------------------------------------------- */
 
-/* Opens the members that records name.  One that cannot be is passed over if the caller takes what
+/* Opens the members that records name.  One that cannot be is passed over if the caller accepts what
  * may be torn, and has no entry from then on. */
 static int attach_named(struct vi_segment *home, const struct vi_disk_left *left,
                         struct vi_disk_target *target, vi_attach_fn *attach)

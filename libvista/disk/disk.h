@@ -30,7 +30,8 @@ void vi_disk_set_target(struct vi_disk_target *target, const struct vi_superbloc
 int vi_disk_recover(struct vi_segment *segment, vi_attach_fn *attach);
 
 /* Begins with a redo log, an empty one, before the segment starts; it is the segment's group's
- * engine from then on.  A member takes part in home's.  A segment of another class: its file has no redo log from now on. */
+ * engine from then on.  A member's commits go to home's.  Of a segment of another class the file has no
+ * redo log from then on. */
 int vi_disk_open(struct vi_segment *segment, unsigned flags,
                  const struct vista_map_options *options);
 

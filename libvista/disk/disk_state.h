@@ -13,7 +13,7 @@
  *
  * `lock` guards all of it; it comes after every other lock of the library.  Nothing is written
  * while it is held but a record too large for the ring.  disk_log.c appends records, lead.c makes
- * them durable, truncate.c applies them and gives them up.
+ * them durable, truncate.c applies them and makes the log shorter by them.
  */
 #ifndef VI_DISK_DISK_STATE_H
 #define VI_DISK_DISK_STATE_H

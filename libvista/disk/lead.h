@@ -25,7 +25,7 @@ int vi_disk_flush(struct vi_disk_log *redo, uint64_t lsn);
  * unless the ring is memory of the process's own.  -1 with EIO. */
 int vi_disk_write_out(struct vi_disk_log *redo, uint64_t lsn);
 
-/* With the lock, which is given back in between, and no leader: becomes the leader of what is in
+/* With the lock, which is unlocked in between, and no leader: becomes the leader of what is in
  * the ring alone; `durable`: and of what was written without a sync. */
 void vi_disk_lead(struct vi_disk_log *redo, bool durable);
 /* With the lock: leads, or waits for who does, until `reached`, which is the log's `durable` or

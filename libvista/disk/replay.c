@@ -141,10 +141,10 @@ void vi_disk_members_named(const struct vi_disk_left *left, uint8_t named[VI_DIS
 
 /* ---- Recovery ----------------------------------------------------------- */
 
-/* After a failed sync the cache shows what the disk lacks, and the kernel takes it for written.
+/* After a failed sync the cache shows what the disk lacks, and the kernel believes it written.
  * So blocks whose content on the disk is another are written again; they were never synced.  The
  * others are not: a power failure during their writing could harm what was acknowledged.
- * `cached` is what the file is to have from `offset` on, and `disk` has room for as much;
+ * `cached` is what the file is to have from `offset` on, and `disk` is as long;
  * `all`: it was never written. */
 static int write_if_lost(const struct vi_disk_area *area, const unsigned char *cached,
                          unsigned char *disk, uint64_t length, uint64_t offset, bool all)
@@ -207,7 +207,7 @@ static int secure(const struct vi_disk_left *left)
 int vi_disk_replay(struct vi_disk_left *left, struct vi_disk_target *target)
 {
     struct vi_disk_area *area = &left->area;
-    const struct vi_disk_point fresh = {vi_disk_up(left->end.lsn + 1, area->ring_size), 0};
+    const struct vi_disk_point start = {vi_disk_up(left->end.lsn + 1, area->ring_size), 0};
     /* A copy from the ring can make a record sound that was not, and leads past what counts. */
     const int64_t pieces = vi_disk_validate(vi_disk_walk_left(left), left->end.previous, target);
 
@@ -216,7 +216,7 @@ int vi_disk_replay(struct vi_disk_left *left, struct vi_disk_target *target)
     if (secure(left) != 0 || vi_disk_apply(vi_disk_walk_left(left), pieces, target) != 0 ||
         vi_disk_sync(area, target) != 0)
         return vi_fail_system(errno, "%s: cannot apply its redo log", area->path);
-    return vi_disk_header_write(area, area->epoch + 1, fresh);
+    return vi_disk_header_write(area, area->epoch + 1, start);
 }
 
 /* ---- Creation ----------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Truncation: the log's durable part is read back, applied to the data, and given up by a new
- * header.  Values come from the log and not from the image, which has uncommitted bytes.
+ * Truncation: the log's durable part is read again and applied to the data, and a new header says that
+ * the log begins behind it.  Values come from the log and not from the image, which has uncommitted bytes.
  * Transactions go on meanwhile.
  */
 #include "disk/truncate.h"
@@ -41,7 +41,7 @@ static int apply(const struct vi_disk_log *redo, struct vi_disk_point from, uint
     return result;
 }
 
-/* With the lock, given back in between.  `fatal`: a sync has failed, after which no promise can
+/* With the lock, which is unlocked in between.  `fatal`: a sync has failed, after which no promise can
  * be made any more; else what has failed can be tried again. */
 static int apply_durable(struct vi_disk_log *redo, bool *fatal)
 {
@@ -230,12 +230,12 @@ void vi_disk_stop_thread(struct vi_disk_log *redo)
 /* The next size whose largest record is that long. */
 static uint64_t size_for(const struct vi_disk_area *area, uint64_t end, uint64_t bytes)
 {
-    const uint64_t room = (end - area->log_offset) / area->ring_size * area->ring_size;
+    const uint64_t most = (end - area->log_offset) / area->ring_size * area->ring_size;
     uint64_t size = 2 * area->log_size;
 
-    while (size < room && size / 2 - area->ring_size < bytes)
+    while (size < most && size / 2 - area->ring_size < bytes)
         size *= 2;
-    return size < room ? size : room;
+    return size < most ? size : most;
 }
 
 /* With the lock: empties the log, with nothing appended any more; it becomes larger, in a new epoch. */

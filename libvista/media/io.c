@@ -97,7 +97,7 @@ int vi_io_read(const struct vi_io_ops *io, int fd, void *to, size_t length, uint
     return 0;
 }
 
-/* Takes `done` bytes off the front of the pieces; returns how many pieces are left. */
+/* Drops `done` bytes from the front of the pieces; returns how many pieces are left. */
 static int drop_front(struct iovec *parts, int count, size_t done)
 {
     int first = 0;

@@ -2,7 +2,7 @@
  *
  * Input and output of the disk class: every byte that is to survive a loss of power goes
  * through one table of operations, so that a test can put a simulated disk behind the whole
- * engine.  The functions beside the table take short transfers and errors into account.
+ * engine.  The functions beside the table deal with short transfers and errors.
  */
 #ifndef VI_MEDIA_IO_H
 #define VI_MEDIA_IO_H
@@ -31,7 +31,7 @@ struct vi_io_ops {
 /* The operations in use. */
 const struct vi_io_ops *vi_io(void);
 
-/* For tests: takes the place of the operations from now on (NULL: those of the system). */
+/* For tests: the operations in use from now on (NULL: those of the system). */
 extern const struct vi_io_ops *vi_io_test_ops;
 
 /* Bytes from `offset` on that the file has no data for; 0 also where it cannot be told.  errno stays. */
@@ -41,7 +41,7 @@ uint64_t vi_io_hole(int fd, uint64_t offset);
 int vi_io_read(const struct vi_io_ops *io, int fd, void *to, size_t length, uint64_t offset,
                bool direct);
 
-#define VI_IO_PARTS 2 /* pieces of memory that one call of vi_io_write takes */
+#define VI_IO_PARTS 2 /* pieces of memory that one call of vi_io_write may have */
 
 /* Writes all of it, going on after a short write: -1 with errno, EIO without progress. */
 int vi_io_write(const struct vi_io_ops *io, int fd, const struct iovec *from, int count,
