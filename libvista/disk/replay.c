@@ -110,17 +110,14 @@ int vi_disk_load(struct vi_disk_left *left, const struct vi_disk_area *area, uin
         return result;
     left->log = vi_reserve(left->area.log_size);
     left->ring = vi_reserve(left->area.ring_size);
-    if (left->log == NULL || left->ring == NULL)
-        result = vi_fail(ENOMEM, "%s: no memory for its redo log", area->path);
-    else if (vi_disk_read(&left->area, left->log, left->area.log_size, left->area.log_offset) !=
-                 0 ||
-             vi_disk_read(&left->area, left->ring, left->area.ring_size, left->area.ring_offset) !=
-                 0 ||
-             find_end(left) != 0)
-        result = -1;
-    if (result != 0)
+    if (left->log == NULL || left->ring == NULL ||
+        vi_disk_read(&left->area, left->log, left->area.log_size, left->area.log_offset) != 0 ||
+        vi_disk_read(&left->area, left->ring, left->area.ring_size, left->area.ring_offset) != 0 ||
+        find_end(left) != 0) {
         vi_disk_unload(left);
-    return result;
+        return -1;
+    }
+    return 0;
 }
 
 void vi_disk_unload(struct vi_disk_left *left)

@@ -238,20 +238,24 @@ static uint64_t size_for(const struct vi_disk_area *area, uint64_t end, uint64_t
     return size < most ? size : most;
 }
 
-/* With the lock: empties the log, with nothing appended any more; it becomes larger, in a new epoch. */
-static int grow_to(struct vi_disk_log *redo, const struct vi_file *file, uint64_t size)
+/* With the lock, and nothing appended: empties the log, which becomes larger, in a new epoch. */
+static int grow_to(struct vi_disk_log *redo, const struct vi_file *file, uint64_t end,
+                   uint64_t bytes)
 {
-    struct vi_disk_area area;
+    struct vi_disk_area area = redo->area;
     int result, error;
 
+    area.log_size = size_for(&area, end, bytes);
+    if (vi_disk_record_max(&area) < bytes)
+        return vi_fail(ENOSPC, "%s: its log area has no room for a redo log that takes %llu bytes",
+                       area.path, (unsigned long long)bytes);
     if (truncate_next(redo) != 0)
         return -1;
     redo->truncating = true;
-    area = redo->area;
-    area.log_size = size;
+    area.generation = redo->area.generation;
     pthread_mutex_unlock(&redo->lock);
     result = vi_file_allocate(file, area.log_offset + redo->area.log_size,
-                              size - redo->area.log_size) != 0
+                              area.log_size - redo->area.log_size) != 0
                  ? 1
                  : vi_disk_create(&area, area.epoch + 1, redo->tail.lsn);
     error = errno;
@@ -273,22 +277,15 @@ static int grow_to(struct vi_disk_log *redo, const struct vi_file *file, uint64_
 
 int vi_disk_grow(struct vi_disk_log *redo, const struct vi_file *file, uint64_t end, uint64_t bytes)
 {
-    struct vi_disk_area larger;
     int result = 0;
 
     pthread_mutex_lock(&redo->lock);
     while (redo->growing)
         pthread_cond_wait(&redo->changed, &redo->lock);
-    larger = redo->area;
-    larger.log_size = size_for(&larger, end, bytes);
-    if (vi_disk_record_max(&redo->area) < bytes && vi_disk_record_max(&larger) < bytes) {
-        result =
-            vi_fail(ENOSPC, "%s: its log area has no room for a redo log that takes %llu bytes",
-                    redo->area.path, (unsigned long long)bytes);
-    } else if (vi_disk_record_max(&redo->area) < bytes) {
+    if (vi_disk_record_max(&redo->area) < bytes) {
         redo->growing = true;
         redo->writer.limit = 0;
-        result = grow_to(redo, file, larger.log_size);
+        result = grow_to(redo, file, end, bytes);
         redo->growing = false;
         pthread_cond_broadcast(&redo->changed);
     }
