@@ -5,7 +5,9 @@
 #ifndef VISTA_TEST_RUN_FIXTURE_H
 #define VISTA_TEST_RUN_FIXTURE_H
 
+#include <stdarg.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
 #include "support.h"
 
@@ -23,6 +25,10 @@ static inline bool vista_run_works(const char *vista_run)
     return false;
 }
 
+/* ---- Folders --------------------------------------------------------------------- */
+
+static char case_folder[4096];
+
 /* A folder of the test's own is the working directory from now on. */
 static inline void enter_case(void)
 {
@@ -30,6 +36,18 @@ static inline void enter_case(void)
 
     ck_assert_ptr_nonnull(mkdtemp(folder));
     OK(chdir(folder));
+    ck_assert_ptr_nonnull(getcwd(case_folder, sizeof case_folder));
+}
+
+/* What a test that fails leaves behind stays, to be looked at. */
+static inline void leave_case(void)
+{
+    char command[sizeof case_folder + 32];
+
+    if (chdir(case_folder) != 0 || chdir("..") != 0)
+        return; /* a test that is another user's now may not */
+    snprintf(command, sizeof command, "rm -rf '%s' 2>/dev/null", case_folder);
+    (void)!system(command);
 }
 
 #define CONTENTS 65536 /* of a file, with a zero behind it */
@@ -48,5 +66,24 @@ static inline const char *contents(const char *name)
     text[size] = '\0';
     return text;
 }
+
+/* ---- Commands --------------------------------------------------------------------- */
+
+#ifdef SHELL_VARIABLES /* assignments, each with a semicolon behind it */
+/* Runs a command of the shell; its exit status, -1 if it was killed. */
+__attribute__((format(printf, 1, 2))) static inline int shell(const char *format, ...)
+{
+    char command[8192] = SHELL_VARIABLES;
+    const size_t length = strlen(command);
+    va_list arguments;
+    int status;
+
+    va_start(arguments, format);
+    vsnprintf(command + length, sizeof command - length, format, arguments);
+    va_end(arguments);
+    status = system(command);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+#endif
 
 #endif

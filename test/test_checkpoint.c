@@ -6,34 +6,14 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
+/* Of the shell: vista-run without and with kills, the guest, the example. */
+#define SHELL_VARIABLES \
+    "R=" VISTA_RUN "; K=" VISTA_RUN_KILLED "; G=" VISTA_GUEST "; D=" VISTA_ROD "; "
 #include "run_fixture.h"
 #include "trace/trace_format.h"
-
-/* Runs a command of the shell, R and K for vista-run without and with kills, G for the guest;
- * its status as waitpid tells. */
-__attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
-{
-    char command[8192];
-    va_list arguments;
-    int length = snprintf(command, sizeof command, "R=%s; K=%s; G=%s; D=%s; ", VISTA_RUN,
-                          VISTA_RUN_KILLED, VISTA_GUEST, VISTA_ROD);
-
-    va_start(arguments, format);
-    vsnprintf(command + length, sizeof command - (size_t)length, format, arguments);
-    va_end(arguments);
-    return system(command);
-}
-
-/* Each test has a folder of its own. */
-static int status_of(int status)
-{
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
 
 static void holds(const char *name, const char *text)
 {
@@ -48,7 +28,7 @@ static bool exists(const char *name)
 
 START_TEST(what_is_not_handled_is_refused_by_name)
 {
-    ck_assert_int_eq(status_of(shell("$R -f run.dc $G refusals >out 2>err")), 0);
+    ck_assert_int_eq(shell("$R -f run.dc $G refusals >out 2>err"), 0);
     ck_assert_str_eq(contents("out"), "thread 11\nfork 11\nio_uring 38\nshared 19\nunknown 38\n"
                                       "theirs 9\n");
     holds("err", "a child process is refused");
@@ -60,23 +40,23 @@ END_TEST
 
 START_TEST(run_ends_as_its_program_does)
 {
-    ck_assert_int_eq(status_of(shell("$R -f run.dc $G count 3 >out 2>err")), 7);
+    ck_assert_int_eq(shell("$R -f run.dc $G count 3 >out 2>err"), 7);
     ck_assert_str_eq(contents("out"), "number 1\nnumber 2\nnumber 3\n");
     ck_assert_str_eq(contents("err"), "");
     ck_assert(!exists("run.dc"));
     ck_assert(!exists("run.dc.undo"));
     /* A shell tells of the signal by 128 and its number. */
-    ck_assert_int_eq(status_of(shell("($R -f run.dc $G raise 15; exit $?) >out 2>err")), 128 + 15);
+    ck_assert_int_eq(shell("($R -f run.dc $G raise 15; exit $?) >out 2>err"), 128 + 15);
     ck_assert(!exists("run.dc"));
-    ck_assert_int_eq(status_of(shell("$R no-such-program 2>err")), 127);
-    ck_assert_int_eq(status_of(shell("$R -p other $G 2>err")), 2);
+    ck_assert_int_eq(shell("$R no-such-program 2>err"), 127);
+    ck_assert_int_eq(shell("$R -p other $G 2>err"), 2);
 }
 END_TEST
 
 /* A bug that is met again after each resumption is given up, and the file stays. */
 START_TEST(crash_is_retried_and_given_up)
 {
-    ck_assert_int_eq(status_of(shell("$R -f run.dc --retries 2 $G raise 11 >out 2>err")), 128 + 11);
+    ck_assert_int_eq(shell("$R -f run.dc --retries 2 $G raise 11 >out 2>err"), 128 + 11);
     holds("err", "3 times from one checkpoint: given up");
     ck_assert(exists("run.dc"));
 }
@@ -111,8 +91,8 @@ START_TEST(same_command_goes_on_when_the_supervisor_died)
     int status;
 
     do {
-        status = status_of(shell("timeout -s KILL 0.%03u $R -f run.dc $G count 300 >>out 2>>err",
-                                 200 + (unsigned)test_below(&random, 400)));
+        status = shell("timeout -s KILL 0.%03u $R -f run.dc $G count 300 >>out 2>>err",
+                       200 + (unsigned)test_below(&random, 400));
         ck_assert_uint_lt(kills++, 2000);
         ck_assert(status == 7 || status == 137);
     } while (!ended("out", "number 300\n", "run.dc"));
@@ -133,34 +113,33 @@ static void begin_and_kill(const char *command)
 START_TEST(file_is_of_one_command_and_one_run)
 {
     ck_assert_int_eq(
-        status_of(
-            shell("$R -f run.dc $G count 4000 >out 2>err & until [ -s out ]; do sleep 0.01; done; "
-                  "$R -f run.dc $G count 4000 2>err2; s=$?; kill $!; wait;"
-                  "exit $s")),
+        shell("$R -f run.dc $G count 4000 >out 2>err & until [ -s out ]; do sleep 0.01; done; "
+              "$R -f run.dc $G count 4000 2>err2; s=$?; kill $!; wait;"
+              "exit $s"),
         1);
     holds("err2", "another vista-run has it");
     ck_assert(!exists("run.dc")); /* SIGTERM ended it */
     begin_and_kill("$R -f run.dc $G count 4000");
-    ck_assert_int_eq(status_of(shell("$R -f run.dc $G count 4001 2>err")), 1);
+    ck_assert_int_eq(shell("$R -f run.dc $G count 4001 2>err"), 1);
     holds("err", "is of another command");
-    ck_assert_int_eq(status_of(shell("$R --info run.dc >out")), 0);
+    ck_assert_int_eq(shell("$R --info run.dc >out"), 0);
     holds("out", "protocol     cpvs");
     holds("out", "count 4000");
-    ck_assert_int_eq(status_of(shell("$R --fresh -f run.dc $G count 2 >out 2>err")), 7);
+    ck_assert_int_eq(shell("$R --fresh -f run.dc $G count 2 >out 2>err"), 7);
     counted("out", 2);
 }
 END_TEST
 
 START_TEST(run_keeps_its_protocol)
 {
-    ck_assert_int_eq(status_of(shell("$R -f run.dc -p nonsense $G 2>err")), 2);
+    ck_assert_int_eq(shell("$R -f run.dc -p nonsense $G 2>err"), 2);
     holds("err", "not a protocol; there are cpvs, cand, cbndvs, cand-log, cbndvs-log, adaptive");
     begin_and_kill("$R -p cbndvs -f run.dc $G count 400");
-    ck_assert_int_eq(status_of(shell("$R --info run.dc >info")), 0);
+    ck_assert_int_eq(shell("$R --info run.dc >info"), 0);
     holds("info", "protocol     cbndvs");
-    ck_assert_int_eq(status_of(shell("$R -p cand -f run.dc $G count 400 2>err")), 1);
+    ck_assert_int_eq(shell("$R -p cand -f run.dc $G count 400 2>err"), 1);
     holds("err", "is of protocol cbndvs, and keeps it");
-    ck_assert_int_eq(status_of(shell("$R -f run.dc $G count 400 >>out 2>err")), 7);
+    ck_assert_int_eq(shell("$R -f run.dc $G count 400 >>out 2>err"), 7);
     counted("out", 400);
 }
 END_TEST
@@ -197,12 +176,11 @@ START_TEST(adaptive_run_goes_on)
     for (unsigned at = 1; strlen(kills) + 16 < sizeof kills && at < 40000;
          at += 1 + (unsigned)test_below(&random, 1600))
         snprintf(kills + strlen(kills), 16, "%u%c ", at, test_below(&random, 2) ? 'a' : 'b');
-    ck_assert_int_eq(status_of(shell("$R -p adaptive -f run.dc $G phases %d >out 2>err", PHASES)),
-                     7);
+    ck_assert_int_eq(shell("$R -p adaptive -f run.dc $G phases %d >out 2>err", PHASES), 7);
     counted("out", PHASES);
-    ck_assert_int_eq(status_of(shell("VISTA_KILLS='%s' $K -p adaptive --retries 100 --trace trace "
-                                     "-f run.dc $G phases %d >out 2>err",
-                                     kills, PHASES)),
+    ck_assert_int_eq(shell("VISTA_KILLS='%s' $K -p adaptive --retries 100 --trace trace "
+                           "-f run.dc $G phases %d >out 2>err",
+                           kills, PHASES),
                      7);
     counted("out", PHASES);
     OK(shell(VISTA_TRACE " check trace >checked"));
@@ -225,20 +203,18 @@ START_TEST(signals_in_the_log_go_on)
     static const char *const protocols[] = {"cand-log", "cbndvs-log", "adaptive"};
     unsigned commits, saved = 0;
 
-    ck_assert_int_eq(status_of(shell("$R -p %s --trace trace -f run.dc $G ticks %d >out 2>err",
-                                     protocols[_i], TICKS)),
-                     7);
+    ck_assert_int_eq(
+        shell("$R -p %s --trace trace -f run.dc $G ticks %d >out 2>err", protocols[_i], TICKS), 7);
     counted("out", TICKS);
     OK(shell(VISTA_TRACE " check trace >checked"));
     (void)protocols_of_trace(&commits, &saved);
     ck_assert_uint_lt(commits, TICKS / 2);
     ck_assert_uint_ge(saved, TICKS / 2);
     OK(shell("rm trace"));
-    ck_assert_int_eq(
-        status_of(shell("VISTA_KILLS=\"$(seq -f %%gb -s ' ' 10 3 200)\" timeout 100 $K -p %s "
-                        "--retries 10000 --trace trace -f run.dc $G ticks %d >out 2>err",
-                        protocols[_i], TICKS)),
-        7);
+    ck_assert_int_eq(shell("VISTA_KILLS=\"$(seq -f %%gb -s ' ' 10 3 200)\" timeout 100 $K -p %s "
+                           "--retries 10000 --trace trace -f run.dc $G ticks %d >out 2>err",
+                           protocols[_i], TICKS),
+                     7);
     counted("out", TICKS);
     OK(shell(VISTA_TRACE " check trace >checked"));
 }
@@ -246,12 +222,11 @@ END_TEST
 
 START_TEST(adaptive_run_tells_what_it_chose)
 {
-    ck_assert_int_eq(
-        status_of(shell("$R -p adaptive -f run.dc $G phases 10000000 >out 2>err & "
-                        "until [ $(wc -l <out) -gt 3000 ] || ! kill -0 $!; do sleep 0.01; done; "
-                        "$R --stop run.dc || exit 9; wait $!")),
-        0);
-    ck_assert_int_eq(status_of(shell("$R --info run.dc >info")), 0);
+    ck_assert_int_eq(shell("$R -p adaptive -f run.dc $G phases 10000000 >out 2>err & "
+                           "until [ $(wc -l <out) -gt 3000 ] || ! kill -0 $!; do sleep 0.01; done; "
+                           "$R --stop run.dc || exit 9; wait $!"),
+                     0);
+    ck_assert_int_eq(shell("$R --info run.dc >info"), 0);
     holds("info", "protocol     adaptive, now c");
     holds("info", "more saved by the log");
     ck_assert(strstr(contents("info"), "after 0 choices") == NULL);
@@ -262,12 +237,11 @@ END_TEST
 /* Calls that go without the trap whatever the protocol are not for CPVS. */
 START_TEST(adaptive_run_leaves_cpvs)
 {
-    ck_assert_int_eq(
-        status_of(shell("$R -p adaptive -f run.dc $G quiet 10000000 >out 2>err & "
-                        "until [ $(wc -l <out) -gt 4000 ] || ! kill -0 $!; do sleep 0.01; "
-                        "done; $R --stop run.dc || exit 9; wait $!")),
-        0);
-    ck_assert_int_eq(status_of(shell("$R --info run.dc >info")), 0);
+    ck_assert_int_eq(shell("$R -p adaptive -f run.dc $G quiet 10000000 >out 2>err & "
+                           "until [ $(wc -l <out) -gt 4000 ] || ! kill -0 $!; do sleep 0.01; "
+                           "done; $R --stop run.dc || exit 9; wait $!"),
+                     0);
+    ck_assert_int_eq(shell("$R --info run.dc >info"), 0);
     holds("info", "protocol     adaptive, now cbndvs-log");
 }
 END_TEST
@@ -281,8 +255,8 @@ START_TEST(run_that_goes_another_way_is_stopped)
         (void)shell("rm -f run.dc*; seq 100000 199999 >lines");
         begin_and_kill("$R -p cbndvs -f run.dc /bin/sh -c 'while read a; do echo $a; done <lines'");
         (void)shell("sed 's/^/longer/' lines >new; cat new >lines");
-        stopped = status_of(shell("$R -f run.dc /bin/sh -c 'while read a; do echo $a; done <lines' "
-                                  ">>out 2>err")) == 1;
+        stopped = shell("$R -f run.dc /bin/sh -c 'while read a; do echo $a; done <lines' "
+                        ">>out 2>err") == 1;
     }
     ck_assert(stopped);
     holds("err", "does not do again what it did before it was killed: not write(1, ..., 7) but "
@@ -293,12 +267,11 @@ END_TEST
 START_TEST(stopped_run_goes_on)
 {
     ck_assert_int_eq(
-        status_of(
-            shell("$R -f run.dc $G count 200 >out 2>err & until [ -s out ]; do sleep 0.01; done; "
-                  "$R --stop run.dc || exit 9; wait $!")),
+        shell("$R -f run.dc $G count 200 >out 2>err & until [ -s out ]; do sleep 0.01; done; "
+              "$R --stop run.dc || exit 9; wait $!"),
         0);
     ck_assert(exists("run.dc"));
-    ck_assert_int_eq(status_of(shell("$R -f run.dc $G count 200 >>out 2>err")), 7);
+    ck_assert_int_eq(shell("$R -f run.dc $G count 200 >>out 2>err"), 7);
     counted("out", 200);
 }
 END_TEST
@@ -307,10 +280,10 @@ START_TEST(changed_file_is_refused)
 {
     OK(shell("echo 12345 >in"));
     begin_and_kill("$R -f run.dc $G follow 9");
-    ck_assert_int_eq(status_of(shell("cp in new; mv new in; $R -f run.dc $G follow 9 2>err")), 1);
+    ck_assert_int_eq(shell("cp in new; mv new in; $R -f run.dc $G follow 9 2>err"), 1);
     holds("err", "is another file now");
-    ck_assert_int_eq(
-        status_of(shell("echo 89 >>in; $R -f run.dc --accept-changed $G follow 9 >>out 2>err")), 7);
+    ck_assert_int_eq(shell("echo 89 >>in; $R -f run.dc --accept-changed $G follow 9 >>out 2>err"),
+                     7);
     ck_assert_str_eq(contents("err"), "");
     counted("out", 9);
 }
@@ -318,14 +291,14 @@ END_TEST
 
 START_TEST(ignored_signals_stay_ignored)
 {
-    ck_assert_int_eq(status_of(shell("trap '' USR1; $R -f run.dc $G raise 10 >out 2>err")), 0);
-    ck_assert_int_eq(status_of(shell("($R -f run.dc $G raise 10; exit $?) >out 2>err")), 128 + 10);
+    ck_assert_int_eq(shell("trap '' USR1; $R -f run.dc $G raise 10 >out 2>err"), 0);
+    ck_assert_int_eq(shell("($R -f run.dc $G raise 10; exit $?) >out 2>err"), 128 + 10);
 }
 END_TEST
 
 START_TEST(descriptors_do_not_run_out)
 {
-    ck_assert_int_eq(status_of(shell("$R -f run.dc $G nameless >out 2>err")), 0);
+    ck_assert_int_eq(shell("$R -f run.dc $G nameless >out 2>err"), 0);
     ck_assert_str_eq(contents("out"), "failed 0\n");
 }
 END_TEST
@@ -337,8 +310,8 @@ START_TEST(quick_calls_go_on)
     size_t kills = 0;
 
     OK(shell("echo 01234567 >in"));
-    ck_assert_int_eq(status_of(shell("$G busy 5 >out")), 7);
-    ck_assert_int_eq(status_of(shell("$R -f run.dc $G busy 5 >out 2>err")), 7);
+    ck_assert_int_eq(shell("$G busy 5 >out"), 7);
+    ck_assert_int_eq(shell("$R -f run.dc $G busy 5 >out 2>err"), 7);
     counted("out", 5);
     for (unsigned i = 0; i < test_times(2) || (kills == 0 && i < 100); i++) {
         const int status = shell("rm -f out; $R -f run.dc --retries 1000 $G busy 15 >out 2>err & "
@@ -347,7 +320,7 @@ START_TEST(quick_calls_go_on)
                                  "wait $!",
                                  30 + (unsigned)test_below(&random, 150));
 
-        ck_assert_msg(status_of(status) == 7, "status %x: %s", status, contents("err"));
+        ck_assert_msg(status == 7, "status %d: %s", status, contents("err"));
         counted("out", 15);
         kills = strlen(contents("kills"));
     }
@@ -357,11 +330,11 @@ END_TEST
 
 START_TEST(locks_are_taken_again)
 {
-    ck_assert_int_eq(status_of(shell("echo 0123456789 >in; $R -f run.dc $G lock 300 >out 2>err & "
-                                     "until [ -s out ]; do sleep 0.01; done; $G locked >before; "
-                                     "pkill -9 -P $!; n=$(wc -l <out); "
-                                     "until [ $(wc -l <out) -gt $((n + 2)) ]; do sleep 0.01; done; "
-                                     "$G locked >behind; wait $!")),
+    ck_assert_int_eq(shell("echo 0123456789 >in; $R -f run.dc $G lock 300 >out 2>err & "
+                           "until [ -s out ]; do sleep 0.01; done; $G locked >before; "
+                           "pkill -9 -P $!; n=$(wc -l <out); "
+                           "until [ $(wc -l <out) -gt $((n + 2)) ]; do sleep 0.01; done; "
+                           "$G locked >behind; wait $!"),
                      7);
     ck_assert_str_eq(contents("before"), "1110011111");
     ck_assert_str_eq(contents("behind"), "1110011111");
@@ -378,13 +351,12 @@ START_TEST(full_disk_stops_the_run)
         test_skip("full disk", "a file system cannot be mounted");
         return;
     }
-    ck_assert_int_eq(
-        status_of(shell("unshare -m sh -c 'mount -t tmpfs -o size=%dm none small || exit 99; "
-                        "'$R' -f small/run.dc '$G' grow 40 >out 2>err; echo $? >status; "
-                        "mount -o remount,size=200m small; "
-                        "'$R' -f small/run.dc '$G' grow 40 >>out 2>err2'",
-                        16 + (int)(test_seed() % 16))),
-        7);
+    ck_assert_int_eq(shell("unshare -m sh -c 'mount -t tmpfs -o size=%dm none small || exit 99; "
+                           "'$R' -f small/run.dc '$G' grow 40 >out 2>err; echo $? >status; "
+                           "mount -o remount,size=200m small; "
+                           "'$R' -f small/run.dc '$G' grow 40 >>out 2>err2'",
+                           16 + (int)(test_seed() % 16)),
+                     7);
     holds("err", "no checkpoint can be made, the run stops: ");
     ck_assert_str_eq(contents("status"), "1\n");
     ck_assert_str_eq(contents("err2"), "");
@@ -426,8 +398,7 @@ static void killed_guest(const char *which, uint64_t stream, unsigned runs)
     (void)shell("rm -rf plain");
     OK(mkdir("plain", 0700));
     OK(chdir("plain"));
-    ck_assert_int_eq(
-        status_of(shell("VISTA_CALLS=../calls $K -f ../p.dc $G %s >../out 2>../err", which)), 0);
+    ck_assert_int_eq(shell("VISTA_CALLS=../calls $K -f ../p.dc $G %s >../out 2>../err", which), 0);
     OK(tree("../tree"));
     OK(chdir(".."));
     strcpy(expected, contents("out"));
@@ -439,9 +410,9 @@ static void killed_guest(const char *which, uint64_t stream, unsigned runs)
         kill_list(&random, (unsigned)calls, i % 2 != 0, kills, sizeof kills);
         OK(shell("rm -rf killed out2; mkdir killed"));
         OK(chdir("killed"));
-        ck_assert_msg(status_of(shell("VISTA_KILLS='%s' $K --retries 10000 -f ../k.dc "
-                                      "--output ../out2 $G %s 2>../err2",
-                                      kills, which)) == 0,
+        ck_assert_msg(shell("VISTA_KILLS='%s' $K --retries 10000 -f ../k.dc "
+                            "--output ../out2 $G %s 2>../err2",
+                            kills, which) == 0,
                       "%s, killed at %s: %s", which, kills, contents("../err2"));
         OK(tree("../tree2"));
         OK(chdir(".."));
@@ -467,8 +438,8 @@ END_TEST
 /* Killed amid the 5,000 names, and behind them. */
 START_TEST(many_changes_are_undone)
 {
-    ck_assert_int_eq(status_of(shell("VISTA_KILLS='5500b 7000a 9000b 10100b 10150a' $K -f run.dc "
-                                     "$G large >out 2>err; s=$?; ls >left; exit $s")),
+    ck_assert_int_eq(shell("VISTA_KILLS='5500b 7000a 9000b 10100b 10150a' $K -f run.dc "
+                           "$G large >out 2>err; s=$?; ls >left; exit $s"),
                      0);
     holds("out", "made 0\n");
     holds("out", "wrong 0\nfailed 0\n");
@@ -481,10 +452,10 @@ END_TEST
 START_TEST(pipe_that_was_opened_is_read_on)
 {
     ck_assert_int_eq(
-        status_of(shell(
+        shell(
             "mkfifo pipe; (timeout 60 sh -c 'printf 0123456789 >pipe') & VISTA_KILLS=\"$(seq 60 | "
             "sed 's/.*/&b &a/' | tr '\\n' ' ')\" timeout -s KILL 60 $K --retries 10000 "
-            "-f run.dc $G pour >out 2>err; s=$?; wait; exit $s")),
+            "-f run.dc $G pour >out 2>err; s=$?; wait; exit $s"),
         0);
     holds("out", "sum 525\n");
 }
@@ -493,7 +464,7 @@ END_TEST
 /* The runtime's own clock neither ends a wait nor makes it longer, and holds no signal back. */
 START_TEST(waits_end_at_their_limits)
 {
-    ck_assert_int_eq(status_of(shell("timeout 60 $R --every 1 -f run.dc $G waits >out 2>err")), 0);
+    ck_assert_int_eq(shell("timeout 60 $R --every 1 -f run.dc $G waits >out 2>err"), 0);
     ck_assert_str_eq(contents("out"), "poll 0\nppoll 0\nselect 0\npselect 0\nepoll_wait 0\n"
                                       "alarms 100\n");
 }
@@ -504,9 +475,9 @@ START_TEST(sleep_is_ended_by_its_signal)
 {
     static const char *const protocols[] = {"cpvs", "cand-log", "cbndvs-log", "adaptive"};
 
-    ck_assert_int_eq(status_of(shell("VISTA_KILLS=\"$(seq -f %%gb -s ' ' 100)\" timeout 60 $K "
-                                     "-p %s --retries 10000 -f run.dc $G asleep >out 2>err",
-                                     protocols[_i])),
+    ck_assert_int_eq(shell("VISTA_KILLS=\"$(seq -f %%gb -s ' ' 100)\" timeout 60 $K "
+                           "-p %s --retries 10000 -f run.dc $G asleep >out 2>err",
+                           protocols[_i]),
                      0);
     holds("out", "slept 4\n");
     holds("out", "polled 4\n");
@@ -520,9 +491,9 @@ START_TEST(timers_fire_as_often_as_they_are_to)
 {
     static const char *const protocols[] = {"cand-log", "cbndvs-log", "adaptive"};
 
-    ck_assert_int_eq(status_of(shell("VISTA_KILLS=\"$(seq -f %%gb -s ' ' 100)\" timeout 100 $K "
-                                     "-p %s --retries 10000 -f run.dc $G timers >out 2>err",
-                                     protocols[_i])),
+    ck_assert_int_eq(shell("VISTA_KILLS=\"$(seq -f %%gb -s ' ' 100)\" timeout 100 $K "
+                           "-p %s --retries 10000 -f run.dc $G timers >out 2>err",
+                           protocols[_i]),
                      0);
     holds("out", "alarms 1\n");
     holds("out", "late 0\n");
@@ -535,11 +506,10 @@ END_TEST
 START_TEST(signal_to_the_supervisor_comes_once)
 {
     ck_assert_int_eq(
-        status_of(
-            shell("timeout 100 sh -c '\"$0\" -p cbndvs-log -f run.dc \"$1\" given >out 2>err & "
-                  "until grep -q 0 out; do sleep 0.01; done; kill -USR1 $!; "
-                  "until grep -q 1 out; do sleep 0.01; done; pkill -9 -P $!; sleep 0.1; "
-                  "kill -USR2 $!; wait $!' $R $G")),
+        shell("timeout 100 sh -c '\"$0\" -p cbndvs-log -f run.dc \"$1\" given >out 2>err & "
+              "until grep -q 0 out; do sleep 0.01; done; kill -USR1 $!; "
+              "until grep -q 1 out; do sleep 0.01; done; pkill -9 -P $!; sleep 0.1; "
+              "kill -USR2 $!; wait $!' $R $G"),
         7);
     holds("out", "given 1\n");
     ck_assert_msg(strstr(contents("out"), "given 2\n") == NULL, "%s", contents("out"));
@@ -549,9 +519,9 @@ END_TEST
 /* Killed behind each call: signals that the timer sends are kept while the log is replayed. */
 START_TEST(messages_are_replayed_while_signals_come)
 {
-    ck_assert_int_eq(status_of(shell("VISTA_KILLS=\"$(seq -f %%ga -s ' ' 60)\" timeout -s KILL 100 "
-                                     "$K -p cbndvs-log --retries 10000 -f run.dc $G messages >out "
-                                     "2>err")),
+    ck_assert_int_eq(shell("VISTA_KILLS=\"$(seq -f %%ga -s ' ' 60)\" timeout -s KILL 100 "
+                           "$K -p cbndvs-log --retries 10000 -f run.dc $G messages >out "
+                           "2>err"),
                      0);
     holds("out", "sent 5\n");
 }
@@ -613,11 +583,11 @@ START_TEST(two_lines_make_a_program_recoverable)
     unsigned kills = 0;
     int status, last = 0, number;
 
-    ck_assert_int_eq(status_of(shell("VISTA_RUN=$R $D 60 >out 2>err")), 0);
+    ck_assert_int_eq(shell("VISTA_RUN=$R $D 60 >out 2>err"), 0);
     strcpy(expected, contents("out"));
     do {
-        status = status_of(shell("VISTA_RUN=$R timeout -s KILL 0.%03u $D 60 >>out2 2>>err2",
-                                 200 + (unsigned)test_below(&random, 400)));
+        status = shell("VISTA_RUN=$R timeout -s KILL 0.%03u $D 60 >>out2 2>>err2",
+                       200 + (unsigned)test_below(&random, 400));
         ck_assert_uint_lt(kills++, 2000);
         ck_assert(status == 0 || status == 137);
     } while (!ended("out2", "    60 |", "rod.dc"));
@@ -642,7 +612,7 @@ int main(void)
 
     if (!vista_run_works(VISTA_RUN))
         return 77;
-    tcase_add_checked_fixture(tests, enter_case, NULL);
+    tcase_add_checked_fixture(tests, enter_case, leave_case);
     tcase_add_test(tests, what_is_not_handled_is_refused_by_name);
     tcase_add_test(tests, run_ends_as_its_program_does);
     tcase_add_test(tests, crash_is_retried_and_given_up);

@@ -4,13 +4,13 @@
  * what it does bare, and the same when it is killed before and after calls that are drawn; without
  * the row's handler it does not.  What is refused is refused by name, once, and the program told.
  */
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "checkpoint/kernel/table_rows.h"
+/* Of the shell: vista-run that can be killed, the guest. */
+#define SHELL_VARIABLES "V='" VISTA_RUN_KILLED " -f ../run.dc --retries 100000'; G=" VISTA_ROWS "; "
 #include "run_fixture.h"
 
 #define TEXT 16384
@@ -61,21 +61,6 @@ struct table_row {
 static const struct table_row table[] = {VISIBLE_ROWS, FILE_ROWS,   UNDETERMINED_ROWS,
                                          STATE_ROWS,   ABSENT_ROWS, REFUSED_ROWS};
 #define ROWS ((int)(sizeof table / sizeof table[0]))
-
-/* A command of the shell in the present folder, V for vista-run that can be killed, G for the guest. */
-__attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
-{
-    char command[8192];
-    va_list arguments;
-    int length = snprintf(command, sizeof command, "V='%s -f ../run.dc --retries 100000'; G=%s; ",
-                          VISTA_RUN_KILLED, VISTA_ROWS);
-
-    va_start(arguments, format);
-    vsnprintf(command + length, sizeof command - (size_t)length, format, arguments);
-    va_end(arguments);
-    length = system(command);
-    return WIFEXITED(length) ? WEXITSTATUS(length) : -1;
-}
 
 static void read_text(const char *name, char *text)
 {
@@ -223,11 +208,6 @@ static void refused(const struct table_row *row)
 
 START_TEST(row_is_as_bare_and_missed)
 {
-    char folder[64];
-
-    snprintf(folder, sizeof folder, "row-%s", table[_i].name);
-    OK(mkdir(folder, 0700));
-    OK(chdir(folder));
     if (table[_i].kind == HANDLED)
         handled(&table[_i]);
     else
@@ -262,6 +242,7 @@ int main(void)
 
     if (!vista_run_works(VISTA_RUN_KILLED))
         return 77;
+    tcase_add_checked_fixture(tests, enter_case, leave_case);
     tcase_add_loop_test(tests, row_is_as_bare_and_missed, 0, ROWS);
     tcase_add_test(tests, unknown_is_refused);
     return test_run(suite);

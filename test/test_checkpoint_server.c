@@ -44,7 +44,6 @@ static void start(const char *runner, const char *way, const char *list)
     char line[64] = "";
     int fds[2];
 
-    (void)unlink("server.dc");
     OK(pipe(fds));
     supervisor = fork();
     if (supervisor == 0) {
@@ -278,6 +277,7 @@ int main(void)
 
     if (!vista_run_works(VISTA_RUN))
         return 77;
+    tcase_add_checked_fixture(tests, enter_case, leave_case);
     tcase_add_loop_test(tests, killed_at_random, 0, 3);
     tcase_add_loop_test(tests, killed_at_calls, 0, 3);
     return test_run(suite);

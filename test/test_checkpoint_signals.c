@@ -5,31 +5,17 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 
 #include "../bench/checkpoint/child_of.h"
+/* Of the shell: vista-run without and with kills, the guest. */
+#define SHELL_VARIABLES "R=" VISTA_RUN "; K=" VISTA_RUN_KILLED "; G=" VISTA_GUEST "; "
 #include "run_fixture.h"
 
 #define MOST_STEPS 200000 /* of the processor, from one place to another */
-
-/* A command of the shell, R and K for vista-run without and with kills, G for the guest; its status. */
-__attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
-{
-    char command[4096];
-    va_list arguments;
-    int length = snprintf(command, sizeof command, "R=%s; K=%s; G=%s; ", VISTA_RUN,
-                          VISTA_RUN_KILLED, VISTA_GUEST);
-
-    va_start(arguments, format);
-    vsnprintf(command + length, sizeof command - (size_t)length, format, arguments);
-    va_end(arguments);
-    length = system(command);
-    return WIFEXITED(length) ? WEXITSTATUS(length) : -1;
-}
 
 /* ---- Waiting ---------------------------------------------------------------------- */
 
@@ -221,7 +207,7 @@ int main(void)
 
     if (!vista_run_works(VISTA_RUN))
         return 77;
-    tcase_add_checked_fixture(tests, enter_case, NULL);
+    tcase_add_checked_fixture(tests, enter_case, leave_case);
     tcase_add_test(tests, signal_ends_what_waits_for_ever);
     tcase_add_test(tests, program_that_waits_for_a_peer_can_be_ended);
     tcase_add_test(tests, signals_do_not_keep_a_file_from_being_cut);
