@@ -24,7 +24,7 @@
 #define MOST_DROPPED (VI_DESCRIPTORS / 2)
 #define REOPENED (~(O_CREAT | O_EXCL | O_TRUNC))
 
-bool vi_files_touched[VI_DESCRIPTORS], vi_files_closed;
+bool vi_files_touched[VI_DESCRIPTORS], vi_files_any_touched, vi_files_closed;
 /* Of descriptions that were closed, what the supervisor need not keep from the next checkpoint on;
  * and what the last one has, whose groups are not free before. */
 static uint32_t dropped[VI_DESCRIPTORS];
@@ -112,7 +112,7 @@ static struct vi_open_file *enter(uint32_t group, int fd, enum vi_file_kind kind
     file->references = 1;
     vi_engine.control->descriptors[fd] =
         (struct vi_descriptor){(uint16_t)group, (flags & O_CLOEXEC) != 0};
-    vi_files_touched[group - 1] = entered[group - 1] = true;
+    vi_files_touched[group - 1] = vi_files_any_touched = entered[group - 1] = true;
     return file;
 }
 
@@ -232,7 +232,7 @@ void vi_files_touch(uint64_t fd)
     const uint32_t group = vi_files_group(fd);
 
     if (group != 0)
-        vi_files_touched[group - 1] = true;
+        vi_files_touched[group - 1] = vi_files_any_touched = true;
 }
 
 static void gather_offset(int fd, struct vi_open_file *file)
@@ -247,7 +247,7 @@ void vi_files_gather(void)
 {
     struct vi_control *c = vi_engine.control;
 
-    for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
+    for (int fd = 0; vi_files_any_touched && fd < VI_DESCRIPTORS; fd++) {
         const uint32_t group = c->descriptors[fd].group;
         struct vi_open_file *file = group != 0 ? &c->files[group - 1] : NULL;
 
@@ -257,6 +257,7 @@ void vi_files_gather(void)
             gather_offset(fd, file);
         vi_files_touched[group - 1] = false;
     }
+    vi_files_any_touched = false;
 }
 
 void vi_files_settle(void)

@@ -30,7 +30,7 @@ bool vi_files_any_waiting(void);
 
 /* Its offset may change: it is noted at the next checkpoint. */
 void vi_files_touch(uint64_t fd);
-extern bool vi_files_touched[VI_DESCRIPTORS]; /* by group, less 1 */
+extern bool vi_files_touched[VI_DESCRIPTORS], vi_files_any_touched; /* by group, less 1 */
 /* One has been closed, and with it the kernel has ended the locks on its file. */
 extern bool vi_files_closed;
 void vi_files_gather(void);

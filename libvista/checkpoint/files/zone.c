@@ -16,8 +16,9 @@
 
 #define EMPTY 0xff
 
-/* Of each zone: bytes that the guest has had since the last checkpoint, and whether it is to be
- * given up then. */
+/* Of each zone: whose it is, to be found without a look at all zones, which lie far apart; bytes that the
+ * guest has had since the last checkpoint, and whether it is to be given up then. */
+static uint32_t groups[VI_ZONES];
 static size_t served[VI_ZONES];
 static bool closing[VI_ZONES];
 /* No one's, and all its bytes are as they are preset. */
@@ -28,7 +29,7 @@ static struct vi_zone *find(uint32_t group)
     struct vi_zone *zones = vi_engine.header->zones;
 
     for (int i = 0; i < VI_ZONES; i++)
-        if (zones[i].group == group && !closing[i])
+        if (groups[i] == group && !closing[i])
             return &zones[i];
     return NULL;
 }
@@ -55,7 +56,7 @@ static struct vi_zone *take(uint32_t group, int fd)
         zone->position = VI_NO_POSITION;
     *served_of(zone) = 0;
     __asm__ volatile("" ::: "memory");
-    zone->group = group;
+    zone->group = groups[zone - vi_engine.header->zones] = group;
     return zone;
 }
 
@@ -74,8 +75,7 @@ bool vi_zone_has(uint32_t group)
 bool vi_zone_any_left(void)
 {
     for (int i = 0; i < VI_ZONES; i++)
-        if (vi_engine.header->zones[i].group != 0 &&
-            vi_zone_left(vi_engine.header->zones[i].group) != 0)
+        if (groups[i] != 0 && vi_zone_left(groups[i]) != 0)
             return true;
     return false;
 }
@@ -131,7 +131,7 @@ void vi_zone_close(uint32_t group)
 bool vi_zone_is_closing(uint32_t group)
 {
     for (int i = 0; i < VI_ZONES; i++)
-        if (closing[i] && vi_engine.header->zones[i].group == group)
+        if (closing[i] && groups[i] == group)
             return true;
     return false;
 }
@@ -171,6 +171,7 @@ void vi_zone_recover(int (*fd_of)(uint32_t group))
             zone->group = 0;
             continue;
         }
+        groups[i] = zone->group;
         zone->count = landed(zone, fd_of(zone->group));
         if (zone->ended != 0)
             zone->ended = end_is_waiting(fd_of(zone->group)) ? 0 : 2;
@@ -182,7 +183,7 @@ static bool is_settling(int i)
 {
     const struct vi_zone *zone = &vi_engine.header->zones[i];
 
-    return zone->group != 0 &&
+    return groups[i] != 0 &&
            (served[i] != 0 || zone->ended == 1 || closing[i] || (zone->count | zone->ended) == 0);
 }
 
@@ -214,7 +215,7 @@ void vi_zone_settle(void)
         if (zone->ended == 1)
             zone->ended = 0;
         if (closing[i] || (zone->count | zone->ended) == 0)
-            zone->group = 0;
+            zone->group = groups[i] = 0;
         wiped[i] = (zone->count | zone->ended) == 0;
         served[i] = 0;
         closing[i] = false;

@@ -55,14 +55,12 @@ void vi_process_recover(void)
 /* Signals that the kernel holds for the guest's handlers would be lost with the process. */
 static void gather_signals(struct vi_control *c)
 {
-    sigset_t set;
+    const uint64_t set = vi_signals_handled;
+    const struct timespec none = {0};
     siginfo_t info;
 
-    sigemptyset(&set);
-    for (int number = 1; number < SIGRTMAX; number++)
-        if (c->actions[number].handler > 1)
-            sigaddset(&set, number);
-    while (sigtimedwait(&set, &info, &(struct timespec){0}) > 0) {
+    while (set != 0 && vi_system(SYS_rt_sigtimedwait, (uint64_t)&set, (uint64_t)&info,
+                                 (uint64_t)&none, sizeof set, 0, 0) > 0) {
         c->pending |= (uint64_t)1 << (info.si_signo - 1);
         c->info[info.si_signo] = info;
     }

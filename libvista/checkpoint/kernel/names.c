@@ -244,36 +244,23 @@ long vi_call_flock(struct vi_call *call)
     return result;
 }
 
-static long enter_pair(const int *fds, int flags)
+long vi_call_pair(struct vi_call *call)
 {
-    long result = vi_files_add(fds[0], VI_FILE_KEPT, flags | O_RDWR, NULL);
+    const uint64_t *a = call->arguments;
+    const bool socket = call->number == SYS_socketpair;
+    const int *fds = (const int *)a[socket ? 3 : 0];
+    const int flags =
+        call->number == SYS_pipe ? 0 : (int)a[1] & (O_NONBLOCK | O_CLOEXEC | O_DIRECT);
+    long result = vi_pass(call);
 
-    if (result < 0) {
+    if (result < 0)
+        return result;
+    result = vi_files_add(fds[0], VI_FILE_KEPT, flags | O_RDWR, NULL);
+    if (result < 0)
         close(fds[1]);
-        return result;
-    }
-    result = vi_files_add(fds[1], VI_FILE_KEPT, flags | O_RDWR, NULL);
+    else
+        result = vi_files_add(fds[1], VI_FILE_KEPT, flags | O_RDWR, NULL);
     return result < 0 ? result : 0;
-}
-
-long vi_call_pipe(struct vi_call *call)
-{
-    const long result = vi_pass(call);
-
-    if (result < 0)
-        return result;
-    return enter_pair((const int *)call->arguments[0],
-                      call->number == SYS_pipe2 ? (int)call->arguments[1] : 0);
-}
-
-long vi_call_socketpair(struct vi_call *call)
-{
-    const long result = vi_pass(call);
-
-    if (result < 0)
-        return result;
-    return enter_pair((const int *)call->arguments[3],
-                      (int)call->arguments[1] & (O_NONBLOCK | O_CLOEXEC));
 }
 
 /* socket, eventfd, epoll_create, timerfd_create, signalfd, inotify_init, memfd_create. */

@@ -88,8 +88,8 @@
 /* They are of the process alone. */
 #define STATE_ROWS \
     CALL(STATE, close, close), CALL(STATE, close_range, close_range), CALL_FD(STATE, dup, dup), \
-        CALL_FD(STATE, dup2, dup), CALL_FD(STATE, dup3, dup), CALL(STATE, pipe, pipe), \
-        CALL(STATE, pipe2, pipe), CALL(STATE, socketpair, socketpair), CALL(STATE, socket, make), \
+        CALL_FD(STATE, dup2, dup), CALL_FD(STATE, dup3, dup), CALL(STATE, pipe, pair), \
+        CALL(STATE, pipe2, pair), CALL(STATE, socketpair, pair), CALL(STATE, socket, make), \
         CALL(STATE, eventfd, make), CALL(STATE, eventfd2, make), CALL(STATE, epoll_create, make), \
         CALL(STATE, epoll_create1, make), CALL(STATE, timerfd_create, make), \
         CALL(STATE, signalfd, make), CALL(STATE, signalfd4, make), \

@@ -26,14 +26,6 @@
 #define KERNEL_SET sizeof(uint64_t)
 #define FARTHEST ((int64_t)4 << 30) /* seconds, a century: of more the nanoseconds are too many */
 
-static uint64_t mask_of(const struct vi_call *call)
-{
-    uint64_t mask;
-
-    memcpy(&mask, &call->context->uc_sigmask, sizeof mask);
-    return mask;
-}
-
 static bool has_landed(int fd)
 {
     return fd >= 0 && vi_files_is_waiting((uint64_t)fd);
@@ -51,7 +43,7 @@ static bool goes_on(struct vi_call *call, long result, uint64_t open)
 static long poll_with(struct vi_call *call, struct pollfd *fds, uint64_t count,
                       struct timespec *limit, const uint64_t *mask)
 {
-    const uint64_t open = vi_signals_open(mask != NULL ? *mask : mask_of(call));
+    const uint64_t open = vi_signals_open(mask != NULL ? *mask : *vi_trap_mask(call->context));
     struct timespec none = {0};
     long landed = 0, result;
 
@@ -143,7 +135,7 @@ static long select_with(struct vi_call *call, int count, struct timespec *limit,
                         const uint64_t *mask)
 {
     const uint64_t *a = call->arguments;
-    const uint64_t open = vi_signals_open(mask != NULL ? *mask : mask_of(call));
+    const uint64_t open = vi_signals_open(mask != NULL ? *mask : *vi_trap_mask(call->context));
     const struct select_mask argument = {&open, KERNEL_SET};
     struct timespec none = {0};
     fd_set landed, *reading = (void *)a[1];
@@ -313,7 +305,7 @@ long vi_call_epoll_wait(struct vi_call *call)
         if (result > 0)
             return result;
     }
-    open = vi_signals_open(mask != NULL ? *mask : mask_of(call));
+    open = vi_signals_open(mask != NULL ? *mask : *vi_trap_mask(call->context));
     result = epoll_with(call, open);
     return result == -EINTR ? vi_signals_interrupt(call, mask) : result;
 }

@@ -90,7 +90,7 @@ VI_QUICK long vi_fast_call(long number, const uint64_t *a)
     vi_fast_spared += way < PASSED_STATE;
     vi_kill_quickly(false);
     if (way == OF_FILE)
-        vi_files_touched[group - 1] = true;
+        vi_files_touched[group - 1] = vi_files_any_touched = true;
     if (way == IDENTITY)
         result = (long)vi_engine.header->vpid;
     else if (way == PARENT)
@@ -213,14 +213,15 @@ static uint64_t find_stub(struct vi_fast_site site)
     return index;
 }
 
-/* What is called once would not be worth a page of its own. */
+/* What is called once would not be worth a page of its own; what was looked at once will not change. */
 static bool is_seen_again(uint64_t call)
 {
     static uint64_t seen[256];
     uint64_t *place = &seen[(call ^ call >> 8) % 256];
     const bool again = *place == call;
 
-    *place = call;
+    if (*place != ~call)
+        *place = again ? ~call : call;
     return again;
 }
 

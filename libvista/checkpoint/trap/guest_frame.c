@@ -21,11 +21,6 @@ struct guest_frame {
     siginfo_t info;
 };
 
-static uint64_t *mask_of(ucontext_t *context)
-{
-    return (uint64_t *)&context->uc_sigmask;
-}
-
 bool vi_frame_is_on_alternate(uint64_t sp)
 {
     const struct vi_control *c = vi_engine.control;
@@ -73,7 +68,7 @@ void vi_frame_build(int number, const siginfo_t *info, ucontext_t *context)
     r[REG_RDX] = (greg_t)frame->context;
     r[REG_RAX] = 0;
     r[REG_EFL] &= ~(greg_t)0x500; /* direction and trap */
-    *mask_of(context) |= vi_signals_open(
+    *vi_trap_mask(context) |= vi_signals_open(
         action.mask | (action.flags & SA_NODEFER ? 0 : (uint64_t)1 << (number - 1)));
 }
 
@@ -95,7 +90,7 @@ long vi_call_rt_sigreturn(struct vi_call *call)
     memcpy(context->uc_mcontext.gregs, stored->uc_mcontext.gregs,
            sizeof context->uc_mcontext.gregs);
     context->uc_mcontext.gregs[REG_CSGSFS] = selectors;
-    *mask_of(context) = vi_signals_open(*(const uint64_t *)&stored->uc_sigmask);
+    *vi_trap_mask(context) = vi_signals_open(*(const uint64_t *)&stored->uc_sigmask);
     if (fp != NULL && vi_frame_state_size(fp) == vi_frame_state_size(own))
         memcpy(own, fp, vi_frame_state_size(own));
     return VI_NO_RESULT;

@@ -27,6 +27,7 @@
 #define KERNEL_SET sizeof(uint64_t)
 #define RESTORER 0x04000000u /* SA_RESTORER */
 
+uint64_t vi_signals_handled;
 static bool due; /* a checkpoint of the interval */
 /* The present call waited with another mask than the one that is good behind it. */
 static bool mask_is_other;
@@ -38,11 +39,6 @@ static unsigned every;
 static uint64_t bit_of(int number)
 {
     return (uint64_t)1 << (number - 1);
-}
-
-static uint64_t *mask_of(ucontext_t *context)
-{
-    return (uint64_t *)&context->uc_sigmask;
 }
 
 /* The guest can block neither these nor what the runtime lives on. */
@@ -81,6 +77,9 @@ static void install_for_guest(int number)
 {
     if (number == SIGKILL || number == SIGSTOP || number == SIGSYS || number == TICK)
         return;
+    vi_signals_handled &= ~bit_of(number);
+    if (is_handled(number))
+        vi_signals_handled |= bit_of(number);
     install(number,
             is_handled(number) || number == SIGSEGV || number == SIGBUS ||
                 (number == SIGHUP && vi_engine.control->actions[number].handler == 0),
@@ -176,7 +175,7 @@ static bool is_fault(int number, const siginfo_t *info)
 static void die_of(int number, ucontext_t *context)
 {
     install(number, false, 0);
-    *mask_of(context) &= ~bit_of(number);
+    *vi_trap_mask(context) &= ~bit_of(number);
     vi_system(SYS_kill, (uint64_t)getpid(), (uint64_t)number, 0, 0, 0, 0);
 }
 
@@ -208,7 +207,7 @@ uint64_t vi_signals_arrive(int number, siginfo_t *info, ucontext_t *context, uin
     if (number == SIGBUS && info->si_code == BUS_ADRERR) /* a page of the checkpoint file */
         vi_engine_stop("no room in the file's file system");
     if (is_fault(number, info) &&
-        (inside || !is_handled(number) || *mask_of(context) & bit_of(number))) {
+        (inside || !is_handled(number) || *vi_trap_mask(context) & bit_of(number))) {
         if (inside)
             vi_say("a fault of the runtime's own at %p, for address %p",
                    (void *)context->uc_mcontext.gregs[REG_RIP], info->si_addr);
@@ -235,7 +234,8 @@ void vi_signals_raise(int number)
 static uint64_t deliverable(const struct vi_call *call)
 {
     /* What is done again came before any signal. */
-    return vi_protocol_is_repeating() ? 0 : vi_engine.control->pending & ~*mask_of(call->context);
+    return vi_protocol_is_repeating() ? 0
+                                      : vi_engine.control->pending & ~*vi_trap_mask(call->context);
 }
 
 static void make_again(struct vi_call *call)
@@ -253,7 +253,7 @@ static void deliver_one(struct vi_call *call, long result)
 {
     struct vi_control *c = vi_engine.control;
     const int number = __builtin_ctzll(deliverable(call)) + 1;
-    const struct vi_ended ended = {c->info[number], *mask_of(call->context), mask_is_other};
+    const struct vi_ended ended = {c->info[number], *vi_trap_mask(call->context), mask_is_other};
 
     c->pending &= ~bit_of(number);
     if (!is_handled(number))
@@ -278,7 +278,7 @@ static void start_timer(void)
 static void deliver_again(struct vi_call *call, long result, const struct vi_ended *ended)
 {
     const int number = ended->info.si_signo;
-    const uint64_t mask = *mask_of(call->context), early = committed & bit_of(number);
+    const uint64_t mask = *vi_trap_mask(call->context), early = committed & bit_of(number);
 
     vi_engine.control->pending &= ~early;
     committed &= ~early;
@@ -287,7 +287,7 @@ static void deliver_again(struct vi_call *call, long result, const struct vi_end
     if (is_restarting(number, result))
         make_again(call);
     if (ended->has_mask)
-        *mask_of(call->context) = ended->mask;
+        *vi_trap_mask(call->context) = ended->mask;
     enter(number, &ended->info, call->context);
     if (ended->has_mask)
         vi_frame_set_mask(call->context, mask);
@@ -342,11 +342,11 @@ long vi_signals_interrupt(struct vi_call *call, const uint64_t *mask)
 {
     if (mask == NULL)
         return deliverable(call) != 0 ? -EINTR : VI_INTERRUPTED;
-    mask_behind = *mask_of(call->context);
-    *mask_of(call->context) = vi_signals_open(*mask); /* which of them is to be delivered */
+    mask_behind = *vi_trap_mask(call->context);
+    *vi_trap_mask(call->context) = vi_signals_open(*mask); /* which of them is to be delivered */
     mask_is_other = deliverable(call) != 0;
     if (!mask_is_other)
-        *mask_of(call->context) = mask_behind;
+        *vi_trap_mask(call->context) = mask_behind;
     return mask_is_other ? -EINTR : VI_INTERRUPTED;
 }
 
@@ -391,7 +391,7 @@ long vi_call_rt_sigaction(struct vi_call *call)
 
 long vi_call_rt_sigprocmask(struct vi_call *call)
 {
-    uint64_t *mask = mask_of(call->context);
+    uint64_t *mask = vi_trap_mask(call->context);
     const uint64_t *set = (const void *)call->arguments[1], before = *mask;
     uint64_t *old = (void *)call->arguments[2];
 
@@ -422,7 +422,7 @@ long vi_call_rt_sigpending(struct vi_call *call)
     const long result = vi_pass(call);
 
     if (result == 0) /* the runtime blocks what the guest does not */
-        *set = (*set & *mask_of(call->context)) | vi_engine.control->pending;
+        *set = (*set & *vi_trap_mask(call->context)) | vi_engine.control->pending;
     return result;
 }
 

@@ -30,6 +30,8 @@ void vi_signals_restart(uint64_t milliseconds);
 /* Ends a call that a signal has interrupted and that is never made again by itself; `mask` is
  * what it waited with, or NULL. */
 long vi_signals_interrupt(struct vi_call *call, const uint64_t *mask);
+/* Those that the guest has handlers for, but what is the runtime's own. */
+extern uint64_t vi_signals_handled;
 /* Is one kept that this mask lets through? */
 bool vi_signals_kept(uint64_t mask);
 /* The mask that the kernel is to wait with, of which the runtime needs its own signals open. */

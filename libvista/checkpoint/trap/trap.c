@@ -59,23 +59,12 @@ __asm__(".text\n"
 
 long vi_system(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
 {
-    register uint64_t r10 __asm__("r10") = d;
-    register uint64_t r8 __asm__("r8") = e;
-    register uint64_t r9 __asm__("r9") = f;
-    long result;
-
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "0"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return result;
+    return vi_fast_pass(number, (const uint64_t[]){a, b, c, d, e, f});
 }
 
 long vi_pass(struct vi_call *call)
 {
-    const uint64_t *a = call->arguments;
-
-    return vi_system(call->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return vi_fast_pass(call->number, call->arguments);
 }
 
 bool vi_trap_in_runtime(const ucontext_t *context)

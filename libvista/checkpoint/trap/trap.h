@@ -24,6 +24,12 @@ struct vi_call {
     ucontext_t *context;
 };
 
+/* The guest's mask of signals. */
+static inline uint64_t *vi_trap_mask(ucontext_t *context)
+{
+    return (uint64_t *)&context->uc_sigmask;
+}
+
 /* Results that are not the guest's. */
 #define VI_NO_RESULT LONG_MIN  /* the registers are as they have to be */
 #define VI_INTERRUPTED (-512L) /* EINTR, or the call again, as the signal's action says */

@@ -60,18 +60,10 @@ static long make(const struct vi_call *call, uint64_t open)
     return result;
 }
 
-static uint64_t mask_of(const struct vi_call *call)
-{
-    uint64_t mask;
-
-    memcpy(&mask, &call->context->uc_sigmask, sizeof mask);
-    return mask;
-}
-
 long vi_window_wait(struct vi_call *call, int fd, short events, int64_t nanoseconds,
                     const uint64_t *mask)
 {
-    const uint64_t open = mask != NULL ? vi_signals_open(*mask) : mask_of(call);
+    const uint64_t open = mask != NULL ? vi_signals_open(*mask) : *vi_trap_mask(call->context);
     struct pollfd pollfd = {.fd = fd, .events = events};
     struct timespec left = {nanoseconds / 1000000000, nanoseconds % 1000000000};
     long result;
@@ -92,7 +84,7 @@ long vi_window_pass(struct vi_call *call)
 {
     /* What is done again came before any signal. */
     const bool again = vi_events_is_replaying();
-    const uint64_t open = mask_of(call);
+    const uint64_t open = *vi_trap_mask(call->context);
     greg_t *r = call->context->uc_mcontext.gregs;
     long result = NOT_MADE;
 
