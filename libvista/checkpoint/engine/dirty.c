@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,6 +32,7 @@
 #define KNOWN (1u << KNOWN_BITS)
 /* The kernel makes room for as many as are asked for; more are seldom found. */
 #define FIRST_REGIONS 64
+#define MORE_RANGES 64
 
 struct scan_arguments {
     uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
@@ -98,6 +100,17 @@ static bool scan_works(int watcher, int pagemap)
     return works;
 }
 
+static void make_room(struct vi_dirty *dirty, size_t room)
+{
+    if (room <= dirty->room)
+        return;
+    dirty->regions = realloc(dirty->regions, 2 * room * sizeof *dirty->regions);
+    dirty->ranges = realloc(dirty->ranges, (2 * room + MORE_RANGES) * sizeof *dirty->ranges);
+    dirty->room = 2 * room;
+    if (dirty->regions == NULL || dirty->ranges == NULL)
+        vi_give_up("no memory to find written pages");
+}
+
 void vi_dirty_open(struct vi_dirty *dirty)
 {
     *dirty = (struct vi_dirty){.watcher = open_watcher()};
@@ -106,29 +119,13 @@ void vi_dirty_open(struct vi_dirty *dirty)
         vi_give_up("this kernel lacks userfaultfd with UFFD_FEATURE_WP_ASYNC (Linux 6.7)");
     if (dirty->pagemap < 0 || !scan_works(dirty->watcher, dirty->pagemap))
         vi_give_up("this kernel lacks PAGEMAP_SCAN with PM_SCAN_WP_MATCHING (Linux 6.7)");
-    dirty->room = KNOWN; /* a choice fits, too */
-    dirty->regions = malloc(dirty->room * sizeof *dirty->regions);
-    if (dirty->regions == NULL)
-        vi_give_up("no memory to find written pages");
+    make_room(dirty, KNOWN); /* a choice fits, too */
 }
 
 void vi_dirty_watch(struct vi_dirty *dirty, void *address, uint64_t size)
 {
     if (!watch(dirty->watcher, address, size))
         vi_give_up("written pages cannot be watched: %s", strerror(errno));
-}
-
-static void make_room(struct vi_dirty *dirty)
-{
-    struct vi_region *larger;
-
-    if (dirty->count + 256 <= dirty->room)
-        return;
-    larger = realloc(dirty->regions, 2 * dirty->room * sizeof *larger);
-    if (larger == NULL)
-        vi_give_up("no memory for a checkpoint");
-    dirty->regions = larger;
-    dirty->room *= 2;
 }
 
 void vi_dirty_scan(struct vi_dirty *dirty, uint64_t start, uint64_t end)
@@ -138,7 +135,7 @@ void vi_dirty_scan(struct vi_dirty *dirty, uint64_t start, uint64_t end)
     while (start < end) {
         long found;
 
-        make_room(dirty);
+        make_room(dirty, dirty->count + 256);
         if (most > dirty->room - dirty->count)
             most = dirty->room - dirty->count;
         found = scan(dirty->pagemap, !dirty->steady, start, end, dirty->regions + dirty->count,
@@ -155,7 +152,8 @@ void vi_dirty_scan(struct vi_dirty *dirty, uint64_t start, uint64_t end)
 
 /* ---- Pages that are written to again and again ---------------------------------- */
 
-#define MOST_SAME 8u /* a fault costs about as much as to compare a page so often */
+/* A fault, and a scan for it, cost about as much as to compare a page so often. */
+#define MOST_SAME 16u
 
 static struct known {
     uint64_t page;
@@ -170,73 +168,78 @@ static void protect(const struct vi_dirty *dirty, uint64_t start, uint64_t end)
         vi_give_up("written pages cannot be protected: %s", strerror(errno));
 }
 
-/* Chosen regions, not protected when they were found. */
-struct choice {
+/* Of what was found unprotected: the pages that a checkpoint stores; those that stay so. */
+static struct list {
     struct vi_region regions[KNOWN];
     size_t count;
     uint64_t pages;
-};
+} chosen, open_pages;
 
-static void choose(struct choice *choice, uint64_t page)
+static void add(struct list *list, uint64_t page)
 {
-    if (choice->count == 0 || choice->regions[choice->count - 1].end != page)
-        choice->regions[choice->count++] = (struct vi_region){.start = page};
-    choice->regions[choice->count - 1].end = page + VI_GUEST_PAGE;
-    choice->pages++;
+    if (list->count == 0 || list->regions[list->count - 1].end != page)
+        list->regions[list->count++] = (struct vi_region){.start = page};
+    list->regions[list->count - 1].end = page + VI_GUEST_PAGE;
+    list->pages++;
 }
 
-/* Was it known to be written to?  From now on it is.  Without a choice it is protected, and will be stored. */
-static bool look_at(const struct vi_dirty *dirty, uint64_t page, struct choice *choice,
-                    bool (*is_same)(uint64_t page))
+static void take(struct vi_dirty *dirty, const struct list *list)
+{
+    memcpy(dirty->regions, list->regions, list->count * sizeof *dirty->regions);
+    dirty->count = list->count;
+    dirty->pages = list->pages;
+}
+
+bool vi_dirty_repeat(struct vi_dirty *dirty, bool remapped)
+{
+    const uint64_t before = dirty->faults;
+    struct rusage usage; /* of the process: its own, and those of the kernel for it */
+
+    getrusage(RUSAGE_SELF, &usage);
+    dirty->faults = (uint64_t)usage.ru_minflt + (uint64_t)usage.ru_majflt;
+    if (remapped || dirty->faults != before || (!dirty->steady && open_pages.count != 0))
+        return false; /* the last: a scan is to protect them */
+    take(dirty, &open_pages);
+    return true;
+}
+
+/* Was it known to be written to?  From now on it is. */
+static bool look_at(const struct vi_dirty *dirty, uint64_t page, bool (*is_same)(uint64_t page))
 {
     struct known *k = &known[page / VI_GUEST_PAGE * 0x9e3779b97f4a7c15u >> (64 - KNOWN_BITS)];
     const bool again = k->page == page;
 
     if (!again)
         *k = (struct known){.page = page};
-    if (choice == NULL)
+    if (!dirty->steady) /* it is protected, and will be stored */
         return again;
-    if (is_same(page)) {
-        k->same++;
-    } else {
+    if (!is_same(page)) {
         k->same = 0;
-        choose(choice, page);
-    }
-    if (!again || k->same == MOST_SAME)
+        add(&chosen, page);
+    } else if (++k->same == MOST_SAME) {
         protect(dirty, page, page + VI_GUEST_PAGE);
-    if (k->same == MOST_SAME)
         k->page = 0;
+        return again;
+    }
+    add(&open_pages, page);
     return again;
 }
 
 void vi_dirty_choose(struct vi_dirty *dirty, bool (*is_same)(uint64_t page))
 {
-    static struct choice choice;
     const bool few = dirty->pages <= KNOWN / 2, steady = dirty->steady;
     uint64_t again = 0;
 
-    choice.count = choice.pages = 0;
+    chosen.count = chosen.pages = open_pages.count = open_pages.pages = 0;
     for (size_t i = 0; i < dirty->count; i++) {
         const struct vi_region *r = &dirty->regions[i];
 
         for (uint64_t page = r->start; few && page < r->end; page += VI_GUEST_PAGE)
-            again += look_at(dirty, page, steady ? &choice : NULL, is_same);
+            again += look_at(dirty, page, is_same);
         if (!few && steady)
             protect(dirty, r->start, r->end);
     }
     dirty->steady = few && 4 * again >= 3 * dirty->pages;
-    if (!few || !steady)
-        return;
-    memcpy(dirty->regions, choice.regions, choice.count * sizeof *dirty->regions);
-    dirty->count = choice.count;
-    dirty->pages = choice.pages;
-}
-
-struct iovec *vi_dirty_ranges(struct vi_dirty *dirty, size_t more)
-{
-    free(dirty->ranges);
-    dirty->ranges = malloc((dirty->count + more) * sizeof *dirty->ranges);
-    if (dirty->ranges == NULL)
-        vi_give_up("no memory for a checkpoint");
-    return dirty->ranges;
+    if (few && steady)
+        take(dirty, &chosen);
 }

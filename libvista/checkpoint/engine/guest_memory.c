@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "checkpoint/engine/dirty.h"
@@ -33,17 +34,13 @@ static const struct {
 
 struct vi_engine vi_engine;
 static vista_segment *segment;
+static struct vista_info info; /* of it: its file */
 static unsigned char *shared;
 static struct vi_dirty dirty;
 /* Behind it nothing of an area was stored by the last checkpoint; what lies there is logged by none. */
 static uint64_t stored_high[VI_AREAS];
-/* What is not writable and is being stored. */
-static struct vi_region settled[64];
-static size_t settled_count;
 /* Of what is not writable, between what is: to scan it, too, costs less than to scan twice. */
 #define MOST_BETWEEN ((uint64_t)1 << 20)
-#define LARGE 2048u    /* pages of a checkpoint */
-static bool was_large; /* the last one */
 
 uint64_t vi_area_start(enum vi_area area)
 {
@@ -83,6 +80,80 @@ static unsigned char *stored_at(uint64_t address)
     return shared + area_offset(area) + (address - vi_area_start(area));
 }
 
+static uint64_t offset_of(uint64_t address)
+{
+    return info.data_offset + (uint64_t)(stored_at(address) - shared);
+}
+
+bool vi_engine_write(int fd, const void *bytes, uint64_t length, uint64_t offset)
+{
+    while (length != 0) {
+        const ssize_t put = pwrite(fd, bytes, length, (off_t)offset);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return false;
+        bytes = (const char *)bytes + put;
+        offset += (uint64_t)put;
+        length -= (uint64_t)put;
+    }
+    return true;
+}
+
+bool vi_engine_is_new(uint64_t start)
+{
+    const enum vi_area area = vi_area_of(start);
+
+    return area != VI_AREAS && start >= stored_high[area];
+}
+
+/* What was stored last.  The dynamic linker maps a library as a whole, and then the parts of it again in their
+ * places, where they are already. */
+static struct part {
+    uint64_t start, end, offset;
+    struct stat file;
+} filled;
+
+static bool is_there(const struct part *p)
+{
+    return p->start >= filled.start && p->end <= filled.end &&
+           p->start - filled.start == p->offset - filled.offset &&
+           p->file.st_dev == filled.file.st_dev && p->file.st_ino == filled.file.st_ino &&
+           memcmp(&p->file.st_mtim, &filled.file.st_mtim, sizeof p->file.st_mtim) == 0;
+}
+
+long vi_engine_fill(uint64_t start, uint64_t end, int fd, uint64_t offset)
+{
+    static unsigned char bytes[16 * VI_GUEST_PAGE];
+    struct part part = {.start = start, .end = end, .offset = offset};
+    const bool new = vi_engine_is_new(start);
+    uint64_t size;
+
+    (void)fstat(fd, &part.file);
+    if (new &&is_there(&part))
+        return 0;
+    for (uint64_t at = start; at < end; at += size) {
+        const uint64_t most = end - at < sizeof bytes ? end - at : sizeof bytes;
+        const ssize_t got = pread(fd, bytes, most, (off_t)(offset + at - start));
+
+        if (got < 0)
+            return -errno;
+        if (got == 0 && (!new || at >= vi_engine.control->high[vi_area_of(at)]))
+            break; /* what lies there is zero */
+        if (got == 0)
+            memset(bytes, 0, most);
+        size = got > 0 ? (uint64_t)got : most;
+        if (!new)
+            memcpy((void *)at, bytes, size);
+        else if (!vi_engine_write(info.fd, bytes, size, offset_of(at)))
+            return -errno;
+    }
+    if (new)
+        filled = part;
+    return 0;
+}
+
 /* ---- Opening ------------------------------------------------------------- */
 
 static void map_segment(const char *path)
@@ -105,14 +176,9 @@ static void map_segment(const char *path)
 /* A view of the file, private, all of it without access at first. */
 static void *map_view(uint64_t address, uint64_t size, uint64_t offset, int protection)
 {
-    struct vista_info info;
-    void *view;
-
-    if (vista_info(segment, &info) != 0)
-        vi_give_up("%s", vista_errormsg());
-    view = mmap((void *)address, size, protection,
-                MAP_PRIVATE | MAP_NORESERVE | (address != 0 ? MAP_FIXED_NOREPLACE : 0), info.fd,
-                (off_t)(info.data_offset + offset));
+    void *view = mmap((void *)address, size, protection,
+                      MAP_PRIVATE | MAP_NORESERVE | (address != 0 ? MAP_FIXED_NOREPLACE : 0),
+                      info.fd, (off_t)(info.data_offset + offset));
     if (view == MAP_FAILED || (address != 0 && (uint64_t)view != address))
         vi_give_up("the program's memory at %llx cannot be mapped: %s", (unsigned long long)address,
                    strerror(errno));
@@ -127,13 +193,12 @@ static void clean(enum vi_area area)
 {
     const uint64_t used = vi_engine.control->high[area];
     const uint64_t high = used != 0 ? used : vi_area_start(area), end = vi_area_end(area);
-    struct vista_info info = {0};
     off_t from, found;
 
     stored_high[area] = high;
-    if (high == end || vista_info(segment, &info) != 0)
+    if (high == end)
         return;
-    from = (off_t)info.data_offset + (stored_at(high) - shared);
+    from = (off_t)offset_of(high);
     found = lseek(info.fd, from, SEEK_DATA);
     if (found < 0 ? errno == ENXIO : found >= from + (off_t)(end - high))
         return;
@@ -145,7 +210,10 @@ static void open_areas(void)
 {
     const struct vi_control *control;
 
-    vi_engine.control = map_view(0, VI_CONTROL_SIZE, VI_HEADER_SIZE, PROT_READ | PROT_WRITE);
+    if (vista_info(segment, &info) != 0)
+        vi_give_up("%s", vista_errormsg());
+    vi_engine.control = map_view(vi_area_end(VI_AREA_STACK) + VI_GUEST_PAGE, VI_CONTROL_SIZE,
+                                 VI_HEADER_SIZE, PROT_READ | PROT_WRITE);
     for (enum vi_area area = 0; area < VI_AREAS; area++)
         map_view(vi_area_start(area), areas[area].size, area_offset(area), PROT_NONE);
     control = vi_engine.control;
@@ -196,29 +264,30 @@ void vi_engine_open(const char *path)
 
 /* ---- Checkpoints ----------------------------------------------------------- */
 
+/* The control state lies behind the last mapping, the stack, to be found by the same scan. */
 static void find_changes(void)
 {
     struct vi_control *control = vi_engine.control;
-    uint64_t start = 0, end = 0;
+    uint64_t start = (uint64_t)control, end = start + sizeof *control;
+    const bool remapped = vi_engine.remapped;
 
-    for (uint64_t i = 0; i < control->map_count; i++) {
+    vi_engine.remapped = false;
+    if (vi_dirty_repeat(&dirty, remapped))
+        return;
+    for (uint64_t i = control->map_count; i-- != 0;) {
         struct vi_map_entry *map = &control->maps[i];
 
         if (!(map->protection & PROT_WRITE) && !map->unsaved)
             continue;
-        if (map->unsaved) { /* to store it needlessly would make a page of the table a written one */
-            if (settled_count < sizeof settled / sizeof *settled)
-                settled[settled_count++] = (struct vi_region){.start = map->start, .end = map->end};
+        if (map->unsaved) /* to store it needlessly would make a page of the table a written one */
             map->unsaved = 0;
-        }
-        if (map->start - end > MOST_BETWEEN) {
+        if (start - map->end > MOST_BETWEEN) {
             vi_dirty_scan(&dirty, start, end);
-            start = map->start;
+            end = map->end;
         }
-        end = map->end;
+        start = map->start;
     }
     vi_dirty_scan(&dirty, start, end);
-    vi_dirty_scan(&dirty, (uint64_t)control, (uint64_t)control + sizeof *control);
 }
 
 /* What of the header a checkpoint changes: its numbers, the processor's state, the zones. */
@@ -244,36 +313,47 @@ static void store_header(const struct vi_frame *frame, uint64_t sent_place)
     header->pages += dirty.pages;
 }
 
-/* Where what was stored before ends in a region. */
-static uint64_t old_end(const struct vi_region *r)
+/* Stores what lies where nothing was stored before, of which no checkpoint knows; the rest of the regions is
+ * the transaction's. */
+static void store_new(void)
 {
-    const enum vi_area area = vi_area_of(r->start);
+    size_t count = 0;
 
-    return area == VI_AREAS || r->end < stored_high[area] ? r->end : stored_high[area];
+    for (size_t i = 0; i < dirty.count; i++) {
+        struct vi_region r = dirty.regions[i];
+        const enum vi_area area = vi_area_of(r.start);
+        const uint64_t high = area == VI_AREAS ? r.end : stored_high[area];
+        const uint64_t start = r.start > high ? r.start : high;
+
+        if (start < r.end &&
+            !vi_engine_write(info.fd, (const void *)start, r.end - start, offset_of(start)))
+            vi_engine_stop(strerror(errno));
+        if (start < r.end)
+            r.end = start;
+        if (r.start < r.end)
+            dirty.regions[count++] = r;
+    }
+    dirty.count = count;
 }
 
 static bool try_commit(const struct vi_frame *frame, uint64_t sent_place)
 {
-    struct iovec *ranges = vi_dirty_ranges(&dirty, 2 + VI_ZONES);
+    struct iovec *ranges = dirty.ranges;
     vista_tx *tx = vista_begin_transaction(segment, VISTA_NO_RESTORE);
-    int count = 0;
+    size_t count = dirty.count;
 
     if (tx == NULL)
         return false;
-    for (size_t i = 0; i < dirty.count; i++) {
-        const uint64_t start = dirty.regions[i].start, end = old_end(&dirty.regions[i]);
-
-        if (start < end)
-            ranges[count++] = (struct iovec){stored_at(start), end - start};
-    }
-    count += header_ranges(ranges + count, frame);
-    if (vista_set_ranges(tx, ranges, count) != 0) {
+    for (size_t i = 0; i < count; i++)
+        ranges[i] = (struct iovec){stored_at(dirty.regions[i].start),
+                                   dirty.regions[i].end - dirty.regions[i].start};
+    count += (size_t)header_ranges(ranges + count, frame);
+    if (vista_set_ranges(tx, ranges, (int)count) != 0) {
         vista_end_transaction(tx, 0);
         return false;
     }
     for (size_t i = 0; i < dirty.count; i++)
-        memcpy(stored_at(dirty.regions[i].start), (const void *)dirty.regions[i].start,
-               dirty.regions[i].end - dirty.regions[i].start);
+        memcpy(ranges[i].iov_base, (const void *)dirty.regions[i].start, ranges[i].iov_len);
     store_header(frame, sent_place);
     return vista_end_transaction(tx, 0) == 0;
 }
@@ -283,20 +363,9 @@ void vi_engine_stop(const char *why)
     vi_give_up("no checkpoint can be made, the run stops: %s; the same command goes on", why);
 }
 
-/* Behind a large checkpoint that a small one follows, most of what is stored will not be stored again soon:
- * it need not be in memory as the file's part of this process, too. */
-static void drop_copies(void)
-{
-    for (enum vi_area area = 0; area < VI_AREAS; area++)
-        (void)madvise(stored_at(vi_area_start(area)), stored_high[area] - vi_area_start(area),
-                      MADV_DONTNEED);
-}
-
 static bool is_same(uint64_t page)
 {
-    const enum vi_area area = vi_area_of(page);
-
-    return (area == VI_AREAS || page < stored_high[area]) &&
+    return !vi_engine_is_new(page) &&
            memcmp((const void *)page, stored_at(page), VI_GUEST_PAGE) == 0;
 }
 
@@ -304,21 +373,13 @@ void vi_engine_commit(const struct vi_frame *frame, uint64_t sent_place)
 {
     find_changes();
     vi_dirty_choose(&dirty, is_same);
+    store_new();
     /* The scan has protected its pages again.  Until a commit succeeds they stay in the list. */
     if (!try_commit(frame, sent_place))
         vi_engine_stop(vista_errormsg());
     for (enum vi_area area = 0; area < VI_AREAS; area++)
         if (stored_high[area] < vi_engine.control->high[area])
             stored_high[area] = vi_engine.control->high[area];
-    if (was_large && dirty.pages <= LARGE)
-        drop_copies();
-    was_large = dirty.pages > LARGE;
-    while (settled_count != 0) { /* text: the file's own pages serve from now on */
-        const struct vi_region *r = &settled[--settled_count];
-
-        (void)madvise((void *)r->start, r->end - r->start, MADV_DONTNEED);
-        (void)madvise(stored_at(r->start), r->end - r->start, MADV_DONTNEED);
-    }
     dirty.count = 0;
     dirty.pages = 0;
     vi_report->commits++;

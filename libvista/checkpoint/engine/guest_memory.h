@@ -15,6 +15,7 @@
 struct vi_engine {
     struct vi_header *header;   /* shared: what is stored there is in the file at once */
     struct vi_control *control; /* private: what is stored there counts from the next checkpoint */
+    bool remapped;              /* its table of mappings has changed since the last one */
 };
 
 extern struct vi_engine vi_engine;
@@ -22,6 +23,16 @@ extern struct vi_engine vi_engine;
 /* Opens or makes the checkpoint file and lays out the guest's memory, empty in a new file and
  * as it was committed in another.  Does not return when it cannot: it says why. */
 void vi_engine_open(const char *path);
+
+/* Was nothing ever stored there, nor behind it in its area?  The guest sees what is stored where it has
+ * written nothing; what is new can be stored at any time. */
+bool vi_engine_is_new(uint64_t start);
+/* Copies what there is of a file, behind whose end all is zero: to what is stored if that is new, else to the
+ * memory.  0, or minus an errno. */
+long vi_engine_fill(uint64_t start, uint64_t end, int fd, uint64_t offset);
+
+/* Writes all of it; false: errno says why not. */
+bool vi_engine_write(int fd, const void *bytes, uint64_t length, uint64_t offset);
 
 /* The run ends with what was committed. */
 _Noreturn void vi_engine_stop(const char *why);

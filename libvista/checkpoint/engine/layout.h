@@ -17,6 +17,9 @@
 #include <termios.h>
 
 #define VI_GUEST_PAGE 4096u
+/* Where the page of an address begins, and where the next one does unless it is a page's own. */
+#define VI_PAGE_DOWN(address) ((address) & ~(uint64_t)(VI_GUEST_PAGE - 1))
+#define VI_PAGE_UP(address) VI_PAGE_DOWN((address) + VI_GUEST_PAGE - 1)
 #define VI_CHECKPOINT_MAGIC 0x746e696f706b6863u /* "chkpoint" */
 #define VI_CHECKPOINT_VERSION 5u
 

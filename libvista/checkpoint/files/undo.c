@@ -62,22 +62,6 @@ static void link_name(const char *beside, char *name, size_t size)
 
 /* ---- Appending --------------------------------------------------------------- */
 
-static bool write_at(int fd, const void *bytes, uint64_t length, uint64_t offset)
-{
-    while (length != 0) {
-        const ssize_t put = pwrite(fd, bytes, length, (off_t)offset);
-
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0)
-            return false;
-        bytes = (const char *)bytes + put;
-        offset += (uint64_t)put;
-        length -= (uint64_t)put;
-    }
-    return true;
-}
-
 static long append(struct record record, const char *path, const char *other, const void *data)
 {
     uint64_t mark, at;
@@ -90,11 +74,11 @@ static long append(struct record record, const char *path, const char *other, co
     record.other = (uint32_t)strlen(other) + 1;
     mark = END_MARK ^ log_commit;
     at = log_end + sizeof record;
-    if (!write_at(log_fd, path, record.path, at) ||
-        !write_at(log_fd, other, record.other, at += record.path) ||
-        !write_at(log_fd, data, record.data, at += record.other) ||
-        !write_at(log_fd, &mark, sizeof mark, at += record.data) ||
-        !write_at(log_fd, &record, sizeof record, log_end))
+    if (!vi_engine_write(log_fd, path, record.path, at) ||
+        !vi_engine_write(log_fd, other, record.other, at += record.path) ||
+        !vi_engine_write(log_fd, data, record.data, at += record.other) ||
+        !vi_engine_write(log_fd, &mark, sizeof mark, at += record.data) ||
+        !vi_engine_write(log_fd, &record, sizeof record, log_end))
         return errno != 0 ? -errno : -ENOSPC;
     log_end = at + sizeof mark;
     return 0;
@@ -306,7 +290,7 @@ static void undo_bytes(const struct record *record, const char *path, const void
 
     if (fd < 0)
         return;
-    if (!write_at(fd, data, record->data, record->offset) ||
+    if (!vi_engine_write(fd, data, record->data, record->offset) ||
         ftruncate(fd, (off_t)record->size) != 0 || futimens(fd, record->times) != 0)
         vi_say("%s: cannot be brought back to what it held: %s", path, strerror(errno));
     close(fd);

@@ -17,11 +17,6 @@
 #define PAGE ((uint64_t)VI_GUEST_PAGE)
 #define ALL_PROTECTIONS (PROT_READ | PROT_WRITE | PROT_EXEC)
 
-static uint64_t round_up(uint64_t value)
-{
-    return (value + PAGE - 1) & ~(PAGE - 1);
-}
-
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -55,6 +50,7 @@ static bool insert(uint64_t at, struct vi_map_entry entry)
     memmove(&c->maps[at + 1], &c->maps[at], (c->map_count - at) * sizeof entry);
     c->maps[at] = entry;
     c->map_count++;
+    vi_engine.remapped = true;
     return true;
 }
 
@@ -64,6 +60,7 @@ static void erase(uint64_t from, uint64_t to)
 
     memmove(&c->maps[from], &c->maps[to], (c->map_count - to) * sizeof c->maps[0]);
     c->map_count -= to - from;
+    vi_engine.remapped = true;
 }
 
 /* Makes an entry's border of `address`, if an entry spans it. */
@@ -189,29 +186,11 @@ static long unmap(uint64_t start, uint64_t end)
     return 0;
 }
 
-/* Copies what there is of a file; behind its end all is zero. */
-static long fill(uint64_t start, uint64_t length, int fd, uint64_t offset)
-{
-    uint64_t done = 0;
-
-    while (done < length) {
-        const ssize_t got =
-            pread(fd, (void *)(start + done), length - done, (off_t)(offset + done));
-
-        if (got < 0 && errno != EINTR)
-            return -errno;
-        if (got == 0)
-            break;
-        done += got > 0 ? (uint64_t)got : 0;
-    }
-    return 0;
-}
-
 /* Maps [start, end), of which nothing is mapped. */
 static long place(uint64_t start, uint64_t end, int protection, int fd, uint64_t offset)
 {
     const enum vi_area area = vi_area_of(start);
-    const bool written = fd >= 0 || start < vi_engine.control->high[area];
+    const bool written = fd >= 0 ? !vi_engine_is_new(start) : start < vi_engine.control->high[area];
     struct vi_map_entry entry = {.start = start,
                                  .end = end,
                                  .protection = (uint32_t)protection,
@@ -223,7 +202,7 @@ static long place(uint64_t start, uint64_t end, int protection, int fd, uint64_t
     if (written)
         clear(start, end);
     if (fd >= 0)
-        result = fill(start, end - start, fd, offset);
+        result = vi_engine_fill(start, end, fd, offset);
     if (result == 0 && mprotect((void *)start, end - start, protection | PROT_READ) != 0)
         result = -errno;
     mark_used(end, area);
@@ -284,7 +263,7 @@ long vi_memory_map(uint64_t address, uint64_t length, int protection, int flags,
                    uint64_t offset)
 {
     const bool fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
-    const uint64_t size = round_up(length);
+    const uint64_t size = VI_PAGE_UP(length);
     long result = refused_map(protection, flags, fd);
 
     if (result != 0)
@@ -322,7 +301,7 @@ long vi_call_mmap(struct vi_call *call)
 
 long vi_call_munmap(struct vi_call *call)
 {
-    const uint64_t start = call->arguments[0], end = start + round_up(call->arguments[1]);
+    const uint64_t start = call->arguments[0], end = start + VI_PAGE_UP(call->arguments[1]);
 
     if (start % PAGE != 0 || end <= start)
         return -EINVAL;
@@ -332,7 +311,7 @@ long vi_call_munmap(struct vi_call *call)
 long vi_memory_protect(uint64_t address, uint64_t length, int protection)
 {
     struct vi_control *c = vi_engine.control;
-    const uint64_t end = address + round_up(length);
+    const uint64_t end = address + VI_PAGE_UP(length);
 
     if (address % PAGE != 0 || protection & ~ALL_PROTECTIONS)
         return -EINVAL;
@@ -350,6 +329,7 @@ long vi_memory_protect(uint64_t address, uint64_t length, int protection)
         else if (protection & PROT_WRITE)
             map->unsaved = 0; /* it is scanned again */
         map->protection = (uint32_t)protection;
+        vi_engine.remapped = true;
     }
     merge(address, end);
     return 0;
@@ -376,8 +356,8 @@ static long move(uint64_t old, uint64_t old_size, uint64_t to, uint64_t size)
 
 long vi_call_mremap(struct vi_call *call)
 {
-    const uint64_t old = call->arguments[0], old_size = round_up(call->arguments[1]);
-    const uint64_t size = round_up(call->arguments[2]), flags = call->arguments[3];
+    const uint64_t old = call->arguments[0], old_size = VI_PAGE_UP(call->arguments[1]);
+    const uint64_t size = VI_PAGE_UP(call->arguments[2]), flags = call->arguments[3];
     const uint64_t more = size - old_size;
     uint64_t to;
 
@@ -417,7 +397,7 @@ static long zero(uint64_t start, uint64_t end)
 
 long vi_call_madvise(struct vi_call *call)
 {
-    const uint64_t start = call->arguments[0], end = start + round_up(call->arguments[1]);
+    const uint64_t start = call->arguments[0], end = start + VI_PAGE_UP(call->arguments[1]);
 
     if (start % PAGE != 0 || end < start)
         return -EINVAL;
@@ -437,7 +417,7 @@ long vi_call_brk(struct vi_call *call)
 {
     struct vi_control *c = vi_engine.control;
     const uint64_t wanted = call->arguments[0];
-    const uint64_t old = round_up(c->break_end), end = round_up(wanted);
+    const uint64_t old = VI_PAGE_UP(c->break_end), end = VI_PAGE_UP(wanted);
     long result = 0;
 
     if (wanted < c->break_start || end > vi_area_end(VI_AREA_BREAK))

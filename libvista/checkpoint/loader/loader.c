@@ -31,16 +31,6 @@ struct image {
     uint64_t base; /* what is added to its addresses */
 };
 
-static uint64_t page_down(uint64_t value)
-{
-    return value & ~(uint64_t)(VI_GUEST_PAGE - 1);
-}
-
-static uint64_t page_up(uint64_t value)
-{
-    return page_down(value + VI_GUEST_PAGE - 1);
-}
-
 static void open_image(struct image *image, const char *path)
 {
     const Elf64_Ehdr *h = &image->header;
@@ -76,10 +66,10 @@ static uint64_t extent_of(const struct image *image, uint64_t *start)
 
         if (p->p_type != PT_LOAD)
             continue;
-        if (page_down(p->p_vaddr) < *start)
-            *start = page_down(p->p_vaddr);
-        if (page_up(p->p_vaddr + p->p_memsz) > end)
-            end = page_up(p->p_vaddr + p->p_memsz);
+        if (VI_PAGE_DOWN(p->p_vaddr) < *start)
+            *start = VI_PAGE_DOWN(p->p_vaddr);
+        if (VI_PAGE_UP(p->p_vaddr + p->p_memsz) > end)
+            end = VI_PAGE_UP(p->p_vaddr + p->p_memsz);
     }
     return end;
 }
@@ -92,18 +82,19 @@ static int protection_of(const Elf64_Phdr *p)
 
 static void map_segment(const struct image *image, const Elf64_Phdr *p)
 {
-    const uint64_t start = image->base + page_down(p->p_vaddr);
+    const uint64_t start = image->base + VI_PAGE_DOWN(p->p_vaddr);
     const uint64_t file_end = image->base + p->p_vaddr + p->p_filesz;
-    const uint64_t end = image->base + page_up(p->p_vaddr + p->p_memsz);
+    const uint64_t end = image->base + VI_PAGE_UP(p->p_vaddr + p->p_memsz);
 
     if (p->p_filesz != 0)
-        check(image, vi_memory_map(start, page_up(file_end) - start, protection_of(p),
-                                   MAP_PRIVATE | MAP_FIXED, image->fd, page_down(p->p_offset)));
-    if (p->p_memsz > p->p_filesz && p->p_flags & PF_W && page_up(file_end) != file_end)
-        memset((void *)file_end, 0, page_up(file_end) - file_end);
-    if (end > page_up(file_end))
-        check(image, vi_memory_map(page_up(file_end), end - page_up(file_end), protection_of(p),
-                                   MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0));
+        check(image, vi_memory_map(start, VI_PAGE_UP(file_end) - start, protection_of(p),
+                                   MAP_PRIVATE | MAP_FIXED, image->fd, VI_PAGE_DOWN(p->p_offset)));
+    if (p->p_memsz > p->p_filesz && p->p_flags & PF_W && VI_PAGE_UP(file_end) != file_end)
+        memset((void *)file_end, 0, VI_PAGE_UP(file_end) - file_end);
+    if (end > VI_PAGE_UP(file_end))
+        check(image,
+              vi_memory_map(VI_PAGE_UP(file_end), end - VI_PAGE_UP(file_end), protection_of(p),
+                            MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0));
 }
 
 /* Maps an image at `at`, or, if that is 0, wherever there is room; what is not position-independent
