@@ -152,8 +152,8 @@ void vi_dirty_scan(struct vi_dirty *dirty, uint64_t start, uint64_t end)
 
 /* ---- Pages that are written to again and again ---------------------------------- */
 
-/* A fault, and a scan for it, cost about as much as to compare a page so often. */
-#define MOST_SAME 16u
+/* A fault, and a scan for it, cost more than to compare a page so often. */
+#define MOST_SAME 32u
 
 static struct known {
     uint64_t page;
@@ -217,8 +217,9 @@ static bool look_at(const struct vi_dirty *dirty, uint64_t page, bool (*is_same)
         k->same = 0;
         add(&chosen, page);
     } else if (++k->same == MOST_SAME) {
+        /* It stays known: if the same is written again and again, it is to be found open. */
         protect(dirty, page, page + VI_GUEST_PAGE);
-        k->page = 0;
+        k->same = 0;
         return again;
     }
     add(&open_pages, page);

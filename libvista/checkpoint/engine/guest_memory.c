@@ -147,7 +147,7 @@ long vi_engine_fill(uint64_t start, uint64_t end, int fd, uint64_t offset)
         if (!new)
             memcpy((void *)at, bytes, size);
         else if (!vi_engine_write(info.fd, bytes, size, offset_of(at)))
-            return -errno;
+            vi_engine_stop(strerror(errno));
     }
     if (new)
         filled = part;
