@@ -220,6 +220,21 @@ START_TEST(signals_in_the_log_go_on)
 }
 END_TEST
 
+#define LOOSE 40
+
+/* What the registers of arguments hold that a call does not have is another thing each time. */
+START_TEST(calls_are_known_by_their_arguments_alone)
+{
+    static const char *const protocols[] = {"cand-log", "cbndvs-log", "adaptive"};
+
+    ck_assert_int_eq(shell("VISTA_KILLS=\"$(seq -f %%gb -s ' ' 60 17 900)\" timeout 100 $K -p %s "
+                           "--retries 10000 -f run.dc $G loose %d >out 2>err",
+                           protocols[_i], LOOSE),
+                     7);
+    counted("out", LOOSE);
+}
+END_TEST
+
 START_TEST(adaptive_run_tells_what_it_chose)
 {
     ck_assert_int_eq(shell("$R -p adaptive -f run.dc $G phases 10000000 >out 2>err & "
@@ -622,6 +637,7 @@ int main(void)
     tcase_add_test(tests, run_keeps_its_protocol);
     tcase_add_test(tests, adaptive_run_goes_on);
     tcase_add_loop_test(tests, signals_in_the_log_go_on, 0, 3);
+    tcase_add_loop_test(tests, calls_are_known_by_their_arguments_alone, 0, 3);
     tcase_add_test(tests, adaptive_run_tells_what_it_chose);
     tcase_add_test(tests, adaptive_run_leaves_cpvs);
     tcase_add_test(tests, run_that_goes_another_way_is_stopped);

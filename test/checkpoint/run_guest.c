@@ -13,7 +13,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -545,6 +547,63 @@ static int ticks(int most)
 
 #define PHASE 400
 
+/* A call of so many arguments; the registers of the others have no meaning, and here another each time. */
+static long loose_call(long number, unsigned count, uint64_t a, uint64_t b)
+{
+    const uint64_t chance = __builtin_ia32_rdtsc();
+    register uint64_t r10 __asm__("r10") = chance;
+    register uint64_t r8 __asm__("r8") = chance;
+    register uint64_t r9 __asm__("r9") = chance;
+    long result;
+
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "0"(number), "D"(count > 0 ? a : chance), "S"(count > 1 ? b : chance),
+                       "d"(chance), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+static int loose(int most)
+{
+    static char room[256];
+    const uint64_t at = (uint64_t)room, root = (uint64_t) "/", none = 0;
+    const struct {
+        long number;
+        unsigned count;
+        uint64_t a, b;
+    } calls[] = {{SYS_getpgrp, 0, 0, 0},
+                 {SYS_sched_yield, 0, 0, 0},
+                 {SYS_getpgid, 1, none, 0},
+                 {SYS_getsid, 1, none, 0},
+                 {SYS_sched_getscheduler, 1, none, 0},
+                 {SYS_sysinfo, 1, at, 0},
+                 {SYS_time, 1, at, 0},
+                 {SYS_times, 1, at, 0},
+                 {SYS_access, 2, root, R_OK},
+                 {SYS_clock_getres, 2, CLOCK_MONOTONIC, at},
+                 {SYS_clock_gettime, 2, CLOCK_MONOTONIC, at},
+                 {SYS_fcntl, 2, 1, F_GETFL},
+                 {SYS_fstat, 2, 1, at},
+                 {SYS_getcwd, 2, at, sizeof room},
+                 {SYS_getrusage, 2, RUSAGE_SELF, at},
+                 {SYS_gettimeofday, 2, at, none},
+                 {SYS_ioctl, 2, 1, TIOCEXCL},
+                 {SYS_kill, 2, (uint64_t)getppid(), 0},
+                 {SYS_nanosleep, 2, at, none},
+                 {SYS_stat, 2, root, at}};
+
+    for (int i = 1; i <= most; i++) {
+        for (size_t c = 0; c < sizeof calls / sizeof *calls; c++) {
+            if (calls[c].number == SYS_nanosleep)
+                memset(room, 0, sizeof room);
+            loose_call(calls[c].number, calls[c].count, calls[c].a, calls[c].b);
+        }
+        say("number", i);
+    }
+    return 7;
+}
+
 /* By turns one that asks for the time often, never, and each time that it says something. */
 static int phases(int most)
 {
@@ -856,6 +915,8 @@ int main(int argc, char **argv)
         return ticks(argc > 2 ? atoi(argv[2]) : 10);
     if (strcmp(which, "phases") == 0)
         return phases(argc > 2 ? atoi(argv[2]) : 10);
+    if (strcmp(which, "loose") == 0)
+        return loose(argc > 2 ? atoi(argv[2]) : 10);
     if (strcmp(which, "quiet") == 0)
         return quiet(argc > 2 ? atoi(argv[2]) : 10);
     if (strcmp(which, "memory") == 0)

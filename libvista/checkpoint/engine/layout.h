@@ -69,7 +69,7 @@ struct vi_zone {
 /* A call that was made since the last checkpoint, and what it gave. */
 struct vi_log_entry {
     uint64_t number;
-    uint64_t first, third; /* arguments, by which a call that is made again is known */
+    uint64_t first, last; /* arguments, by which a call that is made again is known */
     int64_t result;
     uint64_t end; /* of what it wrote, in the log's bytes */
 };

@@ -9,6 +9,7 @@
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
+#include "checkpoint/kernel/argument_counts.h"
 #include "checkpoint/kernel/table.h"
 
 /* The word `log_mark` tells at once which checkpoint the log is of, and how many entries it has. */
@@ -58,14 +59,16 @@ static void describe(const struct vi_log_entry *entry, char *text, size_t size)
     const struct vi_row *row = vi_table_row((long)(entry->number & ~ENDED));
 
     snprintf(text, size, "%s(%lld, ..., %lld)", row != NULL ? row->name : "an unknown call",
-             (long long)entry->first, (long long)entry->third);
+             (long long)entry->first, (long long)entry->last);
 }
 
 static struct vi_log_entry entry_of(const struct vi_call *call, long result)
 {
+    const unsigned count = vi_argument_count(call->number);
+
     return (struct vi_log_entry){.number = (uint64_t)call->number,
-                                 .first = call->arguments[0],
-                                 .third = call->arguments[2],
+                                 .first = count > 0 ? call->arguments[0] : 0,
+                                 .last = count > 1 ? call->arguments[count - 1] : 0,
                                  .result = result};
 }
 
@@ -86,7 +89,7 @@ long vi_events_replay(const struct vi_call *call)
     char event[128];
 
     if ((entry->number & ~ENDED) != now.number || entry->first != now.first ||
-        entry->third != now.third) {
+        entry->last != now.last) {
         describe(&now, event, sizeof event);
         vi_events_refuse(event);
     }

@@ -7,7 +7,8 @@
  * A guest that is resumed comes to the same calls again, since between them there is nothing
  * but what is deterministic; each is given its result from the log and is not made.  One that
  * comes to another call has been told something else since, and the run cannot go on.  Calls are
- * told apart by number, first and third argument (of a write its length, not its bytes).
+ * told apart by number, the first argument, and the second of two or the third of more (of a write its
+ * length, not its bytes): what a register holds that is no argument may differ.
  */
 #ifndef VI_CHECKPOINT_EVENT_LOG_H
 #define VI_CHECKPOINT_EVENT_LOG_H
