@@ -524,8 +524,8 @@ START_TEST(diagrams_are_drawn)
     SAYS("     2  |");
     SAYS("N clock_gettime");
     SAYS("V !! write of a terminal (descriptor 1)");
-    SAYS("V !! sendto of a terminal (descriptor 1) >m1");
-    SAYS("N read of a socket (descriptor 3) <m1");
+    SAYS("V !! >m1 sendto of a terminal (descriptor 1)");
+    SAYS("N <m1 read of a socket (descriptor 3)");
     ck_assert_int_eq(trace_command("show --from 1 --events 1 receiver sender"), 0);
     ck_assert(strstr(output, "clock_gettime") == NULL);
     ck_assert_int_eq(trace_command("show --svg -o both.svg receiver sender"), 0);

@@ -72,8 +72,8 @@ static void text_line(const struct vi_diagram *d, uint32_t event, int width, FIL
 
     vi_traces_describe(d->traces, event, what, sizeof what);
     tell_messages(d, event, messages, sizeof messages);
-    snprintf(line, sizeof line, "%c%s %s%s", letter_of(e->bits), d->bad[event] ? " !!" : "", what,
-             messages);
+    snprintf(line, sizeof line, "%c%s%s %s", letter_of(e->bits), d->bad[event] ? " !!" : "",
+             messages, what);
     fprintf(to, "%6u ", d->traces->origins[event].record.sequence);
     for (uint32_t p = 0; p < d->traces->history.processes; p++)
         fprintf(to, " %-*.*s", width - 1, width - 1, p == e->process ? line : "|");

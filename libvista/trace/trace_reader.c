@@ -203,17 +203,32 @@ static bool add_pair(struct vi_history *h, uint32_t send, uint32_t receive)
     return true;
 }
 
+/* How many parts of channels come before the position. */
+static size_t count_before(const struct vi_traces *t, uint64_t channel, uint64_t position)
+{
+    const struct vi_segment key = {.channel = channel, .from = position};
+    size_t low = 0, high = t->sent_count;
+
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+
+        if (by_channel(&t->sent[middle], &key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* What was sent again after a kill is there twice; both depend on what was before the first. */
 static bool join_one(struct vi_traces *t, const struct vi_segment *received)
 {
-    for (size_t i = 0; i < t->sent_count; i++) {
+    for (size_t i = count_before(t, received->channel, received->to); i-- > 0;) {
         const struct vi_segment *s = &t->sent[i];
 
-        if (s->channel > received->channel ||
-            (s->channel == received->channel && s->from >= received->to))
+        if (s->channel != received->channel || s->to <= received->from)
             break;
-        if (s->channel == received->channel && s->to > received->from &&
-            !add_pair(&t->history, s->event, received->event))
+        if (!add_pair(&t->history, s->event, received->event))
             return false;
     }
     return true;

@@ -33,6 +33,16 @@ bool vi_tcp_sent(int fd, uint64_t *position)
     return true;
 }
 
+bool vi_tcp_written(int fd, uint64_t *position)
+{
+    struct tcp_info info;
+
+    if (!look(fd, &info))
+        return false;
+    *position = info.tcpi_bytes_sent - info.tcpi_bytes_retrans + info.tcpi_notsent_bytes;
+    return true;
+}
+
 bool vi_tcp_received(int fd, uint64_t *position)
 {
     struct tcp_info info, again;

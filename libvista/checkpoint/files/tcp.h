@@ -11,7 +11,9 @@
 
 /* Bytes that the kernel has taken for sending, counted from any fixed point. */
 bool vi_tcp_sent(int fd, uint64_t *position);
-/* Bytes that were read from it, counted so. */
+/* The same, counted from the first byte, though not of a connection that is over. */
+bool vi_tcp_written(int fd, uint64_t *position);
+/* Bytes that were read from it, counted from the first. */
 bool vi_tcp_received(int fd, uint64_t *position);
 
 #endif

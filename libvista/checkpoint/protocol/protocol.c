@@ -397,6 +397,7 @@ bool vi_protocol_replay(struct vi_call *call, long *result)
     } else if (call->number == SYS_read && *result > 0) { /* no more than then */
         call->arguments[2] = (uint64_t)*result;
         *result = vi_call_read(call);
+        vi_trace_after(call, *result, true); /* what it received it depends on again */
     } else {
         vi_events_write(parts, vi_results_of(call, *result, parts));
     }

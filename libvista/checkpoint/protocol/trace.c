@@ -14,6 +14,7 @@
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/files/descriptors.h"
+#include "checkpoint/protocol/channels.h"
 
 #define MOST_RECORDS ((uint64_t)1 << 22)
 
@@ -63,6 +64,8 @@ void vi_trace_start(void)
 void vi_trace_resumed(void)
 {
     append((struct vi_trace_record){.kind = VI_TRACE_RESUME, .message = vi_engine.header->commits});
+    if (records != NULL)
+        vi_channels_resumed();
 }
 
 void vi_trace_commit(void)
@@ -119,6 +122,11 @@ static uint8_t object_of(int fd)
     }
 }
 
+static bool is_connection(void)
+{
+    return object == VI_TRACE_SOCKET || object == VI_TRACE_PIPE;
+}
+
 void vi_trace_before(const struct vi_call *call, bool has_descriptor)
 {
     const uint64_t fd = call->arguments[call->number == SYS_copy_file_range ? 2 : 0];
@@ -128,6 +136,14 @@ void vi_trace_before(const struct vi_call *call, bool has_descriptor)
         return;
     descriptor = (uint16_t)fd;
     object = has_descriptor && fd < VI_DESCRIPTORS ? object_of((int)fd) : VI_TRACE_NOTHING;
+    if (is_connection())
+        vi_channels_before((int)fd);
+}
+
+static void append_part(enum vi_trace_kind kind, uint64_t channel, uint64_t position)
+{
+    append((struct vi_trace_record){
+        .kind = (uint16_t)kind, .message = channel, .result = (int64_t)position});
 }
 
 static void append_call(const struct vi_call *call, struct vi_trace_record record)
@@ -151,12 +167,17 @@ static uint64_t hash(const unsigned char *bytes, long length)
 
 void vi_trace_visible(const struct vi_call *call, long result, const void *bytes)
 {
-    if (records != NULL)
-        append_call(call, (struct vi_trace_record){
-                              .kind = VI_TRACE_VISIBLE,
-                              .flags = VI_TRACE_LOGGED,
-                              .message = bytes != NULL && result > 0 ? hash(bytes, result) : 0,
-                              .result = result});
+    uint64_t channel, position;
+
+    if (records == NULL)
+        return;
+    if (is_connection() && vi_channels_sent(call, result, &channel, &position))
+        append_part(VI_TRACE_TO, channel, position);
+    append_call(call, (struct vi_trace_record){
+                          .kind = VI_TRACE_VISIBLE,
+                          .flags = VI_TRACE_LOGGED,
+                          .message = bytes != NULL && result > 0 ? hash(bytes, result) : 0,
+                          .result = result});
 }
 
 void vi_trace_replayed(void)
@@ -166,9 +187,14 @@ void vi_trace_replayed(void)
 
 void vi_trace_after(const struct vi_call *call, long result, bool logged)
 {
-    if (records != NULL && !recorded)
-        append_call(call, (struct vi_trace_record){.kind = VI_TRACE_CALL,
-                                                   .flags = logged ? VI_TRACE_LOGGED : 0,
-                                                   .message = call->arguments[0],
-                                                   .result = result});
+    uint64_t channel, position;
+
+    if (records == NULL || recorded)
+        return;
+    if (is_connection() && vi_channels_received(call, result, &channel, &position))
+        append_part(VI_TRACE_FROM, channel, position);
+    append_call(call, (struct vi_trace_record){.kind = VI_TRACE_CALL,
+                                               .flags = logged ? VI_TRACE_LOGGED : 0,
+                                               .message = call->arguments[0],
+                                               .result = result});
 }
