@@ -90,7 +90,7 @@ static void make(struct run *r, char event)
 static void begin(struct run *r, const struct program *program)
 {
     r->program = program;
-    vi_adaptive_start(&r->adaptive);
+    vi_adaptive_start(&r->adaptive, false);
     if (!r->chooses)
         return;
     r->plan = r->adaptive.plan;
@@ -152,6 +152,32 @@ static void draw(struct test_random *random, struct program *p, char *events)
     p->commit[VI_CBNDVS] = p->commit[VI_CBNDVS_LOG] = p->commit[VI_CPVS];
     p->commit[VI_CAND_LOG] = p->commit[VI_CAND];
 }
+
+/* Told to commit late it is never where events are logged, or committed behind at once. */
+START_TEST(late_choice_is_of_two)
+{
+    struct test_random random = test_random_new(2);
+    char events[LONGEST + 1];
+    unsigned chosen[VI_PLANS] = {0};
+    struct program p;
+
+    for (unsigned i = 0; i < test_times(40); i++) {
+        struct run r = {.chooses = true};
+
+        draw(&random, &p, events);
+        begin(&r, &p);
+        vi_adaptive_start(&r.adaptive, true);
+        r.plan = r.adaptive.plan;
+        for (unsigned part = 0; part < 100; part++) {
+            chosen[r.plan]++;
+            go_on(&r, events, EVENTS / 100);
+        }
+    }
+    ck_assert_uint_gt(chosen[VI_CPVS], 0);
+    ck_assert_uint_gt(chosen[VI_CBNDVS], 0);
+    ck_assert_uint_eq(chosen[VI_CAND] + chosen[VI_CAND_LOG] + chosen[VI_CBNDVS_LOG], 0);
+}
+END_TEST
 
 START_TEST(no_protocol_is_much_better)
 {
@@ -233,7 +259,7 @@ START_TEST(calls_that_are_trapped_all_the_same_do_not_count)
 {
     struct vi_adaptive a;
 
-    vi_adaptive_start(&a);
+    vi_adaptive_start(&a, false);
     for (unsigned i = 0; i < 2000; i++) {
         vi_adaptive_call(&a, true);
         vi_adaptive_undetermined(&a, true);
@@ -256,7 +282,7 @@ START_TEST(calls_that_go_without_the_trap_are_believed)
 {
     struct vi_adaptive a;
 
-    vi_adaptive_start(&a);
+    vi_adaptive_start(&a, false);
     a.wanted = VI_CPVS;
     vi_adaptive_follow(&a);
     for (unsigned i = 0; i < 1000; i++) {
@@ -275,6 +301,7 @@ int main(void)
     TCase *tests = test_case(suite, "adaptive", 20);
 
     tcase_add_test(tests, no_protocol_is_much_better);
+    tcase_add_test(tests, late_choice_is_of_two);
     tcase_add_loop_test(tests, program_has_the_protocol_that_suits_it, 0,
                         sizeof kinds / sizeof *kinds);
     tcase_add_test(tests, another_protocol_is_taken_when_the_program_changes);

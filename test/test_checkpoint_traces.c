@@ -224,6 +224,31 @@ START_TEST(message_that_is_not_recorded_is_not_followed)
 }
 END_TEST
 
+static unsigned logged_calls(void)
+{
+    unsigned count = 0;
+
+    load("trace0");
+    for (size_t i = 0; i < record_count && records[i].kind != VI_TRACE_NONE; i++)
+        count += records[i].kind == VI_TRACE_CALL && records[i].flags & VI_TRACE_LOGGED;
+    return count;
+}
+
+START_TEST(late_run_logs_nothing)
+{
+    static const char *const protocols[] = {"cand-log", "cbndvs-log", "adaptive"};
+    char late[32];
+
+    run("unix", protocols[_i], 1, "");
+    ck_assert_uint_gt(logged_calls(), ROUNDS);
+    OK(shell("rm trace0 ring.0"));
+    snprintf(late, sizeof late, "%s --late", protocols[_i]);
+    run("unix", late, 1, "$(seq -f %gb -s ' ' 40 9 150)");
+    ck_assert_int_eq(shell("$C check trace0 >checked"), 0);
+    ck_assert_uint_eq(logged_calls(), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("checkpoint traces");
@@ -233,6 +258,7 @@ int main(void)
         return 77;
     tcase_add_checked_fixture(tests, enter_case, NULL);
     tcase_add_loop_test(tests, messages_are_found_in_traces, 0, 4);
+    tcase_add_loop_test(tests, late_run_logs_nothing, 0, 3);
     tcase_add_loop_test(tests, messages_are_found_across_kills, 0, 2);
     tcase_add_loop_test(tests, missing_commit_is_named_in_both, 0, 4);
     tcase_add_loop_test(tests, impossible_order_is_named, 1, 3);

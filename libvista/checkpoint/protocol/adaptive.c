@@ -21,9 +21,15 @@
 #define COMMIT 20000
 #define FAULTS 3 /* of a page that is protected, in one trap */
 
-void vi_adaptive_start(struct vi_adaptive *a)
+static enum vi_plan first_plan(bool late)
 {
-    *a = (struct vi_adaptive){.plan = VI_CBNDVS_LOG, .wanted = VI_CBNDVS_LOG, .stay = LEAST_STAY};
+    return late ? VI_CBNDVS : VI_CBNDVS_LOG;
+}
+
+void vi_adaptive_start(struct vi_adaptive *a, bool late)
+{
+    *a = (struct vi_adaptive){
+        .plan = first_plan(late), .wanted = first_plan(late), .stay = LEAST_STAY, .late = late};
 }
 
 /* ---- Costs ---------------------------------------------------------------------- */
@@ -92,12 +98,17 @@ static void age(struct vi_adaptive *a)
     }
 }
 
+static bool is_allowed(const struct vi_adaptive *a, enum vi_plan plan)
+{
+    return !a->late || plan == VI_CPVS || plan == VI_CBNDVS;
+}
+
 static enum vi_plan cheapest(const struct vi_adaptive *a)
 {
     enum vi_plan best = a->plan;
 
     for (enum vi_plan plan = 0; plan < VI_PLANS; plan++)
-        if (vi_adaptive_cost(a, plan) < vi_adaptive_cost(a, best))
+        if (is_allowed(a, plan) && vi_adaptive_cost(a, plan) < vi_adaptive_cost(a, best))
             best = plan;
     return best;
 }
@@ -127,7 +138,7 @@ static void leave_cpvs(struct vi_adaptive *a)
 {
     a->windows = (struct vi_windows){0};
     a->flag = a->flag_log = false;
-    a->wanted = VI_CBNDVS_LOG;
+    a->wanted = first_plan(a->late);
     if (a->stay < MOST_STAY)
         a->stay *= 2;
 }

@@ -51,10 +51,11 @@ struct vi_adaptive {
     double untrapped;        /* calls that went without the trap in the last of them */
     unsigned trapped;        /* calls since one has, which could have gone without the trap */
     bool always_traps;       /* and none will */
+    bool late; /* only plans that commit before visible events alone, and log nothing */
 };
 
-/* Begins with CBNDVS-LOG, knowing nothing. */
-void vi_adaptive_start(struct vi_adaptive *adaptive);
+/* Begins with CBNDVS-LOG, or CBNDVS if it is to commit late, knowing nothing. */
+void vi_adaptive_start(struct vi_adaptive *adaptive, bool late);
 
 /* A call was trapped; `quick`: it could have gone without. */
 void vi_adaptive_call(struct vi_adaptive *adaptive, bool quick);

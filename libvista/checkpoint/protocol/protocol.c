@@ -54,6 +54,7 @@ static bool has_ended;              /* there is one */
 static bool counted;                /* the adaptive protocol knows of the present one */
 static bool logged;                 /* one was logged since the last visible event or checkpoint */
 
+static bool late; /* nothing is logged */
 static struct vi_adaptive adaptive;
 static int64_t trap_left;  /* when the guest went on after a trap; 0: this is none to be timed */
 static int64_t saved_wall; /* when the last checkpoint was, by a coarse clock; */
@@ -113,9 +114,14 @@ static void follow(bool saved)
         vi_fast_choose();
 }
 
+void vi_protocol_late(bool is_late)
+{
+    late = is_late;
+}
+
 void vi_protocol_start(void)
 {
-    vi_adaptive_start(&adaptive);
+    vi_adaptive_start(&adaptive, late);
     vi_engine.header->plan = is_adaptive() ? adaptive.plan : vi_engine.header->protocol;
 }
 
@@ -278,7 +284,7 @@ static bool may_log(const struct iovec *parts, int count)
 {
     const size_t bytes = total_of(parts, count);
 
-    if (!in_force()->logs || unsaved || present || count < 0)
+    if (late || !in_force()->logs || unsaved || present || count < 0)
         return false;
     return bytes <= MOST_LOGGED && vi_events_has_room(bytes);
 }

@@ -18,6 +18,10 @@
 int vi_protocol_number(const char *name);
 const char *vi_protocol_name(uint64_t number);
 
+/* Commit as late as may be, so that fewer of the program's own errors are committed or replayed: nothing
+ * is logged, and the adaptive protocol chooses among those that commit before visible events.  To be
+ * said before the run starts or goes on. */
+void vi_protocol_late(bool is_late);
 /* A run begins, of the protocol that the header names. */
 void vi_protocol_start(void);
 /* The guest was trapped with this call. */

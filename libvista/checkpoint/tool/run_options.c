@@ -30,18 +30,21 @@ static const char usage[] =
     "  --every MS       commit every MS milliseconds, too\n"
     "  --accept-changed go on although a file that was open has been replaced\n"
     "  --fresh          begin anew, whatever the file holds\n"
+    "  --late           log nothing, and choose among protocols that commit late: of the\n"
+    "                   program's own errors more are not committed, and so survived\n"
     "  --output FILE    the standard output is FILE, and is undone with the rest\n"
     "  --retries N      resume at most N times from one commit after a crash; by default 3\n"
     "  --trace FILE     record what the program does\n"
     "  --stop FILE      commit and stop the run of FILE; the same command goes on with it\n"
     "  --info FILE      tell what a checkpoint file holds\n";
 
-enum { EVERY = 256, ACCEPT, FRESH, OUTPUT, RETRIES, TRACE, STOP, INFO, HELP };
+enum { EVERY = 256, ACCEPT, FRESH, LATE, OUTPUT, RETRIES, TRACE, STOP, INFO, HELP };
 
 static const struct option long_options[] = {
     {"accept-changed", no_argument, NULL, ACCEPT},
     {"every", required_argument, NULL, EVERY},
     {"fresh", no_argument, NULL, FRESH},
+    {"late", no_argument, NULL, LATE},
     {"output", required_argument, NULL, OUTPUT},
     {"retries", required_argument, NULL, RETRIES},
     {"trace", required_argument, NULL, TRACE},
@@ -128,13 +131,12 @@ static int take_option(struct vi_options *o, int option)
         return -1;
     case ACCEPT:
     case FRESH:
-        *(option == FRESH ? &o->fresh : &o->accept_changed) = true;
+    case LATE:
+        *(option == FRESH ? &o->fresh : option == LATE ? &o->late : &o->accept_changed) = true;
         return -1;
     case OUTPUT:
-        o->output = optarg;
-        return -1;
     case TRACE:
-        o->trace = optarg;
+        *(option == TRACE ? &o->trace : &o->output) = optarg;
         return -1;
     case HELP:
         fputs(usage, stdout);

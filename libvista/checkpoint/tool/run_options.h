@@ -14,7 +14,7 @@ struct vi_options {
     char **arguments;       /* of the program, its name first */
     const char *trace, *output;
     int protocol; /* -1: that of the file, or the first */
-    bool fresh, info, stop, accept_changed;
+    bool fresh, info, stop, accept_changed, late;
     unsigned every; /* milliseconds; 0: never for time's sake */
     int retries;
 };

@@ -159,6 +159,7 @@ _Noreturn void vi_runtime_run(const struct vi_options *o)
     if (o->trace != NULL && !vi_trace_open(o->trace))
         vi_give_up("%s: %s", o->trace, strerror(errno));
     vi_signals_every(o->every);
+    vi_protocol_late(o->late);
     vi_engine_open(o->file);
     if (vi_engine.header->started)
         resume(o);
