@@ -19,8 +19,8 @@ __attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
 {
     char command[8192];
     va_list arguments;
-    int length = snprintf(command, sizeof command, "R=%s; K=%s; T=%s; C=%s; ", VISTA_RUN,
-                          VISTA_RUN_KILLED, VISTA_TOKEN, VISTA_TRACE);
+    int length = snprintf(command, sizeof command, "R=%s; K=%s; T=%s; N=%s; C=%s; ", VISTA_RUN,
+                          VISTA_RUN_KILLED, VISTA_TOKEN, VISTA_NBODY, VISTA_TRACE);
     int status;
 
     va_start(arguments, format);
@@ -70,6 +70,31 @@ static void run(const char *way, const char *protocol, unsigned processes, const
     for (unsigned i = 0; i < processes; i++)
         says_each_number(i, processes);
 }
+
+/* Of four processes each gives what it gives by itself, whatever is killed when. */
+START_TEST(computation_goes_on)
+{
+    static const char *const protocols[] = {"cpvs", "cand", "cbndvs-log", "adaptive"};
+    const unsigned pid = (unsigned)getpid();
+
+    ck_assert_int_eq(
+        shell("for i in 0 1 2 3; do $N unix 4 $i 10 >bare$i & all=\"$all $!\"; done; s=0; for p in "
+              "$all; do wait $p || s=1; done; exit $s"),
+        0);
+    ck_assert_int_eq(
+        shell("for i in 0 1 2 3; do VISTA_KILLS=\"$(seq -f %%gb -s ' ' $((40 + i)) 11 150)\" $K -p "
+              "%s --retries 10000 -f run$i.dc --trace trace$i $N 127.%u.%u 4 $i 10 >out$i 2>err$i "
+              "& all=\"$all $!\"; done; s=0; for p in $all; do wait $p || s=1; done; exit $s",
+              protocols[_i], 1 + pid / 256 % 254, pid % 256),
+        0);
+    ck_assert_int_eq(
+        shell("for i in 0 1 2 3; do [ -s bare$i ] && uniq out$i | cmp - bare$i || exit 1; done"),
+        0);
+    ck_assert_int_eq(shell("$C check trace? >checked"), 0);
+    holds("checked", "4 processes, ");
+    ck_assert(strstr(contents("checked"), " 0 failures") == NULL);
+}
+END_TEST
 
 static void says_messages(unsigned processes, unsigned messages)
 {
@@ -258,6 +283,7 @@ int main(void)
         return 77;
     tcase_add_checked_fixture(tests, enter_case, NULL);
     tcase_add_loop_test(tests, messages_are_found_in_traces, 0, 4);
+    tcase_add_loop_test(tests, computation_goes_on, 0, 4);
     tcase_add_loop_test(tests, late_run_logs_nothing, 0, 3);
     tcase_add_loop_test(tests, messages_are_found_across_kills, 0, 2);
     tcase_add_loop_test(tests, missing_commit_is_named_in_both, 0, 4);

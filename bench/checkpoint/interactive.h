@@ -29,17 +29,38 @@ static const struct {
 };
 
 static char folder[PATH_MAX]; /* of this program */
-static char runner[PATH_MAX + 16], file[PATH_MAX], trace[PATH_MAX + 8];
+static char runner[PATH_MAX + 16], file[PATH_MAX];
+
+#define MEMBERS 4 /* of a group of processes, each with a checkpoint file of its own */
+
+struct names {
+    char file[PATH_MAX + 4], undo[PATH_MAX + 16], trace[PATH_MAX + 16];
+};
+
+/* Of a member's files, or, of -1, of a process that runs by itself. */
+static struct names names_of(int member)
+{
+    struct names names;
+    char suffix[4] = "";
+
+    if (member >= 0)
+        snprintf(suffix, sizeof suffix, ".%d", member % MEMBERS);
+    snprintf(names.file, sizeof names.file, "%s%s", file, suffix);
+    snprintf(names.undo, sizeof names.undo, "%s%s.undo", file, suffix);
+    snprintf(names.trace, sizeof names.trace, "%s%s.trace", file, suffix);
+    return names;
+}
 
 /* A run that fails leaves its files. */
 static void remove_files(void)
 {
-    char undo[PATH_MAX + 8];
+    for (int member = -1; member < MEMBERS; member++) {
+        const struct names names = names_of(member);
 
-    snprintf(undo, sizeof undo, "%s.undo", file);
-    (void)unlink(file);
-    (void)unlink(undo);
-    (void)unlink(trace);
+        (void)unlink(names.file);
+        (void)unlink(names.undo);
+        (void)unlink(names.trace);
+    }
 }
 
 /* vista-run, beside this program, and the names of its files. */
@@ -55,12 +76,11 @@ static void find_runner(const char *path)
     if (access(runner, X_OK) != 0)
         bench_fail("vista-run is not built beside this program");
     snprintf(file, sizeof file, "%s/bench-%d.dc", path != NULL ? path : "/dev/shm", (int)getpid());
-    snprintf(trace, sizeof trace, "%s.trace", file);
     atexit(remove_files);
 }
 
 /* Reads until nothing came for `quiet` ms. */
-static void drain(int master, int quiet)
+static inline void drain(int master, int quiet)
 {
     struct pollfd ready = {.fd = master, .events = POLLIN};
     char bytes[4096];
