@@ -189,6 +189,7 @@ static const struct {
     {"grams", bench_grams},
     {"checkpoint", bench_checkpoint},
     {"protocols", bench_protocols},
+    {"failures", bench_failures},
     {"rvm", bench_rvm},
 };
 

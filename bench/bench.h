@@ -145,6 +145,7 @@ int bench_segments(struct config *config);
 int bench_grams(struct config *config);
 int bench_checkpoint(struct config *config);
 int bench_protocols(struct config *config);
+int bench_failures(struct config *config);
 int bench_sizes(struct config *config);
 void bench_add_row(struct table *table, const struct row *row);
 
