@@ -143,6 +143,9 @@
     CALL(, tkill, (int, int)) \
     CALL(, wait4, (int, int *, int, struct rusage *)) \
     CALL(, waitid, (int, int, siginfo_t *, int, struct rusage *)) \
+    CALL(, clone, (unsigned long, unsigned long, int *, int *, unsigned long)) \
+    CALL(, fork, (void)) \
+    CALL(, vfork, (void)) \
     CALL(, execve, (const char *, const char *const *, const char *const *)) \
     CALL(, execveat, (int, const char *, const char *const *, const char *const *, int)) \
     CALL(, pidfd_send_signal, (int, int, siginfo_t *, unsigned)) \
