@@ -987,6 +987,95 @@ START_TEST(test_hostile_session)
 }
 END_TEST
 
+/* ---- A server that loses what it says --------------------------------------------------- */
+
+static char own_address[VI_ADDRESS_LENGTH]; /* of the stranger who plays the server */
+
+static void *connect_to_stranger(void *arg)
+{
+    uint32_t peer;
+
+    (void)arg;
+    return vista_connect(client.endpoint, own_address, NULL, &peer, -1) == 0
+               ? NULL
+               : (void *)(uintptr_t)errno;
+}
+
+/* Takes a HELLO; false: none is there. */
+static bool take_hello(int fd, struct vi_header *header, struct vi_hello *hello)
+{
+    unsigned char datagram[VI_HELLO_LENGTH];
+
+    if (recv(fd, datagram, sizeof datagram, MSG_DONTWAIT) != (ssize_t)sizeof datagram)
+        return false;
+    memcpy(header, datagram, sizeof *header);
+    memcpy(hello, datagram + sizeof *header, sizeof *hello);
+    return header->kind == VI_HELLO;
+}
+
+static void tell_client(int fd, struct vi_header header, const struct vi_hello *hello)
+{
+    unsigned char datagram[128] = {0};
+    struct vi_address to;
+
+    memcpy(datagram + 64, hello, sizeof *hello);
+    OK(vi_address_parse(&to, client.address));
+    seal(datagram, header, sizeof *hello);
+    ck_assert(sendto(fd, datagram, sizeof datagram, 0, &to.any, to.length) == sizeof datagram);
+}
+
+/* Two threads connect at once, and the WELCOME of one is lost: the other's row is its own, too, as
+ * the server, which has a request by then, would refuse a client that says it has none. */
+START_TEST(test_connecting_lost)
+{
+    struct vi_hello own = {.uuid = "the server's id", .message_max = 1024, .slots = 4, .cookie = 1};
+    struct vi_hello hello;
+    struct vi_header header;
+    struct vi_address bound = {.length = sizeof bound.storage};
+    pthread_t threads[2];
+    void *error[2] = {NULL, NULL};
+    uint64_t first = 0, second = 0;
+    int fd = stranger(), left = 2;
+
+    client = (struct gram_end){.path = gram_path("client"), .address = gram_address("c")};
+    gram_open(&client, NULL);
+    OK(getsockname(fd, &bound.any, &bound.length));
+    vi_address_print(&bound, own_address);
+    for (int i = 0; i < 2; i++)
+        ck_assert(pthread_create(&threads[i], NULL, connect_to_stranger, NULL) == 0);
+    while (left > 0) {
+        for (int i = 0; i < 2; i++)
+            if (threads[i] != 0 && pthread_tryjoin_np(threads[i], &error[i]) == 0) {
+                threads[i] = 0;
+                left--;
+            }
+        if (!take_hello(fd, &header, &hello)) {
+            test_sleep_us(100);
+            continue;
+        }
+        if (hello.cookie != 0 && first == 0)
+            first = header.generation;
+        else if (hello.cookie != 0 && header.generation != first)
+            second = header.generation;
+        if (hello.cookie == 0)
+            header.kind = VI_CHALLENGE;
+        else if (header.generation == first && second != 0) /* both wait for a WELCOME */
+            header.kind = VI_WELCOME;
+        else if (header.generation == second && left == 1 && hello.session == 0)
+            header.kind = VI_BROKEN;
+        else
+            continue;
+        header.offset = VI_BROKEN_USED;
+        own.session = header.kind == VI_WELCOME ? 99 : 0;
+        tell_client(fd, header, &own);
+    }
+    ck_assert(error[0] == NULL && error[1] == NULL);
+    ck_assert_uint_eq(info_of(&client).peers, 1);
+    close(fd);
+    gram_close(&client);
+}
+END_TEST
+
 static uint64_t now_us(void)
 {
     struct timespec time;
@@ -1111,6 +1200,7 @@ int main(void)
     tcase_add_test(tcase, test_forgotten_by_both);
     tcase_add_test(tcase, test_refused_beside_waiting);
     tcase_add_test(tcase, test_connecting_twice);
+    tcase_add_test(tcase, test_connecting_lost);
     tcase_add_test(tcase, test_threads);
     tcase_add_test(tcase, test_select_takes_in);
     tcase_add_test(tcase, test_descriptor);

@@ -284,21 +284,29 @@ void vi_handshake_receive(vista_endpoint *e, const struct vi_address *from,
 
 /* ---- What tasks have done -------------------------------------------------- */
 
+/* All that connect there are done at once: the server may have a request soon, and refuses who says
+ * hello then as if it knew of none. */
+static void end_attempts(vista_endpoint *e, const struct vi_peer *peer)
+{
+    for (struct vi_attempt *attempt = LIST_FIRST(&e->attempts); attempt != NULL;
+         attempt = LIST_NEXT(attempt, link)) {
+        if (attempt->state != VI_CHALLENGED ||
+            memcmp(attempt->uuid, peer->row->uuid, sizeof attempt->uuid) != 0)
+            continue;
+        attempt->hello.session = peer->session;
+        if (!vi_address_equal(&attempt->address, &peer->address))
+            continue;
+        attempt->peer = peer->row->id;
+        attempt->state = VI_STORED;
+    }
+}
+
 void vi_handshake_stored(vista_endpoint *e, const struct vi_peer *peer, const struct vi_task *task)
 {
-    struct vi_attempt *attempt;
-
-    if (task->attempt == 0)
-        return;
-    if (peer->row->role == VI_ROLE_SERVER) {
-        answer(e, &peer->address, VI_WELCOME, task->attempt, peer->row->session, 0);
-        return;
-    }
-    attempt = attempt_of(e, task->attempt);
-    if (attempt == NULL)
-        return;
-    attempt->peer = peer->row->id;
-    attempt->state = VI_STORED;
+    if (peer->role == VI_ROLE_CLIENT)
+        end_attempts(e, peer);
+    else if (task->attempt != 0)
+        answer(e, &peer->address, VI_WELCOME, task->attempt, peer->session, 0);
 }
 
 void vi_handshake_full(vista_endpoint *e, const struct vi_task *task)
