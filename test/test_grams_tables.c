@@ -185,6 +185,42 @@ START_TEST(test_hostile)
 }
 END_TEST
 
+/* A message's block that is something else, too, would be freed under that. */
+START_TEST(test_shared_block)
+{
+    struct vi_gram_table *table;
+    struct vi_gram_row *row;
+    struct vi_gram_slot *slot, kept, other;
+    void *blocks[3];
+
+    setup();
+    table = client.root->block;
+    row = row_of(table);
+    slot = &row->slot[2];
+    kept = *slot;
+    other = row->slot[0];
+    ck_assert_ptr_nonnull(slot->body);
+    blocks[0] = table;
+    blocks[1] = row;
+    blocks[2] = slot->body;
+    for (int i = 0; i < 3; i++) {
+        struct vi_gram_slot *wrong = i < 2 ? slot : &row->slot[0];
+
+        *wrong = kept;
+        wrong->body = blocks[i];
+        wrong->length = VI_BODY_INLINE + 1;
+        vi_slot_seal(wrong);
+        ck_assert_int_eq(try_open(&client), EBADMSG);
+        ck_assert_ptr_nonnull(strstr(vista_errormsg(), "twice"));
+        *slot = kept;
+        row->slot[0] = other;
+    }
+    ck_assert_int_eq(try_open(&client), 0);
+    OK(vista_unmap(client.segment));
+    OK(vista_unmap(server.segment));
+}
+END_TEST
+
 /* What the commands say of sound tables and of damaged ones. */
 START_TEST(test_commands)
 {
@@ -226,6 +262,7 @@ int main(void)
 
     tcase_add_loop_test(tcase, test_every_byte, 0, 2);
     tcase_add_loop_test(tcase, test_hostile, 0, 2);
+    tcase_add_test(tcase, test_shared_block);
     tcase_add_test(tcase, test_commands);
     return test_run(suite);
 }

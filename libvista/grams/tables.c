@@ -2,9 +2,11 @@
 #include "grams/tables.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/arena.h"
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "grams/hash.h"
@@ -286,6 +288,56 @@ static int check_agreements(vista_segment *segment, const struct vi_gram_table *
     return 0;
 }
 
+/* 1, or 0 where there is none. */
+static size_t put(uintptr_t *to, size_t at, const void *block)
+{
+    if (block != NULL && to != NULL)
+        to[at] = (uintptr_t)block;
+    return block != NULL;
+}
+
+static int by_address(const void *left, const void *right)
+{
+    const uintptr_t a = *(const uintptr_t *)left, b = *(const uintptr_t *)right;
+
+    return (a > b) - (a < b);
+}
+
+/* All blocks of a table whose pointers are sound, and that itself; how many.  `to` NULL: they are
+ * only counted. */
+static size_t list_blocks(const struct vi_gram_table *table, uintptr_t *to)
+{
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < table->peers; i++) {
+        const struct vi_gram_row *row = table->entry[i].row;
+
+        for (uint32_t s = 0; row != NULL && s < row->slots; s++)
+            count += put(to, count, row->slot[s].body);
+        count += put(to, count, row);
+    }
+    for (const struct vi_agreement *of = table->agreements; of != NULL; of = of->next)
+        count += put(to, count, of);
+    return count + put(to, count, table);
+}
+
+/* A block that is named twice, or is the table, would be freed under its other user. */
+static int check_blocks(const struct vi_gram_table *table)
+{
+    const size_t count = list_blocks(table, NULL);
+    uintptr_t *const blocks = vi_reserve(count * sizeof *blocks);
+    bool twice = false;
+
+    if (blocks == NULL)
+        return -1;
+    list_blocks(table, blocks);
+    qsort(blocks, count, sizeof *blocks, by_address);
+    for (size_t i = 1; i < count; i++)
+        twice = twice || blocks[i] == blocks[i - 1];
+    vi_release(blocks, count * sizeof *blocks);
+    return twice ? damaged("a block that is named twice", (uintptr_t)table) : 0;
+}
+
 int vi_table_check(vista_segment *segment, const struct vi_gram_table *table)
 {
     const size_t size = vista_usable_size(segment, table);
@@ -307,7 +359,7 @@ int vi_table_check(vista_segment *segment, const struct vi_gram_table *table)
         if (table->entry[i].row != NULL && check_row(segment, table, i) != 0)
             return -1;
     }
-    return check_agreements(segment, table);
+    return check_agreements(segment, table) == 0 ? check_blocks(table) : -1;
 }
 
 const char *vi_broken_reason(uint32_t reason)
