@@ -88,10 +88,11 @@ struct vi_peer *vi_endpoint_session(vista_endpoint *e, uint64_t session)
 struct vi_peer *vi_endpoint_uuid(vista_endpoint *e, const unsigned char *uuid, unsigned role)
 {
     for (uint32_t i = 0; i < e->peers_used; i++) {
-        const struct vi_gram_row *row = e->peer[i].row;
+        struct vi_peer *peer = &e->peer[i];
 
-        if (row != NULL && row->role == role && memcmp(row->uuid, uuid, sizeof row->uuid) == 0)
-            return &e->peer[i];
+        if (peer->row != NULL && peer->role == role &&
+            memcmp(peer->uuid, uuid, sizeof peer->uuid) == 0)
+            return peer;
     }
     return NULL;
 }
@@ -139,7 +140,9 @@ void vi_endpoint_attach(vista_endpoint *e, struct vi_peer *peer, struct vi_gram_
         .index = peer->index,
         .reason = row->state == VI_ROW_BROKEN ? row->reason : VI_BROKEN_NOT,
         .timeout = VI_TIMEOUT_FIRST,
+        .welcome = peer->welcome,
     };
+    memcpy(peer->uuid, row->uuid, sizeof peer->uuid);
     vi_address_parse(&peer->address, row->address);
     for (uint32_t i = 0; i < row->slots; i++)
         attach_lane(e, peer, i);

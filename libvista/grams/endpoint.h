@@ -23,7 +23,7 @@
 #include "grams/wire.h"
 
 #define VI_STAGED_MAX ((size_t)8 << 20) /* bytes of messages that have arrived, of one endpoint */
-#define VI_GROUPS 4160u                 /* transactions open on a segment, and the library's own */
+#define VI_GROUPS 4160u                 /* transactions open on a segment */
 #define VI_TASKS 256u
 
 /* A message that has arrived, or arrives. */
@@ -48,7 +48,6 @@ struct vi_message {
 #define VI_ACT_ACCEPT 0x04u /* a request */
 #define VI_ACT_ANSWER 0x08u
 #define VI_ACT_CANCEL 0x10u
-#define VI_ACT_FINISH 0x20u /* the library drops a response */
 
 struct vi_lane {
     struct vi_gram_slot *stored;
@@ -77,40 +76,38 @@ struct vi_peer {
     struct vi_lane *lane;
     struct vi_lane *probe; /* the one that is sent again until the peer gives a sign of life */
     struct vi_address address;
-    uint64_t session; /* of the row, as are role and slots: it may be gone before this is */
+    uint64_t session;       /* of the row, as are role and slots: it may be gone before this is */
+    unsigned char uuid[16]; /* the row's, and that of the one that is being made */
+    uint64_t welcome;       /* the HELLO that is answered when what is being stored is; or 0 */
     uint32_t role, slots, index, reason;     /* VI_BROKEN_*; in memory before it is stored */
     uint64_t round_trip, deviation, timeout; /* RFC 6298, ns */
 };
 
 enum vi_task_kind {
-    VI_TASK_NONE = 0,
-    VI_TASK_ROW,     /* make a row */
-    VI_TASK_ADDRESS, /* the peer has another address */
-    VI_TASK_BREAK,   /* store that the session is broken */
-    VI_TASK_FINISH,  /* drop a response that no one wants */
-    VI_TASK_REMOVE,  /* remove a row */
+    VI_TASK_ROW,    /* make a row, or store that its peer has another address */
+    VI_TASK_BREAK,  /* store that the session is broken */
+    VI_TASK_FINISH, /* drop a response that no one wants */
+    VI_TASK_REMOVE, /* remove a row */
 };
 
 /* Something that takes a transaction of the library's own. */
 struct vi_task {
     enum vi_task_kind kind;
-    uint32_t index;  /* the peer's; ROW: when one is chosen */
-    uint32_t id;     /* the peer's number when the task was made; ROW: 0 */
-    uint32_t detail; /* FINISH: the slot; BREAK: the reason */
-    uint32_t role;
-    uint64_t attempt; /* whom to welcome: the HELLO's number; 0: no one */
+    uint32_t index, id; /* the peer's, when the task was made */
+    uint32_t detail;    /* FINISH: the slot; BREAK: the reason */
+    uint32_t role;      /* ROW, and so are the next */
+    uint64_t attempt;   /* whom to welcome: the HELLO's number; 0: no one */
     struct vi_hello hello;
     struct vi_address address;
 };
 
 struct vi_group {
     vista_endpoint *endpoint; /* NULL: it is free */
-    vista_tx *tx;             /* with number and stamp one transaction's; NULL: the library's own */
+    vista_tx *tx;             /* with number and stamp one transaction's */
     uint64_t number, stamp;
     struct vi_lane *lanes;
-    struct vi_peer *peers; /* to be forgotten, or of the task */
+    struct vi_peer *peers;
     LIST_ENTRY(vi_group) link;
-    struct vi_task task;
 };
 
 /* One vista_connect under way. */

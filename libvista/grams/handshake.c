@@ -83,37 +83,16 @@ static bool is_used(const struct vi_peer *peer)
     return false;
 }
 
-/* The peer is known from before: it may have moved. */
-static void found_at(vista_endpoint *e, const struct vi_peer *peer, struct vi_task *task)
+/* Why a client is refused that says this session, or 0, and has this row, or NULL: one that has
+ * forgotten an unused one may have it again. */
+static uint32_t refusal_of(const struct vi_peer *peer, uint64_t session)
 {
-    task->kind = VI_TASK_ADDRESS;
-    task->index = peer->index;
-    task->id = peer->row->id;
-    if (vi_address_equal(&peer->address, &task->address))
-        vi_handshake_stored(e, peer, task);
-    else
-        vi_tasks_add(e, task);
+    if (peer == NULL || (peer->reason == VI_BROKEN_NOT && session != 0))
+        return session != (peer != NULL ? peer->session : 0) ? VI_BROKEN_UNKNOWN : VI_BROKEN_NOT;
+    return peer->reason != VI_BROKEN_NOT || is_used(peer) ? VI_BROKEN_USED : VI_BROKEN_NOT;
 }
 
-/* A client that has a row: it says the row's session, or it has forgotten an unused one. */
-static void hello_again(vista_endpoint *e, struct vi_peer *peer, struct vi_task *task)
-{
-    if (peer->owner != NULL) /* it says so again, when that has ended */
-        return;
-    if (peer->reason != VI_BROKEN_NOT || (task->hello.session == 0 && is_used(peer))) {
-        refuse(e, task, VI_BROKEN_USED);
-        return;
-    }
-    if (task->hello.session != 0 && task->hello.session != peer->row->session) {
-        refuse(e, task, VI_BROKEN_UNKNOWN);
-        return;
-    }
-    for (uint32_t i = 0; task->hello.session == 0 && i < peer->row->slots; i++)
-        vi_staging_drop(e, &peer->lane[i]);
-    found_at(e, peer, task);
-}
-
-/* A row is to be made. */
+/* A row is to be made, or another address to be stored. */
 static struct vi_task row_task(uint32_t role, uint64_t attempt, const struct vi_hello *hello,
                                const struct vi_address *address)
 {
@@ -125,24 +104,28 @@ static void on_hello(vista_endpoint *e, const struct vi_address *from,
 {
     struct vi_task task = row_task(VI_ROLE_SERVER, header->generation, hello, from);
     struct vi_peer *peer;
+    uint32_t reason;
 
     if (!is_cookie_good(e, from, hello)) {
         answer(e, from, VI_CHALLENGE, header->generation, 0, new_cookie(e, from, hello->uuid));
         return;
     }
     peer = vi_endpoint_uuid(e, hello->uuid, VI_ROLE_SERVER);
-    if (peer != NULL) {
-        hello_again(e, peer, &task);
-    } else if (hello->session != 0) {
-        refuse(e, &task, VI_BROKEN_UNKNOWN);
-    } else {
-        do
-            e->socket->transport->random(e->socket, &task.hello.session, sizeof task.hello.session);
-        while (task.hello.session == 0 || vi_endpoint_session(e, task.hello.session) != NULL);
-        task.hello.message_max =
-            hello->message_max < VISTA_MESSAGE_MAX ? hello->message_max : VISTA_MESSAGE_MAX;
-        vi_tasks_add(e, &task);
+    if (peer != NULL && peer->owner != NULL) /* it says so again, when that has ended */
+        return;
+    reason = refusal_of(peer, hello->session);
+    if (reason != VI_BROKEN_NOT) {
+        refuse(e, &task, reason);
+        return;
     }
+    for (uint32_t i = 0; peer != NULL && hello->session == 0 && i < peer->slots; i++)
+        vi_staging_drop(e, &peer->lane[i]);
+    do
+        e->socket->transport->random(e->socket, &task.hello.session, sizeof task.hello.session);
+    while (task.hello.session == 0 || vi_endpoint_session(e, task.hello.session) != NULL);
+    if (hello->message_max > VISTA_MESSAGE_MAX)
+        task.hello.message_max = VISTA_MESSAGE_MAX;
+    vi_tasks_add(e, &task);
 }
 
 void vi_handshake_elsewhere(vista_endpoint *e, const struct vi_peer *peer,
@@ -234,8 +217,6 @@ static void on_welcome(vista_endpoint *e, struct vi_attempt *attempt, const stru
         return;
     if (peer != NULL && peer->row->session != told->session)
         fail_attempt(attempt, ESTALE, vi_broken_reason(VI_BROKEN_UNKNOWN));
-    else if (peer != NULL)
-        found_at(e, peer, &task);
     else if (told->session == 0 || told->message_max > VISTA_MESSAGE_MAX)
         fail_attempt(attempt, ENOTSUP, "it speaks another version");
     else
@@ -301,12 +282,13 @@ static void end_attempts(vista_endpoint *e, const struct vi_peer *peer)
     }
 }
 
-void vi_handshake_stored(vista_endpoint *e, const struct vi_peer *peer, const struct vi_task *task)
+void vi_handshake_stored(vista_endpoint *e, struct vi_peer *peer)
 {
     if (peer->role == VI_ROLE_CLIENT)
         end_attempts(e, peer);
-    else if (task->attempt != 0)
-        answer(e, &peer->address, VI_WELCOME, task->attempt, peer->session, 0);
+    else if (peer->welcome != 0)
+        answer(e, &peer->address, VI_WELCOME, peer->welcome, peer->session, 0);
+    peer->welcome = 0;
 }
 
 void vi_handshake_full(vista_endpoint *e, const struct vi_task *task)

@@ -30,7 +30,7 @@ void vi_handshake_moved(vista_endpoint *e, const struct vi_peer *peer, uint64_t 
 void vi_handshake_bye(vista_endpoint *e, struct vi_peer *peer);
 
 /* What tasks have done, or could not. */
-void vi_handshake_stored(vista_endpoint *e, const struct vi_peer *peer, const struct vi_task *task);
+void vi_handshake_stored(vista_endpoint *e, struct vi_peer *peer);
 void vi_handshake_full(vista_endpoint *e, const struct vi_task *task);
 void vi_handshake_removed(vista_endpoint *e, struct vi_peer *peer);
 

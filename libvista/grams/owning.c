@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "grams/handshake.h"
 #include "grams/outgoing.h"
 #include "grams/staging.h"
 #include "grams/tasks.h"
@@ -18,7 +19,7 @@ struct vi_group *vi_owning_find(vista_endpoint *e, vista_tx *tx)
     return NULL;
 }
 
-struct vi_group *vi_owning_new(vista_endpoint *e)
+static struct vi_group *new_group(vista_endpoint *e, vista_tx *tx)
 {
     struct vi_group *group = e->group;
 
@@ -27,15 +28,16 @@ struct vi_group *vi_owning_new(vista_endpoint *e)
     if (group == e->group + VI_GROUPS)
         return vi_fail(ENOMEM, "too many transactions use the endpoint"), NULL;
     group->endpoint = e;
-    group->tx = NULL;
+    group->tx = tx;
+    group->number = tx->idle;
+    group->stamp = tx->stamp;
     group->lanes = NULL;
     group->peers = NULL;
-    group->task.kind = VI_TASK_NONE;
     LIST_INSERT_HEAD(&e->groups, group, link);
     return group;
 }
 
-void vi_owning_delete(struct vi_group *group)
+static void delete_group(struct vi_group *group)
 {
     LIST_REMOVE(group, link);
     group->endpoint = NULL;
@@ -47,15 +49,10 @@ struct vi_group *vi_owning_group(vista_endpoint *e, vista_tx *tx)
 
     if (group != NULL)
         return group;
-    group = vi_owning_new(e);
-    if (group == NULL)
-        return NULL;
-    group->tx = tx;
-    group->number = tx->idle;
-    group->stamp = tx->stamp;
-    if (vista_on_end(tx, vi_owning_ended, group) == 0)
+    group = new_group(e, tx);
+    if (group == NULL || vista_on_end(tx, vi_owning_ended, group) == 0)
         return group;
-    vi_owning_delete(group);
+    delete_group(group);
     return NULL;
 }
 
@@ -70,26 +67,29 @@ void vi_owning_add(struct vi_group *group, struct vi_lane *lane, unsigned act)
     lane->acts |= (uint8_t)act;
 }
 
-void vi_owning_add_peer(struct vi_group *group, struct vi_peer *peer)
+int vi_owning_peer(vista_endpoint *e, vista_tx *tx, struct vi_peer *peer)
 {
-    peer->owner = group;
-    peer->next_owned = group->peers;
-    group->peers = peer;
+    struct vi_gram_entry *entry = &e->table->entry[peer->index];
+
+    if (vista_set_range(tx, entry, sizeof *entry) != 0)
+        return -1;
+    peer->owner = vi_owning_group(e, tx);
+    if (peer->owner == NULL)
+        return -1;
+    peer->next_owned = peer->owner->peers;
+    peer->owner->peers = peer;
+    return 0;
 }
 
 /* ---- Ends -------------------------------------------------------------- */
 
-/* What had arrived is to be received by another; by the same task, if that is only put off.  Also
- * for a lane whose peer alone was to be forgotten. */
-static void aborted(vista_endpoint *e, struct vi_lane *lane, const struct vi_group *group)
+/* What had arrived is to be received by another.  Also for a lane whose peer alone was to be
+ * forgotten. */
+static void aborted(vista_endpoint *e, struct vi_lane *lane)
 {
-    const bool finish = lane->acts & VI_ACT_FINISH;
-
-    if (lane->staged == NULL || (finish && group->task.kind != VI_TASK_NONE))
+    if (lane->staged == NULL)
         return;
-    if (finish)
-        vi_tasks_unfinished(e, lane);
-    else if (lane->peer->reason != VI_BROKEN_NOT)
+    if (lane->peer->reason != VI_BROKEN_NOT)
         vi_staging_drop(e, lane);
     else if (lane->stored->state == VI_SLOT_CANCELLED)
         vi_tasks_finish(e, lane);
@@ -101,7 +101,7 @@ static void committed(vista_endpoint *e, struct vi_lane *lane)
 {
     const bool broken = lane->peer->reason != VI_BROKEN_NOT;
 
-    if (lane->acts & (VI_ACT_TAKE | VI_ACT_ACCEPT | VI_ACT_FINISH))
+    if (lane->acts & (VI_ACT_TAKE | VI_ACT_ACCEPT))
         vi_staging_drop(e, lane);
     if (lane->acts & (VI_ACT_SEND | VI_ACT_ANSWER) && !broken) {
         lane->refusals = 0;
@@ -122,23 +122,40 @@ static void end_lanes(vista_endpoint *e, struct vi_group *group, int outcome)
         if (outcome == 1 && lane->acts != 0)
             committed(e, lane);
         else
-            aborted(e, lane, group);
+            aborted(e, lane);
         lane->acts = 0;
     }
 }
 
-/* Rows that a program has forgotten. */
+/* What was stored of a peer is its own: it has come, changed, or gone. */
+static void stored(vista_endpoint *e, struct vi_peer *peer)
+{
+    struct vi_gram_row *row = e->table->entry[peer->index].row;
+
+    if (row == NULL && peer->row != NULL) {
+        vi_handshake_removed(e, peer);
+        vi_endpoint_detach(e, peer);
+    }
+    if (row == NULL)
+        return;
+    if (peer->row == NULL)
+        vi_endpoint_attach(e, peer, row);
+    else
+        vi_address_parse(&peer->address, row->address);
+    if (row->state == VI_ROW_ACTIVE)
+        vi_handshake_stored(e, peer);
+    else if (peer->reason == VI_BROKEN_NOT) /* it is leaving */
+        vi_timers_restore(e, peer->lane, vi_endpoint_now(e));
+}
+
 static void end_peers(vista_endpoint *e, struct vi_group *group, int outcome)
 {
     for (struct vi_peer *peer = group->peers, *next; peer != NULL; peer = next) {
         next = peer->next_owned;
         peer->owner = NULL;
-        if (group->task.kind != VI_TASK_NONE || outcome != 1)
-            continue;
-        if (e->table->entry[peer->index].row == NULL)
-            vi_endpoint_detach(e, peer);
-        else if (peer->reason == VI_BROKEN_NOT) /* it is leaving */
-            vi_timers_restore(e, peer->lane, vi_endpoint_now(e));
+        if (outcome == 1)
+            stored(e, peer);
+        peer->welcome = 0;
     }
 }
 
@@ -155,9 +172,7 @@ void vi_owning_ended(void *arg, int outcome)
     }
     end_peers(e, group, outcome); /* first: what is left of a row that has gone is not read */
     end_lanes(e, group, outcome);
-    if (group->task.kind != VI_TASK_NONE)
-        vi_tasks_ended(e, &group->task, outcome);
-    vi_owning_delete(group);
+    delete_group(group);
     if (e->waiting > 0)
         pthread_cond_broadcast(&e->changed);
     if (e->leader && e->task_count > 0)

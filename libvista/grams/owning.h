@@ -17,13 +17,12 @@ struct vi_group *vi_owning_group(vista_endpoint *e, vista_tx *tx);
 /* The group of an open transaction, if it has one. */
 struct vi_group *vi_owning_find(vista_endpoint *e, vista_tx *tx);
 
-/* A group for a transaction of the library's own; NULL: none is free. */
-struct vi_group *vi_owning_new(vista_endpoint *e);
-void vi_owning_delete(struct vi_group *group);
-
-/* Lanes and peers that no other owns become the group's. */
+/* A lane that no other owns becomes the group's. */
 void vi_owning_add(struct vi_group *group, struct vi_lane *lane, unsigned act);
-void vi_owning_add_peer(struct vi_group *group, struct vi_peer *peer);
+
+/* Declares the peer's entry, and it becomes the transaction's.  -1: as vi_owning_group, or
+ * vista_set_range. */
+int vi_owning_peer(vista_endpoint *e, vista_tx *tx, struct vi_peer *peer);
 
 /* The hook. */
 void vi_owning_ended(void *group, int outcome);

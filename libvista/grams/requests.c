@@ -359,6 +359,14 @@ ssize_t vista_receive_response(vista_tx *tx, vista_endpoint *endpoint, vista_req
     return e != NULL ? copy_out(message, vi_request_answer(tx, e, size, request, ms)) : -1;
 }
 
+int vi_request_drop(vista_tx *tx, vista_endpoint *e, struct vi_lane *lane)
+{
+    if (declare(e, tx, lane, 0, VI_ACT_TAKE) != 0)
+        return -1;
+    vi_slot_answered(lane->stored, lane->staged->hash);
+    return 0;
+}
+
 /* ---- Cancelling ---------------------------------------------------- */
 
 int vista_cancel_request(vista_tx *tx, vista_endpoint *endpoint, const vista_request *request)
@@ -409,20 +417,17 @@ static struct vi_peer *find_unused(vista_endpoint *e, uint32_t id)
 /* The row goes at once, or when the peer's has gone.  It and all its lanes become the
  * transaction's, so that nothing of them is received, answered or sent until it is known whether
  * they stay; with the lock. */
-static int forget(vista_endpoint *e, vista_tx *tx, struct vi_peer *peer)
+int vi_request_forget(vista_tx *tx, vista_endpoint *e, struct vi_peer *peer)
 {
     const bool leave = peer->reason == VI_BROKEN_NOT && peer->role == VI_ROLE_CLIENT &&
                        peer->row->state == VI_ROW_ACTIVE && is_idle(peer);
-    struct vi_group *group;
 
-    if (vista_set_range(tx, &e->table->entry[peer->index], sizeof e->table->entry[0]) != 0 ||
-        (group = vi_owning_group(e, tx)) == NULL ||
+    if (vi_owning_peer(e, tx, peer) != 0 ||
         (leave ? vi_row_change(tx, peer->row, VI_ROW_LEAVING, VI_BROKEN_NOT, NULL)
                : vi_row_remove(tx, e->table, peer->index)) != 0)
         return -1;
-    vi_owning_add_peer(group, peer);
     for (uint32_t i = 0; i < peer->slots; i++) {
-        vi_owning_add(group, &peer->lane[i], 0);
+        vi_owning_add(peer->owner, &peer->lane[i], 0);
         vi_staging_unqueue(e, &peer->lane[i]);
     }
     return 0;
@@ -438,7 +443,7 @@ int vista_forget_peer(vista_tx *tx, vista_endpoint *endpoint, uint32_t id)
         return -1;
     vi_endpoint_lock(e);
     peer = find_unused(e, id);
-    result = peer != NULL ? forget(e, tx, peer) : -1;
+    result = peer != NULL ? vi_request_forget(tx, e, peer) : -1;
     vi_endpoint_unlock(e);
     return result;
 }

@@ -147,11 +147,9 @@ int vi_table_break(vista_tx *tx, const struct vi_gram_table *table, uint32_t rea
 
 int vi_row_remove(vista_tx *tx, struct vi_gram_table *table, uint32_t index)
 {
-    struct vi_gram_entry *entry = &table->entry[index];
-    struct vi_gram_row *row = entry->row;
+    struct vi_gram_row *row = table->entry[index].row;
 
-    if (vista_set_range(tx, entry, sizeof *entry) != 0 ||
-        vista_set_range(tx, row, vi_row_size(row->slots)) != 0)
+    if (vista_set_range(tx, row, vi_row_size(row->slots)) != 0)
         return -1;
     for (uint32_t i = 0; i < row->slots; i++) {
         struct vi_gram_slot *slot = &row->slot[i];
@@ -164,7 +162,7 @@ int vi_row_remove(vista_tx *tx, struct vi_gram_table *table, uint32_t index)
     }
     if (vista_free(tx, row) != 0)
         return -1;
-    entry->row = NULL;
+    table->entry[index].row = NULL;
     return 0;
 }
 

@@ -44,7 +44,7 @@ int vi_row_change(vista_tx *tx, struct vi_gram_row *row, unsigned state, uint32_
 /* All sessions that are not yet broken are. */
 int vi_table_break(vista_tx *tx, const struct vi_gram_table *table, uint32_t reason);
 
-/* Frees a row and all its messages. */
+/* Frees a row, whose entry is declared, and all its messages. */
 int vi_row_remove(vista_tx *tx, struct vi_gram_table *table, uint32_t index);
 
 /* Why a session is broken, in words. */

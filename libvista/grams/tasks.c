@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "grams/tasks.h"
 
-#include <errno.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "grams/handshake.h"
-#include "grams/outgoing.h"
 #include "grams/owning.h"
+#include "grams/requests.h"
 #include "grams/staging.h"
 #include "grams/timers.h"
 
@@ -41,95 +39,38 @@ void vi_tasks_unfinished(vista_endpoint *e, struct vi_lane *lane)
         vi_timers_restore(e, lane, vi_endpoint_now(e) + VI_TIMEOUT_FIRST);
 }
 
-/* ---- Preparing, with the lock: what it changes becomes owned ------------- */
+/* ---- Rows ---------------------------------------------------------------- */
 
-/* A free entry; NULL: none. */
-static struct vi_peer *choose_row(vista_endpoint *e)
+/* A free entry, or the one where a row of this end is being made; NULL: none. */
+static struct vi_peer *choose_row(vista_endpoint *e, const struct vi_task *task)
 {
-    for (uint32_t i = 0; i < e->table->peers; i++)
-        if (e->peer[i].row == NULL && e->peer[i].owner == NULL && e->table->entry[i].next_id != 0)
-            return &e->peer[i];
-    return NULL;
+    struct vi_peer *found = NULL;
+
+    for (struct vi_peer *peer = e->peer; peer < e->peer + e->table->peers; peer++) {
+        if (peer->row != NULL)
+            continue;
+        if (peer->owner != NULL && memcmp(peer->uuid, task->hello.uuid, sizeof peer->uuid) == 0)
+            return peer;
+        if (found == NULL && peer->owner == NULL && e->table->entry[peer->index].next_id != 0)
+            found = peer;
+    }
+    return found;
 }
 
-static bool is_being_made(const vista_endpoint *e, const struct vi_task *task)
+static void make_row(vista_endpoint *e, vista_tx *tx, const struct vi_task *task,
+                     struct vi_peer *peer)
 {
-    for (const struct vi_group *group = LIST_FIRST(&e->groups); group != NULL;
-         group = LIST_NEXT(group, link))
-        if (group->task.kind == VI_TASK_ROW && group->task.role == task->role &&
-            memcmp(group->task.hello.uuid, task->hello.uuid, sizeof task->hello.uuid) == 0)
-            return true;
-    return false;
-}
-
-/* An end that says hello twice gets one row, and an answer to each: what is told later may be that
- * the row has been used. */
-static bool prepare_row(vista_endpoint *e, struct vi_task *task, struct vi_group *group,
-                        bool *later)
-{
-    struct vi_peer *peer = vi_endpoint_uuid(e, task->hello.uuid, task->role);
-
-    *later = is_being_made(e, task) || (peer != NULL && peer->owner != NULL);
-    if (*later)
-        return false;
-    if (peer != NULL) {
-        if (peer->reason == VI_BROKEN_NOT && vi_address_equal(&peer->address, &task->address))
-            vi_handshake_stored(e, peer, task);
-        return false;
-    }
-    peer = choose_row(e);
-    if (peer == NULL) {
-        vi_handshake_full(e, task);
-        return false;
-    }
-    task->index = peer->index;
-    vi_owning_add_peer(group, peer);
-    return true;
-}
-
-/* False: there is nothing to be done any more.  *later: not yet. */
-static bool prepare(vista_endpoint *e, struct vi_task *task, struct vi_group *group, bool *later)
-{
-    struct vi_peer *peer = task->kind != VI_TASK_ROW ? &e->peer[task->index] : NULL;
-    struct vi_lane *lane;
-
-    if (peer == NULL)
-        return prepare_row(e, task, group, later);
-    if (peer->row == NULL || peer->row->id != task->id)
-        return false;
-    if (task->kind == VI_TASK_FINISH) {
-        lane = &peer->lane[task->detail];
-        if (lane->owner != NULL || lane->staged == NULL || peer->reason != VI_BROKEN_NOT)
-            return false; /* a cancelling transaction, which asks again when it commits */
-        vi_owning_add(group, lane, VI_ACT_FINISH);
-        return true;
-    }
-    *later = peer->owner != NULL;
-    if (*later)
-        return false;
-    if (task->kind == VI_TASK_ADDRESS && vi_address_equal(&peer->address, &task->address)) {
-        vi_handshake_stored(e, peer, task); /* another has stored it */
-        return false;
-    }
-    for (uint32_t i = 0; task->kind == VI_TASK_REMOVE && i < peer->row->slots; i++)
-        if (peer->lane[i].owner != NULL)
-            return false; /* BYE comes again */
-    vi_owning_add_peer(group, peer);
-    return true;
-}
-
-/* ---- Running, without the lock ------------------------------------------- */
-
-static int make_row(vista_endpoint *e, vista_tx *tx, struct vi_task *task)
-{
-    struct vi_gram_entry *entry = &e->table->entry[task->index];
+    struct vi_gram_entry *entry = &e->table->entry[peer->index];
     uint32_t slots = task->hello.slots < e->table->slots ? task->hello.slots : e->table->slots;
     struct vi_gram_row *row;
 
     slots = slots == 0 ? 1 : slots;
+    if (vi_owning_peer(e, tx, peer) != 0)
+        return;
     row = vista_calloc(tx, 1, vi_row_size(slots));
-    if (row == NULL || vista_set_range(tx, entry, sizeof *entry) != 0)
-        return -1;
+    if (row == NULL)
+        return;
+    memcpy(peer->uuid, task->hello.uuid, sizeof peer->uuid);
     row->magic = VI_ROW_MAGIC;
     row->role = (uint16_t)task->role;
     row->state = VI_ROW_ACTIVE;
@@ -143,109 +84,97 @@ static int make_row(vista_endpoint *e, vista_tx *tx, struct vi_task *task)
     vi_table_seal(row, sizeof *row, &row->crc);
     entry->row = row;
     entry->next_id = row->id > UINT32_MAX - e->table->peers ? 0 : row->id + e->table->peers;
-    return 0;
 }
 
-static int finish_lane(vista_tx *tx, struct vi_lane *lane)
+/* An end that says hello twice gets one row, and an answer to each: what is told later may be that
+ * the row has been used.  False: not yet. */
+static bool store_row(vista_endpoint *e, vista_tx *tx, const struct vi_task *task)
 {
-    struct vi_gram_slot *slot = lane->stored;
+    struct vi_peer *peer = vi_endpoint_uuid(e, task->hello.uuid, task->role);
 
-    if (vista_set_range(tx, slot, VI_SLOT_HEADER) != 0 ||
-        (slot->body != NULL && vista_free(tx, slot->body) != 0))
-        return -1;
-    vi_slot_answered(slot, lane->staged->hash);
-    return 0;
-}
-
-static int change(vista_endpoint *e, vista_tx *tx, struct vi_group *group)
-{
-    struct vi_task *task = &group->task;
-    struct vi_gram_row *row = e->table->entry[task->index].row;
-    int result = -1;
-
-    if (task->kind == VI_TASK_ROW)
-        result = make_row(e, tx, task);
-    else if (task->kind == VI_TASK_FINISH)
-        result = finish_lane(tx, group->lanes);
-    else if (task->kind == VI_TASK_REMOVE)
-        result = vi_row_remove(tx, e->table, task->index);
-    else if (task->kind == VI_TASK_BREAK)
-        result = vi_row_change(tx, row, VI_ROW_BROKEN, task->detail, NULL);
-    else
-        result = vi_row_change(tx, row, row->state, row->reason, &task->address);
-    return result == 0 ? vista_on_end(tx, vi_owning_ended, group) : -1;
-}
-
-/* The transaction's end runs the hook, which deletes the group. */
-static bool run(vista_endpoint *e, struct vi_group *group)
-{
-    vista_tx *tx = vista_begin_transaction(e->segment, 0);
-
-    if (tx == NULL) {
-        const bool later = errno == EBUSY;
-
-        group->task.kind = later ? group->task.kind : VI_TASK_NONE;
-        vi_owning_ended(group, 0);
-        return !later;
-    }
-    if (change(e, tx, group) == 0) {
-        vista_end_transaction(tx, 0);
+    if (peer == NULL)
+        peer = choose_row(e, task);
+    if (peer == NULL) {
+        vi_handshake_full(e, task);
         return true;
     }
-    vista_abort_transaction(tx);
-    group->task.kind = VI_TASK_NONE;
-    vi_owning_ended(group, 0);
+    if (peer->owner != NULL)
+        return false;
+    peer->welcome = task->attempt;
+    if (peer->row == NULL)
+        make_row(e, tx, task, peer);
+    else if (peer->reason != VI_BROKEN_NOT)
+        peer->welcome = 0;
+    else if (vi_address_equal(&peer->address, &task->address))
+        vi_handshake_stored(e, peer);
+    else if (vi_owning_peer(e, tx, peer) == 0)
+        vi_row_change(tx, peer->row, peer->row->state, peer->row->reason, &task->address);
     return true;
 }
 
-void vi_tasks_run(vista_endpoint *e)
-{
-    vi_endpoint_lock(e);
-    for (uint32_t left = e->task_count; left > 0 && e->task_count > 0; left--) {
-        struct vi_task task = e->task[e->task_first];
-        struct vi_group *group = vi_owning_new(e);
-        bool later = false, done = true;
+/* ---- All tasks ------------------------------------------------------------- */
 
-        if (group == NULL)
-            break;
-        e->task_first = (e->task_first + 1) % VI_TASKS;
-        e->task_count--;
-        if (prepare(e, &task, group, &later)) {
-            group->task = task;
-            vi_endpoint_unlock(e);
-            done = run(e, group);
-            vi_endpoint_lock(e);
-        } else {
-            vi_owning_delete(group);
-        }
-        if (later || !done)
-            vi_tasks_add(e, &task);
-        if (!done)
-            break;
-    }
-    vi_endpoint_unlock(e);
+/* But what a transaction owns, which notes it again when it ends. */
+static void finish(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane)
+{
+    if (lane->owner == NULL && lane->staged != NULL && lane->peer->reason == VI_BROKEN_NOT &&
+        lane->stored->state == VI_SLOT_CANCELLED && vi_request_drop(tx, e, lane) != 0)
+        vi_tasks_unfinished(e, lane);
 }
 
-void vi_tasks_ended(vista_endpoint *e, struct vi_task *task, int outcome)
+/* A row that no transaction uses; else BYE comes again. */
+static void remove_row(vista_endpoint *e, vista_tx *tx, struct vi_peer *peer)
+{
+    for (uint32_t i = 0; i < peer->slots; i++)
+        if (peer->lane[i].owner != NULL)
+            return;
+    vi_request_forget(tx, e, peer);
+}
+
+/* False: not yet.  What fails is dropped: what led to it will be seen again. */
+static bool perform(vista_endpoint *e, vista_tx *tx, const struct vi_task *task)
 {
     struct vi_peer *peer = &e->peer[task->index];
 
-    if (outcome != 1)
-        return;
-    switch (task->kind) {
-    case VI_TASK_ROW:
-        vi_endpoint_attach(e, peer, e->table->entry[task->index].row);
-        vi_handshake_stored(e, peer, task);
-        break;
-    case VI_TASK_ADDRESS:
-        peer->address = task->address;
-        vi_handshake_stored(e, peer, task);
-        break;
-    case VI_TASK_REMOVE:
-        vi_handshake_removed(e, peer);
-        vi_endpoint_detach(e, peer);
-        break;
-    default:
-        break;
+    if (task->kind == VI_TASK_ROW)
+        return store_row(e, tx, task);
+    if (peer->owner != NULL && task->kind != VI_TASK_FINISH)
+        return false;
+    if (peer->owner != NULL || peer->row == NULL || peer->row->id != task->id)
+        return true;
+    if (task->kind == VI_TASK_FINISH)
+        finish(e, tx, &peer->lane[task->detail]);
+    else if (task->kind == VI_TASK_REMOVE)
+        remove_row(e, tx, peer);
+    else if (vi_owning_peer(e, tx, peer) == 0)
+        vi_row_change(tx, peer->row, VI_ROW_BROKEN, task->detail, NULL);
+    return true;
+}
+
+/* Once more where that has made way for what could not be done yet. */
+void vi_tasks_run(vista_endpoint *e)
+{
+    uint32_t before = VI_TASKS + 1;
+
+    while (e->task_count > 0 && e->task_count < before) {
+        vista_tx *tx;
+
+        vi_endpoint_unlock(e);
+        tx = vista_begin_transaction(e->segment, 0);
+        vi_endpoint_lock(e);
+        if (tx == NULL)
+            break;
+        before = e->task_count;
+        for (uint32_t left = before; left > 0; left--) {
+            const struct vi_task task = e->task[e->task_first];
+
+            e->task_first = (e->task_first + 1) % VI_TASKS;
+            e->task_count--;
+            if (!perform(e, tx, &task))
+                vi_tasks_add(e, &task);
+        }
+        vi_endpoint_unlock(e);
+        vista_end_transaction(tx, 0);
+        vi_endpoint_lock(e);
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Transactions of the library's own: rows made, moved, broken and removed, and responses that no
- * one wants.  They are noted with the lock, and run, without it, from calls that wait or pump.
+ * one wants.  They are noted with the lock, and done from calls that wait or pump.
  * While the segment cannot begin one (automatic ranges, and a transaction is open) they stay.
  */
 #ifndef VI_GRAMS_TASKS_H
@@ -22,10 +22,7 @@ void vi_tasks_finish(vista_endpoint *e, struct vi_lane *lane);
 /* That cannot be done now: the response is dropped, and asked for again. */
 void vi_tasks_unfinished(vista_endpoint *e, struct vi_lane *lane);
 
-/* Runs what is noted.  Without the lock. */
+/* Does what is noted, all at once in one transaction.  The lock is given up on the way. */
 void vi_tasks_run(vista_endpoint *e);
-
-/* A task's transaction has ended.  With the lock. */
-void vi_tasks_ended(vista_endpoint *e, struct vi_task *task, int outcome);
 
 #endif

@@ -36,15 +36,6 @@ void vi_wait_end(vista_endpoint *e)
         pthread_cond_broadcast(&e->changed);
 }
 
-static void run_tasks(vista_endpoint *e)
-{
-    if (e->task_count == 0)
-        return;
-    vi_endpoint_unlock(e);
-    vi_tasks_run(e);
-    vi_endpoint_lock(e);
-}
-
 /* As the leader: how many datagrams it was, or -1 with EAGAIN or EINTR. */
 static int take_in(vista_endpoint *e, uint64_t until)
 {
@@ -67,7 +58,7 @@ static int take_in(vista_endpoint *e, uint64_t until)
         vi_incoming_packet(e, &e->in[i]);
     if (e->next_due != UINT64_MAX)
         vi_timers_run(e, vi_endpoint_now(e));
-    run_tasks(e);
+    vi_tasks_run(e);
     if (e->waiting > 0)
         pthread_cond_broadcast(&e->changed);
     errno = error;
