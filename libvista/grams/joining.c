@@ -281,10 +281,10 @@ int vista_join(vista_tx *tx, vista_endpoint *endpoint, const struct vista_partic
     j.e = vi_request_check(tx, endpoint, with != NULL);
     if (j.e == NULL)
         return -1;
-    j.lane = vi_request_receive(tx, j.e, SIZE_MAX, &j.request, 0);
+    j.lane = vi_request_receive(tx, j.e, VI_ROLE_SERVER, SIZE_MAX, &j.request, 0);
     is_request = j.lane != NULL;
     if (j.lane == NULL && errno == EAGAIN)
-        j.lane = vi_request_answer(tx, j.e, SIZE_MAX, &j.request, 0);
+        j.lane = vi_request_receive(tx, j.e, VI_ROLE_CLIENT, SIZE_MAX, &j.request, 0);
     if (j.lane == NULL && errno != EAGAIN)
         return -1;
     if (j.lane == NULL) {

@@ -42,15 +42,15 @@ static bool is_too_long(const vista_endpoint *e, const struct vi_peer *peer, siz
 /* What can fail of a call, in an order in which nothing has changed when it does: declares the
  * slot, allocates a body if one is needed, registers the transaction's group, frees the old body;
  * then the lane is the transaction's.  NULL is handed on. */
-static int declare(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane, size_t length,
-                   unsigned act)
+static struct vi_lane *own(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane, size_t length,
+                           unsigned act)
 {
     struct vi_gram_slot *slot = lane != NULL ? lane->stored : NULL;
     unsigned char *body = NULL;
     struct vi_group *group;
 
     if (lane == NULL)
-        return -1;
+        return NULL;
     if (!is_too_long(e, lane->peer, length) &&
         vista_set_range(tx, slot, VI_SLOT_HEADER + (length <= VI_BODY_INLINE ? length : 0)) == 0 &&
         (length <= VI_BODY_INLINE || (body = vista_malloc(tx, length)) != NULL) &&
@@ -59,11 +59,11 @@ static int declare(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane, size_t
         vi_owning_add(group, lane, act);
         vi_staging_unqueue(e, lane);
         lane->body = body;
-        return 0;
+        return lane;
     }
     if (body != NULL)
         vista_free(tx, body);
-    return -1;
+    return NULL;
 }
 
 static void put_message(struct vi_lane *lane, const void *message, size_t length)
@@ -102,15 +102,13 @@ int vista_send_request(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, co
                                              (message != NULL || length == 0));
     struct vi_lane *lane;
     struct vi_gram_slot *slot;
-    int result;
 
     if (e == NULL)
         return -1;
     vi_endpoint_lock(e);
-    lane = find_lane(e, tx, peer);
-    result = declare(e, tx, lane, length, VI_ACT_SEND);
+    lane = own(e, tx, find_lane(e, tx, peer), length, VI_ACT_SEND);
     vi_endpoint_unlock(e);
-    if (result != 0)
+    if (lane == NULL)
         return -1;
     slot = lane->stored;
     slot->generation++;
@@ -174,65 +172,6 @@ static void accept_request(struct vi_lane *lane)
         vi_slot_seal(slot);
 }
 
-/* The next request that may be executed; with the lock. */
-static struct vi_lane *wait_request(vista_endpoint *e, size_t size, int ms)
-{
-    struct vi_lane *lane = NULL;
-    struct vi_wait wait;
-    int result = 0;
-
-    vi_wait_begin(e, &wait, ms);
-    while (result == 0) {
-        lane = TAILQ_FIRST(&e->requests);
-        if (lane == NULL)
-            result = vi_wait_once(e, &wait, UINT64_MAX);
-        else if (may_execute(lane))
-            break;
-        else
-            vi_staging_drop(e, lane);
-    }
-    vi_wait_end(e);
-    return result == 0 ? fitting(e, lane, size) : NULL;
-}
-
-struct vi_lane *vi_request_receive(vista_tx *tx, vista_endpoint *e, size_t size,
-                                   vista_request *request, int ms)
-{
-    unsigned acts = VI_ACT_ACCEPT;
-    struct vi_lane *lane;
-    int result;
-
-    vi_endpoint_lock(e);
-    lane = wait_request(e, size, ms);
-    if (lane != NULL && lane->staged->flags & VI_SLOT_ONE_WAY)
-        acts |= VI_ACT_ANSWER;
-    result = declare(e, tx, lane, 0, acts);
-    vi_endpoint_unlock(e);
-    if (lane == NULL || result != 0)
-        return NULL;
-    accept_request(lane);
-    *request = request_of(lane);
-    return lane;
-}
-
-static ssize_t copy_out(void *message, const struct vi_lane *lane)
-{
-    if (lane == NULL)
-        return -1;
-    if (message != NULL)
-        memcpy(message, lane->staged->data, lane->staged->length);
-    return (ssize_t)lane->staged->length;
-}
-
-ssize_t vista_receive_request(vista_tx *tx, vista_endpoint *endpoint, void *message, size_t size,
-                              vista_request *request, int ms)
-{
-    vista_endpoint *e =
-        vi_request_check(tx, endpoint, request != NULL && (message != NULL || size == 0));
-
-    return e != NULL ? copy_out(message, vi_request_receive(tx, e, size, request, ms)) : -1;
-}
-
 /* The lane of a request as its sender or receiver names it; with the lock. */
 static struct vi_lane *lane_of(vista_endpoint *e, const vista_request *request, unsigned role)
 {
@@ -274,18 +213,27 @@ int vista_send_response(vista_tx *tx, vista_endpoint *endpoint, const vista_requ
     vista_endpoint *e =
         vi_request_check(tx, endpoint, request != NULL && (message != NULL || length == 0));
     struct vi_lane *lane;
-    int result;
 
     if (e == NULL)
         return -1;
     vi_endpoint_lock(e);
     lane = usable(e, tx, request, VI_ROLE_SERVER, VI_SLOT_RECEIVED);
-    result = declare(e, tx, lane, length, VI_ACT_ANSWER);
+    lane = own(e, tx, lane, length, VI_ACT_ANSWER);
     vi_endpoint_unlock(e);
-    if (result != 0)
+    if (lane == NULL)
         return -1;
     store_answered(lane, message, length);
     return 0;
+}
+
+/* ---- Waiting for either ------------------------------------------------------ */
+
+/* 1: *lane has a request that can be executed; 0: not yet. */
+static int find_request(vista_endpoint *e, struct vi_lane **lane)
+{
+    while ((*lane = TAILQ_FIRST(&e->requests)) != NULL && !may_execute(*lane))
+        vi_staging_drop(e, *lane);
+    return *lane != NULL;
 }
 
 /* 1: *lane has a response that can be taken; 0: not yet; -1: it never will. */
@@ -314,15 +262,20 @@ static int find_response(vista_endpoint *e, vista_tx *tx, const vista_request *r
     return (*lane)->queued;
 }
 
-static struct vi_lane *wait_response(vista_endpoint *e, vista_tx *tx, const vista_request *request,
-                                     size_t size, int ms)
+/* The lane whose message is next, and fits; with the lock. */
+static struct vi_lane *wait_for(vista_endpoint *e, vista_tx *tx, unsigned role,
+                                const vista_request *request, size_t size, int ms)
 {
     struct vi_lane *lane = NULL;
     struct vi_wait wait;
-    int found, result = 0;
+    int found = 0, result = 0;
 
     vi_wait_begin(e, &wait, ms);
-    while ((found = find_response(e, tx, request, &lane)) == 0 && result == 0) {
+    while (result == 0) {
+        found =
+            role == VI_ROLE_SERVER ? find_request(e, &lane) : find_response(e, tx, request, &lane);
+        if (found != 0)
+            break;
         if (lane != NULL)
             lane->awaited++;
         result = vi_wait_once(e, &wait, UINT64_MAX);
@@ -333,35 +286,58 @@ static struct vi_lane *wait_response(vista_endpoint *e, vista_tx *tx, const vist
     return found == 1 ? fitting(e, lane, size) : NULL;
 }
 
-struct vi_lane *vi_request_answer(vista_tx *tx, vista_endpoint *e, size_t size,
-                                  vista_request *request, int ms)
+struct vi_lane *vi_request_receive(vista_tx *tx, vista_endpoint *e, unsigned role, size_t size,
+                                   vista_request *request, int ms)
 {
+    unsigned acts = role == VI_ROLE_SERVER ? VI_ACT_ACCEPT : VI_ACT_TAKE;
     struct vi_lane *lane;
-    int result;
 
     vi_endpoint_lock(e);
-    lane = wait_response(e, tx, request, size, ms);
-    result = declare(e, tx, lane, 0, VI_ACT_TAKE);
+    lane = wait_for(e, tx, role, request, size, ms);
+    if (lane != NULL && role == VI_ROLE_SERVER && lane->staged->flags & VI_SLOT_ONE_WAY)
+        acts |= VI_ACT_ANSWER;
+    lane = own(e, tx, lane, 0, acts);
     vi_endpoint_unlock(e);
-    if (result != 0)
+    if (lane == NULL)
         return NULL;
+    if (role == VI_ROLE_SERVER)
+        accept_request(lane);
+    else
+        vi_slot_answered(lane->stored, lane->staged->hash);
     *request = request_of(lane);
-    vi_slot_answered(lane->stored, lane->staged->hash);
     return lane;
+}
+
+static ssize_t receive(vista_tx *tx, vista_endpoint *endpoint, unsigned role,
+                       vista_request *request, void *message, size_t size, int ms)
+{
+    vista_endpoint *e =
+        vi_request_check(tx, endpoint, request != NULL && (message != NULL || size == 0));
+    const struct vi_lane *lane =
+        e != NULL ? vi_request_receive(tx, e, role, size, request, ms) : NULL;
+
+    if (lane == NULL)
+        return -1;
+    if (message != NULL)
+        memcpy(message, lane->staged->data, lane->staged->length);
+    return (ssize_t)lane->staged->length;
+}
+
+ssize_t vista_receive_request(vista_tx *tx, vista_endpoint *endpoint, void *message, size_t size,
+                              vista_request *request, int ms)
+{
+    return receive(tx, endpoint, VI_ROLE_SERVER, request, message, size, ms);
 }
 
 ssize_t vista_receive_response(vista_tx *tx, vista_endpoint *endpoint, vista_request *request,
                                void *message, size_t size, int ms)
 {
-    vista_endpoint *e =
-        vi_request_check(tx, endpoint, request != NULL && (message != NULL || size == 0));
-
-    return e != NULL ? copy_out(message, vi_request_answer(tx, e, size, request, ms)) : -1;
+    return receive(tx, endpoint, VI_ROLE_CLIENT, request, message, size, ms);
 }
 
 int vi_request_drop(vista_tx *tx, vista_endpoint *e, struct vi_lane *lane)
 {
-    if (declare(e, tx, lane, 0, VI_ACT_TAKE) != 0)
+    if (own(e, tx, lane, 0, VI_ACT_TAKE) == NULL)
         return -1;
     vi_slot_answered(lane->stored, lane->staged->hash);
     return 0;
@@ -373,15 +349,14 @@ int vista_cancel_request(vista_tx *tx, vista_endpoint *endpoint, const vista_req
 {
     vista_endpoint *e = vi_request_check(tx, endpoint, request != NULL);
     struct vi_lane *lane;
-    int result;
 
     if (e == NULL)
         return -1;
     vi_endpoint_lock(e);
     lane = usable(e, tx, request, VI_ROLE_CLIENT, VI_SLOT_SENT);
-    result = declare(e, tx, lane, 0, VI_ACT_CANCEL);
+    lane = own(e, tx, lane, 0, VI_ACT_CANCEL);
     vi_endpoint_unlock(e);
-    if (result != 0)
+    if (lane == NULL)
         return -1;
     lane->stored->state = VI_SLOT_CANCELLED;
     vi_slot_seal(lane->stored);

@@ -10,12 +10,11 @@
 /* What a call needs to begin; `sane`: its other arguments are.  NULL: all is said. */
 vista_endpoint *vi_request_check(vista_tx *tx, const vista_endpoint *endpoint, bool sane);
 
-/* The public calls, of arguments that are sane, without copying the message: it is the lane's
- * `staged`, as long as the transaction is open. */
-struct vi_lane *vi_request_receive(vista_tx *tx, vista_endpoint *e, size_t size,
+/* Takes a request (as a server) or a response (as a client), as the public calls do, of arguments
+ * that are sane, without copying the message: it is the lane's `staged`, as long as the transaction
+ * is open. */
+struct vi_lane *vi_request_receive(vista_tx *tx, vista_endpoint *e, unsigned role, size_t size,
                                    vista_request *request, int ms);
-struct vi_lane *vi_request_answer(vista_tx *tx, vista_endpoint *e, size_t size,
-                                  vista_request *request, int ms);
 
 /* With the lock: drops the response that a lane has staged; removes a peer that no transaction
  * uses, as vista_forget_peer does. */
