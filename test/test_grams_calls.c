@@ -659,7 +659,7 @@ START_TEST(test_descriptor)
     gram_send(&client, "q", 2, 0);
     ck_assert_int_eq(poll(&fd, 1, -1), 1);
     OK(vista_pump(server.endpoint));
-    ck_assert_int_eq(poll(&fd, 1, 0), 1); /* the request waits */
+    ck_assert_int_eq(poll(&fd, 1, -1), 1); /* the request waits */
     ready[0] =
         (struct vista_ready){.endpoint = client.endpoint, .wanted = VISTA_RESPONSE | VISTA_BROKEN};
     ready[1] = (struct vista_ready){.endpoint = server.endpoint, .wanted = VISTA_REQUEST};

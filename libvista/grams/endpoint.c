@@ -73,16 +73,18 @@ struct vi_peer *vi_endpoint_peer(vista_endpoint *e, uint32_t id, bool broken_too
     return peer;
 }
 
+static struct vi_sessions *sessions_of(vista_endpoint *e, uint64_t session)
+{
+    return &e->peer[(uint32_t)session % e->table->peers].sessions;
+}
+
 struct vi_peer *vi_endpoint_session(vista_endpoint *e, uint64_t session)
 {
-    for (uint32_t at = (uint32_t)session & e->sessions_mask; e->sessions[at] != 0;
-         at = (at + 1) & e->sessions_mask) {
-        struct vi_peer *peer = &e->peer[e->sessions[at] - 1];
+    struct vi_peer *peer = LIST_FIRST(sessions_of(e, session));
 
-        if (peer->row != NULL && peer->session == session)
-            return peer;
-    }
-    return NULL;
+    while (peer != NULL && peer->session != session)
+        peer = LIST_NEXT(peer, same);
+    return peer;
 }
 
 struct vi_peer *vi_endpoint_uuid(vista_endpoint *e, const unsigned char *uuid, unsigned role)
@@ -105,15 +107,6 @@ struct vi_lane *vi_endpoint_free_lane(struct vi_peer *peer)
             if (lane->owner == NULL && lane->stored->state == VI_SLOT_IDLE)
                 return lane;
     return NULL;
-}
-
-static void enter_session(vista_endpoint *e, const struct vi_peer *peer)
-{
-    uint32_t at = (uint32_t)peer->session & e->sessions_mask;
-
-    while (e->sessions[at] != 0)
-        at = (at + 1) & e->sessions_mask;
-    e->sessions[at] = peer->index + 1;
 }
 
 /* ---- Peers come and go ------------------------------------------------------- */
@@ -141,12 +134,13 @@ void vi_endpoint_attach(vista_endpoint *e, struct vi_peer *peer, struct vi_gram_
         .reason = row->state == VI_ROW_BROKEN ? row->reason : VI_BROKEN_NOT,
         .timeout = VI_TIMEOUT_FIRST,
         .welcome = peer->welcome,
+        .sessions = peer->sessions,
     };
     memcpy(peer->uuid, row->uuid, sizeof peer->uuid);
     vi_address_parse(&peer->address, row->address);
     for (uint32_t i = 0; i < row->slots; i++)
         attach_lane(e, peer, i);
-    enter_session(e, peer);
+    LIST_INSERT_HEAD(sessions_of(e, peer->session), peer, same);
     if (e->peers_used <= peer->index)
         e->peers_used = peer->index + 1;
     e->broken += peer->reason != VI_BROKEN_NOT;
@@ -164,10 +158,7 @@ void vi_endpoint_detach(vista_endpoint *e, struct vi_peer *peer)
     e->broken -= peer->reason != VI_BROKEN_NOT;
     peer->reason = VI_BROKEN_NOT;
     peer->row = NULL;
-    memset(e->sessions, 0, (e->sessions_mask + 1) * sizeof *e->sessions);
-    for (uint32_t i = 0; i < e->peers_used; i++)
-        if (e->peer[i].row != NULL)
-            enter_session(e, &e->peer[i]);
+    LIST_REMOVE(peer, same);
 }
 
 void vi_endpoint_break(vista_endpoint *e, struct vi_peer *peer, uint32_t reason)

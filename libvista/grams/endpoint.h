@@ -73,6 +73,8 @@ struct vi_peer {
     struct vi_gram_row *row; /* NULL: free, or being made */
     struct vi_group *owner;  /* its row's head is being changed, or made, or removed */
     struct vi_peer *next_owned;
+    LIST_HEAD(vi_sessions, vi_peer) sessions; /* those whose numbers lead to this index */
+    LIST_ENTRY(vi_peer) same;
     struct vi_lane *lane;
     struct vi_lane *probe; /* the one that is sent again until the peer gives a sign of life */
     struct vi_address address;
@@ -141,8 +143,6 @@ struct vista_endpoint {
 
     struct vi_peer *peer; /* as many as the table has entries */
     uint32_t peers_used;  /* behind the last one that was ever used */
-    uint32_t *sessions;   /* open hash table: 1 + index of a peer, or 0 */
-    uint32_t sessions_mask;
     struct vi_lane *lanes;
     TAILQ_HEAD(vi_queue, vi_lane) requests, responses;
     uint64_t next_due; /* not after the first of what is unanswered */
@@ -154,7 +154,7 @@ struct vista_endpoint {
     struct vi_task task[VI_TASKS];
     uint32_t task_first, task_count;
 
-    struct vi_message *spares[2]; /* small and middle ones */
+    struct vi_message *spares; /* free ones */
     size_t staged;
     size_t large; /* of those that alone are more than half of the limit, part of `staged` */
 
@@ -163,8 +163,7 @@ struct vista_endpoint {
     uint32_t users;        /* threads in a call that may wait */
     uint32_t waiting;      /* of them on `changed` */
     uint64_t wakes;
-    int poll_fd, timer_fd, event_fd; /* -1: not asked for */
-    bool event_set;
+    int poll_fd, timer_fd; /* -1: not asked for */
     uint64_t timer_set;
 
     struct vista_endpoint_info counts;

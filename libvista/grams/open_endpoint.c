@@ -31,38 +31,31 @@ static size_t round_up(size_t size)
     return (size + 63) & ~(size_t)63;
 }
 
-/* One mapping: the endpoint, peers, lanes, groups, sessions, buffers. */
-static vista_endpoint *make(const struct vi_gram_table *table, bool keyed, uint32_t datagram_max)
+/* One mapping: the endpoint, peers, lanes, groups, buffers. */
+static vista_endpoint *make(const struct vi_gram_table *table, uint32_t datagram_max)
 {
-    uint32_t sessions = 4;
-    size_t at[6], size = round_up(sizeof(struct vista_endpoint));
+    const size_t sizes[] = {sizeof(struct vista_endpoint),
+                            table->peers * sizeof(struct vi_peer),
+                            (size_t)table->peers * table->slots * sizeof(struct vi_lane),
+                            VI_GROUPS * sizeof(struct vi_group),
+                            (size_t)VI_BATCH * datagram_max,
+                            (size_t)VI_BATCH * datagram_max};
+    size_t at[6], size = 0;
     vista_endpoint *e;
-    char *memory;
 
-    while (sessions < 2 * table->peers)
-        sessions *= 2;
-    const size_t sizes[6] = {table->peers * sizeof(struct vi_peer),
-                             (size_t)table->peers * table->slots * sizeof(struct vi_lane),
-                             VI_GROUPS * sizeof(struct vi_group),
-                             sessions * sizeof(uint32_t),
-                             (size_t)VI_BATCH * datagram_max,
-                             keyed ? (size_t)VI_BATCH * datagram_max : 0};
     for (int i = 0; i < 6; i++) {
         at[i] = size;
         size += round_up(sizes[i]);
     }
-    memory = vi_reserve(size);
-    if (memory == NULL)
+    e = vi_reserve(size);
+    if (e == NULL)
         return NULL;
-    e = (vista_endpoint *)memory;
     e->size = size;
-    e->peer = (struct vi_peer *)(memory + at[0]);
-    e->lanes = (struct vi_lane *)(memory + at[1]);
-    e->group = (struct vi_group *)(memory + at[2]);
-    e->sessions = (uint32_t *)(memory + at[3]);
-    e->sessions_mask = sessions - 1;
-    e->buffers = (unsigned char *)memory + at[4];
-    e->scratch = (unsigned char *)memory + at[5];
+    e->peer = (struct vi_peer *)((char *)e + at[1]);
+    e->lanes = (struct vi_lane *)((char *)e + at[2]);
+    e->group = (struct vi_group *)((char *)e + at[3]);
+    e->buffers = (unsigned char *)e + at[4];
+    e->scratch = (unsigned char *)e + at[5];
     return e;
 }
 
@@ -77,7 +70,7 @@ static void prepare(vista_endpoint *e, vista_segment *segment, struct vi_gram_ta
     e->next_due = UINT64_MAX;
     TAILQ_INIT(&e->requests);
     TAILQ_INIT(&e->responses);
-    e->poll_fd = e->timer_fd = e->event_fd = -1;
+    e->poll_fd = e->timer_fd = -1;
     pthread_mutex_init(&e->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -198,7 +191,7 @@ static vista_endpoint *open_on(vista_segment *segment, struct vi_gram_table *tab
 
     if (socket == NULL)
         return NULL;
-    e = make(table, key != NULL, socket->datagram_max);
+    e = make(table, socket->datagram_max);
     if (e == NULL) {
         socket->transport->close(socket);
         return NULL;

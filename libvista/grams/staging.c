@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Two sizes of memory are kept when they are free: most messages are small, and a mapping a
- * message would cost more than all the rest of its way.
+ * Memory is kept when it is free, but that of the large ones: a mapping a message would cost more
+ * than all the rest of its way.  A small message touches the first page alone of what it gets.
  */
 #include "grams/staging.h"
 
 #include "base/arena.h"
 #include "base/error.h"
 
-static const size_t sizes[2] = {2048, 72 << 10};
+#define SPARE ((size_t)72 << 10)
 #define ABANDONED \
     ((uint64_t)2 * 1000 * 1000 * 1000) /* a partial message without news for so long */
 
@@ -19,12 +19,11 @@ static size_t round_up(size_t size)
 
 static struct vi_message *take(vista_endpoint *e, size_t size)
 {
-    const int kept = size <= sizes[0] ? 0 : size <= sizes[1] ? 1 : -1;
-    struct vi_message *message = kept >= 0 ? e->spares[kept] : NULL;
+    struct vi_message *message = size <= SPARE ? e->spares : NULL;
 
-    size = kept >= 0 ? sizes[kept] : size;
+    size = size <= SPARE ? SPARE : size;
     if (message != NULL)
-        e->spares[kept] = message->next;
+        e->spares = message->next;
     else
         message = vi_reserve(size);
     if (message != NULL)
@@ -94,13 +93,12 @@ void vi_staging_free(vista_endpoint *e, struct vi_message *message)
         return;
     e->staged -= message->length;
     e->large -= is_large(message->length) ? message->length : 0;
-    for (int i = 0; i < 2; i++)
-        if (message->size == sizes[i]) {
-            message->next = e->spares[i];
-            e->spares[i] = message;
-            return;
-        }
-    vi_release(message, message->size);
+    if (message->size > SPARE) {
+        vi_release(message, message->size);
+        return;
+    }
+    message->next = e->spares;
+    e->spares = message;
 }
 
 /* ---- Queues ------------------------------------------------------------ */
@@ -142,11 +140,10 @@ void vi_staging_close(vista_endpoint *e)
 {
     for (struct vi_lane *lane = e->lanes; lane < lanes_end(e); lane++)
         vi_staging_drop(e, lane);
-    for (int i = 0; i < 2; i++)
-        while (e->spares[i] != NULL) {
-            struct vi_message *message = e->spares[i];
+    while (e->spares != NULL) {
+        struct vi_message *message = e->spares;
 
-            e->spares[i] = message->next;
-            vi_release(message, sizes[i]);
-        }
+        e->spares = message->next;
+        vi_release(message, SPARE);
+    }
 }

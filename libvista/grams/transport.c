@@ -152,8 +152,8 @@ struct kernel_socket {
     struct vi_socket socket;
     int64_t timeout;  /* SO_RCVTIMEO as it is set; 0: none */
     bool idle;        /* the last wait was in vain: the next is exact */
-    bool more;        /* several came at once the last time that was tried */
-    unsigned singles; /* receives since then */
+    bool more;        /* several came at once the last time, and so all that is there is taken; */
+    unsigned singles; /* else one, and all now and then: to look for more takes time */
     struct mmsghdr out[VI_BATCH], in[VI_BATCH];
 };
 
@@ -195,10 +195,6 @@ static int send_packets(struct vi_socket *of, struct vi_packet *packets, int cou
         message->msg_iovlen = (size_t)packets[i].parts;
         packets[i].length = 0;
     }
-    if (count == 1 && sendmsg(of->fd, &socket->out[0].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-        return 1;
-    if (count == 1)
-        return note_refused(packets);
     while (done < count) { /* what one address refuses holds up none behind it */
         sent = sendmmsg(of->fd, socket->out + done, (unsigned)(count - done),
                         MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -207,9 +203,9 @@ static int send_packets(struct vi_socket *of, struct vi_packet *packets, int cou
     return count;
 }
 
-static void prepare(struct kernel_socket *socket, struct vi_packet *packets, int from, int to)
+static void prepare(struct kernel_socket *socket, struct vi_packet *packets, int count)
 {
-    for (int i = from; i < to; i++) {
+    for (int i = 0; i < count; i++) {
         struct msghdr *message = &socket->in[i].msg_hdr;
 
         memset(message, 0, sizeof *message);
@@ -220,27 +216,11 @@ static void prepare(struct kernel_socket *socket, struct vi_packet *packets, int
     }
 }
 
-static void note(struct kernel_socket *socket, struct vi_packet *packet, int index, size_t length)
+static void note(const struct mmsghdr *from, struct vi_packet *packet)
 {
-    const struct msghdr *message = &socket->in[index].msg_hdr;
-
-    packet->address.length = message->msg_namelen;
-    packet->length = message->msg_flags & MSG_TRUNC ? packet->part[0].iov_len + 1 : length;
-}
-
-/* What else is there.  A system call more, and so not done each time where it finds nothing. */
-static int receive_more(struct kernel_socket *socket, struct vi_packet *packets, int count)
-{
-    int got;
-
-    if (count < 2 || (!socket->more && ++socket->singles % 16 != 0))
-        return 1;
-    prepare(socket, packets, 1, count);
-    got = recvmmsg(socket->socket.fd, socket->in + 1, (unsigned)count - 1, MSG_DONTWAIT, NULL);
-    socket->more = got > 0;
-    for (int i = 1; i <= got; i++)
-        note(socket, packets + i, i, socket->in[i].msg_len);
-    return got > 0 ? got + 1 : 1;
+    packet->address.length = from->msg_hdr.msg_namelen;
+    packet->length =
+        from->msg_hdr.msg_flags & MSG_TRUNC ? packet->part[0].iov_len + 1 : from->msg_len;
 }
 
 /* The wait is that of the receiving call itself, which saves one of poll, and whose time limit
@@ -271,8 +251,8 @@ static int wait_exactly(struct kernel_socket *socket, int64_t ns)
 static int receive(struct vi_socket *of, struct vi_packet *packets, int count, int64_t ns)
 {
     struct kernel_socket *socket = (struct kernel_socket *)of;
-    int flags = ns == 0 ? MSG_DONTWAIT : 0;
-    ssize_t length;
+    int flags = ns == 0 ? MSG_DONTWAIT : MSG_WAITFORONE;
+    int got;
 
     if (ns > 0 && (socket->idle || ns < TICK / 8)) {
         if (wait_exactly(socket, ns) != 0)
@@ -281,31 +261,29 @@ static int receive(struct vi_socket *of, struct vi_packet *packets, int count, i
     } else if (ns != 0 && set_timeout(socket, ns) != 0) {
         return -1;
     }
-    prepare(socket, packets, 0, 1);
-    length = recvmsg(of->fd, &socket->in[0].msg_hdr, flags);
-    if (length < 0) {
+    if (!socket->more && ++socket->singles % 16 != 0)
+        count = 1;
+    prepare(socket, packets, count);
+    got = recvmmsg(of->fd, socket->in, (unsigned)count, flags, NULL);
+    if (got < 0) {
         socket->idle = socket->idle || (ns != 0 && errno == EAGAIN);
         if (errno != EINTR)
             errno = EAGAIN; /* what a socket has to say of an earlier datagram */
         return -1;
     }
     socket->idle = false;
-    note(socket, packets, 0, (size_t)length);
-    return receive_more(socket, packets, count);
+    socket->more = got > 1;
+    for (int i = 0; i < got; i++)
+        note(&socket->in[i], &packets[i]);
+    return got;
 }
 
-/* A datagram of one byte to itself, which no peer's is. */
+/* A datagram of one byte to itself, which no peer's is; Linux takes the address that means any for
+ * this machine's. */
 static void wake(struct vi_socket *socket)
 {
-    struct vi_address to = socket->bound;
-    struct sockaddr_in *v4 = (struct sockaddr_in *)&to.storage;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&to.storage;
-
-    if (to.any.sa_family == AF_INET && v4->sin_addr.s_addr == htonl(INADDR_ANY))
-        v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (to.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr))
-        v6->sin6_addr = in6addr_loopback;
-    sendto(socket->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, &to.any, to.length);
+    sendto(socket->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, &socket->bound.any,
+           socket->bound.length);
 }
 
 /* The socket file of a path, if it still is this socket's. */

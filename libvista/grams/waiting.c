@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -139,42 +138,34 @@ static int add_to(int poll, int fd)
 
 void vi_wait_close(vista_endpoint *e)
 {
-    int *const fds[] = {&e->poll_fd, &e->timer_fd, &e->event_fd};
-
-    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
-        if (*fds[i] >= 0)
-            close(*fds[i]);
-        *fds[i] = -1;
-    }
+    if (e->poll_fd >= 0)
+        close(e->poll_fd);
+    if (e->timer_fd >= 0)
+        close(e->timer_fd);
+    e->poll_fd = e->timer_fd = -1;
 }
 
 static int open_fd(vista_endpoint *e)
 {
     e->poll_fd = epoll_create1(EPOLL_CLOEXEC);
     e->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    e->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    e->timer_set = UINT64_MAX;
     if (e->poll_fd >= 0 && add_to(e->poll_fd, e->timer_fd) == 0 &&
-        add_to(e->poll_fd, e->event_fd) == 0 && add_to(e->poll_fd, e->socket->fd) == 0) {
-        e->event_set = false;
-        e->timer_set = UINT64_MAX;
+        add_to(e->poll_fd, e->socket->fd) == 0)
         return 0;
-    }
     vi_fail_system(errno, "%s: a descriptor to wait on", e->address);
     vi_wait_close(e);
     return -1;
 }
 
+/* The timer has run out long since where something is there. */
 void vi_wait_tell(vista_endpoint *e)
 {
     const bool ready =
         !TAILQ_EMPTY(&e->requests) || !TAILQ_EMPTY(&e->responses) || e->task_count > 0;
-    const uint64_t due = e->next_due != 0 ? e->next_due : 1; /* 0 would disarm it */
+    const uint64_t due = ready || e->next_due == 0 ? 1 : e->next_due; /* 0 would disarm it */
     struct itimerspec timer = {0};
-    uint64_t count = 1;
 
-    if (ready != e->event_set && (ready ? write(e->event_fd, &count, sizeof count)
-                                        : read(e->event_fd, &count, sizeof count)) > 0)
-        e->event_set = ready;
     if (due == e->timer_set)
         return;
     if (due != UINT64_MAX) {
