@@ -35,11 +35,8 @@ struct vi_message {
     uint32_t flags; /* VI_SLOT_ONE_WAY */
     uint64_t generation, history, hash;
     /* While it arrives in fragments: */
-    uint32_t fragment; /* bytes of each but the last */
-    uint32_t missing;  /* fragments */
-    uint32_t asked;    /* fragments that were asked for and have not come */
-    uint64_t touched;  /* when the newest came */
-    uint64_t *have;    /* a bit for each */
+    uint32_t arrived; /* bytes, from its beginning */
+    uint64_t touched; /* when the newest came */
 };
 
 /* What a transaction does to a lane. */

@@ -35,86 +35,53 @@ static bool is_current(const struct arrival *a)
             slot->state == VI_SLOT_CANCELLED);
 }
 
-/* ---- Messages in fragments ------------------------------------------------- */
+/* ---- Messages, whole or in fragments -------------------------------------------- */
 
-static struct vi_message *begin_partial(vista_endpoint *e, const struct arrival *a)
+/* The message that the datagram belongs to; NULL: its beginning has not come, or it has no room. */
+static struct vi_message *message_of(vista_endpoint *e, const struct arrival *a)
 {
-    const uint32_t fragment = (uint32_t)a->length;
-    const uint32_t all = (a->header->length + fragment - 1) / fragment;
-    struct vi_message *message = vi_staging_new(e, a->lane, a->header->length, all);
+    struct vi_message *message = a->lane->partial;
 
-    if (message == NULL)
+    if (message != NULL && message->generation == a->header->generation &&
+        message->length == a->header->length)
+        return message;
+    if (a->header->offset != 0)
         return NULL;
-    message->fragment = fragment;
-    message->generation = a->header->generation;
-    message->asked = all < e->socket->window ? all : e->socket->window;
+    vi_staging_free(e, message);
+    message = a->lane->partial = vi_staging_new(e, a->lane, a->header->length);
+    if (message != NULL)
+        message->generation = a->header->generation;
     return message;
 }
 
-static bool is_last(const struct arrival *a)
+/* Fragments are taken in order.  The last of those that come together asks for the next, or for
+ * those behind a gap; so does the first alone, when it comes again.  A last one that was taken before
+ * does not: else a datagram that was doubled would double all that follow. */
+static bool add_fragment(vista_endpoint *e, const struct arrival *a, struct vi_message *message)
 {
-    return a->header->offset + a->length == a->header->length;
-}
+    const uint32_t offset = a->header->offset;
+    const bool is_next = offset == message->arrived;
 
-/* The message that the fragment belongs to; NULL: it cannot be told, or has no room. */
-static struct vi_message *partial_of(vista_endpoint *e, const struct arrival *a)
-{
-    struct vi_lane *lane = a->lane;
-    struct vi_message *message = lane->partial;
-
-    if (message != NULL &&
-        (message->generation != a->header->generation || message->length != a->header->length ||
-         (!is_last(a) && message->fragment != a->length))) {
-        vi_staging_free(e, message);
-        message = lane->partial = NULL;
+    if (is_next) {
+        memcpy(message->data + offset, a->payload, a->length);
+        message->arrived += (uint32_t)a->length;
     }
-    if (message == NULL && !is_last(a) && a->length >= 64)
-        message = lane->partial = begin_partial(e, a);
-    if (message == NULL || a->header->offset % message->fragment != 0 ||
-        a->length > message->fragment)
-        return NULL;
-    return message;
-}
-
-static void add_fragment(struct vi_message *message, const struct arrival *a)
-{
-    const uint32_t number = a->header->offset / message->fragment;
-    uint64_t *word = &message->have[number / 64];
-    const uint64_t bit = (uint64_t)1 << number % 64;
-
-    if (*word & bit)
-        return;
-    *word |= bit;
-    message->missing--;
-    message->asked -= message->asked > 0;
-    memcpy(message->data + a->header->offset, a->payload, a->length);
+    if (message->arrived == message->length)
+        return true;
+    message->touched = vi_endpoint_now(e);
+    if (a->header->flags & VI_WIRE_AGAIN && (is_next || offset == 0 || offset > message->arrived))
+        vi_out_pull(e, a->lane);
+    return false;
 }
 
 /* The whole message, if this datagram is or completes it. */
 static struct vi_message *assemble(vista_endpoint *e, const struct arrival *a)
 {
-    struct vi_message *message;
+    struct vi_message *message = message_of(e, a);
 
-    if (a->length == a->header->length) {
-        message = vi_staging_new(e, a->lane, a->header->length, 0);
-        if (message != NULL)
-            memcpy(message->data, a->payload, a->length);
-    } else {
-        message = partial_of(e, a);
-        if (message == NULL)
-            return NULL;
-        message->touched = vi_endpoint_now(e);
-        add_fragment(message, a);
-        if (message->missing > 0) {
-            if (message->asked == 0 || a->header->flags & VI_WIRE_AGAIN)
-                vi_out_pull(e, a->lane);
-            return NULL;
-        }
-        a->lane->partial = NULL;
-    }
-    if (message == NULL)
+    if (message == NULL || !add_fragment(e, a, message))
         return NULL;
-    message->generation = a->header->generation;
+    a->lane->partial = NULL;
     message->history = a->header->history;
     message->flags = a->header->flags & VI_WIRE_ONE_WAY ? VI_SLOT_ONE_WAY : 0;
     message->hash = vi_hash_message(message->flags, message->data, message->length);
@@ -237,16 +204,13 @@ static void on_pull(vista_endpoint *e, const struct arrival *a)
 {
     const bool client = a->peer->row->role == VI_ROLE_CLIENT;
     struct vi_lane *lane = a->lane;
-    struct vi_pull pull;
 
-    if (a->length < sizeof pull || !is_current(a) ||
-        client != !(a->header->flags & VI_WIRE_RESPONSE) ||
+    if (!is_current(a) || client != !(a->header->flags & VI_WIRE_RESPONSE) ||
         (!client && lane->stored->state != VI_SLOT_ANSWERED))
         return;
-    memcpy(&pull, a->payload, sizeof pull);
     if (client)
         vi_timers_put_off(e, lane, 0);
-    vi_out_pulled(e, lane, &pull);
+    vi_out_pulled(e, lane, a->header->offset);
 }
 
 /* Believed only if it names a request that is under way, which no stranger knows. */

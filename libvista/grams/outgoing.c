@@ -62,81 +62,47 @@ static struct vi_header header_of(const struct vi_lane *lane, unsigned kind)
     };
 }
 
-static struct vi_header message_header(const struct vi_lane *lane)
-{
-    const bool client = lane->peer->row->role == VI_ROLE_CLIENT;
-    struct vi_header header = header_of(lane, client ? VI_REQUEST : VI_RESPONSE);
-
-    header.length = lane->stored->length;
-    return header;
-}
-
-static void send_fragment(vista_endpoint *e, const struct vi_lane *lane, struct vi_header *header,
-                          uint32_t number)
+/* So many fragments at most.  The last tells the receiver to ask for more, if there are any. */
+static void send_fragments(vista_endpoint *e, struct vi_lane *lane, uint32_t offset, uint32_t count,
+                           bool again)
 {
     const struct vi_gram_slot *slot = lane->stored;
-    const uint32_t offset = number * e->fragment_max, left = slot->length - offset;
+    struct vi_header header =
+        header_of(lane, lane->peer->role == VI_ROLE_CLIENT ? VI_REQUEST : VI_RESPONSE);
+    uint32_t length, left;
 
-    header->offset = offset;
-    vi_out_datagram(e, &lane->peer->address, header, vi_slot_body(slot) + offset,
-                    left < e->fragment_max ? left : e->fragment_max);
-}
-
-static uint32_t fragments_of(const vista_endpoint *e, const struct vi_lane *lane)
-{
-    return (lane->stored->length + e->fragment_max - 1) / e->fragment_max;
+    header.length = slot->length;
+    do {
+        left = slot->length - offset;
+        length = left < e->fragment_max ? left : e->fragment_max;
+        if (again || (count == 1 && length < left))
+            header.flags |= VI_WIRE_AGAIN;
+        header.offset = offset;
+        vi_out_datagram(e, &lane->peer->address, &header, vi_slot_body(slot) + offset, length);
+        offset += length;
+    } while (--count > 0 && length < left);
 }
 
 void vi_out_message(vista_endpoint *e, struct vi_lane *lane, bool again)
 {
-    struct vi_header header = message_header(lane);
-    uint32_t count = fragments_of(e, lane);
-
-    if (again)
-        header.flags |= VI_WIRE_AGAIN;
-    if (again && header.kind == VI_REQUEST)
-        count = count < 1 ? count : 1;
-    if (count > e->socket->window)
-        count = e->socket->window;
-    send_fragment(e, lane, &header, 0);
-    for (uint32_t i = 1; i < count; i++)
-        send_fragment(e, lane, &header, i);
+    again = again && lane->peer->role == VI_ROLE_CLIENT;
+    send_fragments(e, lane, 0, again ? 1 : e->socket->window, again);
 }
 
-void vi_out_pulled(vista_endpoint *e, struct vi_lane *lane, const struct vi_pull *pull)
+void vi_out_pulled(vista_endpoint *e, struct vi_lane *lane, uint32_t offset)
 {
-    struct vi_header header = message_header(lane);
-    const uint32_t all = fragments_of(e, lane);
-    uint32_t sent = 0;
-
-    if (pull->fragment != e->fragment_max || pull->first >= all)
-        return;
-    for (uint32_t i = 0; i < VI_PULL_BITS && pull->first + i < all; i++)
-        if (pull->wanted[i / 64] >> i % 64 & 1 && sent++ < 2 * e->socket->window)
-            send_fragment(e, lane, &header, pull->first + i);
+    if (offset < lane->stored->length)
+        send_fragments(e, lane, offset, e->socket->window, false);
 }
 
 void vi_out_pull(vista_endpoint *e, struct vi_lane *lane)
 {
-    struct vi_message *message = lane->partial;
-    const uint32_t all = (message->length + message->fragment - 1) / message->fragment;
-    struct vi_pull pull = {.fragment = message->fragment};
-    const bool client = lane->peer->row->role == VI_ROLE_CLIENT;
     struct vi_header header = header_of(lane, VI_PULL);
-    uint32_t asked = 0, first = 0;
 
-    while (first < all && message->have[first / 64] >> first % 64 & 1)
-        first++;
-    pull.first = first;
-    for (uint32_t i = 0; i < VI_PULL_BITS && first + i < all && asked < e->socket->window; i++)
-        if (!(message->have[(first + i) / 64] >> (first + i) % 64 & 1)) {
-            pull.wanted[i / 64] |= (uint64_t)1 << i % 64;
-            asked++;
-        }
-    message->asked = asked;
-    header.generation = message->generation;
-    header.flags = client ? VI_WIRE_RESPONSE : 0;
-    vi_out_datagram(e, &lane->peer->address, &header, &pull, sizeof pull);
+    header.generation = lane->partial->generation;
+    header.offset = lane->partial->arrived;
+    header.flags = lane->peer->role == VI_ROLE_CLIENT ? VI_WIRE_RESPONSE : 0;
+    vi_out_datagram(e, &lane->peer->address, &header, NULL, 0);
 }
 
 /* ---- The rest ---------------------------------------------------------- */

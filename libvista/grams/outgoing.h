@@ -16,8 +16,8 @@ void vi_out_datagram(vista_endpoint *e, const struct vi_address *to, const struc
  * request's first one alone, upon which the receiver asks for what it lacks. */
 void vi_out_message(vista_endpoint *e, struct vi_lane *lane, bool again);
 
-/* What the peer has asked for, of a message that is stored. */
-void vi_out_pulled(vista_endpoint *e, struct vi_lane *lane, const struct vi_pull *pull);
+/* The next fragments of it, from what the peer has asked for. */
+void vi_out_pulled(vista_endpoint *e, struct vi_lane *lane, uint32_t offset);
 
 /* Asks for the next fragments of a message that arrives. */
 void vi_out_pull(vista_endpoint *e, struct vi_lane *lane);

@@ -12,11 +12,6 @@
 #define ABANDONED \
     ((uint64_t)2 * 1000 * 1000 * 1000) /* a partial message without news for so long */
 
-static size_t round_up(size_t size)
-{
-    return (size + 7) & ~(size_t)7;
-}
-
 static struct vi_message *take(vista_endpoint *e, size_t size)
 {
     struct vi_message *message = size <= SPARE ? e->spares : NULL;
@@ -62,26 +57,19 @@ static bool has_room(const vista_endpoint *e, const struct vi_lane *lane, uint32
     return is_large(length) ? e->large == 0 : e->staged - e->large + length <= VI_STAGED_MAX;
 }
 
-struct vi_message *vi_staging_new(vista_endpoint *e, const struct vi_lane *lane, uint32_t length,
-                                  uint32_t fragments)
+struct vi_message *vi_staging_new(vista_endpoint *e, const struct vi_lane *lane, uint32_t length)
 {
-    const size_t head = round_up(sizeof(struct vi_message)), body = round_up(length);
     struct vi_message *message;
 
     if (!has_room(e, lane, length))
         drop_abandoned(e);
     if (!has_room(e, lane, length))
         return NULL;
-    message = take(e, head + body + (fragments + 63) / 64 * sizeof(uint64_t));
+    message = take(e, sizeof *message + length);
     if (message == NULL)
         return NULL;
-    *message = (struct vi_message){.data = (unsigned char *)message + head,
-                                   .size = message->size,
-                                   .length = length,
-                                   .missing = fragments,
-                                   .have = (uint64_t *)((char *)message + head + body)};
-    for (uint32_t i = 0; i < (fragments + 63) / 64; i++)
-        message->have[i] = 0;
+    *message = (struct vi_message){
+        .data = (unsigned char *)(message + 1), .size = message->size, .length = length};
     e->staged += length;
     e->large += is_large(length) ? length : 0;
     return message;

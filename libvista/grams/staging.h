@@ -8,10 +8,8 @@
 
 #include "grams/endpoint.h"
 
-/* A message of `length` bytes for this lane, with a bitmap for `fragments`.  NULL: no room for it
- * now. */
-struct vi_message *vi_staging_new(vista_endpoint *e, const struct vi_lane *lane, uint32_t length,
-                                  uint32_t fragments);
+/* A message of `length` bytes for this lane.  NULL: no room for it now. */
+struct vi_message *vi_staging_new(vista_endpoint *e, const struct vi_lane *lane, uint32_t length);
 void vi_staging_free(vista_endpoint *e, struct vi_message *message);
 
 /* The lane's message can be received: at the queue's end, or at its head again. */

@@ -26,7 +26,7 @@ enum {
     VI_REQUEST,
     VI_RESPONSE,
     VI_PENDING,       /* server: received, not yet answered */
-    VI_PULL,          /* receiver of a message: send these fragments; payload struct vi_pull */
+    VI_PULL,          /* receiver of a message: go on with it from `offset` */
     VI_STALE,         /* server: the slot has gone on to this generation */
     VI_BROKEN,        /* either: the session is broken; `offset` is the reason */
     VI_BYE,           /* client: remove your row */
@@ -37,7 +37,7 @@ enum {
 
 #define VI_WIRE_KEYED 0x1u
 #define VI_WIRE_ONE_WAY 0x2u
-#define VI_WIRE_AGAIN 0x4u    /* a repetition: the receiver is to ask for what it lacks */
+#define VI_WIRE_AGAIN 0x4u    /* nothing follows: the receiver is to ask for what it lacks */
 #define VI_WIRE_RESPONSE 0x8u /* PULL: of the response, not of the request */
 
 #define VI_KEY_LENGTH 32
@@ -72,13 +72,6 @@ struct vi_hello {
 };
 _Static_assert(sizeof(struct vi_hello) == 64, "a handshake's payload has 64 bytes");
 #define VI_HELLO_LENGTH 256u /* with the header: a HELLO is longer than any answer to it */
-
-#define VI_PULL_BITS 512u
-struct vi_pull {
-    uint32_t fragment; /* 0: bytes of each but the last */
-    uint32_t first;    /* 4: the number of the fragment that bit 0 means */
-    uint64_t wanted[VI_PULL_BITS / 64];
-};
 
 /* Room for what goes before a payload, keyed or not. */
 struct vi_envelope {
