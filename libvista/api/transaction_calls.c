@@ -85,8 +85,9 @@ int vista_end_out_of_line(vista_tx *handle, unsigned mode)
         return -1;
     if (mode & ~VISTA_NO_FLUSH)
         return vi_fail(EINVAL, "vista_end_transaction: unknown mode 0x%x", mode);
-    return VISTA_INLINE_LIKELY(tx->hooks.first == NULL) ? tx->segment->own.engine->commit(tx, mode)
-                                                        : end_and_tell(tx, mode);
+    return VISTA_INLINE_LIKELY(tx->hooks.first.fn == NULL)
+               ? tx->segment->own.engine->commit(tx, mode)
+               : end_and_tell(tx, mode);
 }
 
 int vista_abort_transaction(vista_tx *handle)

@@ -10,12 +10,6 @@
 #include "base/error.h"
 #include "core/process.h"
 
-struct vi_hook {
-    struct vi_hook *next;
-    vi_hook_fn *fn;
-    void *arg;
-};
-
 /* Those of lists that were run, guarded by the process's lock, which a fork does not leave
  * held in the child. */
 static struct vi_hook *spare;
@@ -34,24 +28,28 @@ static struct vi_hook *new_hook(void)
 
 int vi_hooks_add(struct vi_hooks *hooks, vi_hook_fn *fn, void *arg)
 {
-    struct vi_hook *hook = new_hook();
+    struct vi_hook *hook = &hooks->first;
 
-    if (hook == NULL)
-        return vi_fail(ENOMEM, "vista_on_end: no memory for one more function");
+    if (hook->fn != NULL) {
+        hook = new_hook();
+        if (hook == NULL)
+            return vi_fail(ENOMEM, "vista_on_end: no memory for one more function");
+        *(hooks->last != NULL ? &hooks->last->next : &hooks->first.next) = hook;
+        hooks->last = hook;
+    }
     *hook = (struct vi_hook){NULL, fn, arg};
-    *(hooks->last != NULL ? &hooks->last->next : &hooks->first) = hook;
-    hooks->last = hook;
     return 0;
 }
 
 void vi_hooks_run(struct vi_hooks hooks, int outcome)
 {
-    for (const struct vi_hook *hook = hooks.first; hook != NULL; hook = hook->next)
+    for (const struct vi_hook *hook = &hooks.first; hook != NULL && hook->fn != NULL;
+         hook = hook->next)
         hook->fn(hook->arg, outcome);
-    if (hooks.first == NULL)
+    if (hooks.last == NULL)
         return;
     pthread_mutex_lock(&vi_process()->lock);
     hooks.last->next = spare;
-    spare = hooks.first;
+    spare = hooks.first.next;
     pthread_mutex_unlock(&vi_process()->lock);
 }

@@ -11,11 +11,16 @@
 
 typedef void vi_hook_fn(void *arg, int outcome);
 
-struct vi_hook;
+struct vi_hook {
+    struct vi_hook *next;
+    vi_hook_fn *fn; /* NULL: none */
+    void *arg;
+};
 
-/* In the order of registration. */
+/* In the order of registration.  The first, mostly the only one, is copied with the list: it needs
+ * neither memory nor the lock of the spare ones. */
 struct vi_hooks {
-    struct vi_hook *first, *last; /* NULL: none */
+    struct vi_hook first, *last; /* NULL: none behind the first */
 };
 
 /* -1 with ENOMEM: nothing was added. */
@@ -28,7 +33,7 @@ static inline struct vi_hooks vi_hooks_detach(struct vi_hooks *hooks)
 {
     const struct vi_hooks detached = *hooks;
 
-    *hooks = (struct vi_hooks){NULL, NULL};
+    *hooks = (struct vi_hooks){0};
     return detached;
 }
 
