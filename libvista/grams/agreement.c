@@ -18,7 +18,7 @@
 #include "base/error.h"
 #include "grams/requests.h"
 
-enum sent { SENT = 1, LATER = 0, NEVER = -2 }; /* -1: as errno says */
+enum { SENT = 1, LATER = 0, NEVER = -2 }; /* -1: as errno says */
 
 /* ---- Records --------------------------------------------------------------- */
 
@@ -83,14 +83,14 @@ static int remove_record(vista_tx *tx, vista_endpoint *e, struct vi_agreement *o
 
 /* ---- What is sent ---------------------------------------------------------- */
 
-static enum sent send_to(const struct vi_joining *j, vista_request *request, const void *says,
-                         size_t length)
+int vi_agreement_send(const struct vi_joining *j, vista_request *request, const void *says,
+                      size_t length)
 {
     if (vista_send_request(j->tx, j->e, request->peer, says, length, 0, request) == 0)
         return SENT;
     if (errno == EAGAIN)
         return LATER;
-    return errno == ESTALE || errno == EINVAL || errno == EMSGSIZE ? NEVER : (enum sent) - 1;
+    return errno == ESTALE || errno == EINVAL || errno == EMSGSIZE ? NEVER : -1;
 }
 
 bool vi_agreement_is_lost(vista_endpoint *e, const struct vi_site *site)
@@ -110,9 +110,9 @@ void vi_agreement_vote(struct vi_agreement *of, struct vi_site *site, unsigned v
         of->state = VI_AGREEMENT_ABORTED;
 }
 
-static enum sent ask(const struct vi_joining *j, struct vi_agreement *of, struct vi_site *site)
+static int ask(const struct vi_joining *j, struct vi_agreement *of, struct vi_site *site)
 {
-    const enum sent sent = send_to(j, &site->request, (char *)of + site->offset, site->length);
+    const int sent = vi_agreement_send(j, &site->request, (char *)of + site->offset, site->length);
 
     if (sent == SENT)
         site->state = VI_SITE_ASKED;
@@ -133,13 +133,12 @@ void vi_agreement_name(vista_endpoint *e, struct vi_site *site)
 
 /* Who is lost is not told of an abort: it presumes that.  Of a commit it is told in another
  * session, once there is one, or asks. */
-static enum sent tell_site(const struct vi_joining *j, struct vi_agreement *of,
-                           struct vi_site *site)
+static int tell_site(const struct vi_joining *j, struct vi_agreement *of, struct vi_site *site)
 {
     const bool committed = of->state == VI_AGREEMENT_COMMITTED;
     const bool voted = !(site->flags & VISTA_ONE_PHASE);
     struct vi_saying outcome = of->says, *says = &outcome;
-    enum sent sent;
+    int sent;
 
     outcome.kind = committed ? VI_SAY_COMMIT : VI_SAY_ABORT;
     if (voted) {
@@ -147,10 +146,10 @@ static enum sent tell_site(const struct vi_joining *j, struct vi_agreement *of,
     } else {
         says = (struct vi_saying *)((char *)of + site->offset);
         if (vista_set_range(j->tx, says, sizeof *says) != 0)
-            return (enum sent) - 1;
+            return -1;
         says->kind = committed ? VI_SAY_COMMITTED : VI_SAY_ABORTED;
     }
-    sent = send_to(j, &site->request, says, voted ? sizeof outcome : site->length);
+    sent = vi_agreement_send(j, &site->request, says, voted ? sizeof outcome : site->length);
     if (sent == SENT)
         site->state = VI_SITE_TOLD;
     else if (sent == NEVER && !(voted && committed))
@@ -158,8 +157,7 @@ static enum sent tell_site(const struct vi_joining *j, struct vi_agreement *of,
     return sent;
 }
 
-static enum sent advance_site(const struct vi_joining *j, struct vi_agreement *of,
-                              struct vi_site *site)
+static int advance_site(const struct vi_joining *j, struct vi_agreement *of, struct vi_site *site)
 {
     const bool decided = of->state != VI_AGREEMENT_OPEN;
 
@@ -214,13 +212,20 @@ static int tell_local(const struct vi_joining *j, const struct vi_agreement *of)
     return of->local & VI_LOCAL_VOTED ? vi_agreement_tell(j, &of->says.gid, committed) : 0;
 }
 
+bool vi_agreement_is_known(const struct vi_agreement *of)
+{
+    for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
+        if (site->state != VI_SITE_DONE)
+            return false;
+    return true;
+}
+
 /* The parent's answer: of a broken session it has to ask.  1: something was done. */
 static int finish(const struct vi_joining *j, struct vi_agreement *of)
 {
     const bool committed = of->state == VI_AGREEMENT_COMMITTED;
     const bool done = of->local != 0 || of->parent.generation != 0;
     struct vi_saying outcome = of->says;
-    bool all = true;
 
     outcome.kind = VI_SAY_VOTE + (committed ? VISTA_VOTE_YES : VISTA_VOTE_NO);
     if (tell_local(j, of) != 0)
@@ -232,10 +237,8 @@ static int finish(const struct vi_joining *j, struct vi_agreement *of)
         return -1;
     of->parent.generation = 0;
     of->parent.session = committed ? of->parent.session : 0;
-    for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
-        all = all && site->state == VI_SITE_DONE;
     vi_table_seal(of, of->size, &of->crc);
-    if (!all || of->parent.session != 0)
+    if (!vi_agreement_is_known(of) || of->parent.session != 0)
         return done;
     return remove_record(j->tx, j->e, of) == 0 ? 1 : -1;
 }

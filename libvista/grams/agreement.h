@@ -52,6 +52,14 @@ void vi_agreement_vote(struct vi_agreement *of, struct vi_site *site, unsigned v
  */
 int vi_agreement_advance(const struct vi_joining *j, struct vi_agreement *of);
 
+/* Sends to the request's peer.  1: *request is that; 0: it has no free slot; -2: it never can; -1:
+ * anything else, as errno says. */
+int vi_agreement_send(const struct vi_joining *j, vista_request *request, const void *says,
+                      size_t length);
+
+/* Does each site know the outcome? */
+bool vi_agreement_is_known(const struct vi_agreement *of);
+
 /* Commit or abort: the program's callback. */
 int vi_agreement_tell(const struct vi_joining *j, const vista_gid *gid, bool committed);
 

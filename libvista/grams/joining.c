@@ -206,12 +206,9 @@ static int on_request(const struct vi_joining *j)
 /* Without a free slot the record there stays until this end asks once more, or is told. */
 static int say_heard(const struct vi_joining *j)
 {
-    vista_request request;
+    vista_request request = {.peer = j->request.peer};
 
-    if (vista_send_request(j->tx, j->e, j->request.peer, &j->says, sizeof j->says, 0, &request) ==
-        0)
-        return 0;
-    return errno == EAGAIN || errno == ESTALE || errno == EINVAL ? 0 : -1;
+    return vi_agreement_send(j, &request, &j->says, sizeof j->says) == -1 ? -1 : 0;
 }
 
 /* What this end has asked for; of what it has handed over that is a vote.  An inquiry may overtake
@@ -322,24 +319,30 @@ static size_t size_of(const struct vista_site *sites, int count)
     return size;
 }
 
-/* Where the record's next message begins: sites are filled in order.  EINVAL: its peer is not there,
- * or no server of ours. */
+/* EINVAL: there is no such peer, or no server of ours. */
+static int copy_uuid(vista_endpoint *e, uint32_t id, void *uuid, size_t length)
+{
+    const struct vi_peer *peer;
+
+    vi_endpoint_lock(e);
+    peer = vi_endpoint_peer(e, id, true);
+    if (peer != NULL && peer->role != VI_ROLE_CLIENT)
+        peer = NULL;
+    if (peer != NULL)
+        memcpy(uuid, peer->uuid, length);
+    vi_endpoint_unlock(e);
+    return peer != NULL ? 0 : vi_fail(EINVAL, "%s: %u is no peer to send to", e->address, id);
+}
+
+/* Where the record's next message begins: sites are filled in order. */
 static int fill_site(vista_endpoint *e, struct vi_agreement *of, uint32_t *offset,
                      const struct vista_site *from, uint32_t kind)
 {
     struct vi_site *site = &of->site[of->count++];
     struct vi_saying *says = (struct vi_saying *)((char *)of + *offset);
-    const struct vi_peer *peer;
 
-    vi_endpoint_lock(e);
-    peer = vi_endpoint_peer(e, from->peer, true);
-    if (peer != NULL && peer->role == VI_ROLE_CLIENT)
-        memcpy(site->uuid, peer->row->uuid, sizeof site->uuid);
-    else
-        peer = NULL;
-    vi_endpoint_unlock(e);
-    if (peer == NULL)
-        return vi_fail(EINVAL, "%s: %u is no peer to send to", e->address, from->peer);
+    if (copy_uuid(e, from->peer, site->uuid, sizeof site->uuid) != 0)
+        return -1;
     site->request.peer = from->peer;
     site->flags = from->flags;
     site->offset = *offset;
@@ -379,19 +382,11 @@ static int fill(vista_endpoint *e, struct vi_agreement *of, const vista_gid *gid
     return 0;
 }
 
-static void make_gid(vista_endpoint *e, uint32_t via, vista_gid *gid)
+static int make_gid(vista_endpoint *e, uint32_t via, vista_gid *gid)
 {
-    const unsigned char *uuid = e->table->uuid;
-
     e->socket->transport->random(e->socket, &gid->part[0], sizeof gid->part[0]);
-    vi_endpoint_lock(e);
-    if (via != 0) {
-        const struct vi_peer *peer = vi_endpoint_peer(e, via, true);
-
-        uuid = peer != NULL ? peer->row->uuid : uuid;
-    }
-    memcpy(&gid->part[1], uuid, sizeof gid->part[1]);
-    vi_endpoint_unlock(e);
+    memcpy(&gid->part[1], e->table->uuid, sizeof gid->part[1]);
+    return via != 0 ? copy_uuid(e, via, &gid->part[1], sizeof gid->part[1]) : 0;
 }
 
 int vista_coordinate(vista_tx *tx, vista_endpoint *endpoint, vista_gid *gid,
@@ -404,8 +399,7 @@ int vista_coordinate(vista_tx *tx, vista_endpoint *endpoint, vista_gid *gid,
 
     if (of == NULL)
         return -1;
-    make_gid(e, via, gid);
-    if (fill(e, of, gid, size, sites, count, via) != 0) {
+    if (make_gid(e, via, gid) != 0 || fill(e, of, gid, size, sites, count, via) != 0) {
         vista_free(tx, of);
         return -1;
     }
@@ -417,12 +411,8 @@ int vista_coordinate(vista_tx *tx, vista_endpoint *endpoint, vista_gid *gid,
 /* All have heard of the commit but who has handed it over, whom nothing is owed any more. */
 static bool is_kept_for_parent(const struct vi_agreement *of)
 {
-    bool all = of->state == VI_AGREEMENT_COMMITTED && of->local == 0 && of->parent.session != 0 &&
-               of->parent.generation == 0;
-
-    for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
-        all = all && site->state == VI_SITE_DONE;
-    return all;
+    return of->state == VI_AGREEMENT_COMMITTED && of->local == 0 && of->parent.session != 0 &&
+           of->parent.generation == 0 && vi_agreement_is_known(of);
 }
 
 int vista_withdraw(vista_tx *tx, vista_endpoint *endpoint, const vista_gid *gid)

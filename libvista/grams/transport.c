@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -34,6 +33,13 @@ static int refuse(const char *text)
                    text);
 }
 
+/* Of a UDP address. */
+static void *host_of(struct vi_address *address)
+{
+    return address->any.sa_family == AF_INET6 ? (void *)&address->v6.sin6_addr
+                                              : &address->v4.sin_addr;
+}
+
 static int parse_unix(struct vi_address *address, const char *path, const char *text)
 {
     struct sockaddr_un *to = &address->unix_path;
@@ -55,10 +61,9 @@ static int parse_unix(struct vi_address *address, const char *path, const char *
 static int parse_udp(struct vi_address *address, const char *host, const char *text)
 {
     const char *const colon = strrchr(host, ':');
-    struct sockaddr_in *v4 = (struct sockaddr_in *)&address->storage;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address->storage;
     char name[INET6_ADDRSTRLEN + 2] = "", *end;
     unsigned long port;
+    bool is_v6;
 
     if (colon == NULL || (size_t)(colon - host) >= sizeof name || colon[1] < '0' || colon[1] > '9')
         return refuse(text);
@@ -66,17 +71,14 @@ static int parse_udp(struct vi_address *address, const char *host, const char *t
     if (*end != '\0' || port > 65535)
         return refuse(text);
     memcpy(name, host, (size_t)(colon - host));
-    if (name[0] == '[' && colon[-1] == ']') {
+    is_v6 = name[0] == '[' && colon[-1] == ']';
+    if (is_v6)
         name[colon - host - 1] = '\0';
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons((uint16_t)port);
-        address->length = sizeof *v6;
-        return inet_pton(AF_INET6, name + 1, &v6->sin6_addr) == 1 ? 0 : refuse(text);
-    }
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons((uint16_t)port);
-    address->length = sizeof *v4;
-    return inet_pton(AF_INET, name, &v4->sin_addr) == 1 ? 0 : refuse(text);
+    address->any.sa_family = is_v6 ? AF_INET6 : AF_INET;
+    address->v4.sin_port = htons((uint16_t)port);
+    address->length = is_v6 ? sizeof address->v6 : sizeof address->v4;
+    return inet_pton(address->any.sa_family, name + is_v6, host_of(address)) == 1 ? 0
+                                                                                  : refuse(text);
 }
 
 int vi_address_parse(struct vi_address *address, const char *text)
@@ -106,21 +108,16 @@ static void print_unix(const struct vi_address *address, char *text)
 
 void vi_address_print(const struct vi_address *address, char text[VI_ADDRESS_LENGTH])
 {
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address->storage;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address->storage;
+    const int family = address->length > 0 ? address->any.sa_family : AF_UNSPEC;
+    struct vi_address copy = *address;
     char name[INET6_ADDRSTRLEN];
 
     memset(text, 0, VI_ADDRESS_LENGTH);
-    if (address->length == 0)
-        return;
-    if (address->any.sa_family == AF_UNIX)
+    if (family == AF_UNIX)
         print_unix(address, text);
-    else if (address->any.sa_family == AF_INET6)
-        snprintf(text, VI_ADDRESS_LENGTH, "udp:[%s]:%u",
-                 inet_ntop(AF_INET6, &v6->sin6_addr, name, sizeof name), ntohs(v6->sin6_port));
-    else if (address->any.sa_family == AF_INET)
-        snprintf(text, VI_ADDRESS_LENGTH, "udp:%s:%u",
-                 inet_ntop(AF_INET, &v4->sin_addr, name, sizeof name), ntohs(v4->sin_port));
+    else if (family == AF_INET6 || family == AF_INET)
+        snprintf(text, VI_ADDRESS_LENGTH, family == AF_INET6 ? "udp:[%s]:%u" : "udp:%s:%u",
+                 inet_ntop(family, host_of(&copy), name, sizeof name), ntohs(address->v4.sin_port));
 }
 
 bool vi_address_equal(const struct vi_address *a, const struct vi_address *b)
@@ -134,13 +131,10 @@ bool vi_address_equal(const struct vi_address *a, const struct vi_address *b)
 
 bool vi_address_is_local(const struct vi_address *address)
 {
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address->storage;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address->storage;
-
     if (address->any.sa_family == AF_INET)
-        return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+        return ntohl(address->v4.sin_addr.s_addr) >> 24 == 127;
     if (address->any.sa_family == AF_INET6)
-        return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+        return IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr);
     return address->any.sa_family == AF_UNIX;
 }
 

@@ -6,6 +6,7 @@
 #ifndef VI_GRAMS_TRANSPORT_H
 #define VI_GRAMS_TRANSPORT_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -18,6 +19,8 @@ struct vi_address {
     union {
         struct sockaddr any;
         struct sockaddr_un unix_path;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6; /* whose port lies where v4's does */
         struct sockaddr_storage storage;
     };
     socklen_t length;
