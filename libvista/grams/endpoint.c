@@ -33,6 +33,8 @@ void vi_endpoint_flush(vista_endpoint *e)
 {
     const int error = errno;
 
+    if (e->out_count == 0 && !e->leader && e->poll_fd < 0)
+        return;
     vi_out_flush(e);
     if (e->leader && e->next_due < e->leader_until) {
         e->leader_until = e->next_due; /* once is enough */

@@ -21,6 +21,7 @@
 #define LOOPBACK_DATAGRAM 65488u /* 65,536 less the headers of IPv6 and UDP */
 #define UNIX_DATAGRAM (128u << 10)
 #define BUFFERS (4 << 20) /* asked for; the kernel gives what it allows */
+#define SMALL 2048        /* bytes of a datagram that are sooner copied */
 #define TICK ((int64_t)4 * 1000 * 1000)
 
 /* ---- Addresses --------------------------------------------------------------- */
@@ -174,19 +175,35 @@ static int note_refused(struct vi_packet *packet)
     return 1;
 }
 
+/* The kernel takes a datagram in one piece in less time than a description of its pieces. */
+static bool send_small(const struct vi_socket *socket, const struct vi_packet *packet)
+{
+    const size_t head = packet->part[0].iov_len;
+    const size_t body = packet->parts > 1 ? packet->part[1].iov_len : 0;
+    unsigned char datagram[SMALL];
+
+    if (head + body > sizeof datagram)
+        return false;
+    memcpy(datagram, packet->part[0].iov_base, head);
+    if (body > 0)
+        memcpy(datagram + head, packet->part[1].iov_base, body);
+    return sendto(socket->fd, datagram, head + body, MSG_DONTWAIT | MSG_NOSIGNAL,
+                  &packet->address.any, packet->address.length) >= 0;
+}
+
 static int send_packets(struct vi_socket *of, struct vi_packet *packets, int count)
 {
     struct kernel_socket *socket = (struct kernel_socket *)of;
     int done = 0, sent;
 
+    packets[0].length = 0;
+    if (count == 1 && send_small(of, packets))
+        return 1;
     for (int i = 0; i < count; i++) {
-        struct msghdr *message = &socket->out[i].msg_hdr;
-
-        memset(message, 0, sizeof *message);
-        message->msg_name = &packets[i].address.storage;
-        message->msg_namelen = packets[i].address.length;
-        message->msg_iov = packets[i].part;
-        message->msg_iovlen = (size_t)packets[i].parts;
+        socket->out[i].msg_hdr = (struct msghdr){.msg_name = &packets[i].address.storage,
+                                                 .msg_namelen = packets[i].address.length,
+                                                 .msg_iov = packets[i].part,
+                                                 .msg_iovlen = (size_t)packets[i].parts};
         packets[i].length = 0;
     }
     while (done < count) { /* what one address refuses holds up none behind it */
@@ -197,24 +214,38 @@ static int send_packets(struct vi_socket *of, struct vi_packet *packets, int cou
     return count;
 }
 
-static void prepare(struct kernel_socket *socket, struct vi_packet *packets, int count)
+static int receive_one(const struct vi_socket *socket, struct vi_packet *packet, int flags)
 {
-    for (int i = 0; i < count; i++) {
-        struct msghdr *message = &socket->in[i].msg_hdr;
+    ssize_t length;
 
-        memset(message, 0, sizeof *message);
-        message->msg_name = &packets[i].address.storage;
-        message->msg_namelen = sizeof packets[i].address.storage;
-        message->msg_iov = packets[i].part;
-        message->msg_iovlen = 1;
-    }
+    packet->address.length = sizeof packet->address.storage;
+    length = recvfrom(socket->fd, packet->part[0].iov_base, packet->part[0].iov_len,
+                      flags | MSG_TRUNC, &packet->address.any, &packet->address.length);
+    packet->length = length > 0 ? (size_t)length : 0;
+    return length >= 0 ? 1 : -1;
 }
 
-static void note(const struct mmsghdr *from, struct vi_packet *packet)
+/* What is there, or the first that comes. */
+static int receive_many(struct kernel_socket *socket, struct vi_packet *packets, int count,
+                        int flags)
 {
-    packet->address.length = from->msg_hdr.msg_namelen;
-    packet->length =
-        from->msg_hdr.msg_flags & MSG_TRUNC ? packet->part[0].iov_len + 1 : from->msg_len;
+    int got;
+
+    for (int i = 0; i < count; i++)
+        socket->in[i].msg_hdr = (struct msghdr){.msg_name = &packets[i].address.storage,
+                                                .msg_namelen = sizeof packets[i].address.storage,
+                                                .msg_iov = packets[i].part,
+                                                .msg_iovlen = 1};
+    got = recvmmsg(socket->socket.fd, socket->in, (unsigned)count, flags | MSG_WAITFORONE, NULL);
+    for (int i = 0; i < got; i++) {
+        const struct msghdr *message = &socket->in[i].msg_hdr;
+
+        packets[i].address.length = message->msg_namelen;
+        packets[i].length =
+            message->msg_flags & MSG_TRUNC ? packets[i].part[0].iov_len + 1 : socket->in[i].msg_len;
+    }
+    socket->more = got > 1;
+    return got;
 }
 
 /* The wait is that of the receiving call itself, which saves one of poll, and whose time limit
@@ -245,7 +276,7 @@ static int wait_exactly(struct kernel_socket *socket, int64_t ns)
 static int receive(struct vi_socket *of, struct vi_packet *packets, int count, int64_t ns)
 {
     struct kernel_socket *socket = (struct kernel_socket *)of;
-    int flags = ns == 0 ? MSG_DONTWAIT : MSG_WAITFORONE;
+    int flags = ns == 0 ? MSG_DONTWAIT : 0;
     int got;
 
     if (ns > 0 && (socket->idle || ns < TICK / 8)) {
@@ -255,10 +286,10 @@ static int receive(struct vi_socket *of, struct vi_packet *packets, int count, i
     } else if (ns != 0 && set_timeout(socket, ns) != 0) {
         return -1;
     }
-    if (!socket->more && ++socket->singles % 16 != 0)
-        count = 1;
-    prepare(socket, packets, count);
-    got = recvmmsg(of->fd, socket->in, (unsigned)count, flags, NULL);
+    if (count == 1 || (!socket->more && ++socket->singles % 16 != 0))
+        got = receive_one(of, packets, flags);
+    else
+        got = receive_many(socket, packets, count, flags);
     if (got < 0) {
         socket->idle = socket->idle || (ns != 0 && errno == EAGAIN);
         if (errno != EINTR)
@@ -266,9 +297,6 @@ static int receive(struct vi_socket *of, struct vi_packet *packets, int count, i
         return -1;
     }
     socket->idle = false;
-    socket->more = got > 1;
-    for (int i = 0; i < got; i++)
-        note(&socket->in[i], &packets[i]);
     return got;
 }
 
