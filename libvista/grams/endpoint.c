@@ -174,7 +174,6 @@ void vi_endpoint_break(vista_endpoint *e, struct vi_peer *peer, uint32_t reason)
         if (peer->lane[i].owner == NULL)
             vi_staging_drop(e, &peer->lane[i]);
     }
-    pthread_cond_broadcast(&e->changed);
 }
 
 /* ---- What it tells of itself ------------------------------------------------- */

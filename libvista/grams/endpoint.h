@@ -135,8 +135,8 @@ struct vista_endpoint {
     const unsigned char *key; /* NULL: none */
     uint32_t life, class;
     uint64_t cookie_key[2];
-    uint64_t random; /* of jitter */
-    uint32_t fragment_max;
+    uint64_t random;       /* of jitter */
+    uint32_t fragment_max; /* bytes of a fragment that is not the last */
 
     struct vi_peer *peer; /* as many as the table has entries */
     uint32_t peers_used;  /* behind the last one that was ever used */
@@ -203,7 +203,8 @@ struct vi_lane *vi_endpoint_free_lane(struct vi_peer *peer);
 void vi_endpoint_attach(vista_endpoint *e, struct vi_peer *peer, struct vi_gram_row *row);
 void vi_endpoint_detach(vista_endpoint *e, struct vi_peer *peer);
 
-/* The session is broken, in memory; a task is to store it. */
+/* The session is broken, in memory; a task is to store it.  Threads that wait are told of that, as of
+ * all that arrives, when it has been taken in. */
 void vi_endpoint_break(vista_endpoint *e, struct vi_peer *peer, uint32_t reason);
 
 #endif

@@ -17,10 +17,11 @@
 
 /* ---- The server's side --------------------------------------------------- */
 
-/* What `epoch` gives this client at this address; never 0. */
-static uint64_t cookie_of(const vista_endpoint *e, const struct vi_address *from,
-                          const unsigned char uuid[16], uint64_t epoch)
+/* What this time's epoch, or one `ago`, gives this client at this address; never 0. */
+static uint64_t cookie_of(vista_endpoint *e, const struct vi_address *from,
+                          const unsigned char uuid[16], unsigned ago)
 {
+    const uint64_t epoch = vi_endpoint_now(e) / COOKIE_LIFE - ago;
     unsigned char text[VI_ADDRESS_LENGTH + 16 + sizeof epoch] = {0};
 
     vi_address_print(from, (char *)text);
@@ -29,19 +30,11 @@ static uint64_t cookie_of(const vista_endpoint *e, const struct vi_address *from
     return vi_hash_sip(e->cookie_key, text, sizeof text) | 1;
 }
 
-static uint64_t new_cookie(vista_endpoint *e, const struct vi_address *from,
-                           const unsigned char uuid[16])
-{
-    return cookie_of(e, from, uuid, vi_endpoint_now(e) / COOKIE_LIFE);
-}
-
 static bool is_cookie_good(vista_endpoint *e, const struct vi_address *from,
                            const struct vi_hello *hello)
 {
-    const uint64_t epoch = vi_endpoint_now(e) / COOKIE_LIFE;
-
-    return hello->cookie == cookie_of(e, from, hello->uuid, epoch) ||
-           (epoch > 0 && hello->cookie == cookie_of(e, from, hello->uuid, epoch - 1));
+    return hello->cookie == cookie_of(e, from, hello->uuid, 0) ||
+           hello->cookie == cookie_of(e, from, hello->uuid, 1);
 }
 
 /* What this end says of itself. */
@@ -107,7 +100,7 @@ static void on_hello(vista_endpoint *e, const struct vi_address *from,
     uint32_t reason;
 
     if (!is_cookie_good(e, from, hello)) {
-        answer(e, from, VI_CHALLENGE, header->generation, 0, new_cookie(e, from, hello->uuid));
+        answer(e, from, VI_CHALLENGE, header->generation, 0, cookie_of(e, from, hello->uuid, 0));
         return;
     }
     peer = vi_endpoint_uuid(e, hello->uuid, VI_ROLE_SERVER);
@@ -133,7 +126,7 @@ void vi_handshake_elsewhere(vista_endpoint *e, const struct vi_peer *peer,
 {
     struct vi_header header = *asked;
 
-    header.history = new_cookie(e, from, peer->row->uuid);
+    header.history = cookie_of(e, from, peer->uuid, 0);
     vi_out_reply(e, from, VI_ELSEWHERE, &header, 0);
 }
 
@@ -204,7 +197,6 @@ static void on_challenge(vista_endpoint *e, struct vi_attempt *attempt, const st
     attempt->hello.cookie = told->cookie;
     attempt->hello.session = peer != NULL ? peer->row->session : 0;
     attempt->state = VI_CHALLENGED;
-    pthread_cond_broadcast(&e->changed);
 }
 
 static void on_welcome(vista_endpoint *e, struct vi_attempt *attempt, const struct vi_hello *told)
@@ -221,7 +213,6 @@ static void on_welcome(vista_endpoint *e, struct vi_attempt *attempt, const stru
         fail_attempt(attempt, ENOTSUP, "it speaks another version");
     else
         vi_tasks_add(e, &task);
-    pthread_cond_broadcast(&e->changed);
 }
 
 static void on_refusal(vista_endpoint *e, struct vi_attempt *attempt, uint32_t reason)
@@ -234,28 +225,27 @@ static void on_refusal(vista_endpoint *e, struct vi_attempt *attempt, uint32_t r
     peer = vi_endpoint_uuid(e, attempt->uuid, VI_ROLE_CLIENT);
     if (peer != NULL && reason == VI_BROKEN_UNKNOWN)
         vi_endpoint_break(e, peer, VI_BROKEN_UNKNOWN);
-    pthread_cond_broadcast(&e->changed);
 }
 
 void vi_handshake_receive(vista_endpoint *e, const struct vi_address *from,
                           const struct vi_header *header, const unsigned char *payload,
                           size_t length)
 {
-    struct vi_attempt *attempt =
-        header->kind == VI_HELLO ? NULL : attempt_of(e, header->generation);
+    const bool asks = header->kind == VI_HELLO;
+    struct vi_attempt *attempt = attempt_of(e, header->generation);
     struct vi_hello hello;
 
     if (header->kind == VI_BROKEN && attempt != NULL) {
         on_refusal(e, attempt, header->offset);
         return;
     }
-    if (length < sizeof hello || (header->kind != VI_HELLO && attempt == NULL) ||
-        (header->kind == VI_HELLO && length < VI_HELLO_LENGTH - sizeof *header)) {
+    if (length < (asks ? VI_HELLO_LENGTH - sizeof *header : sizeof hello) ||
+        (!asks && attempt == NULL)) {
         e->counts.dropped++;
         return;
     }
     memcpy(&hello, payload, sizeof hello);
-    if (header->kind == VI_HELLO)
+    if (asks)
         on_hello(e, from, header, &hello);
     else if (header->kind == VI_CHALLENGE)
         on_challenge(e, attempt, &hello);

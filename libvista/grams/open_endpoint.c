@@ -8,7 +8,6 @@
 
 #include "base/arena.h"
 #include "base/error.h"
-#include "grams/outgoing.h"
 #include "grams/staging.h"
 #include "grams/waiting.h"
 
@@ -176,13 +175,6 @@ static int adopt(vista_segment *segment, struct vi_gram_table *table, const stru
 
 /* ---- Opening --------------------------------------------------------------- */
 
-static void attach_all(vista_endpoint *e)
-{
-    for (uint32_t i = 0; i < e->table->peers; i++)
-        if (e->table->entry[i].row != NULL)
-            vi_endpoint_attach(e, &e->peer[i], e->table->entry[i].row);
-}
-
 static vista_endpoint *open_on(vista_segment *segment, struct vi_gram_table *table,
                                const struct vi_address *address, const void *key, unsigned class)
 {
@@ -198,12 +190,12 @@ static vista_endpoint *open_on(vista_segment *segment, struct vi_gram_table *tab
     }
     prepare(e, segment, table, socket);
     e->class = class;
-    if (key != NULL) {
-        memcpy(e->key_bytes, key, sizeof e->key_bytes);
-        e->key = e->key_bytes;
-    }
-    e->fragment_max = vi_out_fragment(e);
-    attach_all(e);
+    if (key != NULL)
+        e->key = memcpy(e->key_bytes, key, sizeof e->key_bytes);
+    e->fragment_max = socket->datagram_max - (uint32_t)VI_WIRE_KEYED_HEADER;
+    for (uint32_t i = 0; i < table->peers; i++)
+        if (table->entry[i].row != NULL)
+            vi_endpoint_attach(e, &e->peer[i], table->entry[i].row);
     return e;
 }
 

@@ -5,13 +5,6 @@
 
 #include "grams/timers.h"
 
-uint32_t vi_out_fragment(const vista_endpoint *e)
-{
-    const size_t head = e->key != NULL ? VI_WIRE_KEYED_HEADER : sizeof(struct vi_header);
-
-    return (uint32_t)((e->socket->datagram_max - head) & ~(size_t)7);
-}
-
 void vi_out_flush(vista_endpoint *e)
 {
     const int count = e->out_count;

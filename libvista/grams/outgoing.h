@@ -32,7 +32,4 @@ void vi_out_reply(vista_endpoint *e, const struct vi_address *to, unsigned kind,
 
 void vi_out_flush(vista_endpoint *e);
 
-/* Bytes of a fragment that is not the last. */
-uint32_t vi_out_fragment(const vista_endpoint *e);
-
 #endif
