@@ -286,53 +286,50 @@ static int check_agreements(vista_segment *segment, const struct vi_gram_table *
     return 0;
 }
 
-/* 1, or 0 where there is none. */
-static size_t put(uintptr_t *to, size_t at, const void *block)
-{
-    if (block != NULL && to != NULL)
-        to[at] = (uintptr_t)block;
-    return block != NULL;
-}
-
 static int by_address(const void *left, const void *right)
 {
-    const uintptr_t a = *(const uintptr_t *)left, b = *(const uintptr_t *)right;
+    const char *const *a = left, *const *b = right;
 
-    return (a > b) - (a < b);
+    return (*a > *b) - (*a < *b);
 }
 
-/* All blocks of a table whose pointers are sound, and that itself; how many.  `to` NULL: they are
- * only counted. */
-static size_t list_blocks(const struct vi_gram_table *table, uintptr_t *to)
+/* All blocks of a table whose pointers are sound, itself included; how many. */
+static size_t list_blocks(const struct vi_gram_table *table, const void **to)
 {
     size_t count = 0;
 
+    to[count++] = table;
     for (uint32_t i = 0; i < table->peers; i++) {
         const struct vi_gram_row *row = table->entry[i].row;
 
         for (uint32_t s = 0; row != NULL && s < row->slots; s++)
-            count += put(to, count, row->slot[s].body);
-        count += put(to, count, row);
+            if (row->slot[s].body != NULL)
+                to[count++] = row->slot[s].body;
+        if (row != NULL)
+            to[count++] = row;
     }
     for (const struct vi_agreement *of = table->agreements; of != NULL; of = of->next)
-        count += put(to, count, of);
-    return count + put(to, count, table);
+        to[count++] = of;
+    return count;
 }
 
 /* A block that is named twice, or is the table, would be freed under its other user. */
 static int check_blocks(const struct vi_gram_table *table)
 {
-    const size_t count = list_blocks(table, NULL);
-    uintptr_t *const blocks = vi_reserve(count * sizeof *blocks);
+    size_t most = 1 + (size_t)table->peers * (1 + table->slots), count;
+    const void **blocks;
     bool twice = false;
 
+    for (const struct vi_agreement *of = table->agreements; of != NULL; of = of->next)
+        most++;
+    blocks = vi_reserve(most * sizeof *blocks);
     if (blocks == NULL)
         return -1;
-    list_blocks(table, blocks);
+    count = list_blocks(table, blocks);
     qsort(blocks, count, sizeof *blocks, by_address);
     for (size_t i = 1; i < count; i++)
         twice = twice || blocks[i] == blocks[i - 1];
-    vi_release(blocks, count * sizeof *blocks);
+    vi_release(blocks, most * sizeof *blocks);
     return twice ? damaged("a block that is named twice", (uintptr_t)table) : 0;
 }
 
