@@ -175,12 +175,14 @@ bool vi_channels_sent(const struct vi_call *call, long bytes, uint64_t *channel,
     const int fd = (int)call->arguments[0];
     struct end *end;
 
-    if (bytes <= 0 || call->number == SYS_sendmmsg) /* whose result is no number of bytes */
+    if (bytes <= 0)
         return false;
     if (is_tcp(fd))
         return vi_tcp_written(fd, position) && tcp_channel(fd, true, channel);
     end = end_of(fd);
-    if (end != NULL)
+    if (end != NULL && call->number == SYS_sendmmsg)
+        end->lost = true; /* its result is no number of bytes */
+    else if (end != NULL)
         end->sent += (uint64_t)bytes;
     return end != NULL && by_counting(end, true, channel, position);
 }
