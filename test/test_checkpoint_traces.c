@@ -3,32 +3,17 @@
  * Traces of several processes, each under a vista-run of its own, that hand a number round: the checker
  * follows their messages from one to the other, and names bugs that are put into the traces.
  */
-#include <stdarg.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
+/* R and K are vista-run without and with kills, T and N the processes' programs. */
+#define SHELL_VARIABLES \
+    "R=" VISTA_RUN "; K=" VISTA_RUN_KILLED "; T=" VISTA_TOKEN "; N=" VISTA_NBODY "; " \
+    "C=" VISTA_TRACE "; "
 #include "run_fixture.h"
 #include "trace/trace_format.h"
 
 #define ROUNDS 10
 #define MOST 3
-
-/* Its status; R and K are vista-run without and with kills, T the processes' program. */
-__attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
-{
-    char command[8192];
-    va_list arguments;
-    int length = snprintf(command, sizeof command, "R=%s; K=%s; T=%s; N=%s; C=%s; ", VISTA_RUN,
-                          VISTA_RUN_KILLED, VISTA_TOKEN, VISTA_NBODY, VISTA_TRACE);
-    int status;
-
-    va_start(arguments, format);
-    vsnprintf(command + length, sizeof command - (size_t)length, format, arguments);
-    va_end(arguments);
-    status = system(command);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
 
 static void holds(const char *name, const char *text)
 {
@@ -281,7 +266,7 @@ int main(void)
 
     if (!vista_run_works(VISTA_RUN))
         return 77;
-    tcase_add_checked_fixture(tests, enter_case, NULL);
+    tcase_add_checked_fixture(tests, enter_case, leave_case);
     tcase_add_loop_test(tests, messages_are_found_in_traces, 0, 4);
     tcase_add_loop_test(tests, computation_goes_on, 0, 4);
     tcase_add_loop_test(tests, late_run_logs_nothing, 0, 3);
