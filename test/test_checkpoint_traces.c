@@ -259,6 +259,25 @@ START_TEST(late_run_logs_nothing)
 }
 END_TEST
 
+/* Who commits what it says commits bugs, too; who logs never does, and comes to them again. */
+START_TEST(failures_are_counted)
+{
+    unsigned crashes, crossed, again, log_crossed, log_again;
+    const char *all;
+
+    OK(shell("$(dirname $N)/vista-bench failures --runs 1 >said"));
+    all = strstr(contents("said"), "says each step  all");
+    ck_assert_ptr_nonnull(all);
+    ck_assert_int_eq(sscanf(all, "says each step all %u %u %u %*u %*u %*u %*u %u %u", &crashes,
+                            &crossed, &again, &log_crossed, &log_again),
+                     5);
+    ck_assert_uint_gt(crashes, 0);
+    ck_assert_uint_gt(crossed, 0);
+    ck_assert_uint_eq(log_crossed, 0);
+    ck_assert_uint_eq(log_again, 100);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("checkpoint traces");
@@ -270,6 +289,7 @@ int main(void)
     tcase_add_loop_test(tests, messages_are_found_in_traces, 0, 4);
     tcase_add_loop_test(tests, computation_goes_on, 0, 4);
     tcase_add_loop_test(tests, late_run_logs_nothing, 0, 3);
+    tcase_add_test(tests, failures_are_counted);
     tcase_add_loop_test(tests, messages_are_found_across_kills, 0, 2);
     tcase_add_loop_test(tests, missing_commit_is_named_in_both, 0, 4);
     tcase_add_loop_test(tests, impossible_order_is_named, 1, 3);
