@@ -86,14 +86,15 @@ static int find_end(struct vi_disk_left *left)
         area->path, (unsigned long long)left->end.lsn);
 }
 
-int vi_disk_read(const struct vi_disk_area *area, unsigned char *to, uint64_t size, uint64_t offset)
+/* A part of the file, to memory that was never used, which has zeros where the file has holes. */
+static int read_part(const struct vi_disk_area *area, unsigned char *to, uint64_t size,
+                     uint64_t offset)
 {
     for (uint64_t at = 0, length; at < size; at += length) {
         const uint64_t hole = vi_io_hole(area->fd, offset + at);
 
         length = hole != 0 ? hole : CHUNK - at % CHUNK;
-        if (length > size - at)
-            length = size - at;
+        length = length < size - at ? length : size - at;
         if (hole == 0 && vi_io_read(area->io, area->fd, to + at, length, offset + at, false) != 0)
             return vi_fail_system(errno, "%s: cannot read its redo log", area->path);
     }
@@ -111,8 +112,8 @@ int vi_disk_load(struct vi_disk_left *left, const struct vi_disk_area *area, uin
     left->log = vi_reserve(left->area.log_size);
     left->ring = vi_reserve(left->area.ring_size);
     if (left->log == NULL || left->ring == NULL ||
-        vi_disk_read(&left->area, left->log, left->area.log_size, left->area.log_offset) != 0 ||
-        vi_disk_read(&left->area, left->ring, left->area.ring_size, left->area.ring_offset) != 0 ||
+        read_part(&left->area, left->log, left->area.log_size, left->area.log_offset) != 0 ||
+        read_part(&left->area, left->ring, left->area.ring_size, left->area.ring_offset) != 0 ||
         find_end(left) != 0) {
         vi_disk_unload(left);
         return -1;

@@ -17,10 +17,6 @@ struct vi_disk_left {
     uint64_t ring_from;       /* LSN of the first record that only the ring has; UINT64_MAX: none */
 };
 
-/* Reads a part of the file to memory that was never used, which has zeros where the file has holes. */
-int vi_disk_read(const struct vi_disk_area *area, unsigned char *to, uint64_t size,
-                 uint64_t offset);
-
 /* Reads what is left, and changes nothing: `area` has io, path, fd, uuid and offsets, the log may
  * reach to `end` of the file.  1: there is no log for this UUID.  -1: EBADMSG records are missing
  * that were acknowledged, EIO, ENOMEM. */

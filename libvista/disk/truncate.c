@@ -32,8 +32,8 @@ static int apply(const struct vi_disk_log *redo, struct vi_disk_point from, uint
 
     if (log == NULL)
         return -1;
-    if (vi_disk_read(area, log + at, first, area->log_offset + at) == 0 &&
-        vi_disk_read(area, log, all - first, area->log_offset) == 0)
+    if (vi_io_read(area->io, area->fd, log + at, first, area->log_offset + at, false) == 0 &&
+        vi_io_read(area->io, area->fd, log, all - first, area->log_offset, false) == 0)
         pieces = vi_disk_validate(walk, newest, redo->target);
     if (pieces >= 0)
         result = vi_disk_apply(walk, pieces, redo->target);
