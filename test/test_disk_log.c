@@ -36,6 +36,22 @@ void *__wrap_vi_reserve(size_t size)
 }
 
 static struct vi_disk_log redo;
+
+/* Who waits may be cancelled first; then there is nothing to wait for any more. */
+static bool at_once;
+
+int __real_pthread_cond_wait(pthread_cond_t *changed, pthread_mutex_t *lock);
+int __wrap_pthread_cond_wait(pthread_cond_t *changed, pthread_mutex_t *lock);
+
+int __wrap_pthread_cond_wait(pthread_cond_t *changed, pthread_mutex_t *lock)
+{
+    if (!at_once)
+        return __real_pthread_cond_wait(changed, lock);
+    pthread_testcancel();
+    redo.leading = redo.truncating = redo.growing = false;
+    return 0;
+}
+
 static struct vi_disk_target target[VI_DISK_MEMBERS];
 static struct vi_disk_area area;
 
@@ -332,6 +348,94 @@ START_TEST(many_threads_flush)
     OK(recover(fd, &records));
     for (uint64_t i = 0; i < THREADS; i++)
         ck_assert_uint_eq(word_at(fd, i * 8), EACH);
+    close(fd);
+}
+END_TEST
+
+/* Check's assertions are points of cancellation, too: here are none. */
+static bool commit_quietly(uint64_t value, uint32_t length)
+{
+    static unsigned char bytes[RING];
+
+    memcpy(bytes, &value, sizeof value);
+    if (vi_disk_begin(&redo, sizeof(struct vi_redo_record) + vi_disk_item_size(length)) != 0)
+        return false;
+    vi_disk_put(&redo, 0, 0, bytes, length);
+    return vi_disk_end(&redo, true) != UINT64_MAX;
+}
+
+static bool commit_large(void)
+{
+    return commit_quietly(1, RING);
+}
+
+static bool commit_while_it_grows(void)
+{
+    redo.growing = true;
+    redo.writer.limit = 0;
+    return commit_quietly(7, 8);
+}
+
+static bool flush_behind_a_leader(void)
+{
+    redo.leading = true;
+    return vi_disk_flush(&redo, UINT64_MAX) == 0;
+}
+
+static bool truncate_behind_another(void)
+{
+    redo.truncating = true;
+    return vi_disk_truncate(&redo) == 0;
+}
+
+static bool grow_behind_another(void)
+{
+    const struct vi_file of_log = {.path = area.path, .fd = area.fd};
+
+    redo.growing = true;
+    return vi_disk_grow(&redo, &of_log, FILE_END + LOG, LOG / 2) == 0;
+}
+
+static bool (*const calls[])(void) = {commit_large, commit_while_it_grows, flush_behind_a_leader,
+                                      truncate_behind_another, grow_behind_another};
+static bool has_worked;
+
+static void *call_cancelled(void *call)
+{
+    pthread_cancel(pthread_self());
+    has_worked = (*(bool (*const *)(void))call)();
+    pthread_testcancel();
+    return NULL;
+}
+
+/* A thread that is cancelled is so behind what it does with the log, whether it writes or waits. */
+START_TEST(cancelled_threads)
+{
+    const int fd = file(test_path("redo"));
+
+    ck_assert_int_eq(ftruncate(fd, FILE_END + LOG), 0);
+    begin(fd);
+    at_once = true;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        pthread_t thread;
+        void *result;
+
+        has_worked = false;
+        ck_assert_int_eq(pthread_create(&thread, NULL, call_cancelled, (void *)&calls[i]), 0);
+        pthread_join(thread, &result);
+        ck_assert_ptr_eq(result, PTHREAD_CANCELED);
+        ck_assert_msg(has_worked, "call %zu failed or was cut short", i);
+        ck_assert_int_eq(pthread_mutex_trylock(&redo.lock), 0);
+        ck_assert(!redo.leading && !redo.truncating && !redo.growing && redo.failed == 0);
+        pthread_mutex_unlock(&redo.lock);
+    }
+    ck_assert_uint_eq(redo.area.log_size, 2 * LOG);
+    ck_assert_uint_eq(redo.tail.commits, 2);
+    ck_assert_uint_eq(word_at(fd, 0), 7);
+    put_word(0, 8);
+    OK(vi_disk_truncate(&redo));
+    ck_assert_uint_eq(word_at(fd, 0), 8);
+    vi_disk_log_close(&redo);
     close(fd);
 }
 END_TEST
@@ -633,6 +737,7 @@ int main(void)
     tcase_add_test(tcase, truncation_and_a_full_log);
     tcase_add_test(tcase, truncation_with_little_memory);
     tcase_add_test(tcase, many_threads_flush);
+    tcase_add_test(tcase, cancelled_threads);
     tcase_add_test(tcase, the_thread_flushes_and_truncates);
     tcase_add_test(tcase, damaged_records);
     tcase_add_test(tcase, unknown_kinds_may_be_skipped);

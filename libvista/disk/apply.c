@@ -91,7 +91,7 @@ static uint64_t add_item(struct piece *piece, uint64_t count, const struct vi_re
     const unsigned char *from = (const unsigned char *)(item + 1);
     uint64_t at = item->offset, left = item->length, length;
 
-    for (; left != 0; at += length, from += length, left -= length) {
+    for (; left != 0; at += length, from += length, left -= length, count++) {
         length = VI_REDO_BLOCK - at % VI_REDO_BLOCK;
         if (length > left)
             length = left;
@@ -101,7 +101,6 @@ static uint64_t add_item(struct piece *piece, uint64_t count, const struct vi_re
             .offset = (uint16_t)(at % VI_REDO_BLOCK),
             .length = (uint16_t)length,
         };
-        count++;
     }
     return count;
 }
@@ -148,17 +147,15 @@ static int write_run(const struct vi_disk_area *area, struct vi_disk_target *tar
     const uint64_t mask = ((uint64_t)1 << 48) - 1, from = (piece->where & mask) * VI_REDO_BLOCK;
     const uint64_t end =
         end_of(target, (last->where & mask) * VI_REDO_BLOCK + last->offset, last->length);
-    uint64_t length = (last->where - piece->where + 1) * VI_REDO_BLOCK;
-    struct iovec whole;
+    const uint64_t blocks = (last->where - piece->where + 1) * VI_REDO_BLOCK;
+    const uint64_t length = blocks < end - from ? blocks : end - from;
+    const struct iovec whole = {buffer, length};
 
-    if (length > end - from)
-        length = end - from;
     if (vi_io_read(area->io, target->fd, buffer, length, from, false) != 0)
         return -1;
     for (uint64_t i = 0; i < count; i++)
         memcpy(buffer + (piece[i].where - piece->where) * VI_REDO_BLOCK + piece[i].offset,
                piece[i].from, piece[i].length);
-    whole = (struct iovec){buffer, length};
     target->touched = true;
     return vi_io_write(area->io, target->fd, &whole, 1, from, false);
 }

@@ -278,8 +278,8 @@ static void set_member(struct vi_disk *disk, const struct vi_segment *segment, b
                        int error)
 {
     struct vi_disk_target *target = &disk->target[segment->member];
+    const int state = vi_disk_lock(&disk->log);
 
-    pthread_mutex_lock(&disk->log.lock);
     while (disk->log.truncating)
         pthread_cond_wait(&disk->log.changed, &disk->log.lock);
     vi_disk_set_target(target, &segment->superblock, segment->file.fd,
@@ -287,7 +287,7 @@ static void set_member(struct vi_disk *disk, const struct vi_segment *segment, b
     target->exists = exists;
     if (error != 0)
         vi_disk_poison(&disk->log, error);
-    pthread_mutex_unlock(&disk->log.lock);
+    vi_disk_unlock(&disk->log, state);
 }
 
 /* A member has left the group already, so that no later record names it. */

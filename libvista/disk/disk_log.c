@@ -85,21 +85,21 @@ static void set_limit(struct vi_disk_log *redo)
     writer->quiet = vi_disk_quiet(redo);
 }
 
-/* Where it is built: in the ring, or in memory of its own. */
+/* Where it is built: in the ring, or in memory of its own, of which there may be none. */
 static __attribute__((noinline)) int find_place(struct vi_disk_log *redo, uint64_t bytes,
                                                 bool large)
 {
-    struct vi_disk_writer *writer = &redo->writer;
+    int result, state;
 
-    if (wait_for_space(redo, bytes, large) != 0)
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* see vi_disk_lock */
+    result = wait_for_space(redo, bytes, large);
+    pthread_setcancelstate(state, NULL);
+    if (result != 0)
         return -1;
-    if (!large) {
-        set_limit(redo);
-        writer->record = (void *)(redo->ring + (writer->lsn - writer->lap));
-        return 0;
-    }
-    writer->record = vi_reserve(vi_disk_up(bytes, VI_REDO_BLOCK));
-    return writer->record != NULL ? 0 : -1;
+    if (!large)
+        return set_limit(redo), 0;
+    redo->writer.record = vi_reserve(vi_disk_up(bytes, VI_REDO_BLOCK));
+    return redo->writer.record != NULL ? 0 : -1;
 }
 
 int vi_disk_begin(struct vi_disk_log *redo, uint64_t bytes)
@@ -108,13 +108,13 @@ int vi_disk_begin(struct vi_disk_log *redo, uint64_t bytes)
     const bool large = bytes > redo->area.ring_size / 2;
 
     pthread_mutex_lock(&redo->lock);
-    if (!large && redo->tail.lsn + bytes <= writer->limit) {
-        writer->lsn = redo->tail.lsn;
-        writer->record = (void *)(redo->ring + (writer->lsn - writer->lap));
-    } else if (find_place(redo, bytes, large) != 0) {
+    writer->lsn = redo->tail.lsn;
+    if ((large || writer->lsn + bytes > writer->limit) && find_place(redo, bytes, large) != 0) {
         pthread_mutex_unlock(&redo->lock);
         return -1;
     }
+    if (!large)
+        writer->record = (void *)(redo->ring + (writer->lsn - writer->lap));
     writer->most = bytes;
     writer->large = large;
     vi_disk_put_again(redo);
@@ -141,8 +141,9 @@ static uint64_t seal(struct vi_disk_log *redo)
     return bytes;
 }
 
-/* To the log; the first block, which makes it count, last. */
-static __attribute__((noinline)) int write_large(struct vi_disk_log *redo, uint64_t bytes)
+/* To the log, its memory given back; the first block, which makes it count, last. */
+static __attribute__((noinline)) void write_large(struct vi_disk_log *redo, uint64_t bytes,
+                                                  struct vi_disk_reached *tail)
 {
     const struct vi_disk_area *area = &redo->area;
     const uint64_t at = area->log_offset + redo->writer.lsn % area->log_size;
@@ -150,14 +151,17 @@ static __attribute__((noinline)) int write_large(struct vi_disk_log *redo, uint6
     const struct iovec first = {from, VI_REDO_BLOCK};
     const struct iovec rest = {from + VI_REDO_BLOCK,
                                vi_disk_up(bytes, VI_REDO_BLOCK) - VI_REDO_BLOCK};
-    int result = vi_io_write(area->io, area->fd, &rest, 1, at + VI_REDO_BLOCK, false);
+    int state;
 
-    if (result == 0)
-        result = vi_io_write(area->io, area->fd, &first, 1, at, false);
-    if (result != 0)
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* see vi_disk_lock */
+    if (vi_io_write(area->io, area->fd, &rest, 1, at + VI_REDO_BLOCK, false) != 0 ||
+        vi_io_write(area->io, area->fd, &first, 1, at, false) != 0)
         vi_disk_poison(redo, errno);
+    pthread_setcancelstate(state, NULL);
     vi_release(from, vi_disk_up(redo->writer.most, VI_REDO_BLOCK));
-    return result;
+    tail->lsn = vi_disk_up(tail->end, area->ring_size);
+    redo->unsynced = true;
+    redo->written = *tail;
 }
 
 uint64_t vi_disk_end(struct vi_disk_log *redo, bool is_commit)
@@ -166,14 +170,11 @@ uint64_t vi_disk_end(struct vi_disk_log *redo, bool is_commit)
     const uint64_t bytes = seal(redo), end = writer->lsn + bytes;
     struct vi_disk_reached tail = {end, writer->lsn, end, redo->tail.commits + is_commit};
 
-    if (writer->large) {
-        tail.lsn = vi_disk_up(end, redo->area.ring_size);
-        if (write_large(redo, bytes) != 0) {
-            pthread_mutex_unlock(&redo->lock);
-            return (void)vi_disk_refuse(redo), UINT64_MAX;
-        }
-        redo->unsynced = true;
-        redo->written = tail;
+    if (writer->large)
+        write_large(redo, bytes, &tail);
+    if (redo->failed != 0) {
+        pthread_mutex_unlock(&redo->lock);
+        return (void)vi_disk_refuse(redo), UINT64_MAX;
     }
     redo->tail = tail;
     if (end > writer->quiet)

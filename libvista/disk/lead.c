@@ -74,17 +74,15 @@ void vi_disk_lead(struct vi_disk_log *redo, bool durable)
     const struct vi_disk_reached from = redo->written;
     const bool unsynced = redo->unsynced;
     struct vi_disk_reached to;
-    int result, error, state;
+    int result, error;
 
     redo->leading = true;
     redo->tail.lsn = vi_disk_up(redo->tail.lsn, VI_REDO_BLOCK);
     to = redo->tail;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* writing is a point of that */
     pthread_mutex_unlock(&redo->lock);
     result = write_batch(redo, &from, &to, durable, unsynced);
     error = errno;
     pthread_mutex_lock(&redo->lock);
-    pthread_setcancelstate(state, NULL);
     redo->leading = false;
     if (result != 0) {
         vi_disk_poison(redo, error);
@@ -112,12 +110,12 @@ static int reach_unlocked(struct vi_disk_log *redo, const struct vi_disk_reached
                           uint64_t lsn)
 {
     const bool all = lsn == UINT64_MAX;
+    const int state = vi_disk_lock(redo);
     int result = -1;
 
-    pthread_mutex_lock(&redo->lock);
     if (!all || redo->failed == 0)
         result = vi_disk_reach(redo, reached, all ? redo->tail.lsn : lsn);
-    pthread_mutex_unlock(&redo->lock);
+    vi_disk_unlock(redo, state);
     return result == 0 ? 0 : vi_disk_refuse(redo);
 }
 

@@ -17,6 +17,22 @@ static inline void vi_disk_log_empty(struct vi_disk_log *redo, struct vi_disk_po
     redo->unsynced = false;
 }
 
+/* The thread cannot be cancelled until vi_disk_unlock, which gets what this returns: to wait and to
+ * write are points of that, and whoever ended there would leave the log locked, or in use by nobody. */
+static inline int vi_disk_lock(struct vi_disk_log *redo)
+{
+    int state;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    pthread_mutex_lock(&redo->lock);
+    return state;
+}
+static inline void vi_disk_unlock(struct vi_disk_log *redo, int state)
+{
+    pthread_mutex_unlock(&redo->lock);
+    pthread_setcancelstate(state, NULL);
+}
+
 /* The stream up to `lsn`, UINT64_MAX: all of it, is durable on return; -1 with EIO when the log has
  * failed. */
 int vi_disk_flush(struct vi_disk_log *redo, uint64_t lsn);
@@ -25,8 +41,8 @@ int vi_disk_flush(struct vi_disk_log *redo, uint64_t lsn);
  * unless the ring is memory of the process's own.  -1 with EIO. */
 int vi_disk_write_out(struct vi_disk_log *redo, uint64_t lsn);
 
-/* With the lock, which is unlocked in between, and no leader: becomes the leader of what is in
- * the ring alone; `durable`: and of what was written without a sync. */
+/* With the lock, which is unlocked in between, and no leader, by a thread that cannot be cancelled:
+ * becomes the leader of what is in the ring alone; `durable`: and of what was written without a sync. */
 void vi_disk_lead(struct vi_disk_log *redo, bool durable);
 /* With the lock: leads, or waits for who does, until `reached`, which is the log's `durable` or
  * `written`, is at `lsn`.  -1: the log has failed. */

@@ -47,9 +47,8 @@ static int apply_durable(struct vi_disk_log *redo, bool *fatal)
 {
     const struct vi_disk_point from = redo->head, to = {redo->durable.lsn, redo->durable.last};
     struct vi_disk_area area = redo->area;
-    int result, error, state;
+    int result, error;
 
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     pthread_mutex_unlock(&redo->lock);
     result = apply(redo, from, to.lsn, to.previous);
     *fatal = result == 0;
@@ -59,7 +58,6 @@ static int apply_durable(struct vi_disk_log *redo, bool *fatal)
         result = vi_disk_header_write(&area, area.epoch, to);
     error = errno;
     pthread_mutex_lock(&redo->lock);
-    pthread_setcancelstate(state, NULL);
     if (result == 0) {
         redo->area.generation = area.generation;
         redo->head = to;
@@ -71,18 +69,15 @@ static int apply_durable(struct vi_disk_log *redo, bool *fatal)
 int vi_disk_truncate_locked(struct vi_disk_log *redo, bool full)
 {
     bool fatal = false;
-    int result, error;
+    int result;
 
     redo->truncating = true;
     redo->wanted = false;
     result = vi_disk_reach(redo, &redo->durable, redo->tail.lsn);
-    if (result == 0) {
+    if (result == 0)
         result = apply_durable(redo, &fatal);
-        error = errno;
-        if (result != 0 && (fatal || full))
-            vi_disk_poison(redo, error);
-        errno = error;
-    }
+    if (result != 0 && (fatal || full))
+        vi_disk_poison(redo, errno);
     redo->truncating = false;
     pthread_cond_broadcast(&redo->changed);
     return result;
@@ -102,11 +97,10 @@ static int truncate_next(struct vi_disk_log *redo)
 
 int vi_disk_truncate(struct vi_disk_log *redo)
 {
-    int result;
+    const int state = vi_disk_lock(redo);
+    const int result = truncate_next(redo);
 
-    pthread_mutex_lock(&redo->lock);
-    result = truncate_next(redo);
-    pthread_mutex_unlock(&redo->lock);
+    vi_disk_unlock(redo, state);
     return result;
 }
 
@@ -277,9 +271,9 @@ static int grow_to(struct vi_disk_log *redo, const struct vi_file *file, uint64_
 
 int vi_disk_grow(struct vi_disk_log *redo, const struct vi_file *file, uint64_t end, uint64_t bytes)
 {
+    const int state = vi_disk_lock(redo);
     int result = 0;
 
-    pthread_mutex_lock(&redo->lock);
     while (redo->growing)
         pthread_cond_wait(&redo->changed, &redo->lock);
     if (vi_disk_record_max(&redo->area) < bytes) {
@@ -289,6 +283,6 @@ int vi_disk_grow(struct vi_disk_log *redo, const struct vi_file *file, uint64_t 
         redo->growing = false;
         pthread_cond_broadcast(&redo->changed);
     }
-    pthread_mutex_unlock(&redo->lock);
+    vi_disk_unlock(redo, state);
     return result;
 }

@@ -214,12 +214,12 @@ int vi_rvm_member_open(const struct vi_rvm_log *log, unsigned member, int flags)
 static void set_target(struct vi_rvm_log *log, unsigned member, struct vi_disk_target target)
 {
     struct vi_disk_log *redo = &log->redo;
+    const int state = vi_disk_lock(redo);
 
-    pthread_mutex_lock(&redo->lock);
     while (redo->truncating)
         pthread_cond_wait(&redo->changed, &redo->lock);
     log->target[member] = target;
-    pthread_mutex_unlock(&redo->lock);
+    vi_disk_unlock(redo, state);
 }
 
 static struct vi_disk_target target_of(int fd, uint64_t size)
