@@ -340,7 +340,9 @@ VISTA_INLINE int vista_set_ranges(vista_tx *tx, const struct iovec *ranges, int 
  * Errors: EINVAL; EFAULT under VISTA_CHECK_RANGES; EIO the log could not be written (disk
  * class).  After EIO the handle has ended: the transaction was rolled back, or, if its
  * record was on its way, the next mapping tells if it was committed.  After any other error
- * a transaction that was open still is.  A commit cannot fail for want of space.
+ * a transaction that was open still is.  A commit cannot fail for want of space, but in the disk
+ * class it can for want of memory, of more than half a MiB or when the redo log is full: EIO, and it
+ * was rolled back.
  */
 VISTA_INLINE int vista_end_transaction(vista_tx *tx, unsigned mode);
 

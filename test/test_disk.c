@@ -13,6 +13,7 @@
 #include "core/transaction.h"
 #include "disk/redo_format.h"
 #include "media/io.h"
+#include "refuse_calls.h"
 #include "support.h"
 
 static const struct vista_options disk_class = {.force_class = VISTA_CLASS_DISK};
@@ -684,6 +685,37 @@ START_TEST(a_disk_that_fails)
 }
 END_TEST
 
+/* The record of one is built in memory of its own: there is none. */
+START_TEST(no_memory_for_a_large_transaction)
+{
+    vista_segment *segment = map(test_path("segment"), 4 << 20, 0);
+    unsigned char *bytes = vista_root(segment, 1 << 20);
+    int outcome = 7;
+
+    SOME(bytes);
+    for (int refused = 1; refused >= 0; refused--) {
+        vista_tx *tx = vista_begin_transaction(segment, 0);
+
+        SOME(tx);
+        OK(vista_on_end(tx, keep_outcome, &outcome));
+        OK(vista_set_range(tx, bytes, 1 << 20));
+        memset(bytes, 9, 1 << 20);
+        fault_set(CALL_MMAP, 0, refused ? UINT_MAX : 0, 0);
+        if (refused != 0)
+            FAILS(vista_end_transaction(tx, 0), EIO, "no memory");
+        else
+            OK(vista_end_transaction(tx, 0));
+        ck_assert_int_eq(fault_hits() != 0, refused);
+        fault_clear();
+        ck_assert_int_eq(outcome, !refused);
+        ck_assert_uint_eq(bytes[0], refused ? 0 : 9);
+        ck_assert_uint_eq(bytes[(1 << 20) - 1], bytes[0]);
+        ck_assert_uint_eq(info_of(segment).failed, 0);
+    }
+    OK(vista_unmap(segment));
+}
+END_TEST
+
 /* A commit that is refused has protected its pages already, and is rolled back. */
 START_TEST(automatic_ranges_on_a_disk_that_fails)
 {
@@ -1227,6 +1259,7 @@ int main(void)
     tcase_add_test(tcase, room_is_made_before);
     tcase_add_test(tcase, resizes);
     tcase_add_test(tcase, a_disk_that_fails);
+    tcase_add_test(tcase, no_memory_for_a_large_transaction);
     tcase_add_test(tcase, automatic_ranges_on_a_disk_that_fails);
     tcase_add_test(tcase, automatic_ranges_have_room);
     tcase_add_test(tcase, automatic_ranges_beside_declared_ones);

@@ -265,6 +265,32 @@ START_TEST(large_records)
 }
 END_TEST
 
+/* As if nothing had been wanted. */
+START_TEST(no_memory_for_a_large_record)
+{
+    const int fd = file(test_path("redo"));
+    uint64_t records;
+
+    begin(fd);
+    put_word(0, 1);
+    reserve_most = 0;
+    FAILS(vi_disk_begin(&redo, RING), ENOMEM, "no memory");
+    ck_assert_uint_eq(refused, 1);
+    put_word(0, 2); /* where the ring has room */
+    reserve_most = SIZE_MAX;
+    ck_assert_int_eq(redo.failed, 0);
+    OK(vi_disk_begin(&redo, RING));
+    ck_assert_uint_ne(vi_disk_end(&redo, false), UINT64_MAX);
+    put_word(8, 3);
+    vi_disk_log_close(&redo);
+    OK(recover(fd, &records));
+    ck_assert_uint_eq(records, 4);
+    ck_assert_uint_eq(word_at(fd, 0), 2);
+    ck_assert_uint_eq(word_at(fd, 8), 3);
+    close(fd);
+}
+END_TEST
+
 START_TEST(truncation_and_a_full_log)
 {
     const int fd = file(test_path("redo"));
@@ -734,6 +760,7 @@ int main(void)
     tcase_add_test(tcase, survives_a_kill_without_a_sync);
     tcase_add_test(tcase, an_item_without_bytes);
     tcase_add_test(tcase, large_records);
+    tcase_add_test(tcase, no_memory_for_a_large_record);
     tcase_add_test(tcase, truncation_and_a_full_log);
     tcase_add_test(tcase, truncation_with_little_memory);
     tcase_add_test(tcase, many_threads_flush);

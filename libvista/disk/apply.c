@@ -93,8 +93,7 @@ static uint64_t add_item(struct piece *piece, uint64_t count, const struct vi_re
 
     for (; left != 0; at += length, from += length, left -= length, count++) {
         length = VI_REDO_BLOCK - at % VI_REDO_BLOCK;
-        if (length > left)
-            length = left;
+        length = length < left ? length : left;
         piece[count] = (struct piece){
             .where = (uint64_t)item->member << 48 | at / VI_REDO_BLOCK,
             .from = from,

@@ -99,7 +99,9 @@ static __attribute__((noinline)) int find_place(struct vi_disk_log *redo, uint64
     if (!large)
         return set_limit(redo), 0;
     redo->writer.record = vi_reserve(vi_disk_up(bytes, VI_REDO_BLOCK));
-    return redo->writer.record != NULL ? 0 : -1;
+    return redo->writer.record != NULL
+               ? 0
+               : vi_fail(ENOMEM, "%s: no memory for a large redo record", redo->area.path);
 }
 
 int vi_disk_begin(struct vi_disk_log *redo, uint64_t bytes)

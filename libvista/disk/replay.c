@@ -87,8 +87,7 @@ static int find_end(struct vi_disk_left *left)
 }
 
 /* A part of the file, to memory that was never used, which has zeros where the file has holes. */
-static int read_part(const struct vi_disk_area *area, unsigned char *to, uint64_t size,
-                     uint64_t offset)
+static int load(const struct vi_disk_area *area, unsigned char *to, uint64_t size, uint64_t offset)
 {
     for (uint64_t at = 0, length; at < size; at += length) {
         const uint64_t hole = vi_io_hole(area->fd, offset + at);
@@ -112,8 +111,8 @@ int vi_disk_load(struct vi_disk_left *left, const struct vi_disk_area *area, uin
     left->log = vi_reserve(left->area.log_size);
     left->ring = vi_reserve(left->area.ring_size);
     if (left->log == NULL || left->ring == NULL ||
-        read_part(&left->area, left->log, left->area.log_size, left->area.log_offset) != 0 ||
-        read_part(&left->area, left->ring, left->area.ring_size, left->area.ring_offset) != 0 ||
+        load(&left->area, left->log, left->area.log_size, left->area.log_offset) != 0 ||
+        load(&left->area, left->ring, left->area.ring_size, left->area.ring_offset) != 0 ||
         find_end(left) != 0) {
         vi_disk_unload(left);
         return -1;
