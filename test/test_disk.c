@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "core/engine.h"
+#include "core/items.h"
+#include "core/redo.h"
 #include "core/segment.h"
 #include "core/transaction.h"
 #include "disk/redo_format.h"
@@ -763,6 +766,68 @@ START_TEST(automatic_ranges_on_a_disk_that_fails)
 END_TEST
 
 /* As many pages as options.auto_pages says fit in one transaction, however large the log was. */
+/* From its measuring on more of each page differs from what it was. */
+static int change_images(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
+{
+    const struct vi_item *item;
+    struct vi_items items;
+
+    (void)redo;
+    (void)mode;
+    vi_items_begin(&items, tx->segment, &tx->log);
+    while ((item = vi_items_next(&items)) != NULL)
+        for (uint32_t i = 0; i < item->length; i += 64)
+            ((unsigned char *)item->payload)[i] ^= 1;
+    return 0;
+}
+
+/* How many of the next 64 KiB from `at` on are not zero. */
+static unsigned bytes_of_ring(const char *path, uint64_t at)
+{
+    static unsigned char bytes[64 << 10];
+    const uint64_t ring = test_superblock(path, test_superblock_current(path)).chunks_offset +
+                          VI_REDO_HEADERS * VI_REDO_BLOCK;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    unsigned count = 0;
+
+    ck_assert_int_eq(pread(fd, bytes, sizeof bytes, (off_t)(ring + at)), sizeof bytes);
+    close(fd);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        count += bytes[i] != 0;
+    return count;
+}
+
+START_TEST(a_record_that_becomes_longer)
+{
+    static const struct vi_redo_ops ops = {.prepare = change_images};
+    const char *path = test_path("segment");
+    struct vi_redo follower = {.ops = &ops};
+    vista_segment *segment = map(path, 1 << 20, VISTA_NO_HEAP | VISTA_AUTO_RANGE);
+    unsigned char *bytes = vista_base(segment);
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+
+    SOME(tx);
+    bytes[0] = 1;
+    OK(vista_end_transaction(tx, 0));
+    vi_engine_follow(&((struct vi_segment *)segment)->own, &follower);
+    tx = vista_begin_transaction(segment, 0);
+    SOME(tx);
+    for (int i = 0; i < 100; i++)
+        bytes[i * 4096] = 2;
+    FAILS(vista_end_transaction(tx, 0), EIO, "has failed");
+    ck_assert_uint_eq(info_of(segment).failed, EOVERFLOW);
+    ck_assert_int_eq(vista_unmap(segment), -1);
+    /* In the ring there is nothing behind the second block, where the record was to be. */
+    ck_assert_uint_eq(bytes_of_ring(path, 2 * VI_REDO_BLOCK), 0);
+    ck_assert_uint_ne(bytes_of_ring(path, VI_REDO_BLOCK), 0);
+    segment = map(path, 0, 0);
+    bytes = vista_base(segment);
+    ck_assert_uint_eq(bytes[0], 1);
+    ck_assert_uint_eq(bytes[99 * 4096], 0);
+    OK(vista_unmap(segment));
+}
+END_TEST
+
 START_TEST(automatic_ranges_have_room)
 {
     const struct vista_map_options many = {.auto_pages = 2000};
@@ -1261,6 +1326,7 @@ int main(void)
     tcase_add_test(tcase, a_disk_that_fails);
     tcase_add_test(tcase, no_memory_for_a_large_transaction);
     tcase_add_test(tcase, automatic_ranges_on_a_disk_that_fails);
+    tcase_add_test(tcase, a_record_that_becomes_longer);
     tcase_add_test(tcase, automatic_ranges_have_room);
     tcase_add_test(tcase, automatic_ranges_beside_declared_ones);
     tcase_add_test(tcase, automatic_ranges_beside_blocks);

@@ -265,6 +265,32 @@ START_TEST(large_records)
 }
 END_TEST
 
+/* Than was said: in the ring, or in memory of its own. */
+static void longer_than(uint32_t most)
+{
+    const int fd = file(test_path("redo"));
+    uint64_t records;
+
+    begin(fd);
+    put_word(0, 1);
+    OK(vi_disk_begin(&redo, most));
+    redo.writer.to += most;
+    FAILS(vi_disk_end(&redo, true) == UINT64_MAX ? -1 : 0, EIO, "has failed");
+    ck_assert_int_eq(redo.failed, EOVERFLOW);
+    FAILS(vi_disk_begin(&redo, 64), EIO, "has failed");
+    vi_disk_log_close(&redo);
+    OK(recover(fd, &records));
+    ck_assert_uint_eq(records, 1);
+    close(fd);
+}
+
+START_TEST(records_that_are_longer)
+{
+    longer_than(64);
+    longer_than(RING);
+}
+END_TEST
+
 /* As if nothing had been wanted. */
 START_TEST(no_memory_for_a_large_record)
 {
@@ -760,6 +786,7 @@ int main(void)
     tcase_add_test(tcase, survives_a_kill_without_a_sync);
     tcase_add_test(tcase, an_item_without_bytes);
     tcase_add_test(tcase, large_records);
+    tcase_add_test(tcase, records_that_are_longer);
     tcase_add_test(tcase, no_memory_for_a_large_record);
     tcase_add_test(tcase, truncation_and_a_full_log);
     tcase_add_test(tcase, truncation_with_little_memory);

@@ -27,11 +27,12 @@ static const struct vi_segment *owner_of(const struct vi_segment *home, const vo
     return at;
 }
 
+/* What more has come up since it was measured is not put into the record, but counted. */
 static void emit(struct visit *visit, const struct vi_segment *owner, const void *address,
                  uint64_t length)
 {
     visit->bytes += vi_disk_item_size(length);
-    if (visit->redo != NULL)
+    if (visit->redo != NULL && visit->bytes <= visit->redo->writer.most)
         vi_disk_put(visit->redo, owner->member, vi_disk_offset(owner, address), address,
                     (uint32_t)length);
 }
@@ -86,11 +87,12 @@ static void visit_item(struct visit *visit, const struct vi_record_kind *kind,
         emit(visit, owner, stored.iov_base, stored.iov_len);
 }
 
-/* Visits all, or effects and maybe all.  `redo`: puts what there is; else measures it. */
+/* Visits all, or effects and maybe all.  `redo`: puts what there is; else measures it.  Returns how long
+ * a record of it is. */
 static __attribute__((noinline)) uint64_t visit_all(struct vi_tx *tx, struct vi_disk_log *redo,
                                                     bool automatic, bool effects)
 {
-    struct visit visit = {.home = tx->segment, .redo = redo};
+    struct visit visit = {tx->segment, redo, .bytes = sizeof(struct vi_redo_record)};
     const struct vi_item *item;
     struct vi_items items;
 
@@ -115,11 +117,11 @@ static __attribute__((noinline)) uint64_t visit_all(struct vi_tx *tx, struct vi_
 uint64_t vi_disk_record_measure(struct vi_tx *tx, bool automatic)
 {
     const uint64_t undo = tx->log.cursor.next - tx->log.cursor.first;
-    const uint64_t in_slot = sizeof(struct vi_redo_record) + undo + undo / 2;
 
     if (tx->log.position.index != 0)
-        return sizeof(struct vi_redo_record) + visit_all(tx, NULL, automatic, false);
-    return tx->log.kinds == 0 ? in_slot : in_slot + visit_all(tx, NULL, true, true);
+        return visit_all(tx, NULL, automatic, false);
+    return undo + undo / 2 +
+           (tx->log.kinds == 0 ? sizeof(struct vi_redo_record) : visit_all(tx, NULL, true, true));
 }
 
 /* Of an undo log as the inlined path writes it, which is most transactions' whole log: ranges of
@@ -158,5 +160,5 @@ void vi_disk_record_build(struct vi_disk_log *redo, struct vi_tx *tx, bool autom
     if (build_short(redo, tx))
         return;
     vi_disk_put_again(redo);
-    (void)visit_all(tx, redo, automatic, false);
+    redo->writer.to = (unsigned char *)redo->writer.record + visit_all(tx, redo, automatic, false);
 }

@@ -226,8 +226,7 @@ static uint64_t log_size_of(const struct vi_superblock *s, uint64_t end, uint64_
 
     if (wanted == 0)
         wanted = s->size / 8 < LOG_MOST ? s->size / 8 : LOG_MOST;
-    if (wanted < VI_DISK_LOG_LEAST)
-        wanted = VI_DISK_LOG_LEAST;
+    wanted = wanted < VI_DISK_LOG_LEAST ? VI_DISK_LOG_LEAST : wanted;
     return (wanted < left - RING_SIZE ? vi_disk_up(wanted, RING_SIZE) : left) / RING_SIZE *
            RING_SIZE;
 }

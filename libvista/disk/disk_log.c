@@ -5,7 +5,6 @@
  */
 #include "disk/disk_log.h"
 
-#include <assert.h>
 #include <errno.h>
 
 #include "base/arena.h"
@@ -123,14 +122,16 @@ int vi_disk_begin(struct vi_disk_log *redo, uint64_t bytes)
     return 0;
 }
 
-/* The record is whole, and counts where it is; returns how long it is. */
+/* The record is whole, and counts where it is, unless there was not room for all of it: then the log
+ * has failed.  Returns how long it is. */
 static uint64_t seal(struct vi_disk_log *redo)
 {
     const struct vi_disk_writer *writer = &redo->writer;
     struct vi_redo_record *record = writer->record;
     const uint64_t bytes = (uint64_t)(writer->to - (unsigned char *)record);
 
-    assert(bytes <= writer->most);
+    if (bytes > writer->most)
+        return vi_disk_poison(redo, EOVERFLOW), bytes;
     *record = (struct vi_redo_record){
         .bytes = (uint32_t)bytes,
         .lsn = writer->lsn,
@@ -156,8 +157,9 @@ static __attribute__((noinline)) void write_large(struct vi_disk_log *redo, uint
     int state;
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* see vi_disk_lock */
-    if (vi_io_write(area->io, area->fd, &rest, 1, at + VI_REDO_BLOCK, false) != 0 ||
-        vi_io_write(area->io, area->fd, &first, 1, at, false) != 0)
+    if (redo->failed == 0 &&
+        (vi_io_write(area->io, area->fd, &rest, 1, at + VI_REDO_BLOCK, false) != 0 ||
+         vi_io_write(area->io, area->fd, &first, 1, at, false) != 0))
         vi_disk_poison(redo, errno);
     pthread_setcancelstate(state, NULL);
     vi_release(from, vi_disk_up(redo->writer.most, VI_REDO_BLOCK));

@@ -48,7 +48,7 @@ static inline void vi_disk_put_again(struct vi_disk_log *redo)
     redo->writer.to = (unsigned char *)(redo->writer.record + 1);
 }
 /* The record counts: returns where the stream ends with it.  UINT64_MAX with EIO: it does not, and
- * the log has failed.  Unlocks the log. */
+ * the log has failed, as by a record that ends behind what vi_disk_begin was told.  Unlocks the log. */
 uint64_t vi_disk_end(struct vi_disk_log *redo, bool is_commit);
 
 #endif
