@@ -71,7 +71,7 @@ static void bad(const char *what, uint64_t found)
 
 #define POOL 8
 #define POOL_SIZE ((size_t)4 << 20)
-#define CREATION ((size_t)1 << 20) /* the one size that is used for its zeros */
+#define CREATION ((size_t)1 << 20) /* used for its zeros, as what a large record has behind it */
 
 static struct {
     unsigned char *memory;
@@ -93,7 +93,7 @@ void *__wrap_vi_reserve(size_t size)
         pool[i].used = true;
         if (pool[i].memory == NULL)
             pool[i].memory = __real_vi_reserve(POOL_SIZE);
-        else if (size == CREATION)
+        else if (size <= RING || size == CREATION)
             memset(pool[i].memory, 0, size);
         return pool[i].memory;
     }
