@@ -987,6 +987,44 @@ START_TEST(test_hostile_session)
 }
 END_TEST
 
+static vista_request first; /* which the client has sent */
+
+/* The first bytes of a message that is to be so long, in a slot behind that of `first`. */
+static void announce(int fd, unsigned slot, size_t length)
+{
+    const struct vi_header header = {.kind = VI_REQUEST,
+                                     .slot = (uint16_t)(first.slot + slot),
+                                     .session = first.session,
+                                     .generation = 1,
+                                     .length = (uint32_t)length};
+    unsigned char datagram[128] = {0};
+
+    ck_assert_int_eq(provoke(fd, datagram, seal(datagram, header, 64)), -1);
+}
+
+/* A message that is announced anew, longer, where there is no room for that, is dropped. */
+START_TEST(test_announced_anew)
+{
+    const size_t length = 100000, most = (size_t)1 << 20, all = 8 * most;
+    int fd;
+
+    setup();
+    fd = stranger();
+    first = gram_send(&client, "q", 2, 0);
+    OK(vista_pump(server.endpoint));
+    announce(fd, 1, length);
+    for (unsigned slot = 2; slot < 9; slot++)
+        announce(fd, slot, most);
+    announce(fd, 9, all - info_of(&server).staged_bytes);
+    ck_assert_uint_le(info_of(&server).staged_bytes, all);
+    announce(fd, 1, most);
+    ck_assert_uint_le(info_of(&server).staged_bytes, all);
+    ck_assert_int_eq(gram_echo(&server, text, 9), 2);
+    close(fd);
+    teardown();
+}
+END_TEST
+
 /* ---- A server that loses what it says --------------------------------------------------- */
 
 static char own_address[VI_ADDRESS_LENGTH]; /* of the stranger who plays the server */
@@ -1210,6 +1248,7 @@ int main(void)
     tcase_add_test(tcase, test_many_cancelled);
     tcase_add_test(tcase, test_strangers);
     tcase_add_test(tcase, test_hostile_session);
+    tcase_add_test(tcase, test_announced_anew);
     tcase_add_test(tcase, test_repeats);
     tcase_add_test(tcase, test_refused_and_broken);
     tcase_add_test(tcase, test_no_storm);
