@@ -82,6 +82,19 @@ START_TEST(test_sizes)
 }
 END_TEST
 
+/* A server that is open to other machines, and a client that only this one reaches. */
+START_TEST(test_open_to_all)
+{
+    static const char *const ends[][2] = {{"udp:127.0.0.1:0", "udp:0.0.0.0:0"},
+                                          {"udp:[::1]:0", "udp:[::]:0"}};
+
+    setup_at(ends[_i][0], ends[_i][1], key, NULL);
+    round_trip(1389);
+    round_trip(200000);
+    teardown();
+}
+END_TEST
+
 START_TEST(test_largest)
 {
     const struct vista_endpoint_options options = {.message_max = VISTA_MESSAGE_MAX};
@@ -347,6 +360,7 @@ int main(void)
     TCase *tcase = test_case(suite, "way", 2);
 
     tcase_add_loop_test(tcase, test_sizes, 0, 6);
+    tcase_add_loop_test(tcase, test_open_to_all, 0, 2);
     tcase_add_loop_test(tcase, test_largest, 0, 2);
     tcase_add_test(tcase, test_abort_and_again);
     tcase_add_test(tcase, test_restarts);

@@ -191,11 +191,10 @@ static void on_response(vista_endpoint *e, const struct arrival *a)
 
 static void on_stale(vista_endpoint *e, const struct arrival *a)
 {
-    if (a->peer->row->state == VI_ROW_LEAVING) {
+    if (a->peer->row->state == VI_ROW_LEAVING)
         vi_tasks_note(e, VI_TASK_REMOVE, a->peer, 0);
-    } else if (a->lane->owner == NULL && a->header->generation > a->lane->stored->generation) {
+    else if (a->lane->owner == NULL && a->header->generation > a->lane->stored->generation)
         vi_endpoint_break(e, a->peer, VI_BROKEN_BEHIND);
-    }
 }
 
 /* ---- Either ------------------------------------------------------------------ */

@@ -31,14 +31,14 @@ static size_t round_up(size_t size)
 }
 
 /* One mapping: the endpoint, peers, lanes, groups, buffers. */
-static vista_endpoint *make(const struct vi_gram_table *table, uint32_t datagram_max)
+static vista_endpoint *make(const struct vi_gram_table *table, const struct vi_socket *socket)
 {
     const size_t sizes[] = {sizeof(struct vista_endpoint),
                             table->peers * sizeof(struct vi_peer),
                             (size_t)table->peers * table->slots * sizeof(struct vi_lane),
                             VI_GROUPS * sizeof(struct vi_group),
-                            (size_t)VI_BATCH * datagram_max,
-                            (size_t)VI_BATCH * datagram_max};
+                            (size_t)VI_BATCH * socket->receive_max,
+                            (size_t)VI_BATCH * socket->datagram_max};
     size_t at[6], size = 0;
     vista_endpoint *e;
 
@@ -86,7 +86,7 @@ static void prepare(vista_endpoint *e, vista_segment *segment, struct vi_gram_ta
     }
     for (int i = 0; i < VI_BATCH; i++)
         e->in[i].part[0] =
-            (struct iovec){e->buffers + (size_t)i * socket->datagram_max, socket->datagram_max};
+            (struct iovec){e->buffers + (size_t)i * socket->receive_max, socket->receive_max};
 }
 
 /* ---- Whether it may be opened -------------------------------------------- */
@@ -183,7 +183,7 @@ static vista_endpoint *open_on(vista_segment *segment, struct vi_gram_table *tab
 
     if (socket == NULL)
         return NULL;
-    e = make(table, socket->datagram_max);
+    e = make(table, socket);
     if (e == NULL) {
         socket->transport->close(socket);
         return NULL;

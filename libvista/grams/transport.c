@@ -394,7 +394,6 @@ static int open_bound(const struct vi_address *address, struct vi_address *bound
 struct vi_socket *vi_socket_open(const struct vi_address *address)
 {
     struct kernel_socket *socket = vi_reserve(sizeof *socket);
-    const bool is_unix = address->any.sa_family == AF_UNIX;
 
     if (socket == NULL)
         return NULL;
@@ -404,9 +403,10 @@ struct vi_socket *vi_socket_open(const struct vi_address *address)
         vi_release(socket, sizeof *socket);
         return NULL;
     }
-    socket->socket.datagram_max = is_unix                        ? UNIX_DATAGRAM
-                                  : vi_address_is_local(address) ? LOOPBACK_DATAGRAM
-                                                                 : UDP_DATAGRAM;
+    socket->socket.receive_max =
+        address->any.sa_family == AF_UNIX ? UNIX_DATAGRAM : LOOPBACK_DATAGRAM;
+    socket->socket.datagram_max =
+        vi_address_is_local(address) ? socket->socket.receive_max : UDP_DATAGRAM;
     /* As much as the receiver's buffer holds of them. */
     socket->socket.window = socket->socket.datagram_max == UDP_DATAGRAM ? 16 : 2;
     return vi_socket_wrap != NULL ? vi_socket_wrap(&socket->socket) : &socket->socket;

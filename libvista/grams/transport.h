@@ -67,6 +67,7 @@ struct vi_socket {
     int fd; /* readable when something has come */
     struct vi_address bound;
     uint32_t datagram_max; /* bytes that are sent at once */
+    uint32_t receive_max;  /* that may come, from an end of this machine, too */
     uint32_t window;       /* fragments that are sent without being asked for */
 };
 
