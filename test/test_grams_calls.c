@@ -721,6 +721,30 @@ END_TEST
 
 #define FULL 9 /* answers of 1 MiB are more than an endpoint keeps unreceived */
 
+/* Who waits for room, for ever, finishes what another transaction has cancelled before that, though
+ * no one led when it ended and nothing is due. */
+START_TEST(test_room_of_cancelled)
+{
+    const struct vista_endpoint_options one = {.slots = 1};
+    struct vista_ready room = {.wanted = VISTA_ROOM};
+    vista_request request;
+    vista_tx *tx;
+
+    setup_with(&one);
+    room.endpoint = client.endpoint;
+    request = gram_send(&client, "q", 2, 0);
+    gram_settle(&client, &server);
+    ck_assert_int_eq(gram_echo(&server, text, 9), 2);
+    test_sleep_us(60000); /* until the time-out has run out, most likely */
+    gram_settle(&client, &server);
+    tx = begin(&client);
+    OK(vista_cancel_request(tx, client.endpoint, &request));
+    OK(vista_end_transaction(tx, 0));
+    ck_assert_int_eq(vista_select(&room, 1, -1), 1);
+    teardown();
+}
+END_TEST
+
 /* Answers that no one receives do not keep out the one that a call waits for. */
 START_TEST(test_awaited_beside_unreceived)
 {
@@ -1242,6 +1266,7 @@ int main(void)
     tcase_add_test(tcase, test_threads);
     tcase_add_test(tcase, test_select_takes_in);
     tcase_add_test(tcase, test_descriptor);
+    tcase_add_test(tcase, test_room_of_cancelled);
     tcase_add_test(tcase, test_large_beside_small);
     tcase_add_test(tcase, test_awaited_beside_unreceived);
     tcase_add_test(tcase, test_many_peers);

@@ -99,11 +99,9 @@ static void aborted(vista_endpoint *e, struct vi_lane *lane)
 
 static void committed(vista_endpoint *e, struct vi_lane *lane)
 {
-    const bool broken = lane->peer->reason != VI_BROKEN_NOT;
-
     if (lane->acts & (VI_ACT_TAKE | VI_ACT_ACCEPT))
         vi_staging_drop(e, lane);
-    if (lane->acts & (VI_ACT_SEND | VI_ACT_ANSWER) && !broken) {
+    if (lane->acts & (VI_ACT_SEND | VI_ACT_ANSWER) && lane->peer->reason == VI_BROKEN_NOT) {
         lane->refusals = 0;
         lane->sent = vi_endpoint_now(e);
         if (lane->acts & VI_ACT_SEND) /* first: what leaves at once may find no room */
@@ -175,7 +173,7 @@ void vi_owning_ended(void *arg, int outcome)
     delete_group(group);
     if (e->waiting > 0)
         pthread_cond_broadcast(&e->changed);
-    if (e->leader && e->task_count > 0)
-        e->socket->transport->wake(e->socket);
+    if (e->task_count > 0) /* whoever leads, or will, is not to wait before they are run */
+        e->next_due = 0;
     vi_endpoint_unlock(e);
 }
