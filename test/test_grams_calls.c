@@ -527,6 +527,58 @@ START_TEST(test_connecting_twice)
 }
 END_TEST
 
+/* An answer that no one wants is dropped though it comes while another address of its server is to
+ * be stored: neither can be while the program's transaction is open. */
+START_TEST(test_dropped_beside_moving)
+{
+    vista_request request;
+    uint64_t before;
+    pthread_t thread;
+    void *error;
+    vista_tx *tx;
+
+    client = (struct gram_end){
+        .path = gram_path("client"), .address = gram_address("c"), .flags = VISTA_AUTO_RANGE};
+    server = (struct gram_end){.path = gram_path("server"), .address = gram_address("s")};
+    gram_open(&client, NULL);
+    gram_open(&server, NULL);
+    gram_connect(&client, &server);
+    request = gram_send(&client, "q", 2, 0);
+    tx = begin(&client);
+    OK(vista_cancel_request(tx, client.endpoint, &request));
+    OK(vista_end_transaction(tx, 0));
+    tx = begin(&server);
+    ck_assert_int_eq(vista_receive_request(tx, server.endpoint, text, 9, &request, -1), 2);
+    OK(vista_end_transaction(tx, 0));
+    server.address = gram_address("elsewhere");
+    gram_reopen(&server);
+    before = info_of(&client).datagrams_in;
+    tx = begin(&client);
+    ck_assert(pthread_create(&thread, NULL, connect_thread, NULL) == 0);
+    while (info_of(&client).datagrams_in < before + 2) { /* CHALLENGE and WELCOME */
+        OK(vista_pump(server.endpoint));
+        test_sleep_us(100);
+    }
+    {
+        vista_tx *answering = begin(&server);
+
+        OK(vista_send_response(answering, server.endpoint, &request, "a", 2));
+        OK(vista_end_transaction(answering, 0));
+    }
+    while (info_of(&client).datagrams_in < before + 3)
+        test_sleep_us(100);
+    OK(vista_abort_transaction(tx));
+    while (pthread_tryjoin_np(thread, &error) != 0) {
+        OK(vista_pump(server.endpoint));
+        test_sleep_us(100);
+    }
+    ck_assert(error == NULL);
+    gram_settle(&client, &server);
+    ck_assert_uint_eq(info_of(&client).unanswered, 0);
+    teardown();
+}
+END_TEST
+
 /* ---- Waiting ----------------------------------------------------------------------- */
 
 static void *echo_thread(void *arg)
@@ -1263,6 +1315,7 @@ int main(void)
     tcase_add_test(tcase, test_refused_beside_waiting);
     tcase_add_test(tcase, test_connecting_twice);
     tcase_add_test(tcase, test_connecting_lost);
+    tcase_add_test(tcase, test_dropped_beside_moving);
     tcase_add_test(tcase, test_threads);
     tcase_add_test(tcase, test_select_takes_in);
     tcase_add_test(tcase, test_descriptor);

@@ -138,7 +138,8 @@ static bool perform(vista_endpoint *e, vista_tx *tx, const struct vi_task *task)
 
     if (task->kind == VI_TASK_ROW)
         return store_row(e, tx, task);
-    if (peer->owner != NULL && task->kind != VI_TASK_FINISH)
+    if (peer->owner != NULL &&
+        (task->kind != VI_TASK_FINISH || peer->lane[task->detail].owner == NULL))
         return false;
     if (peer->owner != NULL || peer->row == NULL || peer->row->id != task->id)
         return true;
