@@ -1190,6 +1190,76 @@ START_TEST(test_connecting_lost)
 }
 END_TEST
 
+/* Answers HELLOs until the client's thread is done, or, `half` way, it has said the cookie, another
+ * than the attempt `last`; the header of that. */
+static struct vi_header play_server(int fd, pthread_t thread, void **error, uint64_t last,
+                                    bool half)
+{
+    struct vi_hello own = {.uuid = "the server's id", .message_max = 1024, .slots = 4, .cookie = 1};
+    struct vi_header header = {0};
+    struct vi_hello hello;
+
+    while (pthread_tryjoin_np(thread, error) != 0) {
+        if (!take_hello(fd, &header, &hello)) {
+            test_sleep_us(100);
+            continue;
+        }
+        if (half && hello.cookie != 0 && header.generation != last)
+            break;
+        header.kind = hello.cookie == 0 ? VI_CHALLENGE : VI_WELCOME;
+        own.session = hello.cookie == 0 ? 0 : 99;
+        tell_client(fd, header, &own);
+    }
+    return header;
+}
+
+static void end_session(int fd, bool breaks)
+{
+    static const struct vi_hello nothing;
+    struct vi_header header = {.kind = VI_BROKEN, .session = 99, .offset = VI_BROKEN_PEER};
+    vista_request request;
+    vista_tx *tx;
+
+    if (!breaks) {
+        OK(vista_end_transaction(begin_forgetting(&client, 1024), 0));
+        return;
+    }
+    tx = begin(&client);
+    OK(vista_send_request(tx, client.endpoint, 1024, "q", 2, 0, &request));
+    OK(vista_end_transaction(tx, 0));
+    header.slot = (uint16_t)request.slot;
+    header.generation = request.generation;
+    tell_client(fd, header, &nothing);
+    while (info_of(&client).broken == 0)
+        test_sleep_us(100);
+}
+
+/* Who connects once more is told when the session ends meanwhile: it is forgotten, or breaks. */
+START_TEST(test_connecting_over)
+{
+    struct vi_address bound = {.length = sizeof bound.storage};
+    struct vi_header header;
+    pthread_t thread;
+    void *error = NULL;
+    int fd = stranger();
+
+    client = (struct gram_end){.path = gram_path("client"), .address = gram_address("c")};
+    gram_open(&client, NULL);
+    OK(getsockname(fd, &bound.any, &bound.length));
+    vi_address_print(&bound, own_address);
+    ck_assert(pthread_create(&thread, NULL, connect_to_stranger, NULL) == 0);
+    header = play_server(fd, thread, &error, 0, false);
+    ck_assert(error == NULL);
+    ck_assert(pthread_create(&thread, NULL, connect_to_stranger, NULL) == 0);
+    play_server(fd, thread, &error, header.generation, true);
+    end_session(fd, _i == 1);
+    play_server(fd, thread, &error, 0, false);
+    ck_assert_uint_eq((uintptr_t)error, ESTALE);
+    close(fd);
+    gram_close(&client);
+}
+END_TEST
+
 static uint64_t now_us(void)
 {
     struct timespec time;
@@ -1315,6 +1385,7 @@ int main(void)
     tcase_add_test(tcase, test_refused_beside_waiting);
     tcase_add_test(tcase, test_connecting_twice);
     tcase_add_test(tcase, test_connecting_lost);
+    tcase_add_loop_test(tcase, test_connecting_over, 0, 2);
     tcase_add_test(tcase, test_dropped_beside_moving);
     tcase_add_test(tcase, test_threads);
     tcase_add_test(tcase, test_select_takes_in);

@@ -177,20 +177,26 @@ void vi_handshake_version(vista_endpoint *e, uint64_t number)
         fail_attempt(attempt, ENOTSUP, "it speaks another version");
 }
 
+/* Does it fail, as its session with that peer, or NULL, has ended? */
+static bool is_over(struct vi_attempt *attempt, const struct vi_peer *peer)
+{
+    if (peer == NULL || (peer->reason == VI_BROKEN_NOT && peer->row->state != VI_ROW_LEAVING))
+        return false;
+    fail_attempt(attempt, ESTALE,
+                 peer->reason != VI_BROKEN_NOT ? vi_broken_reason(peer->reason)
+                                               : "this end is forgetting it");
+    return true;
+}
+
 static void on_challenge(vista_endpoint *e, struct vi_attempt *attempt, const struct vi_hello *told)
 {
     struct vi_peer *peer = vi_endpoint_uuid(e, told->uuid, VI_ROLE_CLIENT);
 
-    if (attempt->state > VI_CHALLENGED) /* again: the server has other cookies since a restart */
+    /* Once more where the server has other cookies since a restart. */
+    if (attempt->state > VI_CHALLENGED || is_over(attempt, peer))
         return;
     if (attempt->flags & VISTA_POWER_SAFE && !(told->class & VISTA_POWER_SAFE)) {
         fail_attempt(attempt, ENOTSUP, "its segment is not power-safe");
-        return;
-    }
-    if (peer != NULL && (peer->reason != VI_BROKEN_NOT || peer->row->state == VI_ROW_LEAVING)) {
-        fail_attempt(attempt, ESTALE,
-                     peer->reason != VI_BROKEN_NOT ? vi_broken_reason(peer->reason)
-                                                   : "this end is forgetting it");
         return;
     }
     memcpy(attempt->uuid, told->uuid, sizeof attempt->uuid);
@@ -205,7 +211,7 @@ static void on_welcome(vista_endpoint *e, struct vi_attempt *attempt, const stru
     struct vi_peer *peer = vi_endpoint_uuid(e, told->uuid, VI_ROLE_CLIENT);
 
     if (attempt->state != VI_CHALLENGED ||
-        memcmp(told->uuid, attempt->uuid, sizeof told->uuid) != 0)
+        memcmp(told->uuid, attempt->uuid, sizeof told->uuid) != 0 || is_over(attempt, peer))
         return;
     if (peer != NULL && peer->row->session != told->session)
         fail_attempt(attempt, ESTALE, vi_broken_reason(VI_BROKEN_UNKNOWN));
@@ -217,12 +223,11 @@ static void on_welcome(vista_endpoint *e, struct vi_attempt *attempt, const stru
 
 static void on_refusal(vista_endpoint *e, struct vi_attempt *attempt, uint32_t reason)
 {
-    struct vi_peer *peer;
+    struct vi_peer *peer = vi_endpoint_uuid(e, attempt->uuid, VI_ROLE_CLIENT);
 
     if (attempt->state != VI_CHALLENGED)
         return;
     fail_attempt(attempt, reason == VI_BROKEN_FULL ? EUSERS : ESTALE, vi_broken_reason(reason));
-    peer = vi_endpoint_uuid(e, attempt->uuid, VI_ROLE_CLIENT);
     if (peer != NULL && reason == VI_BROKEN_UNKNOWN)
         vi_endpoint_break(e, peer, VI_BROKEN_UNKNOWN);
 }
@@ -283,14 +288,11 @@ void vi_handshake_stored(vista_endpoint *e, struct vi_peer *peer)
 
 void vi_handshake_full(vista_endpoint *e, const struct vi_task *task)
 {
-    struct vi_attempt *attempt;
+    struct vi_attempt *attempt = attempt_of(e, task->attempt);
 
-    if (task->role == VI_ROLE_SERVER) {
+    if (task->role == VI_ROLE_SERVER)
         refuse(e, task, VI_BROKEN_FULL);
-        return;
-    }
-    attempt = attempt_of(e, task->attempt);
-    if (attempt != NULL)
+    else if (attempt != NULL)
         fail_attempt(attempt, EUSERS, "this end has no row free");
 }
 
