@@ -236,6 +236,38 @@ START_TEST(test_unseen)
 }
 END_TEST
 
+/* A server that is restored to before an answer, or before it knew the request, when the client has
+ * the answer's beginning. */
+START_TEST(test_partial_answer)
+{
+    static char answer[1 << 19]; /* more than is sent without being asked for */
+    const char *copy = NULL;
+    vista_request request;
+    vista_tx *tx;
+
+    setup();
+    exchange("one");
+    if (_i == 0)
+        copy = keep(&server);
+    asked = gram_send(&client, "two", 4, 0);
+    OK(vista_pump(server.endpoint));
+    tx = vista_begin_transaction(server.segment, 0);
+    ck_assert_int_eq(vista_receive_request(tx, server.endpoint, text, sizeof text, &request, -1),
+                     4);
+    OK(vista_end_transaction(tx, 0));
+    if (_i == 1)
+        copy = keep(&server);
+    tx = vista_begin_transaction(server.segment, 0);
+    OK(vista_send_response(tx, server.endpoint, &request, answer, sizeof answer));
+    OK(vista_end_transaction(tx, 0));
+    OK(vista_pump(client.endpoint));
+    restore(&server, copy);
+    expect_broken("broken");
+    begin_anew();
+    teardown();
+}
+END_TEST
+
 /* The server is made anew: it knows nothing of the session. */
 START_TEST(test_made_anew)
 {
@@ -493,6 +525,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_restored_client, 0, 2);
     tcase_add_loop_test(tcase, test_restored_server, 0, 2);
     tcase_add_test(tcase, test_unseen);
+    tcase_add_loop_test(tcase, test_partial_answer, 0, 2);
     tcase_add_test(tcase, test_made_anew);
     tcase_add_loop_test(tcase, test_before_connect, 0, 2);
     tcase_add_test(tcase, test_copied);

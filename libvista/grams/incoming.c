@@ -125,18 +125,11 @@ static void on_new_request(vista_endpoint *e, const struct arrival *a)
 {
     struct vi_lane *lane = a->lane;
 
-    if (lane->stored->state == VI_SLOT_RECEIVED) {
+    if (lane->stored->state == VI_SLOT_RECEIVED)
         vi_endpoint_break(e, a->peer, VI_BROKEN_AHEAD);
-        return;
-    }
-    if (lane->stored->history != a->header->history) {
+    else if (lane->stored->history != a->header->history)
         vi_endpoint_break(e, a->peer, VI_BROKEN_HISTORY);
-        return;
-    }
-    if (lane->staged != NULL)
-        return;
-    lane->staged = assemble(e, a);
-    if (lane->staged != NULL)
+    else if (lane->staged == NULL && (lane->staged = assemble(e, a)) != NULL)
         vi_staging_queue(e, lane, false);
 }
 
@@ -204,6 +197,11 @@ static void on_pull(vista_endpoint *e, const struct arrival *a)
     const bool client = a->peer->row->role == VI_ROLE_CLIENT;
     struct vi_lane *lane = a->lane;
 
+    /* Who has the beginning of an answer knows what this end, restored, does not. */
+    if (!client && a->header->flags & VI_WIRE_RESPONSE && lane->owner == NULL &&
+        a->header->generation + (lane->stored->state == VI_SLOT_RECEIVED) >
+            lane->stored->generation)
+        vi_endpoint_break(e, a->peer, VI_BROKEN_AHEAD);
     if (!is_current(a) || client != !(a->header->flags & VI_WIRE_RESPONSE) ||
         (!client && lane->stored->state != VI_SLOT_ANSWERED))
         return;
