@@ -354,6 +354,60 @@ START_TEST(test_disk)
 }
 END_TEST
 
+static struct {
+    int from;
+    size_t length;
+    unsigned char bytes[sizeof gram_mail.bytes];
+} kept[16];
+
+static void keep_sent(int which, const struct vi_packet *packet)
+{
+    ck_assert_int_lt(packets, 16);
+    kept[packets].from = which;
+    kept[packets].length = gram_mail_gather(packet, kept[packets].bytes, sizeof kept->bytes);
+    packets++;
+}
+
+static void deliver(int which)
+{
+    gram_mail.to = 1 - kept[which].from;
+    gram_mail.from = addresses[kept[which].from];
+    gram_mail.length = kept[which].length;
+    memcpy(gram_mail.bytes, kept[which].bytes, kept[which].length);
+    OK(vista_pump(gram_mail.to == 0 ? client.endpoint : server.endpoint));
+}
+
+/* A message's last fragment overtakes another: that is asked for, while no clock runs. */
+START_TEST(test_overtaken)
+{
+    static const int order[] = {0, 1, 2, 4, 3}; /* two fragments, a PULL, two more */
+    unsigned char message[5000] = {0};
+
+    client = (struct gram_end){.path = test_path("client"), .address = gram_address("client")};
+    server = (struct gram_end){.path = test_path("server"), .address = gram_address("server")};
+    OK(vi_address_parse(&addresses[0], client.address));
+    OK(vi_address_parse(&addresses[1], server.address));
+    gram_open(&client, NULL);
+    gram_open(&server, NULL);
+    gram_connect(&client, &server);
+    gram_mail.sent = keep_sent;
+    gram_mail.datagram_max = 1452;
+    gram_mail_use();
+    gram_reopen(&client);
+    gram_mail.opening = 1;
+    gram_reopen(&server);
+    gram_send(&client, message, sizeof message, 0);
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        ck_assert_int_lt(order[i], packets);
+        deliver(order[i]);
+    }
+    for (int i = 5; i < packets; i++)
+        deliver(i);
+    ck_assert_int_eq(gram_echo(&server, message, sizeof message), sizeof message);
+    teardown();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("grams");
@@ -367,5 +421,6 @@ int main(void)
     tcase_add_loop_test(tcase, test_moved, 0, 3);
     tcase_add_loop_test(tcase, test_classes, 0, 4);
     tcase_add_test(tcase, test_disk);
+    tcase_add_test(tcase, test_overtaken);
     return test_run(suite);
 }

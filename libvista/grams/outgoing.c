@@ -55,7 +55,7 @@ static struct vi_header header_of(const struct vi_lane *lane, unsigned kind)
     };
 }
 
-/* So many fragments at most.  The last tells the receiver to ask for more, if there are any. */
+/* So many fragments at most.  The last tells the receiver to ask for what it lacks. */
 static void send_fragments(vista_endpoint *e, struct vi_lane *lane, uint32_t offset, uint32_t count,
                            bool again)
 {
@@ -68,7 +68,7 @@ static void send_fragments(vista_endpoint *e, struct vi_lane *lane, uint32_t off
     do {
         left = slot->length - offset;
         length = left < e->fragment_max ? left : e->fragment_max;
-        if (again || (count == 1 && length < left))
+        if (again || (count == 1 && length < left) || (offset > 0 && length == left))
             header.flags |= VI_WIRE_AGAIN;
         header.offset = offset;
         vi_out_datagram(e, &lane->peer->address, &header, vi_slot_body(slot) + offset, length);
