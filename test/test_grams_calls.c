@@ -938,6 +938,35 @@ START_TEST(test_many_cancelled)
 }
 END_TEST
 
+static long mapped_pages(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    long pages = 0;
+
+    SOME(file);
+    ck_assert_int_eq(fscanf(file, "%ld", &pages), 1);
+    fclose(file);
+    return pages;
+}
+
+/* A small message that waits takes little memory, of which a program that locks its own has all. */
+START_TEST(test_memory_of_small)
+{
+    const struct vista_endpoint_options options = {.slots = SLOTS};
+    long before;
+
+    setup_with(&options);
+    for (int i = 0; i < SLOTS; i++)
+        gram_send(&client, "q", 2, 0);
+    before = mapped_pages();
+    while (info_of(&server).staged_bytes < (uint64_t)2 * SLOTS)
+        gram_settle(&client, &server);
+    if (!test_is_sanitized() && !test_is_valgrind()) /* which map more of their own */
+        ck_assert_int_lt(mapped_pages() - before, (long)4 * SLOTS);
+    teardown();
+}
+END_TEST
+
 /* ---- Strangers ------------------------------------------------------------------------- */
 
 static int stranger(void)
@@ -1396,6 +1425,7 @@ int main(void)
     tcase_add_test(tcase, test_awaited_beside_unreceived);
     tcase_add_test(tcase, test_many_peers);
     tcase_add_test(tcase, test_many_cancelled);
+    tcase_add_test(tcase, test_memory_of_small);
     tcase_add_test(tcase, test_strangers);
     tcase_add_test(tcase, test_hostile_session);
     tcase_add_test(tcase, test_announced_anew);

@@ -151,7 +151,7 @@ struct vista_endpoint {
     struct vi_task task[VI_TASKS];
     uint32_t task_first, task_count;
 
-    struct vi_message *spares; /* free ones */
+    struct vi_message *spares[2]; /* free ones; the small ones second */
     size_t staged;
     size_t large; /* of those that alone are more than half of the limit, part of `staged` */
 

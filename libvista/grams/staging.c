@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Memory is kept when it is free, but that of the large ones: a mapping a message would cost more
- * than all the rest of its way.  A small message touches the first page alone of what it gets.
+ * Memory of two sizes is kept when it is free: a mapping a message would cost more than all the rest
+ * of its way.  Most messages are small, and where memory is locked all that is mapped is filled.
  */
 #include "grams/staging.h"
 
 #include "base/arena.h"
 #include "base/error.h"
 
+#define SMALL ((size_t)4 << 10)
 #define SPARE ((size_t)72 << 10)
 #define ABANDONED \
     ((uint64_t)2 * 1000 * 1000 * 1000) /* a partial message without news for so long */
 
 static struct vi_message *take(vista_endpoint *e, size_t size)
 {
-    struct vi_message *message = size <= SPARE ? e->spares : NULL;
+    const bool small = size <= SMALL;
+    struct vi_message *message = size <= SPARE ? e->spares[small] : NULL;
 
-    size = size <= SPARE ? SPARE : size;
+    size = small ? SMALL : size <= SPARE ? SPARE : size;
     if (message != NULL)
-        e->spares = message->next;
+        e->spares[small] = message->next;
     else
         message = vi_reserve(size);
     if (message != NULL)
@@ -85,8 +87,8 @@ void vi_staging_free(vista_endpoint *e, struct vi_message *message)
         vi_release(message, message->size);
         return;
     }
-    message->next = e->spares;
-    e->spares = message;
+    message->next = e->spares[message->size == SMALL];
+    e->spares[message->size == SMALL] = message;
 }
 
 /* ---- Queues ------------------------------------------------------------ */
@@ -128,10 +130,11 @@ void vi_staging_close(vista_endpoint *e)
 {
     for (struct vi_lane *lane = e->lanes; lane < lanes_end(e); lane++)
         vi_staging_drop(e, lane);
-    while (e->spares != NULL) {
-        struct vi_message *message = e->spares;
+    for (int small = 0; small < 2; small++)
+        while (e->spares[small] != NULL) {
+            struct vi_message *message = e->spares[small];
 
-        e->spares = message->next;
-        vi_release(message, SPARE);
-    }
+            e->spares[small] = message->next;
+            vi_release(message, message->size);
+        }
 }
