@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "checkpoint/engine/dirty.h"
@@ -120,36 +121,42 @@ static bool is_there(const struct part *p)
     return p->start >= filled.start && p->end <= filled.end &&
            p->start - filled.start == p->offset - filled.offset &&
            p->file.st_dev == filled.file.st_dev && p->file.st_ino == filled.file.st_ino &&
-           memcmp(&p->file.st_mtim, &filled.file.st_mtim, sizeof p->file.st_mtim) == 0;
+           memcmp(&p->file.st_ctim, &filled.file.st_ctim, sizeof p->file.st_ctim) == 0;
+}
+
+void vi_engine_unmapped(void)
+{
+    filled.end = 0;
 }
 
 long vi_engine_fill(uint64_t start, uint64_t end, int fd, uint64_t offset)
 {
     static unsigned char bytes[16 * VI_GUEST_PAGE];
     struct part part = {.start = start, .end = end, .offset = offset};
-    const bool new = vi_engine_is_new(start);
+    const bool fresh = vi_engine_is_new(start);
     uint64_t size;
 
     (void)fstat(fd, &part.file);
-    if (new &&is_there(&part))
+    if (fresh && is_there(&part))
         return 0;
+    filled.end = 0;
     for (uint64_t at = start; at < end; at += size) {
         const uint64_t most = end - at < sizeof bytes ? end - at : sizeof bytes;
         const ssize_t got = pread(fd, bytes, most, (off_t)(offset + at - start));
 
         if (got < 0)
             return -errno;
-        if (got == 0 && (!new || at >= vi_engine.control->high[vi_area_of(at)]))
+        if (got == 0 && (!fresh || at >= vi_engine.control->high[vi_area_of(at)]))
             break; /* what lies there is zero */
         if (got == 0)
             memset(bytes, 0, most);
         size = got > 0 ? (uint64_t)got : most;
-        if (!new)
+        if (!fresh)
             memcpy((void *)at, bytes, size);
         else if (!vi_engine_write(info.fd, bytes, size, offset_of(at)))
             vi_engine_stop(strerror(errno));
     }
-    if (new)
+    if (fresh && part.file.st_ctim.tv_sec < time(NULL) - 1) /* else it may change unseen */
         filled = part;
     return 0;
 }

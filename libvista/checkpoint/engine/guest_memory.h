@@ -30,6 +30,8 @@ bool vi_engine_is_new(uint64_t start);
 /* Copies what there is of a file, behind whose end all is zero: to what is stored if that is new, else to the
  * memory.  0, or minus an errno. */
 long vi_engine_fill(uint64_t start, uint64_t end, int fd, uint64_t offset);
+/* The program gave back memory: what it maps next, it reads from its file. */
+void vi_engine_unmapped(void);
 
 /* Writes all of it; false: errno says why not. */
 bool vi_engine_write(int fd, const void *bytes, uint64_t length, uint64_t offset);

@@ -305,6 +305,7 @@ long vi_call_munmap(struct vi_call *call)
 
     if (start % PAGE != 0 || end <= start)
         return -EINVAL;
+    vi_engine_unmapped();
     return unmap(start, end);
 }
 
