@@ -55,7 +55,8 @@ static struct vi_header header_of(const struct vi_lane *lane, unsigned kind)
     };
 }
 
-/* So many fragments at most.  The last tells the receiver to ask for what it lacks. */
+/* So many fragments at most.  The last tells the receiver to ask for what it lacks, if it
+ * has the first. */
 static void send_fragments(vista_endpoint *e, struct vi_lane *lane, uint32_t offset, uint32_t count,
                            bool again)
 {

@@ -163,8 +163,13 @@ void vi_tasks_run(vista_endpoint *e)
         vi_endpoint_unlock(e);
         tx = vista_begin_transaction(e->segment, 0);
         vi_endpoint_lock(e);
-        if (tx == NULL)
+        if (tx == NULL) { /* nothing tells when one can begin: it is tried again soon */
+            const uint64_t again = vi_endpoint_now(e) + VI_TIMEOUT_FIRST;
+
+            if (again < e->next_due)
+                e->next_due = again;
             break;
+        }
         before = e->task_count;
         for (uint32_t left = before; left > 0; left--) {
             const struct vi_task task = e->task[e->task_first];
