@@ -264,7 +264,8 @@ struct vista_info {
     uint64_t log_used;     /* and how many of them truncation has yet to write to the base */
     uint64_t committed;    /* commits of this mapping, */
     uint64_t durable;      /* and how many of them survive power loss by now */
-    unsigned failed;       /* errno of the write or sync that failed: no commit is taken any more */
+    unsigned failed;       /* errno of the write or sync that failed, or EOVERFLOW if memory changed
+                              that a commit was measuring: no commit is taken any more */
     unsigned torn_guard;   /* 1: after its machine's death a segment that was open is refused;
                               0: it need not be, for its file cannot outlive the machine or its
                               class flushes */

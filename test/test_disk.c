@@ -765,7 +765,6 @@ START_TEST(automatic_ranges_on_a_disk_that_fails)
 }
 END_TEST
 
-/* As many pages as options.auto_pages says fit in one transaction, however large the log was. */
 /* From its measuring on more of each page differs from what it was. */
 static int change_images(struct vi_redo *redo, struct vi_tx *tx, unsigned mode)
 {
@@ -828,6 +827,7 @@ START_TEST(a_record_that_becomes_longer)
 }
 END_TEST
 
+/* As many pages as options.auto_pages says fit in one transaction, however large the log was. */
 START_TEST(automatic_ranges_have_room)
 {
     const struct vista_map_options many = {.auto_pages = 2000};

@@ -431,7 +431,7 @@ static void *connect_thread(void *arg)
     uint32_t peer;
 
     (void)arg;
-    return vista_connect(client.endpoint, info_of(&server).address, NULL, &peer, 10000) == 0
+    return vista_connect(client.endpoint, info_of(&server).address, NULL, &peer, -1) == 0
                ? NULL
                : (void *)(uintptr_t)errno;
 }
