@@ -188,6 +188,13 @@ static inline uint64_t vi_endpoint_now(vista_endpoint *e)
     return e->socket->transport->now(e->socket);
 }
 
+/* Something is to be done at `at`, or before. */
+static inline void vi_endpoint_due(vista_endpoint *e, uint64_t at)
+{
+    if (at < e->next_due)
+        e->next_due = at;
+}
+
 /* A number below `limit`, for jitter. */
 uint64_t vi_endpoint_jitter(vista_endpoint *e, uint64_t limit);
 

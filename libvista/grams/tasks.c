@@ -164,10 +164,7 @@ void vi_tasks_run(vista_endpoint *e)
         tx = vista_begin_transaction(e->segment, 0);
         vi_endpoint_lock(e);
         if (tx == NULL) { /* nothing tells when one can begin: it is tried again soon */
-            const uint64_t again = vi_endpoint_now(e) + VI_TIMEOUT_FIRST;
-
-            if (again < e->next_due)
-                e->next_due = again;
+            vi_endpoint_due(e, vi_endpoint_now(e) + VI_TIMEOUT_FIRST);
             break;
         }
         before = e->task_count;

@@ -32,8 +32,7 @@ void vi_timers_restore(vista_endpoint *e, struct vi_lane *lane, uint64_t due)
     lane->refusals = 0;
     lane->tries = 0;
     lane->due = due;
-    if (due < e->next_due)
-        e->next_due = due;
+    vi_endpoint_due(e, due);
 }
 
 void vi_timers_sent(vista_endpoint *e, struct vi_lane *lane)
@@ -61,8 +60,7 @@ void vi_timers_refused(vista_endpoint *e, const struct vi_header *header)
         return;
     lane->refused = true;
     lane->due = vi_endpoint_now(e) + (REFUSED_FIRST << lane->refusals++);
-    if (lane->due < e->next_due)
-        e->next_due = lane->due;
+    vi_endpoint_due(e, lane->due);
 }
 
 void vi_timers_measure(struct vi_lane *lane, uint64_t now)
@@ -146,8 +144,8 @@ static void run_peer(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
             continue;
         if (lane->due <= now)
             run_lane(e, lane, now);
-        if (lane->due != 0 && lane->due < e->next_due)
-            e->next_due = lane->due;
+        if (lane->due != 0)
+            vi_endpoint_due(e, lane->due);
     }
 }
 
