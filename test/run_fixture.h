@@ -67,6 +67,12 @@ static inline const char *contents(const char *name)
     return text;
 }
 
+static inline void holds(const char *name, const char *text)
+{
+    ck_assert_msg(strstr(contents(name), text) != NULL, "%s does not hold \"%s\" but:\n%s", name,
+                  text, contents(name));
+}
+
 /* ---- Commands --------------------------------------------------------------------- */
 
 #ifdef SHELL_VARIABLES /* assignments, each with a semicolon behind it */

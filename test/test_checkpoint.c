@@ -15,12 +15,6 @@
 #include "run_fixture.h"
 #include "trace/trace_format.h"
 
-static void holds(const char *name, const char *text)
-{
-    ck_assert_msg(strstr(contents(name), text) != NULL, "%s does not hold \"%s\" but:\n%s", name,
-                  text, contents(name));
-}
-
 static bool exists(const char *name)
 {
     return access(name, F_OK) == 0;

@@ -15,12 +15,6 @@
 #define ROUNDS 10
 #define MOST 3
 
-static void holds(const char *name, const char *text)
-{
-    ck_assert_msg(strstr(contents(name), text) != NULL, "%s does not hold \"%s\" but:\n%s", name,
-                  text, contents(name));
-}
-
 static void says_each_number(unsigned process, unsigned processes)
 {
     const unsigned first = process == 0 ? processes : process + 1;
