@@ -300,6 +300,28 @@ static void note_sent(int which, const struct vi_packet *packet)
     packets++;
 }
 
+/* Two ends, their files at `place`, that are connected. */
+static void meet(const char *(*place)(const char *name))
+{
+    client = (struct gram_end){.path = place("client"), .address = gram_address("client")};
+    server = (struct gram_end){.path = place("server"), .address = gram_address("server")};
+    OK(vi_address_parse(&addresses[0], client.address));
+    OK(vi_address_parse(&addresses[1], server.address));
+    gram_open(&client, NULL);
+    gram_open(&server, NULL);
+    gram_connect(&client, &server);
+}
+
+/* They are opened again, on the network in memory. */
+static void use_mail(void (*sent)(int which, const struct vi_packet *packet))
+{
+    gram_mail.sent = sent;
+    gram_mail_use();
+    gram_reopen(&client);
+    gram_mail.opening = 1;
+    gram_reopen(&server);
+}
+
 /* A commit that need not be durable yet, and is not. */
 static void count_lazily(struct gram_end *end)
 {
@@ -321,19 +343,9 @@ START_TEST(test_disk)
     vista_tx *tx;
 
     OK(vista_init(&options));
-    client = (struct gram_end){.path = gram_path("client"), .address = gram_address("client")};
-    server = (struct gram_end){.path = gram_path("server"), .address = gram_address("server")};
-    OK(vi_address_parse(&addresses[0], client.address));
-    OK(vi_address_parse(&addresses[1], server.address));
-    gram_open(&client, NULL);
-    gram_open(&server, NULL);
-    gram_connect(&client, &server);
+    meet(gram_path);
     round_trip(100);
-    gram_mail.sent = note_sent;
-    gram_mail_use();
-    gram_reopen(&client);
-    gram_mail.opening = 1;
-    gram_reopen(&server);
+    use_mail(note_sent);
 
     count_lazily(&client);
     tx = vista_begin_transaction(client.segment, 0);
@@ -383,19 +395,9 @@ START_TEST(test_overtaken)
     static const int order[] = {0, 1, 2, 4, 3}; /* two fragments, a PULL, two more */
     unsigned char message[5000] = {0};
 
-    client = (struct gram_end){.path = test_path("client"), .address = gram_address("client")};
-    server = (struct gram_end){.path = test_path("server"), .address = gram_address("server")};
-    OK(vi_address_parse(&addresses[0], client.address));
-    OK(vi_address_parse(&addresses[1], server.address));
-    gram_open(&client, NULL);
-    gram_open(&server, NULL);
-    gram_connect(&client, &server);
-    gram_mail.sent = keep_sent;
+    meet(test_path);
     gram_mail.datagram_max = 1452;
-    gram_mail_use();
-    gram_reopen(&client);
-    gram_mail.opening = 1;
-    gram_reopen(&server);
+    use_mail(keep_sent);
     gram_send(&client, message, sizeof message, 0);
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         ck_assert_int_lt(order[i], packets);
