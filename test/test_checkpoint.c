@@ -554,6 +554,12 @@ START_TEST(descriptors_go_on)
 }
 END_TEST
 
+START_TEST(programs_that_replace_each_other_go_on)
+{
+    killed_guest("replaced", 12, 8);
+}
+END_TEST
+
 START_TEST(callbacks_are_called)
 {
     killed_guest("simulate", 7, 4);
@@ -642,6 +648,7 @@ int main(void)
     tcase_add_test(tests, locks_are_taken_again);
     tcase_add_test(tests, full_disk_stops_the_run);
     tcase_add_test(tests, descriptors_go_on);
+    tcase_add_test(tests, programs_that_replace_each_other_go_on);
     tcase_add_test(tests, callbacks_are_called);
     tcase_add_test(tests, ordinary_user_can_run_it);
     tcase_add_test(tests, files_are_undone);

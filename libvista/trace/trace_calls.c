@@ -84,6 +84,8 @@ static const struct {
     U(pause),
     U(wait4),
     U(waitid),
+    U(execve),
+    U(execveat),
     U(futex),
     U(flock),
     U(ioctl),

@@ -442,6 +442,39 @@ static void has_name(const char *unused)
     say("name", name[0]);
 }
 
+/* The program itself, by its name and by a descriptor; of the others some are closed in its place. */
+static void replaces(const char *unused)
+{
+    const int at = number == SYS_execveat;
+    char *const again[] = {"rows", at ? "execveat" : "execve", "again", NULL};
+    char *const environment[] = {"REPLACED=1", NULL};
+    char name[4096] = "";
+
+    (void)unused;
+    if (getenv("REPLACED") != NULL) {
+        say("open", fcntl(8, F_GETFD));
+        say("closed", fcntl(9, F_GETFD));
+        say("handler", signal(SIGUSR1, SIG_DFL) == SIG_DFL);
+        say("ignored", signal(SIGUSR2, SIG_DFL) == SIG_IGN);
+        return;
+    }
+    signal(SIGUSR1, on_signal);
+    signal(SIGUSR2, SIG_IGN);
+    dup2(open("data", O_RDONLY), 8);
+    fcntl(dup2(8, 9), F_SETFD, FD_CLOEXEC);
+    say("begin", 0);
+    say("absent", at ? call(AT_FDCWD, (long)"none", (long)again, (long)environment, 0, 0)
+                     : call((long)"none", (long)again, (long)environment, 0, 0, 0));
+    say("folder", at ? call(AT_FDCWD, (long)"dir", (long)again, (long)environment, 0, 0)
+                     : call((long)"dir", (long)again, (long)environment, 0, 0, 0));
+    (void)!readlink("/proc/self/exe", name, sizeof name - 1);
+    if (at)
+        call(open(name, O_RDONLY | O_CLOEXEC), (long)"", (long)again, (long)environment,
+             AT_EMPTY_PATH, 0);
+    else
+        call((long)"/proc/self/exe", (long)again, (long)environment, 0, 0, 0);
+}
+
 static void refused(const char *unused)
 {
     (void)unused;

@@ -200,6 +200,8 @@ static const struct row rows[] = {
     TOLD(futex, "b11"),
     TOLD(wait4, "mn00"),
     TOLD(waitid, "00b4n"),
+    STEP(execve, replaces),
+    STEP(execveat, replaces),
     TOLD(fork, ""),
     TOLD(vfork, ""),
     TOLD(clone, "K"),

@@ -269,6 +269,29 @@ void vi_engine_open(const char *path)
     open_areas();
 }
 
+void vi_engine_wipe(uint64_t start, uint64_t end)
+{
+    struct vista_info info = {0};
+    uint64_t from = start, to;
+    off_t base;
+
+    if (vista_info(segment, &info) != 0)
+        vi_give_up("%s", vista_errormsg());
+    base = (off_t)info.data_offset + (stored_at(start) - shared) - (off_t)start;
+    while (from < end) {
+        const off_t data = lseek(info.fd, (off_t)from + base, SEEK_DATA);
+
+        if (data < 0 || data - base >= (off_t)end)
+            return;
+        from = (uint64_t)(data - base);
+        to = (uint64_t)(lseek(info.fd, data, SEEK_HOLE) - base);
+        if (to > end)
+            to = end;
+        memset((void *)from, 0, to - from);
+        from = to;
+    }
+}
+
 /* ---- Checkpoints ----------------------------------------------------------- */
 
 /* The control state lies behind the last mapping, the stack, to be found by the same scan. */

@@ -41,6 +41,9 @@ _Noreturn void vi_engine_stop(const char *why);
 /* Commits the guest's memory, `frame`, the control state and where in the log a send is being made. */
 void vi_engine_commit(const struct vi_frame *frame, uint64_t sent_place);
 
+/* Zeroes what was stored of memory that is not mapped, and which therefore shows nothing else. */
+void vi_engine_wipe(uint64_t start, uint64_t end);
+
 /* The bounds of an area; where the area of `address` is, or VI_AREAS. */
 uint64_t vi_area_start(enum vi_area area);
 uint64_t vi_area_end(enum vi_area area);

@@ -21,7 +21,7 @@
 #define VI_PAGE_DOWN(address) ((address) & ~(uint64_t)(VI_GUEST_PAGE - 1))
 #define VI_PAGE_UP(address) VI_PAGE_DOWN((address) + VI_GUEST_PAGE - 1)
 #define VI_CHECKPOINT_MAGIC 0x746e696f706b6863u /* "chkpoint" */
-#define VI_CHECKPOINT_VERSION 5u
+#define VI_CHECKPOINT_VERSION 6u
 
 #define VI_DEATH_MS 5000 /* how long a runtime whose supervisor was killed may take to die */
 
@@ -190,6 +190,7 @@ struct vi_control {
     } window;
     char directory[PATH_MAX];
     char name[16];
+    char image[PATH_MAX]; /* the program that is loaded */
     struct vi_action actions[65];
     siginfo_t info[65];
     uint64_t lock_count;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -50,6 +51,19 @@ void vi_process_recover(void)
         prctl(PR_SET_NAME, c->name);
     if (c->timer.it_value.tv_sec != 0 || c->timer.it_value.tv_usec != 0)
         setitimer(ITIMER_REAL, &c->timer, NULL);
+}
+
+void vi_process_replaced(const char *path)
+{
+    struct vi_control *c = vi_engine.control;
+    const char *slash = strrchr(path, '/');
+
+    if (realpath(path, c->image) == NULL)
+        snprintf(c->image, sizeof c->image, "%s", path);
+    memset(c->name, 0, sizeof c->name);
+    strncpy(c->name, slash != NULL ? slash + 1 : path, sizeof c->name - 1);
+    prctl(PR_SET_NAME, c->name);
+    c->recovery_signal = c->interval = 0; /* it did not ask for them */
 }
 
 /* Signals that the kernel holds for the guest's handlers would be lost with the process. */

@@ -9,6 +9,8 @@
 
 void vi_process_start(void);
 void vi_process_recover(void);
+/* Another program has taken the place of the running one. */
+void vi_process_replaced(const char *path);
 /* What is to be noted before a checkpoint. */
 void vi_process_gather(void);
 

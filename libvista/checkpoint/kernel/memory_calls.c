@@ -15,6 +15,7 @@
 #include "checkpoint/kernel/handlers.h"
 
 #define PAGE ((uint64_t)VI_GUEST_PAGE)
+#define MOST_WIPED ((uint64_t)1 << 20) /* bytes that are zeroed without a look at what is stored */
 #define ALL_PROTECTIONS (PROT_READ | PROT_WRITE | PROT_EXEC)
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -155,7 +156,9 @@ static void clear(uint64_t start, uint64_t end)
 {
     const uint64_t high = vi_engine.control->high[vi_area_of(start)];
 
-    if (high > start)
+    if (high > start && smaller(end, high) - start > MOST_WIPED)
+        vi_engine_wipe(start, smaller(end, high));
+    else if (high > start)
         memset((void *)start, 0, smaller(end, high) - start);
 }
 
@@ -184,6 +187,16 @@ static long unmap(uint64_t start, uint64_t end)
         drop(c->maps[to].start, c->maps[to].end - c->maps[to].start);
     erase(from, to);
     return 0;
+}
+
+void vi_memory_clear(void)
+{
+    struct vi_control *c = vi_engine.control;
+
+    for (uint64_t at = 0; at < c->map_count; at++)
+        drop(c->maps[at].start, c->maps[at].end - c->maps[at].start);
+    c->map_count = 0;
+    vi_engine_unmapped();
 }
 
 /* Maps [start, end), of which nothing is mapped. */

@@ -16,6 +16,8 @@ long vi_memory_map(uint64_t address, uint64_t length, int protection, int flags,
                    uint64_t offset);
 long vi_memory_protect(uint64_t address, uint64_t length, int protection);
 void vi_memory_start_break(void);
+/* Nothing is mapped any more. */
+void vi_memory_clear(void);
 
 /* May the guest read or write all of this? */
 bool vi_memory_readable(uint64_t address, uint64_t length);

@@ -443,7 +443,7 @@ long vi_call_readlink(struct vi_call *call)
 {
     const bool at = call->number == SYS_readlinkat;
     const struct path_arguments p = arguments_of(call, at, 0);
-    const char *program = vi_engine.header->program;
+    const char *program = vi_engine.control->image;
     const uint64_t to = call->arguments[1 + at];
     size_t size = call->arguments[2 + at];
 

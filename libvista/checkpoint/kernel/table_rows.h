@@ -104,12 +104,13 @@
         CALL(STATE, prctl, prctl), CALL(STATE, umask, umask), CALL(STATE, getrlimit, limit), \
         CALL(STATE, setrlimit, limit), CALL(STATE, prlimit64, limit), \
         CALL(UNDETERMINED, setitimer, setitimer), CALL(UNDETERMINED, alarm, alarm), \
-        CALL(STATE, fork, fork), CALL(STATE, vfork, fork), CALL(STATE, clone, fork), \
-        PASS(STATE, getuid), PASS(STATE, geteuid), PASS(STATE, getgid), PASS(STATE, getegid), \
-        PASS(STATE, getgroups), PASS(STATE, getresuid), PASS(STATE, getresgid), \
-        CALL(UNDETERMINED, getpgrp, of_process), CALL(UNDETERMINED, getpgid, of_process), \
-        CALL(UNDETERMINED, getsid, of_process), PASS(STATE, capget), PASS(STATE, uname), \
-        EMPTY(msync), EMPTY(mlock), EMPTY(munlock), EMPTY(mlock2), EMPTY(set_robust_list)
+        CALL(STATE, execve, exec), CALL(STATE, execveat, exec), CALL(STATE, fork, fork), \
+        CALL(STATE, vfork, fork), CALL(STATE, clone, fork), PASS(STATE, getuid), \
+        PASS(STATE, geteuid), PASS(STATE, getgid), PASS(STATE, getegid), PASS(STATE, getgroups), \
+        PASS(STATE, getresuid), PASS(STATE, getresgid), CALL(UNDETERMINED, getpgrp, of_process), \
+        CALL(UNDETERMINED, getpgid, of_process), CALL(UNDETERMINED, getsid, of_process), \
+        PASS(STATE, capget), PASS(STATE, uname), EMPTY(msync), EMPTY(mlock), EMPTY(munlock), \
+        EMPTY(mlock2), EMPTY(set_robust_list)
 
 /* Programs try them and do without. */
 #define ABSENT_ROWS \
@@ -123,12 +124,11 @@
         REFUSED(io_uring_register), REFUSED(io_setup), REFUSED(io_destroy), REFUSED(io_submit), \
         REFUSED(io_getevents), REFUSED(io_cancel), REFUSED(io_pgetevents), REFUSED(ptrace), \
         REFUSED(userfaultfd), REFUSED(perf_event_open), REFUSED(bpf), REFUSED(unshare), \
-        REFUSED(setns), REFUSED(seccomp), REFUSED(execve), REFUSED(execveat), REFUSED(msgget), \
-        REFUSED(msgsnd), REFUSED(msgrcv), REFUSED(msgctl), REFUSED(semget), REFUSED(semop), \
-        REFUSED(semctl), REFUSED(semtimedop), REFUSED(mq_open), REFUSED(mq_unlink), \
-        REFUSED(mq_timedsend), REFUSED(mq_timedreceive), REFUSED(mq_notify), \
-        REFUSED(mq_getsetattr), REFUSED(splice), REFUSED(tee), REFUSED(vmsplice), \
-        REFUSED(recvmmsg), REFUSED(rt_sigtimedwait), REFUSED(rt_sigqueueinfo), \
+        REFUSED(setns), REFUSED(seccomp), REFUSED(msgget), REFUSED(msgsnd), REFUSED(msgrcv), \
+        REFUSED(msgctl), REFUSED(semget), REFUSED(semop), REFUSED(semctl), REFUSED(semtimedop), \
+        REFUSED(mq_open), REFUSED(mq_unlink), REFUSED(mq_timedsend), REFUSED(mq_timedreceive), \
+        REFUSED(mq_notify), REFUSED(mq_getsetattr), REFUSED(splice), REFUSED(tee), \
+        REFUSED(vmsplice), REFUSED(recvmmsg), REFUSED(rt_sigtimedwait), REFUSED(rt_sigqueueinfo), \
         REFUSED(rt_tgsigqueueinfo), REFUSED(timer_create), REFUSED(timer_settime), \
         REFUSED(timer_gettime), REFUSED(timer_getoverrun), REFUSED(timer_delete), \
         REFUSED(mlockall), REFUSED(munlockall), REFUSED(pkey_alloc), REFUSED(pkey_free), \

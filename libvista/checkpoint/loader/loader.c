@@ -21,7 +21,6 @@
 #define MOST_HEADERS 64
 #define STACK_SIZE ((uint64_t)16 << 20)
 #define STACK_TOP_GAP ((uint64_t)VI_GUEST_PAGE)
-#define MOST_STRINGS 16384
 
 struct image {
     Elf64_Ehdr header;
@@ -31,7 +30,8 @@ struct image {
     uint64_t base; /* what is added to its addresses */
 };
 
-static void open_image(struct image *image, const char *path)
+/* 0, and its file is open; or minus an errno. */
+static long read_image(struct image *image, const char *path)
 {
     const Elf64_Ehdr *h = &image->header;
     const size_t size = sizeof image->segments[0];
@@ -39,14 +39,26 @@ static void open_image(struct image *image, const char *path)
     image->path = path;
     image->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (image->fd < 0)
-        vi_give_up("%s: %s", path, strerror(errno));
-    if (pread(image->fd, &image->header, sizeof *h, 0) != sizeof *h ||
-        memcmp(h->e_ident, ELFMAG, SELFMAG) != 0 || h->e_machine != EM_X86_64 ||
-        (h->e_type != ET_EXEC && h->e_type != ET_DYN) || h->e_phnum > MOST_HEADERS ||
-        h->e_phentsize != size ||
-        pread(image->fd, image->segments, h->e_phnum * size, (off_t)h->e_phoff) !=
+        return -errno;
+    if (pread(image->fd, &image->header, sizeof *h, 0) == sizeof *h &&
+        memcmp(h->e_ident, ELFMAG, SELFMAG) == 0 && h->e_machine == EM_X86_64 &&
+        (h->e_type == ET_EXEC || h->e_type == ET_DYN) && h->e_phnum <= MOST_HEADERS &&
+        h->e_phentsize == size &&
+        pread(image->fd, image->segments, h->e_phnum * size, (off_t)h->e_phoff) ==
             (ssize_t)(h->e_phnum * size))
+        return 0;
+    close(image->fd);
+    return -ENOEXEC;
+}
+
+static void open_image(struct image *image, const char *path)
+{
+    const long result = read_image(image, path);
+
+    if (result == -ENOEXEC)
         vi_give_up("%s: not an ELF program for x86-64", path);
+    if (result != 0)
+        vi_give_up("%s: %s", path, strerror((int)-result));
 }
 
 static void check(const struct image *image, long result)
@@ -128,19 +140,48 @@ static const Elf64_Phdr *find_segment(const struct image *image, uint32_t type)
     return NULL;
 }
 
+/* Its interpreter's name, in PATH_MAX bytes, empty if it has none; 0, or minus an errno. */
+static long read_interpreter(const struct image *program, char *path)
+{
+    const Elf64_Phdr *p = find_segment(program, PT_INTERP);
+    const size_t size = p != NULL ? p->p_filesz : 0;
+
+    path[0] = '\0';
+    if (size >= PATH_MAX ||
+        pread(program->fd, path, size, p != NULL ? (off_t)p->p_offset : 0) != (ssize_t)size)
+        return -ENOEXEC;
+    path[size] = '\0';
+    return 0;
+}
+
 static bool open_interpreter(const struct image *program, struct image *interpreter)
 {
     static char path[PATH_MAX];
-    const Elf64_Phdr *p = find_segment(program, PT_INTERP);
 
-    if (p == NULL)
-        return false;
-    if (p->p_filesz >= sizeof path ||
-        pread(program->fd, path, p->p_filesz, (off_t)p->p_offset) != (ssize_t)p->p_filesz)
+    if (read_interpreter(program, path) != 0)
         vi_give_up("%s: its interpreter's name cannot be read", program->path);
-    path[p->p_filesz] = '\0';
-    open_image(interpreter, path);
-    return true;
+    if (path[0] != '\0')
+        open_image(interpreter, path);
+    return path[0] != '\0';
+}
+
+long vi_loader_check(const char *path)
+{
+    static struct image image;
+    static char interpreter[PATH_MAX];
+    uint64_t start;
+    long result = read_image(&image, path);
+
+    if (result != 0)
+        return result;
+    result = extent_of(&image, &start) == 0 ? -ENOEXEC : read_interpreter(&image, interpreter);
+    close(image.fd);
+    if (result != 0 || interpreter[0] == '\0')
+        return result;
+    result = read_image(&image, interpreter);
+    if (result == 0)
+        close(image.fd);
+    return result == -ENOEXEC ? -ELIBBAD : result;
 }
 
 /* ---- The stack --------------------------------------------------------------- */
@@ -157,7 +198,7 @@ static size_t push_strings(uint64_t *at, char **strings, uint64_t *addresses)
     size_t count = 0;
 
     for (; strings[count] != NULL; count++) {
-        if (count == MOST_STRINGS - 1)
+        if (count == VI_LOADER_STRINGS - 1)
             vi_give_up("too many arguments");
         addresses[count] = push(at, strings[count], strlen(strings[count]) + 1);
     }
@@ -213,7 +254,7 @@ static size_t fill_auxiliary(uint64_t *aux, const struct image *program, uint64_
 static uint64_t build_stack(const struct image *program, uint64_t base, char **arguments,
                             char **environment)
 {
-    static uint64_t argv[MOST_STRINGS], envp[MOST_STRINGS], aux[64];
+    static uint64_t argv[VI_LOADER_STRINGS], envp[VI_LOADER_STRINGS], aux[64];
     const uint64_t end = vi_area_end(VI_AREA_STACK), size = STACK_SIZE;
     uint64_t at = end - STACK_TOP_GAP;
     size_t argc, envc, auxc, words;

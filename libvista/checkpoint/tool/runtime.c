@@ -125,6 +125,7 @@ _Noreturn static void start(const struct vi_options *o)
     if (o->output != NULL)
         redirect(o->output);
     vi_process_start();
+    memcpy(vi_engine.control->image, o->program, sizeof o->program);
     vi_terminal_start();
     vi_loader_load(o->program, o->arguments, environ, &entry, &stack);
     vi_trap_fresh(&frame, entry, stack);

@@ -186,6 +186,11 @@ void vi_fast_start(void)
     vi_fast_choose();
 }
 
+void vi_fast_forget(void)
+{
+    vi_engine.control->fast_count = vi_engine.control->fast_back = 0;
+}
+
 /* mov $number, %eax, without a prefix; and what syscall(3) has there: mov 8(%rsp), %r9. */
 static bool is_known(const unsigned char *instruction, long number)
 {

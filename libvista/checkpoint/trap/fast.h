@@ -37,6 +37,9 @@ void vi_fast_allow(bool traced);
 /* Makes the stubs of what was committed. */
 void vi_fast_start(void);
 
+/* The program is replaced, and with it the places that lead to them. */
+void vi_fast_forget(void);
+
 /* Which calls do without the trap: another protocol is in force. */
 void vi_fast_choose(void);
 /* Is it one that would, under a protocol that need not see it? */

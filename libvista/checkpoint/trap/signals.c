@@ -94,6 +94,18 @@ void vi_signals_start(void)
         install_for_guest(number);
 }
 
+void vi_signals_replaced(void)
+{
+    struct vi_control *c = vi_engine.control;
+
+    c->alt_base = c->alt_size = 0;
+    for (int number = 1; number < TICK; number++)
+        if (is_handled(number)) {
+            c->actions[number] = (struct vi_action){0};
+            install_for_guest(number);
+        }
+}
+
 void vi_signals_resumed(void)
 {
     committed = vi_engine.control->pending;
@@ -256,8 +268,11 @@ static void deliver_one(struct vi_call *call, long result)
     const struct vi_ended ended = {c->info[number], *vi_trap_mask(call->context), mask_is_other};
 
     c->pending &= ~bit_of(number);
-    if (!is_handled(number))
+    if (!is_handled(number)) { /* it was by the program that is replaced */
+        vi_system(SYS_rt_sigqueueinfo, (uint64_t)getpid(), (uint64_t)number, (uint64_t)&ended.info,
+                  0, 0, 0);
         return;
+    }
     if (is_restarting(number, result))
         make_again(call);
     build(number, &ended.info, call->context, vi_protocol_log_signal(call, result, &ended));

@@ -13,6 +13,8 @@
 void vi_signals_start(void);
 /* Resumed from a checkpoint, of which nothing was changed yet. */
 void vi_signals_resumed(void);
+/* The program is replaced: of its handlers none is left, nor its stack for them. */
+void vi_signals_replaced(void);
 /* Just before the guest goes on for the first time. */
 void vi_signals_entered(ucontext_t *context);
 /* Behind a call that was made without the trap: does what came meanwhile. */

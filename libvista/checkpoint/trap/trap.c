@@ -147,6 +147,12 @@ void vi_trap_commit_behind(const struct vi_call *call, long result)
     vi_trap_commit_here(call->context);
 }
 
+void vi_trap_replace(ucontext_t *context, const struct vi_frame *with)
+{
+    put_frame(context, with);
+    vi_trap_commit_here(context);
+}
+
 /* ---- Calls ----------------------------------------------------------------- */
 
 /* A handler of the guest may run before the call that it was resumed at. */

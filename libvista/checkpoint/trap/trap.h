@@ -46,6 +46,9 @@ _Noreturn void vi_trap_enter(const struct vi_frame *frame);
 /* An initial state: everything zero but these. */
 void vi_trap_fresh(struct vi_frame *frame, uint64_t entry, uint64_t stack);
 
+/* The guest goes on as `with` says, and this is committed. */
+void vi_trap_replace(ucontext_t *context, const struct vi_frame *with);
+
 /* Commits with the guest about to make `call`. */
 void vi_trap_commit(const struct vi_call *call);
 /* Commits with the guest behind `call`, which gave `result`. */
