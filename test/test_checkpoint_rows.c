@@ -155,19 +155,12 @@ static void draw_kills(struct test_random *random, uint64_t calls, char *list, s
     }
 }
 
-/* A child, until there are some, is refused by a handler. */
-static bool is_child(const struct table_row *row)
-{
-    return row->number == SYS_fork || row->number == SYS_vfork || row->number == SYS_clone;
-}
-
 static void handled(const struct table_row *row)
 {
     struct test_random random = test_random_new((uint64_t)row->number);
     static char bare[TEXT], got[TEXT], kills[2048], before[2200];
-    const int status = run_row(is_child(row) ? "$V" : "", row->name, bare);
+    const int status = run_row("", row->name, bare);
 
-    ck_assert(!is_child(row) || strstr(bare, "first -11\n") != NULL);
     ck_assert_msg(run_row("VISTA_CALLS=../calls $V", row->name, got) == status &&
                       strcmp(got, bare) == 0,
                   "%s does otherwise than bare:\n%s\nnot\n%s", row->name, got, bare);

@@ -26,6 +26,7 @@
 #include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <utime.h>
 
@@ -116,8 +117,6 @@ static long argument(char letter)
         return O_APPEND | O_RDWR;
     case 'I':
         return FIONREAD;
-    case 'K':
-        return SIGCHLD;
     case 'R':
         return 24; /* a robust list's head */
     case 'i':
@@ -473,6 +472,32 @@ static void replaces(const char *unused)
              AT_EMPTY_PATH, 0);
     else
         call((long)"/proc/self/exe", (long)again, (long)environment, 0, 0, 0);
+}
+
+/* A child, which is waited for. */
+static void forks(const char *unused)
+{
+    siginfo_t info = {0};
+    int status = 0;
+    long pid, ended;
+
+    (void)unused;
+    say("begin", 0);
+    if (number == SYS_vfork)
+        pid = vfork();
+    else
+        pid = number == SYS_fork || number == SYS_clone
+                  ? call(number == SYS_clone ? SIGCHLD : 0, 0, 0, 0, 0, 0)
+                  : fork();
+    if (pid == 0)
+        _exit(5);
+    need("child", pid > 0 ? 0 : pid);
+    ended = number == SYS_waitid  ? call(P_ALL, 0, (long)&info, WEXITED, 0, 0)
+            : number == SYS_wait4 ? call(-1, (long)&status, 0, 0, 0, 0)
+                                  : waitpid((pid_t)pid, &status, 0);
+    say("ended", number == SYS_waitid ? ended : ended == pid);
+    say("status", number == SYS_waitid ? info.si_status : WEXITSTATUS(status));
+    say("none", wait(NULL) < 0 ? errno : 0);
 }
 
 static void refused(const char *unused)

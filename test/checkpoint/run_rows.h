@@ -198,13 +198,13 @@ static const struct row rows[] = {
     TOLD(getpriority, "0i"),
     TOLD(ioprio_get, "1i"),
     TOLD(futex, "b11"),
-    TOLD(wait4, "mn00"),
-    TOLD(waitid, "00b4n"),
     STEP(execve, replaces),
     STEP(execveat, replaces),
-    TOLD(fork, ""),
-    TOLD(vfork, ""),
-    TOLD(clone, "K"),
+    STEP(fork, forks),
+    STEP(vfork, forks),
+    STEP(clone, forks),
+    STEP(wait4, forks),
+    STEP(waitid, forks),
 };
 
 #endif

@@ -163,7 +163,7 @@ long vi_engine_fill(uint64_t start, uint64_t end, int fd, uint64_t offset)
 
 /* ---- Opening ------------------------------------------------------------- */
 
-static void map_segment(const char *path)
+vista_segment *vi_engine_map(const char *path)
 {
     const uint64_t size = area_offset(VI_AREAS);
     const struct vista_map_options options = {.max_size = size,
@@ -173,11 +173,7 @@ static void map_segment(const char *path)
     const unsigned flags =
         VISTA_CREATE | VISTA_NO_HEAP | VISTA_SPARSE | VISTA_ANY_ADDRESS | VISTA_KILL_SAFE;
 
-    segment = vista_map(path, size, flags, &options);
-    if (segment == NULL)
-        vi_give_up("%s", vista_errormsg());
-    if (vista_size(segment) != size)
-        vi_give_up("%s: not a checkpoint file of this version", path);
+    return vista_map(path, size, flags, &options);
 }
 
 /* A view of the file, private, all of it without access at first. */
@@ -237,12 +233,24 @@ static void open_areas(void)
     }
 }
 
-static void draw_slide(struct vi_header *header)
+static void begin(struct vi_header *header)
 {
     uint64_t random = 0;
 
     (void)!getrandom(&random, sizeof random, 0);
+    header->magic = VI_CHECKPOINT_MAGIC;
+    header->version = VI_CHECKPOINT_VERSION;
     header->slide = random % (GIB / 4 / VI_GUEST_PAGE) * VI_GUEST_PAGE;
+}
+
+void vi_engine_change(void (*change)(struct vi_header *header))
+{
+    vista_tx *tx = vista_begin_transaction(segment, 0);
+
+    if (tx == NULL || vista_set_range(tx, vi_engine.header, sizeof *vi_engine.header) != 0)
+        vi_give_up("%s", vista_errormsg());
+    change(vi_engine.header);
+    vista_end_transaction(tx, 0);
 }
 
 void vi_engine_open(const char *path)
@@ -250,20 +258,16 @@ void vi_engine_open(const char *path)
     struct vi_header *header;
 
     vi_dirty_open(&dirty);
-    map_segment(path);
+    segment = vi_engine_map(path);
+    if (segment == NULL)
+        vi_give_up("%s", vista_errormsg());
+    if (vista_size(segment) != area_offset(VI_AREAS))
+        vi_give_up("%s: not a checkpoint file of this version", path);
     shared = vista_base(segment);
     header = (struct vi_header *)shared;
     vi_engine.header = header;
-    if (header->magic == 0) {
-        vista_tx *tx = vista_begin_transaction(segment, 0);
-
-        if (tx == NULL || vista_set_range(tx, header, sizeof *header) != 0)
-            vi_give_up("%s", vista_errormsg());
-        header->magic = VI_CHECKPOINT_MAGIC;
-        header->version = VI_CHECKPOINT_VERSION;
-        draw_slide(header);
-        vista_end_transaction(tx, 0);
-    }
+    if (header->magic == 0)
+        vi_engine_change(begin);
     if (header->magic != VI_CHECKPOINT_MAGIC || header->version != VI_CHECKPOINT_VERSION)
         vi_give_up("%s: not a checkpoint file of this version", path);
     open_areas();

@@ -10,6 +10,8 @@
 #ifndef VI_CHECKPOINT_GUEST_MEMORY_H
 #define VI_CHECKPOINT_GUEST_MEMORY_H
 
+#include "vista.h"
+
 #include "checkpoint/engine/layout.h"
 
 struct vi_engine {
@@ -20,6 +22,8 @@ struct vi_engine {
 
 extern struct vi_engine vi_engine;
 
+/* Maps a checkpoint file, or makes it; NULL as of vista_map. */
+vista_segment *vi_engine_map(const char *path);
 /* Opens or makes the checkpoint file and lays out the guest's memory, empty in a new file and
  * as it was committed in another.  Does not return when it cannot: it says why. */
 void vi_engine_open(const char *path);
@@ -40,6 +44,9 @@ bool vi_engine_write(int fd, const void *bytes, uint64_t length, uint64_t offset
 _Noreturn void vi_engine_stop(const char *why);
 /* Commits the guest's memory, `frame`, the control state and where in the log a send is being made. */
 void vi_engine_commit(const struct vi_frame *frame, uint64_t sent_place);
+
+/* Changes the header, all of it or nothing. */
+void vi_engine_change(void (*change)(struct vi_header *header));
 
 /* Zeroes what was stored of memory that is not mapped, and which therefore shows nothing else. */
 void vi_engine_wipe(uint64_t start, uint64_t end);

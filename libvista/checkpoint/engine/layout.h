@@ -21,12 +21,13 @@
 #define VI_PAGE_DOWN(address) ((address) & ~(uint64_t)(VI_GUEST_PAGE - 1))
 #define VI_PAGE_UP(address) VI_PAGE_DOWN((address) + VI_GUEST_PAGE - 1)
 #define VI_CHECKPOINT_MAGIC 0x746e696f706b6863u /* "chkpoint" */
-#define VI_CHECKPOINT_VERSION 6u
+#define VI_CHECKPOINT_VERSION 7u
 
 #define VI_DEATH_MS 5000 /* how long a runtime whose supervisor was killed may take to die */
 
 /* Descriptors from here on are the runtime's, and do not exist for the guest. */
 #define VI_DESCRIPTORS 960
+#define VI_CHILDREN 256
 
 /* Addresses of the guest's areas; all but the first are moved by the slide of the file. */
 enum vi_area {
@@ -97,6 +98,9 @@ struct vi_header {
      * been sent so much. */
     uint64_t sent_place;
     uint64_t sent_position;
+    /* Of a child process: its parent's number; of that one's checkpoints the one that it comes from, with
+     * which it has to begin until it has made one of its own; where its number is to be stored. */
+    uint64_t parent, born_at, born_tid;
     char program[PATH_MAX];
     char command[VI_COMMAND_SIZE];
     struct vi_frame frame;
@@ -190,7 +194,9 @@ struct vi_control {
     } window;
     char directory[PATH_MAX];
     char name[16];
-    char image[PATH_MAX]; /* the program that is loaded */
+    char image[PATH_MAX];         /* the program that is loaded */
+    uint64_t births, child_count; /* children so far; those that were not waited for: */
+    int32_t children[VI_CHILDREN];
     struct vi_action actions[65];
     siginfo_t info[65];
     uint64_t lock_count;

@@ -10,8 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "checkpoint/engine/layout.h"
-
 #define MOST_REFUSALS 64
 
 struct vi_report *vi_report;

@@ -10,6 +10,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "checkpoint/engine/layout.h"
+
+/* A child process of the guest, which has a supervisor of its own. */
+struct vi_child {
+    uint64_t birth; /* which of its parent's children it is, the first is 1; 0: unused */
+    int32_t pid;    /* of its supervisor, by which the guest knows it */
+    int32_t status; /* as of waitpid(2), when it has ended */
+    uint32_t ended;
+    uint32_t reaped; /* that the parent has been told, and will not ask again, is committed */
+};
+
 struct vi_report {
     uint64_t ended;           /* the guest is about to exit: its status plus 1, and the file goes */
     uint64_t stopped;         /* the run ends, and the file stays */
@@ -18,6 +29,9 @@ struct vi_report {
     uint64_t calls;           /* of the guest, without those that a kill took back */
     uint64_t committed_calls; /* of them, before the last checkpoint */
     uint64_t kills;           /* that a test has made */
+    int32_t pid, parent;      /* of the supervisor, and its parent's at the start */
+    int32_t ends;             /* an eventfd that counts ends of children */
+    struct vi_child children[VI_CHILDREN];
 };
 
 extern struct vi_report *vi_report;

@@ -15,8 +15,11 @@
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
 
+#define BIRTH UINT32_MAX /* in place of a group */
+
 /* With a descriptor it is to be kept as `group`, without it to be dropped; with a listener it is to
- * be accepted from that, and the descriptor or an error comes back. */
+ * be accepted from that, and the descriptor or an error comes back.  A birth is asked for by its number
+ * in `commit`, and an error comes back. */
 struct message {
     uint32_t group;
     uint32_t listener;
@@ -32,9 +35,13 @@ union control {
 static int channel[2] = {-1, -1};                   /* the supervisor's end, the runtime's */
 static int kept[VI_DESCRIPTORS + 1];                /* by group: its descriptor plus 1 */
 static struct message accepted[VI_DESCRIPTORS + 1]; /* by group: how it came, if by a listener */
+static uint64_t birth;                              /* that is asked for; 0: none */
 
 bool vi_keeper_open(void)
 {
+    for (int end = 0; end < 2; end++)
+        if (channel[end] >= 0)
+            close(channel[end]);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) != 0)
         return false;
     channel[0] = vi_report_raise(channel[0]);
@@ -134,10 +141,31 @@ void vi_keeper_receive(void)
     int fd;
 
     while (receive_message(channel[0], MSG_DONTWAIT, &message, &fd))
-        if (message.listener != 0)
+        if (message.group == BIRTH)
+            birth = message.commit;
+        else if (message.listener != 0)
             accept_for(message);
         else
             keep(message.group, fd);
+}
+
+uint64_t vi_keeper_birth(void)
+{
+    const uint64_t wanted = birth;
+
+    birth = 0;
+    return wanted;
+}
+
+void vi_keeper_answer(int error)
+{
+    (void)send_message(channel[0], (struct message){.group = BIRTH, .error = error}, -1);
+}
+
+void vi_keeper_end(void)
+{
+    for (uint32_t group = 0; group <= VI_DESCRIPTORS; group++)
+        vi_keeper_release(group);
 }
 
 uint32_t vi_keeper_accepted(uint32_t group, uint64_t commit)
@@ -173,6 +201,16 @@ int vi_keeper_accept(uint32_t listener, uint32_t group)
     if (!send_message(channel[1], message, -1) || !receive_message(channel[1], 0, &message, &fd))
         return -ENOTCONN;
     return fd >= 0 ? fd : message.error != 0 ? -(int)message.error : -EMFILE;
+}
+
+long vi_keeper_bear(uint64_t number)
+{
+    struct message message = {.group = BIRTH, .commit = number};
+    int fd;
+
+    if (!send_message(channel[1], message, -1) || !receive_message(channel[1], 0, &message, &fd))
+        return -EAGAIN;
+    return -message.error;
 }
 
 bool vi_keeper_give(uint32_t group, int fd)

@@ -28,6 +28,13 @@ int vi_keeper_accept(uint32_t listener, uint32_t group);
 /* Of what was kept when this process was started: the listener that it was accepted from behind
  * checkpoint `commit`, or 0. */
 uint32_t vi_keeper_accepted(uint32_t group, uint64_t commit);
+/* Asks the supervisor for a child process, the runtime's `birth`th: 0, or minus an errno. */
+long vi_keeper_bear(uint64_t birth);
+/* In the supervisor: the birth that is asked for, or 0; the answer.  A child's supervisor keeps what its
+ * parent's does, by a channel of its own; and nothing when its program has ended. */
+uint64_t vi_keeper_birth(void);
+void vi_keeper_answer(int error);
+void vi_keeper_end(void);
 /* The copy that this process has of what is kept is not needed any more. */
 void vi_keeper_release(uint32_t group);
 bool vi_keeper_give(uint32_t group, int fd);

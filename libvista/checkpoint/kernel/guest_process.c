@@ -5,7 +5,6 @@
 #include "checkpoint/kernel/guest_process.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +32,7 @@ void vi_process_start(void)
     for (int number = 1; number < SIGRTMAX; number++) /* ignored by nohup, or by a shell */
         if (sigaction(number, NULL, &inherited) == 0 && inherited.sa_handler == SIG_IGN)
             c->actions[number].handler = (uint64_t)SIG_IGN;
-    c->ppid = (uint64_t)getppid();
+    c->ppid = (uint64_t)vi_report->parent;
     c->umask = umask(0);
     umask((mode_t)c->umask);
     if (getcwd(c->directory, sizeof c->directory) == NULL)
@@ -249,18 +248,4 @@ long vi_call_alarm(struct vi_call *call)
 
     getitimer(ITIMER_REAL, &vi_engine.control->timer);
     return result;
-}
-
-long vi_call_fork(struct vi_call *call)
-{
-    const bool thread = call->number == SYS_clone && call->arguments[0] & CLONE_THREAD;
-
-    vi_refuse(thread ? "a thread" : "a child process", "EAGAIN, the run is of one process");
-    return -EAGAIN;
-}
-
-long vi_call_wait(struct vi_call *call)
-{
-    (void)call;
-    return -ECHILD;
 }

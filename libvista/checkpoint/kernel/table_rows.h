@@ -21,7 +21,8 @@
         CALL_FD(VISIBLE, sendto, send), CALL_FD(VISIBLE, sendmsg, send), \
         CALL_FD(VISIBLE, sendmmsg, send), CALL_FD(VISIBLE, shutdown, send), \
         CALL(VISIBLE, exit, exit), CALL(VISIBLE, exit_group, exit), CALL(VISIBLE, kill, kill), \
-        CALL(VISIBLE, tkill, kill), CALL(VISIBLE, tgkill, kill), CALL(VISIBLE, setpgid, kill)
+        CALL(VISIBLE, tkill, kill), CALL(VISIBLE, tgkill, kill), CALL(VISIBLE, setpgid, kill), \
+        CALL(VISIBLE, fork, fork), CALL(VISIBLE, vfork, fork), CALL(VISIBLE, clone, fork)
 
 /* They change files. */
 #define FILE_ROWS \
@@ -104,8 +105,7 @@
         CALL(STATE, prctl, prctl), CALL(STATE, umask, umask), CALL(STATE, getrlimit, limit), \
         CALL(STATE, setrlimit, limit), CALL(STATE, prlimit64, limit), \
         CALL(UNDETERMINED, setitimer, setitimer), CALL(UNDETERMINED, alarm, alarm), \
-        CALL(STATE, execve, exec), CALL(STATE, execveat, exec), CALL(STATE, fork, fork), \
-        CALL(STATE, vfork, fork), CALL(STATE, clone, fork), PASS(STATE, getuid), \
+        CALL(STATE, execve, exec), CALL(STATE, execveat, exec), PASS(STATE, getuid), \
         PASS(STATE, geteuid), PASS(STATE, getgid), PASS(STATE, getegid), PASS(STATE, getgroups), \
         PASS(STATE, getresuid), PASS(STATE, getresgid), CALL(UNDETERMINED, getpgrp, of_process), \
         CALL(UNDETERMINED, getpgid, of_process), CALL(UNDETERMINED, getsid, of_process), \

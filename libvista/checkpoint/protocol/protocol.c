@@ -18,6 +18,7 @@
 #include "checkpoint/files/undo.h"
 #include "checkpoint/files/zone.h"
 #include "checkpoint/kernel/call_results.h"
+#include "checkpoint/kernel/children.h"
 #include "checkpoint/kernel/guest_process.h"
 #include "checkpoint/kernel/handlers.h"
 #include "checkpoint/protocol/adaptive.h"
@@ -168,6 +169,11 @@ static void note_commit(int64_t begun, uint64_t pages)
 
 /* ---- Visible events ------------------------------------------------------------- */
 
+static bool is_birth(const struct vi_call *call)
+{
+    return call->number == SYS_fork || call->number == SYS_vfork || call->number == SYS_clone;
+}
+
 /* Before the checkpoint, if there is one, since of a kill between the two nothing may be sent. */
 static void note_position(const struct vi_call *call, uint64_t place)
 {
@@ -175,8 +181,8 @@ static void note_position(const struct vi_call *call, uint64_t place)
     struct vi_header *header = vi_engine.header;
 
     header->sent_place = 0;
-    if (file != NULL && file->mode == S_IFSOCK &&
-        vi_tcp_sent((int)call->arguments[0], &header->sent_position))
+    if (is_birth(call) || (file != NULL && file->mode == S_IFSOCK &&
+                           vi_tcp_sent((int)call->arguments[0], &header->sent_position)))
         header->sent_place = place;
 }
 
@@ -201,6 +207,8 @@ static bool is_sent_in_part(const struct vi_call *call, long *part)
 {
     uint64_t position;
 
+    if (is_birth(call)) /* the supervisor knows whether it was made */
+        return !unsaved && is_sending();
     if (unsaved || !is_sending() || !vi_tcp_sent((int)call->arguments[0], &position))
         return false;
     *part = (long)(position - vi_engine.header->sent_position);
@@ -439,6 +447,7 @@ void vi_protocol_commit(const struct vi_frame *frame)
     unsaved = logged = false;
     vi_undo_committed();
     vi_files_settle();
+    vi_children_settle();
     vi_trace_commit();
     if (is_adaptive())
         note_commit(begun, pages);

@@ -21,6 +21,7 @@
 #include "checkpoint/files/keeper.h"
 #include "checkpoint/files/locks.h"
 #include "checkpoint/files/undo.h"
+#include "checkpoint/kernel/children.h"
 #include "checkpoint/kernel/dc_call.h"
 #include "checkpoint/kernel/guest_process.h"
 #include "checkpoint/kernel/terminal.h"
@@ -116,7 +117,8 @@ _Noreturn static void start(const struct vi_options *o)
 
     memcpy(header->program, o->program, strlen(o->program) + 1);
     header->command_size = join(o->arguments, header->command);
-    header->vpid = (uint64_t)getpid();
+    header->vpid =
+        (uint64_t)vi_report->pid; /* which a signal from elsewhere finds, whatever is killed */
     header->protocol = o->protocol >= 0 ? (uint64_t)o->protocol : 0;
     vi_protocol_start();
     read_cpu(header->cpu);
@@ -135,6 +137,8 @@ _Noreturn static void start(const struct vi_options *o)
 
 _Noreturn static void resume(const struct vi_options *o)
 {
+    const bool born = vi_children_resumed(o->is_child);
+
     vi_signals_resumed();
     check_command(o);
     check_cpu();
@@ -143,8 +147,10 @@ _Noreturn static void resume(const struct vi_options *o)
     vi_files_recover(o->accept_changed);
     vi_locks_take();
     vi_wait_recover();
-    vi_terminal_recover();
-    vi_dc_resumed();
+    if (!born) {
+        vi_terminal_recover();
+        vi_dc_resumed();
+    }
     vi_protocol_resumed();
     vi_trap_enter(&vi_engine.header->frame);
 }

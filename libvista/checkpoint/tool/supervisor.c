@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -21,6 +22,7 @@
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/keeper.h"
 #include "checkpoint/files/undo.h"
+#include "checkpoint/tool/birth.h"
 #include "checkpoint/tool/runtime.h"
 
 #define TICK 64
@@ -34,6 +36,7 @@ static const struct flock first_byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET,
 static int signals = -1;
 static int lock = -1;
 static bool had_terminal;
+static bool is_child; /* of the program of another supervisor */
 
 /* These end a program by an error of its own, or of the machine: it is resumed.  The others
  * end it as it would have ended without us. */
@@ -80,17 +83,21 @@ static bool prepare(void)
 
     raise_limit();
     had_terminal = isatty(0);
+    passed = passed_at = 0;
     vi_report =
         mmap(NULL, sizeof *vi_report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (vi_report == MAP_FAILED || !vi_keeper_open())
         return false;
+    vi_report->pid = getpid();
+    vi_report->parent = getppid();
+    vi_report->ends = vi_report_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     sigfillset(&set); /* the guest may have asked for any, for its process group */
     for (const int *s = (const int[]){SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS, 0};
          *s != 0; s++)
         sigdelset(&set, *s);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signals = vi_report_raise(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-    return signals >= 0;
+    return signals >= 0 && vi_report->ends >= 0;
 }
 
 static pid_t start(const struct vi_options *options)
@@ -128,7 +135,7 @@ static void pass_on(pid_t child, const struct signalfd_siginfo *info)
 {
     const int number = (int)info->ssi_signo;
 
-    if (number == SIGHUP && (info->ssi_code <= 0 || is_terminal_gone()))
+    if (number == SIGHUP && ((info->ssi_code <= 0 && !is_child) || is_terminal_gone()))
         stop(child);
     else if (info->ssi_code <= 0 && number != SIGCHLD && number != SIGPIPE)
         pass(child, number);
@@ -141,28 +148,39 @@ static void pass_again(pid_t child)
             kill(child, number);
 }
 
-/* Waits until the child is gone; descriptors come meanwhile. */
-static int wait_for(pid_t child)
+/* Does what the runtime has asked for; looks after the program's own children.  False: this process is the
+ * supervisor of one of them from now on, and has its options. */
+static bool serve(pid_t child, struct vi_options *options)
+{
+    vi_keeper_receive();
+    if (vi_birth_give(options))
+        return false;
+    if (vi_birth_look())
+        pass(child, SIGCHLD);
+    return true;
+}
+
+/* Waits until the child is gone, and serves it meanwhile. */
+static bool wait_for(pid_t child, struct vi_options *options, int *status)
 {
     struct pollfd fds[2] = {{.fd = signals, .events = POLLIN},
                             {.fd = vi_keeper_channel(), .events = POLLIN}};
     struct signalfd_siginfo info;
-    int status;
 
     for (;;) {
         poll(fds, 2, -1);
-        vi_keeper_receive();
         while (read(signals, &info, sizeof info) == sizeof info)
             pass_on(child, &info);
-        if (waitpid(child, &status, WNOHANG | WUNTRACED) != child)
+        if (!serve(child, options))
+            return false;
+        if (waitpid(child, status, WNOHANG | WUNTRACED) != child)
             continue;
-        if (!WIFSTOPPED(status))
+        if (!WIFSTOPPED(*status))
             break;
         raise(SIGSTOP); /* as the shell expects of its job */
         kill(child, SIGCONT);
     }
-    vi_keeper_receive();
-    return status;
+    return serve(child, options);
 }
 
 static void remove_files(const char *file)
@@ -171,11 +189,20 @@ static void remove_files(const char *file)
     (void)unlink(file);
 }
 
+/* The program has ended.  Others see the end of what it had; who waits for it sees it when its own children
+ * have ended, too. */
+static void end(const char *file)
+{
+    vi_keeper_end();
+    vi_birth_wait();
+    remove_files(file);
+}
+
 static int end_by_signal(const char *file, int number)
 {
     sigset_t set;
 
-    remove_files(file);
+    end(file);
     signal(number, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, number);
@@ -194,40 +221,65 @@ static bool may_resume(int number, int *tries, int retries)
     return false;
 }
 
-int vi_supervisor_run(const struct vi_options *options)
+/* A child's supervisor has nothing of its parent's but what it keeps. */
+static bool begin_child(const struct vi_options *options)
 {
-    int tries = 0;
+    const int theirs[] = {lock, signals, vi_report->ends};
 
-    if (options->fresh)
-        remove_files(options->file);
-    if (!take_lock(options->file) || !prepare())
+    for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++)
+        close(theirs[i]);
+    is_child = true;
+    return take_lock(options->file) && prepare();
+}
+
+/* The status to exit with, or -1: the program is to be resumed. */
+static int judge(const struct vi_options *options, int status, int *tries)
+{
+    if (vi_report->ended) {
+        end(options->file);
+        return (int)(vi_report->ended - 1) & 0xff;
+    }
+    if (vi_report->refused)
+        return 1;
+    if (vi_report->stopped)
+        return 0;
+    if (!WIFSIGNALED(status))
+        return 1;
+    if (is_terminal_gone())
+        return 0;
+    if (!is_crash(WTERMSIG(status)))
+        return end_by_signal(options->file, WTERMSIG(status));
+    if (may_resume(WTERMSIG(status), tries, options->retries))
+        return -1;
+    return is_child ? end_by_signal(options->file, WTERMSIG(status)) : 128 + WTERMSIG(status);
+}
+
+int vi_supervisor_run(const struct vi_options *given)
+{
+    struct vi_options options = *given;
+    int tries = 0, status, result;
+
+    if (options.fresh)
+        remove_files(options.file);
+    if (!take_lock(options.file) || !prepare())
         return 1;
     for (;;) {
-        const pid_t child = start(options);
-        int status;
+        const pid_t child = start(&options);
 
         if (child < 0) {
             vi_say("no process: %s", strerror(errno));
             return 1;
         }
         pass_again(child);
-        status = wait_for(child);
-        if (vi_report->ended) {
-            remove_files(options->file);
-            return (int)(vi_report->ended - 1) & 0xff;
+        if (!wait_for(child, &options, &status)) {
+            if (!begin_child(&options))
+                return 1;
+            tries = 0;
+            continue;
         }
-        if (vi_report->refused)
-            return 1;
-        if (vi_report->stopped)
-            return 0;
-        if (!WIFSIGNALED(status))
-            return 1;
-        if (is_terminal_gone())
-            return 0;
-        if (!is_crash(WTERMSIG(status)))
-            return end_by_signal(options->file, WTERMSIG(status));
-        if (!may_resume(WTERMSIG(status), &tries, options->retries))
-            return 128 + WTERMSIG(status);
+        result = judge(&options, status, &tries);
+        if (result >= 0)
+            return result;
         passed = vi_report->commits == passed_at ? passed : 0;
         vi_report->commits = passed_at = 0;
         vi_report->calls = vi_report->committed_calls;

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Child processes of the program, in its supervisor: see kernel/children.h.
+ */
+#ifndef VI_CHECKPOINT_BIRTH_H
+#define VI_CHECKPOINT_BIRTH_H
+
+#include <stdbool.h>
+
+#include "checkpoint/tool/run_options.h"
+
+/* Starts the process that supervises the child; once for each number of a birth.  In that process: true, and
+ * the options are the child's. */
+bool vi_birth_give(struct vi_options *options);
+/* Notes which children have ended.  True: one has since this was asked last. */
+bool vi_birth_look(void);
+/* Waits until none is left. */
+void vi_birth_wait(void);
+
+#endif

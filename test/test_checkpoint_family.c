@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * vista-run: programs of several processes, each of which is killed.  A list of kills holds for every process,
+ * by the number of its own calls.
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "run_fixture.h"
+
+/* A command of the shell, R and K for vista-run without and with kills, F for the program; its status. */
+__attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
+{
+    char command[16384];
+    va_list arguments;
+    int length = snprintf(command, sizeof command, "R=%s; K=%s; F=%s; ", VISTA_RUN,
+                          VISTA_RUN_KILLED, VISTA_FAMILY);
+
+    va_start(arguments, format);
+    vsnprintf(command + length, sizeof command - (size_t)length, format, arguments);
+    va_end(arguments);
+    length = system(command);
+    return WIFEXITED(length) ? WEXITSTATUS(length) : -1;
+}
+
+/* Before a call, behind it, and where it is made but not noted. */
+static void draw_kills(struct test_random *random, unsigned calls, char *list, size_t size)
+{
+    *list = '\0';
+    for (unsigned at = 1 + (unsigned)test_below(random, 6); at < calls && strlen(list) + 16 < size;
+         at += 1 + (unsigned)test_below(random, 6))
+        snprintf(list + strlen(list), 16, "%u%c ", at, "bma"[test_below(random, 3)]);
+}
+
+/* Bare, under vista-run, and killed so many times: output, files and status are the same, but for lines that
+ * come again. */
+static void same_when_killed(const char *which, uint64_t stream, unsigned runs)
+{
+    struct test_random random = test_random_new(stream);
+    char kills[4096] = "";
+
+    ck_assert_int_eq(shell("mkdir bare && cd bare && $F %s >out", which), 0);
+    for (unsigned i = 0; i <= test_times(runs); i++) {
+        if (i != 0)
+            draw_kills(&random, 400, kills, sizeof kills);
+        ck_assert_int_eq(shell("rm -rf killed && mkdir killed && cd killed && "
+                               "VISTA_KILLS='%s' $K --retries 10000 -f run.dc $F %s >out 2>../err",
+                               kills, which),
+                         0);
+        ck_assert_msg(shell("cd killed && uniq out >same && mv same out && cd .. && "
+                            "diff -r bare killed >different 2>&1 && ! [ -s err ]") == 0,
+                      "%s, killed at %s:\n%s\n%s", which, kills, contents("different"),
+                      contents("err"));
+    }
+}
+
+START_TEST(child_is_waited_for_once)
+{
+    same_when_killed("children", 1, 6);
+}
+END_TEST
+
+START_TEST(several_children_end_in_any_order)
+{
+    same_when_killed("brood", 2, 6);
+}
+END_TEST
+
+START_TEST(children_are_other_programs)
+{
+    same_when_killed("programs", 3, 4);
+}
+END_TEST
+
+#define SLEEPERS "/bin/sh -c 'sleep 1000 & echo here; wait'"
+
+/* It says so behind the commit that has the child. */
+START_TEST(run_without_its_children_does_not_go_on)
+{
+    ck_assert_int_eq(shell("$R -f run.dc " SLEEPERS " >out 2>err & "
+                           "until [ -s out ]; do sleep 0.01; done; kill -9 $!; wait; "
+                           "$R -f run.dc " SLEEPERS " >out 2>err"),
+                     1);
+    ck_assert_str_eq(contents("out"), "");
+    ck_assert(strstr(contents("err"), "ended with its supervisor; --fresh begins anew") != NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("checkpoint family");
+    TCase *tests = test_case(suite, "family", 20);
+
+    if (!vista_run_works(VISTA_RUN))
+        return 77;
+    tcase_add_checked_fixture(tests, enter_case, NULL);
+    tcase_add_test(tests, child_is_waited_for_once);
+    tcase_add_test(tests, several_children_end_in_any_order);
+    tcase_add_test(tests, run_without_its_children_does_not_go_on);
+    tcase_add_test(tests, children_are_other_programs);
+    return test_run(suite);
+}
