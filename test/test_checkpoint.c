@@ -25,7 +25,7 @@ START_TEST(what_is_not_handled_is_refused_by_name)
     ck_assert_int_eq(shell("$R -f run.dc $G refusals >out 2>err"), 0);
     ck_assert_str_eq(contents("out"), "thread 11\nfork 11\nio_uring 38\nshared 19\nunknown 38\n"
                                       "theirs 9\n");
-    holds("err", "a child process that shares a pipe, a socket or a file to write to is refused");
+    holds("err", "a child process that shares a socket or a file to read and write is refused");
     holds("err", "io_uring_setup is refused: ENOSYS");
     holds("err", "a shared writable mapping of a file is refused: ENODEV");
     holds("err", "system call 1000 is refused");

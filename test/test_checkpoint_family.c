@@ -74,6 +74,18 @@ START_TEST(children_are_other_programs)
 }
 END_TEST
 
+START_TEST(pipes_lose_and_repeat_nothing)
+{
+    same_when_killed("pipes", 4, 4);
+}
+END_TEST
+
+START_TEST(file_that_is_shared_has_one_offset)
+{
+    same_when_killed("lines", 5, 4);
+}
+END_TEST
+
 #define SLEEPERS "/bin/sh -c 'sleep 1000 & echo here; wait'"
 
 /* It says so behind the commit that has the child. */
@@ -99,6 +111,8 @@ int main(void)
     tcase_add_test(tests, child_is_waited_for_once);
     tcase_add_test(tests, several_children_end_in_any_order);
     tcase_add_test(tests, run_without_its_children_does_not_go_on);
+    tcase_add_test(tests, pipes_lose_and_repeat_nothing);
+    tcase_add_test(tests, file_that_is_shared_has_one_offset);
     tcase_add_test(tests, children_are_other_programs);
     return test_run(suite);
 }

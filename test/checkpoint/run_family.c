@@ -147,6 +147,106 @@ static int programs(void)
     return 0;
 }
 
+/* The bytes of a stream, in no order that an offset that is wrong would leave alike. */
+static unsigned char byte_of(long at)
+{
+    return (unsigned char)(at * 7 + at / 251);
+}
+
+static int sends(int fd, long from, long to)
+{
+    static unsigned char bytes[10000];
+
+    while (from < to) {
+        const long size = to - from < (long)sizeof bytes ? to - from : (long)sizeof bytes;
+        ssize_t put;
+
+        for (long i = 0; i < size; i++)
+            bytes[i] = byte_of(from + i);
+        put = write(fd, bytes, (size_t)size);
+        if (put <= 0)
+            return 1;
+        from += put;
+    }
+    return 0;
+}
+
+/* How many bytes come that are as they have to be, until the end. */
+static long receives(int fd)
+{
+    static unsigned char bytes[3000];
+    long at = 0;
+    ssize_t got;
+
+    while ((got = read(fd, bytes, sizeof bytes)) > 0)
+        for (ssize_t i = 0; i < got; i++)
+            if (bytes[i] != byte_of(at++))
+                return -at;
+    return got == 0 ? at : -errno;
+}
+
+/* A child sends and the parent receives, more than a pipe holds; and the other way; a third one whose reader
+ * is gone. */
+static int pipes(void)
+{
+    int fds[2];
+    pid_t pid;
+
+    if (pipe(fds) != 0)
+        return 1;
+    pid = fork();
+    if (pid == 0) {
+        close(fds[0]);
+        _exit(sends(fds[1], 0, 100000));
+    }
+    close(fds[1]);
+    say("received", receives(fds[0]));
+    close(fds[0]);
+    say("sent", waited(pid));
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return 1;
+    pid = fork();
+    if (pid == 0) {
+        close(fds[1]);
+        _exit(receives(fds[0]) == 100000 ? 9 : 1);
+    }
+    close(fds[0]);
+    say("sends", sends(fds[1], 0, 100000));
+    close(fds[1]);
+    say("had", WEXITSTATUS(waited(pid)));
+    if (pipe(fds) != 0)
+        return 1;
+    pid = fork();
+    if (pid == 0) {
+        close(fds[0]);
+        sends(fds[1], 0, 100000);
+        _exit(0);
+    }
+    close(fds[1]);
+    close(fds[0]);
+    say("broken", WTERMSIG(waited(pid)));
+    return 0;
+}
+
+/* Lines that parent and child write to one file in turn, by one offset; a third process reads them. */
+static int lines(void)
+{
+    const int fd = open("lines", O_WRONLY | O_CREAT, 0600);
+    char line[32];
+
+    for (int i = 0; i < 6; i++) {
+        const pid_t pid = i % 2 != 0 ? fork() : 0;
+
+        if (pid == 0 && write(fd, line, (size_t)snprintf(line, sizeof line, "line %d\n", i)) < 0)
+            return 1;
+        if (pid == 0 && i % 2 != 0)
+            _exit(0);
+        say("wrote", i + (i % 2 != 0 ? waited(pid) : 0));
+    }
+    say("pipeline", WEXITSTATUS(system("sort -r lines | { read a b; exit $b; }")));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *which = argc > 1 ? argv[1] : "";
@@ -155,6 +255,10 @@ int main(int argc, char **argv)
         return children(3);
     if (strcmp(which, "brood") == 0)
         return brood();
+    if (strcmp(which, "pipes") == 0)
+        return pipes();
+    if (strcmp(which, "lines") == 0)
+        return lines();
     if (strcmp(which, "programs") == 0)
         return programs();
     return 2;

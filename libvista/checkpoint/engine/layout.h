@@ -21,13 +21,14 @@
 #define VI_PAGE_DOWN(address) ((address) & ~(uint64_t)(VI_GUEST_PAGE - 1))
 #define VI_PAGE_UP(address) VI_PAGE_DOWN((address) + VI_GUEST_PAGE - 1)
 #define VI_CHECKPOINT_MAGIC 0x746e696f706b6863u /* "chkpoint" */
-#define VI_CHECKPOINT_VERSION 7u
+#define VI_CHECKPOINT_VERSION 8u
 
 #define VI_DEATH_MS 5000 /* how long a runtime whose supervisor was killed may take to die */
 
 /* Descriptors from here on are the runtime's, and do not exist for the guest. */
 #define VI_DESCRIPTORS 960
 #define VI_CHILDREN 256
+#define VI_SENT_AT_ONCE 65536u
 
 /* Addresses of the guest's areas; all but the first are moved by the slide of the file. */
 enum vi_area {
@@ -142,6 +143,8 @@ struct vi_open_file {
     int64_t offset;
     uint32_t locks;   /* as flock(2) */
     uint32_t made_up; /* by the kernel, as in /proc: read again it may differ */
+    uint32_t
+        shared; /* with a child process or the parent: what is written goes by the supervisor */
     char path[VI_PATH_SIZE];
 };
 

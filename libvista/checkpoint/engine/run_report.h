@@ -32,6 +32,12 @@ struct vi_report {
     int32_t pid, parent;      /* of the supervisor, and its parent's at the start */
     int32_t ends;             /* an eventfd that counts ends of children */
     struct vi_child children[VI_CHILDREN];
+    /* What is to be written for the guest, or was read for it; of the event with this key so much has been
+     * written, and by group so much was read. */
+    uint64_t sent_key, sent;
+    uint64_t received[VI_DESCRIPTORS];
+    unsigned char bytes[VI_SENT_AT_ONCE], read_bytes[VI_ZONE_SIZE];
+    uint64_t read_size;
 };
 
 extern struct vi_report *vi_report;

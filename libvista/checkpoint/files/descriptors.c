@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -271,7 +270,8 @@ bool vi_files_is_visible(uint64_t fd)
 {
     const struct vi_open_file *file = vi_files_of(fd);
 
-    return file != NULL && (file->mode != S_IFREG || file->kind == VI_FILE_INHERITED);
+    return file != NULL &&
+           (file->mode != S_IFREG || file->kind == VI_FILE_INHERITED || file->shared);
 }
 
 bool vi_files_is_own(uint64_t fd)
@@ -279,7 +279,7 @@ bool vi_files_is_own(uint64_t fd)
     const struct vi_open_file *file = vi_files_of(fd);
 
     return file != NULL && (file->mode == S_IFREG || file->mode == S_IFDIR) &&
-           file->kind != VI_FILE_INHERITED && !file->made_up;
+           file->kind != VI_FILE_INHERITED && !file->made_up && !file->shared;
 }
 
 bool vi_files_is_new(uint64_t fd)
@@ -393,8 +393,8 @@ static int get_again(uint32_t group, const int *started)
         (void)fcntl(fd, F_SETFL,
                     (appended & O_APPEND) | ((int)file->flags & (O_NONBLOCK | O_ASYNC)));
     }
-    /* Output that was inherited is never undone: it goes on at its end. */
-    if ((file->mode == S_IFREG || file->mode == S_IFDIR) &&
+    /* Output that was inherited or is shared is never undone: it goes on at its end. */
+    if (!file->shared && (file->mode == S_IFREG || file->mode == S_IFDIR) &&
         (file->kind != VI_FILE_INHERITED || !output))
         (void)lseek(fd, file->offset, SEEK_SET);
     if (file->locks != 0 && flock(fd, (int)file->locks | LOCK_NB) != 0)

@@ -10,16 +10,20 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
 
-#define BIRTH UINT32_MAX /* in place of a group */
+#define BIRTH UINT32_MAX   /* in place of a group */
+#define WRITING UINT32_MAX /* in place of a listener */
+#define READING (UINT32_MAX - 1)
 
 /* With a descriptor it is to be kept as `group`, without it to be dropped; with a listener it is to
  * be accepted from that, and the descriptor or an error comes back.  A birth is asked for by its number
- * in `commit`, and an error comes back. */
+ * in `commit`, and an error comes back.  What is to be written is in the report, with its key in `commit`
+ * and its size in `error`, and the result comes back there; so for what is to be read. */
 struct message {
     uint32_t group;
     uint32_t listener;
@@ -135,6 +139,49 @@ static void accept_for(struct message message)
     (void)send_message(channel[0], message, fd >= 0 ? kept[message.group] - 1 : -1);
 }
 
+/* A pipe that has no room gives EAGAIN, and a file none to wait for. */
+static long write_now(int fd, size_t size)
+{
+    struct iovec part = {vi_report->bytes, size};
+    ssize_t put = pwritev2(fd, &part, 1, -1, RWF_NOWAIT);
+    struct stat st;
+
+    if (put < 0 && (errno == EAGAIN || errno == EOPNOTSUPP) && fstat(fd, &st) == 0 &&
+        S_ISREG(st.st_mode))
+        put = write(fd, vi_report->bytes, size);
+    return put < 0 ? -errno : put;
+}
+
+static void write_for(struct message message)
+{
+    const int fd = message.group <= VI_DESCRIPTORS ? kept[message.group] - 1 : -1;
+    const size_t size = message.error <= VI_SENT_AT_ONCE ? (size_t)message.error : 0;
+
+    if (vi_report->sent_key != message.commit)
+        vi_report->sent = 0;
+    vi_report->sent_key = message.commit;
+    message.error = write_now(fd, size);
+    vi_report->sent += message.error > 0 ? (uint64_t)message.error : 0;
+    (void)send_message(channel[0], message, -1);
+}
+
+static void read_for(struct message message)
+{
+    const int fd = message.group <= VI_DESCRIPTORS ? kept[message.group] - 1 : -1;
+    struct iovec part = {vi_report->read_bytes, (size_t)message.error};
+    ssize_t got;
+
+    if (part.iov_len > sizeof vi_report->read_bytes)
+        part.iov_len = sizeof vi_report->read_bytes;
+    got = preadv2(fd, &part, 1, -1, RWF_NOWAIT);
+    message.error = got < 0 ? -errno : got;
+    if (got > 0) {
+        vi_report->received[message.group - 1] += (uint64_t)got;
+        vi_report->read_size = (uint64_t)got;
+    }
+    (void)send_message(channel[0], message, -1);
+}
+
 void vi_keeper_receive(void)
 {
     struct message message;
@@ -143,6 +190,10 @@ void vi_keeper_receive(void)
     while (receive_message(channel[0], MSG_DONTWAIT, &message, &fd))
         if (message.group == BIRTH)
             birth = message.commit;
+        else if (message.listener == WRITING)
+            write_for(message);
+        else if (message.listener == READING)
+            read_for(message);
         else if (message.listener != 0)
             accept_for(message);
         else
@@ -203,14 +254,32 @@ int vi_keeper_accept(uint32_t listener, uint32_t group)
     return fd >= 0 ? fd : message.error != 0 ? -(int)message.error : -EMFILE;
 }
 
-long vi_keeper_bear(uint64_t number)
+/* The result, which comes back in the place of the size. */
+static long ask(struct message message)
 {
-    struct message message = {.group = BIRTH, .commit = number};
     int fd;
 
     if (!send_message(channel[1], message, -1) || !receive_message(channel[1], 0, &message, &fd))
-        return -EAGAIN;
-    return -message.error;
+        return -EIO;
+    return message.error;
+}
+
+long vi_keeper_write(uint32_t group, uint64_t key, const void *bytes, size_t size)
+{
+    if (size > VI_SENT_AT_ONCE)
+        size = VI_SENT_AT_ONCE;
+    memcpy(vi_report->bytes, bytes, size);
+    return ask((struct message){group, WRITING, key, (int64_t)size});
+}
+
+long vi_keeper_read(uint32_t group, size_t size)
+{
+    return ask((struct message){group, READING, 0, (int64_t)size});
+}
+
+long vi_keeper_bear(uint64_t number)
+{
+    return -ask((struct message){BIRTH, 0, number, 0});
 }
 
 bool vi_keeper_give(uint32_t group, int fd)

@@ -7,6 +7,7 @@
 #define VI_CHECKPOINT_KEEPER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "checkpoint/engine/layout.h"
@@ -28,6 +29,11 @@ int vi_keeper_accept(uint32_t listener, uint32_t group);
 /* Of what was kept when this process was started: the listener that it was accepted from behind
  * checkpoint `commit`, or 0. */
 uint32_t vi_keeper_accepted(uint32_t group, uint64_t commit);
+/* Has the supervisor write to what is kept as `group`, without waiting: the bytes that were written, or
+ * minus an errno.  It counts them by `key`, whatever becomes of this process. */
+long vi_keeper_write(uint32_t group, uint64_t key, const void *bytes, size_t size);
+/* Has it read, likewise; the report has what was read last, and its size. */
+long vi_keeper_read(uint32_t group, size_t size);
 /* Asks the supervisor for a child process, the runtime's `birth`th: 0, or minus an errno. */
 long vi_keeper_bear(uint64_t birth);
 /* In the supervisor: the birth that is asked for, or 0; the answer.  A child's supervisor keeps what its

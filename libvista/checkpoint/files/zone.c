@@ -12,7 +12,10 @@
 #include <unistd.h>
 
 #include "checkpoint/engine/guest_memory.h"
+#include "checkpoint/engine/run_report.h"
+#include "checkpoint/files/keeper.h"
 #include "checkpoint/files/tcp.h"
+#include "checkpoint/trap/kills.h"
 
 #define EMPTY 0xff
 
@@ -39,11 +42,40 @@ static size_t *served_of(const struct vi_zone *zone)
     return &served[zone - vi_engine.header->zones];
 }
 
+/* What was read so far of a stream of which there is someone who counts it. */
+static bool received(uint32_t group, int fd, uint64_t *position)
+{
+    const struct vi_open_file *file = &vi_engine.control->files[group - 1];
+
+    *position = ((uint64_t)1 << 32) + vi_report->received[group - 1];
+    return file->shared || (file->mode == S_IFSOCK && vi_tcp_received(fd, position));
+}
+
+/* The supervisor has what it has read until it is counted here. */
+static void take_read(struct vi_zone *zone, uint64_t size)
+{
+    memcpy(zone->bytes + zone->count, vi_report->read_bytes + vi_report->read_size - size, size);
+}
+
+static ssize_t read_shared(struct vi_zone *zone, size_t size)
+{
+    const long got = vi_keeper_read(zone->group, size);
+
+    vi_kill_made();
+    if (got > 0)
+        take_read(zone, (uint64_t)got);
+    errno = got < 0 ? (int)-got : 0;
+    return got < 0 ? -1 : got;
+}
+
 /* A free zone; its preset bytes are there before it is anyone's. */
 static struct vi_zone *take(uint32_t group, int fd)
 {
     struct vi_zone *zone = find(group);
+    uint64_t position;
 
+    if (zone != NULL && zone->position == VI_NO_POSITION && received(group, fd, &position))
+        zone->position = position - zone->count; /* it is shared by now */
     if (zone != NULL || (zone = find(0)) == NULL)
         return zone;
     if (!wiped[zone - vi_engine.header->zones])
@@ -51,8 +83,7 @@ static struct vi_zone *take(uint32_t group, int fd)
     wiped[zone - vi_engine.header->zones] = false;
     zone->count = 0;
     zone->ended = 0;
-    if (vi_engine.control->files[group - 1].mode != S_IFSOCK ||
-        !vi_tcp_received(fd, &zone->position))
+    if (!received(group, fd, &zone->position))
         zone->position = VI_NO_POSITION;
     *served_of(zone) = 0;
     __asm__ volatile("" ::: "memory");
@@ -112,7 +143,8 @@ long vi_zone_read(uint32_t group, int fd, unsigned char *to, size_t size, bool e
     if (ends_once && ioctl(fd, FIONREAD, &waiting) == 0 && waiting == 0)
         zone->ended = 1;
     __asm__ volatile("" ::: "memory");
-    got = read(fd, zone->bytes + zone->count, size);
+    got = vi_engine.control->files[group - 1].shared ? read_shared(zone, size)
+                                                     : read(fd, zone->bytes + zone->count, size);
     if (got <= 0)
         return got < 0 ? -errno : 0;
     zone->count += (uint64_t)got;
@@ -151,7 +183,7 @@ static uint64_t landed(const struct vi_zone *zone, int fd)
 {
     uint64_t count = sizeof zone->bytes, position;
 
-    if (zone->position != VI_NO_POSITION && vi_tcp_received(fd, &position) &&
+    if (zone->position != VI_NO_POSITION && received(zone->group, fd, &position) &&
         position - zone->position <= count)
         return position - zone->position;
 
@@ -164,6 +196,7 @@ void vi_zone_recover(int (*fd_of)(uint32_t group))
 {
     for (int i = 0; i < VI_ZONES; i++) {
         struct vi_zone *zone = &vi_engine.header->zones[i];
+        uint64_t landed_now;
 
         if (zone->group == 0)
             continue;
@@ -172,7 +205,10 @@ void vi_zone_recover(int (*fd_of)(uint32_t group))
             continue;
         }
         groups[i] = zone->group;
-        zone->count = landed(zone, fd_of(zone->group));
+        landed_now = landed(zone, fd_of(zone->group));
+        if (vi_engine.control->files[zone->group - 1].shared && landed_now > zone->count)
+            take_read(zone, landed_now - zone->count);
+        zone->count = landed_now;
         if (zone->ended != 0)
             zone->ended = end_is_waiting(fd_of(zone->group)) ? 0 : 2;
     }

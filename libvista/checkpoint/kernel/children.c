@@ -97,10 +97,22 @@ bool vi_children_resumed(bool is_child)
     return header->born_at == header->commits;
 }
 
-static bool is_shared(const struct vi_open_file *file)
+/* What a child is to share, with its offset; false: it cannot be shared. */
+static bool share(uint64_t fd)
 {
-    return file->kind == VI_FILE_KEPT ||
-           (file->kind == VI_FILE_REGULAR && (file->flags & O_ACCMODE) != O_RDONLY);
+    struct vi_open_file *file = vi_files_of(fd);
+    const uint32_t how = file != NULL ? file->flags & O_ACCMODE : O_RDONLY;
+
+    if (file == NULL || (file->kind != VI_FILE_KEPT && file->kind != VI_FILE_REGULAR) ||
+        (file->kind == VI_FILE_REGULAR && how == O_RDONLY))
+        return true;
+    if (file->mode != S_IFIFO && (file->mode != S_IFREG || how != O_WRONLY))
+        return false;
+    if (file->kind != VI_FILE_KEPT && !vi_keeper_give(vi_files_group(fd), (int)fd))
+        return false;
+    file->kind = VI_FILE_KEPT;
+    file->shared = 1;
+    return true;
 }
 
 /* Why there can be no such child, or NULL. */
@@ -111,8 +123,8 @@ static const char *refusal(const struct vi_call *call)
     if ((flags & ~CLONE_NUMBERS) != SIGCHLD && (flags & ~CLONE_NUMBERS) != (SIGCHLD | CLONE_WAITED))
         return flags & CLONE_THREAD ? "a thread" : "a child process of this kind";
     for (uint64_t fd = 0; fd < VI_DESCRIPTORS; fd++)
-        if (vi_files_of(fd) != NULL && is_shared(vi_files_of(fd)))
-            return "a child process that shares a pipe, a socket or a file to write to";
+        if (!share(fd))
+            return "a child process that shares a socket or a file to read and write";
     return vi_engine.control->child_count == VI_CHILDREN ? "one more child process" : NULL;
 }
 
@@ -170,7 +182,7 @@ void vi_children_settle(void)
 {
     const struct vi_control *c = vi_engine.control;
 
-    for (int i = 0; i < VI_CHILDREN; i++) {
+    for (int i = 0; c->births != 0 && i < VI_CHILDREN; i++) {
         struct vi_child *child = &vi_report->children[i];
         bool waits = child->birth == 0 || child->birth > c->births;
 

@@ -18,6 +18,7 @@
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/files/descriptors.h"
+#include "checkpoint/files/keeper.h"
 #include "checkpoint/files/undo.h"
 #include "checkpoint/files/zone.h"
 #include "checkpoint/kernel/memory_calls.h"
@@ -180,6 +181,16 @@ long vi_call_recvmsg(struct vi_call *call)
 
 /* ---- Writing ----------------------------------------------------------------- */
 
+/* By the supervisor, who knows after a kill how much was written. */
+static long write_shared(uint64_t fd, const void *bytes, size_t size)
+{
+    const long result =
+        vi_keeper_write(vi_files_group(fd), vi_engine.header->sent_position, bytes, size);
+
+    vi_kill_made();
+    return result;
+}
+
 /* Writes to what may block, open to signals while it waits; `done` bytes are written already. */
 static long write_stream(struct vi_call *call, const unsigned char *from, size_t size, size_t done,
                          uint64_t flags)
@@ -200,7 +211,9 @@ static long write_stream(struct vi_call *call, const unsigned char *from, size_t
             result = vi_system(SYS_sendto, fd, (uint64_t)(from + done), part, flags | MSG_DONTWAIT,
                                0, 0);
         else if (result >= 0)
-            result = vi_system(SYS_write, fd, (uint64_t)(from + done), part, 0, 0, 0);
+            result = file->shared
+                         ? write_shared(fd, from + done, part)
+                         : vi_system(SYS_write, fd, (uint64_t)(from + done), part, 0, 0, 0);
         if (result < 0 && !(result == -EAGAIN && waits))
             return done != 0 ? (long)done : result;
         done += result > 0 ? (size_t)result : 0;
@@ -214,13 +227,18 @@ static long write_stream(struct vi_call *call, const unsigned char *from, size_t
 static long write_visible(struct vi_call *call, const void *bytes, size_t size, uint64_t flags)
 {
     const uint64_t fd = call->arguments[0];
+    const bool shared = vi_files_of(fd)->shared;
     long result;
+    const bool again = !vi_protocol_output(call, &result);
 
-    if (!vi_protocol_output(call, &result))
-        return result;
-    result = vi_files_is_stream(fd) ? write_stream(call, bytes, size, (size_t)result, flags)
-                                    : vi_system(SYS_write, fd, (uint64_t)bytes, size, 0, 0, 0);
-    if (result != VI_INTERRUPTED)
+    /* Of what is not written by this process the kernel does not tell it. */
+    if (!again)
+        result = vi_files_is_stream(fd) || shared
+                     ? write_stream(call, bytes, size, (size_t)result, flags)
+                     : vi_system(SYS_write, fd, (uint64_t)bytes, size, 0, 0, 0);
+    if (result == -EPIPE && (again || shared) && !(flags & MSG_NOSIGNAL))
+        vi_system(SYS_kill, (uint64_t)getpid(), SIGPIPE, 0, 0, 0, 0);
+    if (!again && result != VI_INTERRUPTED)
         vi_protocol_done(call, result, bytes);
     return result;
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "checkpoint/engine/guest_memory.h"
+#include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/descriptors.h"
 #include "checkpoint/files/locks.h"
 #include "checkpoint/files/tcp.h"
@@ -181,8 +182,11 @@ static void note_position(const struct vi_call *call, uint64_t place)
     struct vi_header *header = vi_engine.header;
 
     header->sent_place = 0;
-    if (is_birth(call) || (file != NULL && file->mode == S_IFSOCK &&
-                           vi_tcp_sent((int)call->arguments[0], &header->sent_position)))
+    if (file != NULL && file->shared)
+        header->sent_position = place;
+    if (is_birth(call) || (file != NULL && (file->shared || (file->mode == S_IFSOCK &&
+                                                             vi_tcp_sent((int)call->arguments[0],
+                                                                         &header->sent_position)))))
         header->sent_place = place;
 }
 
@@ -205,11 +209,16 @@ void vi_protocol_interrupted(void)
 /* No handler of the guest has run since the checkpoint: signals are held. */
 static bool is_sent_in_part(const struct vi_call *call, long *part)
 {
-    uint64_t position;
+    const struct vi_open_file *file = vi_files_of(call->arguments[0]);
+    uint64_t position = vi_engine.header->sent_position;
 
-    if (is_birth(call)) /* the supervisor knows whether it was made */
-        return !unsaved && is_sending();
-    if (unsaved || !is_sending() || !vi_tcp_sent((int)call->arguments[0], &position))
+    if (unsaved || !is_sending())
+        return false;
+    if (is_birth(call)) /* the supervisor knows whether it was made, */
+        return true;
+    if (file != NULL && file->shared) /* and what was written */
+        position += vi_report->sent_key == position ? vi_report->sent : 0;
+    else if (!vi_tcp_sent((int)call->arguments[0], &position))
         return false;
     *part = (long)(position - vi_engine.header->sent_position);
     return true;
