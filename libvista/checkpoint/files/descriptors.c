@@ -6,30 +6,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "checkpoint/engine/guest_memory.h"
-#include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/keeper.h"
 #include "checkpoint/files/paths.h"
 #include "checkpoint/files/zone.h"
 
 /* Groups that wait for a checkpoint; with more a program that closes what has no name ran out of them. */
 #define MOST_DROPPED (VI_DESCRIPTORS / 2)
-#define REOPENED (~(O_CREAT | O_EXCL | O_TRUNC))
 
 bool vi_files_touched[VI_DESCRIPTORS], vi_files_any_touched, vi_files_closed;
 /* Of descriptions that were closed, what the supervisor need not keep from the next checkpoint on;
  * and what the last one has, whose groups are not free before. */
 static uint32_t dropped[VI_DESCRIPTORS];
 static uint32_t dropped_count;
-static bool accept_changed;          /* a file that has taken the place of one that was open */
-static uint32_t accepted_count;      /* of files: VI_FILE_ACCEPTED */
+uint32_t vi_files_accepted;
 static bool entered[VI_DESCRIPTORS]; /* since the last checkpoint, which has the others */
 
 struct vi_open_file *vi_files_of(uint64_t fd)
@@ -136,7 +130,7 @@ long vi_files_add(int fd, enum vi_file_kind kind, int flags, const char *path)
 /* A connection of that listener that was accepted and not handed out before a kill, or 0. */
 static uint32_t find_accepted(uint32_t listener)
 {
-    for (uint32_t group = 1; accepted_count != 0 && group <= VI_DESCRIPTORS; group++)
+    for (uint32_t group = 1; vi_files_accepted != 0 && group <= VI_DESCRIPTORS; group++)
         if (listener != 0 && vi_engine.control->files[group - 1].kind == VI_FILE_ACCEPTED &&
             vi_engine.control->files[group - 1].inherited == listener)
             return group;
@@ -152,7 +146,7 @@ bool vi_files_is_waiting(uint64_t fd)
 
 bool vi_files_any_waiting(void)
 {
-    return accepted_count != 0 || vi_zone_any_left();
+    return vi_files_accepted != 0 || vi_zone_any_left();
 }
 
 long vi_files_accept(uint64_t listener, int flags)
@@ -164,7 +158,7 @@ long vi_files_accept(uint64_t listener, int flags)
         fd = fcntl(vi_keeper_find(group), F_DUPFD, 0);
         if (fd >= 0)
             vi_keeper_release(group);
-        accepted_count -= fd >= 0;
+        vi_files_accepted -= fd >= 0;
     } else {
         group = free_group();
         fd = group != 0 ? vi_keeper_accept(vi_files_group(listener), group) : -EMFILE;
@@ -212,7 +206,7 @@ void vi_files_forget(int fd)
     while ((waiting = find_accepted(group)) != 0) {
         vi_keeper_release(waiting);
         dropped[dropped_count++] = waiting;
-        accepted_count--;
+        vi_files_accepted--;
         vi_engine.control->files[waiting - 1].kind = VI_FILE_NONE;
     }
 }
@@ -302,8 +296,7 @@ static bool has_name(const struct vi_open_file *file)
     return file->kind == VI_FILE_REGULAR || file->kind == VI_FILE_DIRECTORY;
 }
 
-/* A descriptor of an open description of this process, or -1. */
-static int descriptor_of(uint32_t group)
+int vi_files_descriptor_of(uint32_t group)
 {
     for (int fd = 0; fd < VI_DESCRIPTORS; fd++)
         if (vi_engine.control->descriptors[fd].group == group)
@@ -321,7 +314,7 @@ void vi_files_unnamed(const char *path)
         struct vi_open_file *file = &vi_engine.control->files[group - 1];
 
         if (has_name(file) && file->device == st.st_dev && file->inode == st.st_ino &&
-            vi_keeper_give(group, descriptor_of(group)))
+            vi_keeper_give(group, vi_files_descriptor_of(group)))
             file->kind = VI_FILE_KEPT;
     }
 }
@@ -338,7 +331,7 @@ void vi_files_renamed(void)
     }
 }
 
-/* ---- Start and recovery ------------------------------------------------------ */
+/* ---- Start --------------------------------------------------------------------- */
 
 void vi_files_start(void)
 {
@@ -348,153 +341,4 @@ void vi_files_start(void)
         if (flags >= 0)
             vi_files_add(fd, VI_FILE_INHERITED, flags, NULL);
     }
-}
-
-static int open_again(struct vi_open_file *file)
-{
-    const int flags = (int)(file->flags & (uint32_t)REOPENED) | O_CLOEXEC | O_NOCTTY;
-    const int fd = open(file->path, flags);
-    struct stat st;
-
-    if (fd < 0)
-        vi_give_up("%s, which the program had open: %s", file->path, strerror(errno));
-    /* A folder may have been removed and made again, in undoing. */
-    if (fstat(fd, &st) != 0 ||
-        (file->kind == VI_FILE_REGULAR && st.st_ino != file->inode && !accept_changed))
-        vi_give_up("%s, which the program had open, is another file now; --accept-changed takes it",
-                   file->path);
-    file->device = st.st_dev;
-    file->inode = st.st_ino;
-    return fd;
-}
-
-/* A descriptor of the description, at any number, its offset as it was. */
-static int get_again(uint32_t group, const int *started)
-{
-    struct vi_open_file *file = &vi_engine.control->files[group - 1];
-    const bool output = (file->flags & O_ACCMODE) != O_RDONLY;
-    int fd;
-
-    if (file->kind == VI_FILE_INHERITED)
-        fd = file->inherited < VI_DESCRIPTORS && started[file->inherited] >= 0
-                 ? fcntl(started[file->inherited], F_DUPFD_CLOEXEC, VI_DESCRIPTORS)
-                 : open("/dev/null", O_RDWR | O_CLOEXEC);
-    else if (file->kind == VI_FILE_KEPT)
-        fd = fcntl(vi_keeper_find(group), F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
-    else
-        fd = open_again(file);
-    if (fd < 0)
-        vi_give_up("descriptor %d of the program is lost with its supervisor",
-                   descriptor_of(group));
-    if (file->kind == VI_FILE_INHERITED || file->kind == VI_FILE_KEPT) {
-        /* Whether it is appended to is for whoever started this run to say. */
-        const int appended = file->kind == VI_FILE_KEPT ? (int)file->flags : fcntl(fd, F_GETFL);
-
-        (void)fcntl(fd, F_SETFL,
-                    (appended & O_APPEND) | ((int)file->flags & (O_NONBLOCK | O_ASYNC)));
-    }
-    /* Output that was inherited or is shared is never undone: it goes on at its end. */
-    if (!file->shared && (file->mode == S_IFREG || file->mode == S_IFDIR) &&
-        (file->kind != VI_FILE_INHERITED || !output))
-        (void)lseek(fd, file->offset, SEEK_SET);
-    if (file->locks != 0 && flock(fd, (int)file->locks | LOCK_NB) != 0)
-        vi_give_up("%s: the lock that the program had is another's", file->path);
-    return fd;
-}
-
-/* Moves what the process has at the guest's numbers out of the way. */
-static void move_started(int *started)
-{
-    struct pollfd fds[VI_DESCRIPTORS];
-
-    for (int fd = 0; fd < VI_DESCRIPTORS; fd++)
-        fds[fd] = (struct pollfd){.fd = fd};
-    (void)poll(fds, VI_DESCRIPTORS, 0);
-    for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
-        started[fd] = fds[fd].revents & POLLNVAL ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
-        if (started[fd] >= 0)
-            close(fd);
-    }
-}
-
-static void put_at(int fd, uint32_t group)
-{
-    const struct vi_control *c = vi_engine.control;
-    int to;
-
-    for (to = 0; to < VI_DESCRIPTORS; to++)
-        if (c->descriptors[to].group == group &&
-            dup3(fd, to, c->descriptors[to].close_on_exec ? O_CLOEXEC : 0) < 0)
-            vi_give_up("descriptor %d: %s", to, strerror(errno));
-    if (fd >= VI_DESCRIPTORS)
-        close(fd);
-}
-
-/* What the supervisor was given behind the checkpoint is not ours; it would still hold locks.  But a
- * connection that was accepted is there for good. */
-static void drop_stale(void)
-{
-    for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++) {
-        struct vi_open_file *file = &vi_engine.control->files[group - 1];
-        const uint32_t listener = vi_keeper_accepted(group, vi_engine.header->commits);
-
-        if (file->kind == VI_FILE_ACCEPTED && vi_keeper_find(group) < 0)
-            file->kind = VI_FILE_NONE; /* it ended with its supervisor */
-        if (file->kind == VI_FILE_KEPT || file->kind == VI_FILE_ACCEPTED ||
-            vi_keeper_find(group) < 0) {
-            accepted_count += file->kind == VI_FILE_ACCEPTED;
-            continue;
-        }
-        if (listener != 0 && vi_engine.control->files[listener - 1].kind == VI_FILE_KEPT) {
-            file->kind = VI_FILE_ACCEPTED;
-            file->inherited = listener;
-            file->references = 0;
-            accepted_count++;
-            continue;
-        }
-        (void)flock(vi_keeper_find(group), LOCK_UN);
-        vi_keeper_drop(group);
-    }
-}
-
-static int input_of(uint32_t group)
-{
-    return vi_engine.control->files[group - 1].kind == VI_FILE_ACCEPTED ? vi_keeper_find(group)
-                                                                        : descriptor_of(group);
-}
-
-/* A copy that stayed open would keep a connection from its end. */
-static void release_copies(void)
-{
-    for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++)
-        if (vi_engine.control->files[group - 1].kind != VI_FILE_ACCEPTED)
-            vi_keeper_release(group);
-}
-
-void vi_files_recover(bool changed)
-{
-    int started[VI_DESCRIPTORS], raised;
-
-    accept_changed = changed;
-    drop_stale();
-    move_started(started);
-    for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++) {
-        const uint32_t kind = vi_engine.control->files[group - 1].kind;
-
-        if (kind == VI_FILE_NONE || kind == VI_FILE_ACCEPTED)
-            continue;
-        raised = get_again(group, started);
-        if (raised < VI_DESCRIPTORS) { /* its number may be meant for another */
-            const int fd = raised;
-
-            raised = fcntl(fd, F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
-            close(fd);
-        }
-        put_at(raised, group);
-    }
-    for (int fd = 0; fd < VI_DESCRIPTORS; fd++)
-        if (started[fd] >= 0)
-            close(started[fd]);
-    vi_zone_recover(input_of);
-    release_copies();
 }

@@ -15,6 +15,10 @@
 /* The open description of a descriptor, or NULL; its number, 0 if there is none. */
 struct vi_open_file *vi_files_of(uint64_t fd);
 uint32_t vi_files_group(uint64_t fd);
+/* A descriptor of an open description of this process, or -1. */
+int vi_files_descriptor_of(uint32_t group);
+/* How many open descriptions are VI_FILE_ACCEPTED. */
+extern uint32_t vi_files_accepted;
 
 /* Enters what the kernel has just opened as `fd`: 0, or minus an errno, and it is closed. */
 long vi_files_add(int fd, enum vi_file_kind kind, int flags, const char *path);
@@ -50,9 +54,7 @@ bool vi_files_is_stream(uint64_t fd);
 void vi_files_unnamed(const char *path);
 void vi_files_renamed(void);
 
-/* Enters what the run was started with; opens again what there was. */
+/* Enters what the run was started with. */
 void vi_files_start(void);
-/* With `changed` a file that has taken the place of one that was open will do. */
-void vi_files_recover(bool changed);
 
 #endif

@@ -20,6 +20,7 @@
 #include "checkpoint/files/descriptors.h"
 #include "checkpoint/files/keeper.h"
 #include "checkpoint/files/locks.h"
+#include "checkpoint/files/reopen.h"
 #include "checkpoint/files/undo.h"
 #include "checkpoint/kernel/children.h"
 #include "checkpoint/kernel/dc_call.h"
@@ -144,7 +145,7 @@ _Noreturn static void resume(const struct vi_options *o)
     check_cpu();
     vi_undo_open(o->file, true);
     vi_process_recover();
-    vi_files_recover(o->accept_changed);
+    vi_reopen_all(o->accept_changed);
     vi_locks_take();
     vi_wait_recover();
     if (!born) {
