@@ -34,6 +34,13 @@ static void draw_kills(struct test_random *random, unsigned calls, char *list, s
         snprintf(list + strlen(list), 16, "%u%c ", at, "bma"[test_below(random, 3)]);
 }
 
+/* Before each call, again and again. */
+static void kill_at_each(char *list)
+{
+    for (unsigned at = 1; at <= 150; at++)
+        list += snprintf(list, 8, "%ub ", at);
+}
+
 /* Bare, under vista-run, and killed so many times: output, files and status are the same, but for lines that
  * come again. */
 static void same_when_killed(const char *which, uint64_t stream, unsigned runs)
@@ -43,7 +50,9 @@ static void same_when_killed(const char *which, uint64_t stream, unsigned runs)
 
     ck_assert_int_eq(shell("mkdir bare && cd bare && $F %s >out", which), 0);
     for (unsigned i = 0; i <= test_times(runs); i++) {
-        if (i != 0)
+        if (i == 1)
+            kill_at_each(kills);
+        else if (i != 0)
             draw_kills(&random, 400, kills, sizeof kills);
         ck_assert_int_eq(shell("rm -rf killed && mkdir killed && cd killed && "
                                "VISTA_KILLS='%s' $K --retries 10000 -f run.dc $F %s >out 2>../err",
@@ -86,6 +95,22 @@ START_TEST(file_that_is_shared_has_one_offset)
 }
 END_TEST
 
+START_TEST(child_reads_what_its_parent_had_open)
+{
+    same_when_killed("input", 6, 3);
+}
+END_TEST
+
+START_TEST(child_has_an_offset_of_its_own)
+{
+    ck_assert_int_eq(shell("printf '1\n2\n3\n' >list; $R -f run.dc /bin/sh -c "
+                           "'read a; (read b; echo $b); read c; echo $a $c' <list >out 2>err"),
+                     0);
+    ck_assert_str_eq(contents("err"), "");
+    ck_assert_str_eq(contents("out"), "2\n1 2\n");
+}
+END_TEST
+
 #define SLEEPERS "/bin/sh -c 'sleep 1000 & echo here; wait'"
 
 /* It says so behind the commit that has the child. */
@@ -114,5 +139,7 @@ int main(void)
     tcase_add_test(tests, pipes_lose_and_repeat_nothing);
     tcase_add_test(tests, file_that_is_shared_has_one_offset);
     tcase_add_test(tests, children_are_other_programs);
+    tcase_add_test(tests, child_reads_what_its_parent_had_open);
+    tcase_add_test(tests, child_has_an_offset_of_its_own);
     return test_run(suite);
 }

@@ -247,6 +247,29 @@ static int lines(void)
     return 0;
 }
 
+/* A child reads on in a file that its parent has removed meanwhile. */
+static int input(void)
+{
+    char text[8] = "";
+    int fd = open("list", O_RDWR | O_CREAT, 0600);
+    pid_t pid;
+
+    if (write(fd, "one two", 7) != 7 || close(fd) != 0)
+        return 1;
+    fd = open("list", O_RDONLY);
+    say("first", read(fd, text, 4));
+    pid = fork();
+    if (pid == 0) {
+        while (access("gone", F_OK) != 0)
+            usleep(1000);
+        _exit(read(fd, text, 4) == 3 && memcmp(text, "two", 3) == 0 ? 9 : 8);
+    }
+    remove("list");
+    close(open("gone", O_WRONLY | O_CREAT, 0600));
+    say("second", WEXITSTATUS(waited(pid)));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *which = argc > 1 ? argv[1] : "";
@@ -259,6 +282,8 @@ int main(int argc, char **argv)
         return pipes();
     if (strcmp(which, "lines") == 0)
         return lines();
+    if (strcmp(which, "input") == 0)
+        return input();
     if (strcmp(which, "programs") == 0)
         return programs();
     return 2;

@@ -276,6 +276,12 @@ bool vi_files_is_own(uint64_t fd)
            file->kind != VI_FILE_INHERITED && !file->made_up && !file->shared;
 }
 
+bool vi_files_is_input(const struct vi_open_file *file)
+{
+    return (file->mode == S_IFREG || file->mode == S_IFDIR) &&
+           (file->flags & O_ACCMODE) == O_RDONLY;
+}
+
 bool vi_files_is_new(uint64_t fd)
 {
     const uint32_t group = vi_files_group(fd);
@@ -291,7 +297,7 @@ bool vi_files_is_stream(uint64_t fd)
                             (file->mode == 0 && file->kind == VI_FILE_KEPT));
 }
 
-static bool has_name(const struct vi_open_file *file)
+bool vi_files_has_name(const struct vi_open_file *file)
 {
     return file->kind == VI_FILE_REGULAR || file->kind == VI_FILE_DIRECTORY;
 }
@@ -313,7 +319,7 @@ void vi_files_unnamed(const char *path)
     for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++) {
         struct vi_open_file *file = &vi_engine.control->files[group - 1];
 
-        if (has_name(file) && file->device == st.st_dev && file->inode == st.st_ino &&
+        if (vi_files_has_name(file) && file->device == st.st_dev && file->inode == st.st_ino &&
             vi_keeper_give(group, vi_files_descriptor_of(group)))
             file->kind = VI_FILE_KEPT;
     }
@@ -326,7 +332,8 @@ void vi_files_renamed(void)
     for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
         struct vi_open_file *file = vi_files_of((uint64_t)fd);
 
-        if (file != NULL && has_name(file) && vi_paths_of(fd, path) && strlen(path) < VI_PATH_SIZE)
+        if (file != NULL && vi_files_has_name(file) && vi_paths_of(fd, path) &&
+            strlen(path) < VI_PATH_SIZE)
             memcpy(file->path, path, strlen(path) + 1);
     }
 }

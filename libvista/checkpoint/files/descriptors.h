@@ -45,6 +45,9 @@ void vi_files_settle(void);
 bool vi_files_is_visible(uint64_t fd);
 /* Is it a file that reads the same when the program is resumed, unless others change it? */
 bool vi_files_is_own(uint64_t fd);
+/* Is it a file or folder that is only read?  Is it had again by its name? */
+bool vi_files_is_input(const struct vi_open_file *file);
+bool vi_files_has_name(const struct vi_open_file *file);
 /* Was it opened since the last checkpoint? */
 bool vi_files_is_new(uint64_t fd);
 /* Can its input be read only once? */

@@ -46,3 +46,11 @@ bool vi_paths_is_made_up(int fd)
 
     return fstatfs(fd, &fs) == 0 && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC);
 }
+
+int vi_paths_reopen(int fd, int flags)
+{
+    char link[32];
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    return open(link, flags | O_CLOEXEC);
+}

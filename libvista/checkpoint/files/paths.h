@@ -12,6 +12,8 @@
 bool vi_paths_of(int fd, char *path);
 /* What a call's directory descriptor and path mean; false: too long. */
 bool vi_paths_absolute(int directory, const char *path, char *absolute, size_t size);
+/* Opens anew what a descriptor leads to, whatever its name is by now; -1 as open(2). */
+int vi_paths_reopen(int fd, int flags);
 /* Does the kernel make up what it reads as, under /proc or /sys? */
 bool vi_paths_is_made_up(int fd);
 

@@ -16,6 +16,7 @@
 #include "checkpoint/engine/run_report.h"
 #include "checkpoint/files/descriptors.h"
 #include "checkpoint/files/keeper.h"
+#include "checkpoint/files/paths.h"
 #include "checkpoint/files/zone.h"
 
 #define REOPENED (~(O_CREAT | O_EXCL | O_TRUNC))
@@ -40,20 +41,40 @@ static int open_again(struct vi_open_file *file)
     return fd;
 }
 
+/* Has this process nothing yet but what its parent had? */
+static bool is_born(void)
+{
+    return vi_engine.header->born_at == vi_engine.header->commits;
+}
+
+/* Of what its parent reads a child has an open description of its own, and keeps it. */
+static int open_own(uint32_t group, int parents)
+{
+    struct vi_open_file *file = &vi_engine.control->files[group - 1];
+    const int fd = vi_paths_reopen(parents, (int)file->flags & REOPENED & ~O_NOFOLLOW);
+
+    if (fd >= 0 && vi_keeper_give(group, fd))
+        file->kind = VI_FILE_KEPT;
+    return fd;
+}
+
 /* A descriptor of the description, at any number, its offset as it was. */
 static int get_again(uint32_t group, const int *started)
 {
     struct vi_open_file *file = &vi_engine.control->files[group - 1];
     const bool output = (file->flags & O_ACCMODE) != O_RDONLY;
-    int fd;
+    const bool inherited = file->kind == VI_FILE_INHERITED;
+    int fd = -1, from = vi_keeper_find(group);
 
-    if (file->kind == VI_FILE_INHERITED)
-        fd = file->inherited < VI_DESCRIPTORS && started[file->inherited] >= 0
-                 ? fcntl(started[file->inherited], F_DUPFD_CLOEXEC, VI_DESCRIPTORS)
-                 : open("/dev/null", O_RDWR | O_CLOEXEC);
-    else if (file->kind == VI_FILE_KEPT)
-        fd = fcntl(vi_keeper_find(group), F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
-    else
+    if (inherited)
+        from = file->inherited < VI_DESCRIPTORS ? started[file->inherited] : -1;
+    if (from >= 0 && is_born() && vi_files_is_input(file))
+        fd = open_own(group, from);
+    else if (from >= 0)
+        fd = fcntl(from, F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
+    else if (inherited)
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    else if (file->kind != VI_FILE_KEPT)
         fd = open_again(file);
     if (fd < 0)
         vi_give_up("descriptor %d of the program is lost with its supervisor",
@@ -98,8 +119,7 @@ static void put_at(int fd, uint32_t group)
         if (c->descriptors[to].group == group &&
             dup3(fd, to, c->descriptors[to].close_on_exec ? O_CLOEXEC : 0) < 0)
             vi_give_up("descriptor %d: %s", to, strerror(errno));
-    if (fd >= VI_DESCRIPTORS)
-        close(fd);
+    close(fd);
 }
 
 /* What the supervisor was given behind the checkpoint is not ours; it would still hold locks.  But a
@@ -113,7 +133,7 @@ static void drop_stale(void)
         if (file->kind == VI_FILE_ACCEPTED && vi_keeper_find(group) < 0)
             file->kind = VI_FILE_NONE; /* it ended with its supervisor */
         if (file->kind == VI_FILE_KEPT || file->kind == VI_FILE_ACCEPTED ||
-            vi_keeper_find(group) < 0) {
+            vi_keeper_find(group) < 0 || (is_born() && vi_files_has_name(file))) {
             vi_files_accepted += file->kind == VI_FILE_ACCEPTED;
             continue;
         }
@@ -146,7 +166,7 @@ static void release_copies(void)
 
 void vi_reopen_all(bool changed)
 {
-    int started[VI_DESCRIPTORS], raised;
+    int started[VI_DESCRIPTORS];
 
     accept_changed = changed;
     drop_stale();
@@ -154,16 +174,8 @@ void vi_reopen_all(bool changed)
     for (uint32_t group = 1; group <= VI_DESCRIPTORS; group++) {
         const uint32_t kind = vi_engine.control->files[group - 1].kind;
 
-        if (kind == VI_FILE_NONE || kind == VI_FILE_ACCEPTED)
-            continue;
-        raised = get_again(group, started);
-        if (raised < VI_DESCRIPTORS) { /* its number may be meant for another */
-            const int fd = raised;
-
-            raised = fcntl(fd, F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
-            close(fd);
-        }
-        put_at(raised, group);
+        if (kind != VI_FILE_NONE && kind != VI_FILE_ACCEPTED) /* its number may be another's */
+            put_at(vi_report_raise(get_again(group, started)), group);
     }
     for (int fd = 0; fd < VI_DESCRIPTORS; fd++)
         if (started[fd] >= 0)

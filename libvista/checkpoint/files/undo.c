@@ -274,14 +274,12 @@ static bool is_same(const char *path, const struct record *record)
 /* A file without a name is with the supervisor, or was made behind the checkpoint and is gone. */
 static int open_changed(const struct record *record, const char *path)
 {
-    char link[64];
     int kept;
 
     if (is_same(path, record))
         return open(path, O_WRONLY | O_CLOEXEC);
     kept = vi_keeper_find_file(record->device, record->inode);
-    snprintf(link, sizeof link, "/proc/self/fd/%d", kept);
-    return kept >= 0 ? open(link, O_WRONLY | O_CLOEXEC) : -1;
+    return kept >= 0 ? vi_paths_reopen(kept, O_WRONLY) : -1;
 }
 
 static void undo_bytes(const struct record *record, const char *path, const void *data)

@@ -97,19 +97,20 @@ bool vi_children_resumed(bool is_child)
     return header->born_at == header->commits;
 }
 
-/* What a child is to share, with its offset; false: it cannot be shared. */
+/* What a child is to share, with its offset, or to open anew; false: it can have neither. */
 static bool share(uint64_t fd)
 {
     struct vi_open_file *file = vi_files_of(fd);
-    const uint32_t how = file != NULL ? file->flags & O_ACCMODE : O_RDONLY;
 
-    if (file == NULL || (file->kind != VI_FILE_KEPT && file->kind != VI_FILE_REGULAR) ||
-        (file->kind == VI_FILE_REGULAR && how == O_RDONLY))
+    if (file == NULL || file->kind == VI_FILE_INHERITED || file->kind == VI_FILE_DEVICE)
         return true;
-    if (file->mode != S_IFIFO && (file->mode != S_IFREG || how != O_WRONLY))
+    if (file->mode != S_IFIFO && !vi_files_is_input(file) &&
+        (file->mode != S_IFREG || (file->flags & O_ACCMODE) != O_WRONLY))
         return false;
     if (file->kind != VI_FILE_KEPT && !vi_keeper_give(vi_files_group(fd), (int)fd))
         return false;
+    if (vi_files_is_input(file))
+        return true;
     file->kind = VI_FILE_KEPT;
     file->shared = 1;
     return true;
