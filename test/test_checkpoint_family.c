@@ -67,19 +67,19 @@ static void same_when_killed(const char *which, uint64_t stream, unsigned runs)
 
 START_TEST(child_is_waited_for_once)
 {
-    same_when_killed("children", 1, 6);
+    same_when_killed("children", 1, 4);
 }
 END_TEST
 
 START_TEST(several_children_end_in_any_order)
 {
-    same_when_killed("brood", 2, 6);
+    same_when_killed("brood", 2, 5);
 }
 END_TEST
 
 START_TEST(children_are_other_programs)
 {
-    same_when_killed("programs", 3, 4);
+    same_when_killed("programs", 3, 3);
 }
 END_TEST
 
@@ -89,9 +89,21 @@ START_TEST(pipes_lose_and_repeat_nothing)
 }
 END_TEST
 
+START_TEST(pipe_may_have_two_readers)
+{
+    same_when_killed("readers", 7, 2);
+}
+END_TEST
+
+START_TEST(pipe_may_have_a_name)
+{
+    same_when_killed("named", 8, 2);
+}
+END_TEST
+
 START_TEST(file_that_is_shared_has_one_offset)
 {
-    same_when_killed("lines", 5, 4);
+    same_when_killed("lines", 5, 3);
 }
 END_TEST
 
@@ -137,6 +149,8 @@ int main(void)
     tcase_add_test(tests, several_children_end_in_any_order);
     tcase_add_test(tests, run_without_its_children_does_not_go_on);
     tcase_add_test(tests, pipes_lose_and_repeat_nothing);
+    tcase_add_test(tests, pipe_may_have_two_readers);
+    tcase_add_test(tests, pipe_may_have_a_name);
     tcase_add_test(tests, file_that_is_shared_has_one_offset);
     tcase_add_test(tests, children_are_other_programs);
     tcase_add_test(tests, child_reads_what_its_parent_had_open);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -171,18 +172,18 @@ static int sends(int fd, long from, long to)
     return 0;
 }
 
-/* How many bytes come that are as they have to be, until the end. */
-static long receives(int fd)
+/* How many bytes come that are as they have to be, until the end or `most`. */
+static long receives(int fd, long most)
 {
     static unsigned char bytes[3000];
     long at = 0;
-    ssize_t got;
+    ssize_t got = 0;
 
-    while ((got = read(fd, bytes, sizeof bytes)) > 0)
+    while (at < most && (got = read(fd, bytes, sizeof bytes)) > 0)
         for (ssize_t i = 0; i < got; i++)
             if (bytes[i] != byte_of(at++))
                 return -at;
-    return got == 0 ? at : -errno;
+    return got >= 0 ? at : -errno;
 }
 
 /* A child sends and the parent receives, more than a pipe holds; and the other way; a third one whose reader
@@ -200,7 +201,7 @@ static int pipes(void)
         _exit(sends(fds[1], 0, 100000));
     }
     close(fds[1]);
-    say("received", receives(fds[0]));
+    say("received", receives(fds[0], LONG_MAX));
     close(fds[0]);
     say("sent", waited(pid));
     if (pipe2(fds, O_CLOEXEC) != 0)
@@ -208,7 +209,7 @@ static int pipes(void)
     pid = fork();
     if (pid == 0) {
         close(fds[1]);
-        _exit(receives(fds[0]) == 100000 ? 9 : 1);
+        _exit(receives(fds[0], LONG_MAX) == 100000 ? 9 : 1);
     }
     close(fds[0]);
     say("sends", sends(fds[1], 0, 100000));
@@ -226,6 +227,63 @@ static int pipes(void)
     close(fds[0]);
     say("broken", WTERMSIG(waited(pid)));
     return 0;
+}
+
+#define MOVED 300
+
+/* Takes bytes one by one, as long as there are some, and passes them on. */
+static int moves(int from, int to)
+{
+    char byte;
+    ssize_t got;
+
+    while ((got = read(from, &byte, 1)) == 1)
+        if (write(to, &byte, 1) != 1)
+            return 1;
+    return got == 0 ? 9 : 1;
+}
+
+/* Two children read one pipe; what both are told of one has. */
+static int readers(void)
+{
+    int from[2], to[2];
+    pid_t pids[2];
+    char byte;
+
+    if (pipe(from) != 0 || pipe(to) != 0)
+        return 1;
+    for (int i = 0; i < 2; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            close(from[1]);
+            _exit(moves(from[0], to[1]));
+        }
+    }
+    close(from[0]);
+    close(to[1]);
+    for (int i = 0; i < MOVED; i++)
+        if (write(from[1], "b", 1) != 1 || read(to[0], &byte, 1) != 1)
+            return 1;
+    close(from[1]);
+    say("moved", WEXITSTATUS(waited(pids[0])) + WEXITSTATUS(waited(pids[1])));
+    say("end", read(to[0], &byte, 1));
+    return 0;
+}
+
+/* A pipe that has a name, open for both: a child writes more than it holds; the parent reads it. */
+static int named(void)
+{
+    pid_t pid;
+    int fd;
+
+    if (mkfifo("fifo", 0600) != 0 || (fd = open("fifo", O_RDWR)) < 0)
+        return 1;
+    pid = fork();
+    if (pid == 0)
+        _exit(sends(fd, 0, 100000));
+    say("received", receives(fd, 100000));
+    say("sent", waited(pid));
+    return remove("fifo");
 }
 
 /* Lines that parent and child write to one file in turn, by one offset; a third process reads them. */
@@ -280,6 +338,10 @@ int main(int argc, char **argv)
         return brood();
     if (strcmp(which, "pipes") == 0)
         return pipes();
+    if (strcmp(which, "readers") == 0)
+        return readers();
+    if (strcmp(which, "named") == 0)
+        return named();
     if (strcmp(which, "lines") == 0)
         return lines();
     if (strcmp(which, "input") == 0)

@@ -15,6 +15,7 @@
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/engine/run_report.h"
+#include "checkpoint/files/paths.h"
 
 #define BIRTH UINT32_MAX   /* in place of a group */
 #define WRITING UINT32_MAX /* in place of a listener */
@@ -139,6 +140,21 @@ static void accept_for(struct message message)
     (void)send_message(channel[0], message, fd >= 0 ? kept[message.group] - 1 : -1);
 }
 
+/* RWF_NOWAIT is nothing for a pipe that has a name: by an open description that does not wait. */
+static long move_by_name(int fd, const struct iovec *part, int flags)
+{
+    const int own = vi_paths_reopen(fd, flags | O_NONBLOCK);
+    long moved;
+
+    if (own < 0)
+        return errno == ENXIO ? -EPIPE : -errno;
+    moved = flags == O_RDONLY ? readv(own, part, 1) : writev(own, part, 1);
+    if (moved < 0)
+        moved = -errno;
+    close(own);
+    return moved;
+}
+
 /* A pipe that has no room gives EAGAIN, and a file none to wait for. */
 static long write_now(int fd, size_t size)
 {
@@ -149,6 +165,8 @@ static long write_now(int fd, size_t size)
     if (put < 0 && (errno == EAGAIN || errno == EOPNOTSUPP) && fstat(fd, &st) == 0 &&
         S_ISREG(st.st_mode))
         put = write(fd, vi_report->bytes, size);
+    if (put < 0 && errno == EOPNOTSUPP)
+        return move_by_name(fd, &part, O_WRONLY);
     return put < 0 ? -errno : put;
 }
 
@@ -174,7 +192,9 @@ static void read_for(struct message message)
     if (part.iov_len > sizeof vi_report->read_bytes)
         part.iov_len = sizeof vi_report->read_bytes;
     got = preadv2(fd, &part, 1, -1, RWF_NOWAIT);
-    message.error = got < 0 ? -errno : got;
+    if (got < 0)
+        got = errno == EOPNOTSUPP ? move_by_name(fd, &part, O_RDONLY) : -errno;
+    message.error = got;
     if (got > 0) {
         vi_report->received[message.group - 1] += (uint64_t)got;
         vi_report->read_size = (uint64_t)got;

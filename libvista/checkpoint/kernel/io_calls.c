@@ -24,7 +24,6 @@
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/protocol/protocol.h"
 #include "checkpoint/trap/kills.h"
-#include "checkpoint/trap/signals.h"
 #include "checkpoint/trap/window.h"
 
 #define DECISECOND 100000000
@@ -48,7 +47,7 @@ static int64_t terminal_wait(const struct vi_open_file *file)
     return t->c_cc[VTIME] * (int64_t)DECISECOND;
 }
 
-static long read_stream(struct vi_call *call, void *to, size_t size, bool waits)
+static long read_once(struct vi_call *call, void *to, size_t size, bool waits)
 {
     const int fd = (int)call->arguments[0];
     const struct vi_open_file *file = vi_files_of((uint64_t)fd);
@@ -66,12 +65,24 @@ static long read_stream(struct vi_call *call, void *to, size_t size, bool waits)
     if (file->mode != S_IFSOCK && vi_files_is_new((uint64_t)fd))
         vi_trap_commit(call); /* else what lands would be lost with the descriptor */
     result = vi_zone_read(group, fd, to, size, file->terminal);
-    if (result != VI_ZONE_FULL)
-        return result;
-    vi_trap_commit(call);
-    result = vi_zone_read(group, fd, to, size, file->terminal);
+    if (result == VI_ZONE_FULL) {
+        vi_trap_commit(call);
+        result = vi_zone_read(group, fd, to, size, file->terminal);
+    }
     return result != VI_ZONE_FULL ? result
                                   : vi_system(SYS_read, (uint64_t)fd, (uint64_t)to, size, 0, 0, 0);
+}
+
+/* What both had been told of another process may have read first. */
+static long read_stream(struct vi_call *call, void *to, size_t size, bool waits)
+{
+    const struct vi_open_file *file = vi_files_of(call->arguments[0]);
+    long result;
+
+    do
+        result = read_once(call, to, size, waits);
+    while (result == -EAGAIN && waits && is_blocking(file) && file->shared);
+    return result;
 }
 
 long vi_call_file_read(struct vi_call *call)
