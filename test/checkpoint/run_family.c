@@ -119,6 +119,30 @@ static int brood(void)
     return 0;
 }
 
+/* Waits for the signal of each, and does something meanwhile that is seen. */
+static int signals(void)
+{
+    sigset_t set, old;
+
+    signal(SIGCHLD, on_child);
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    for (int i = 0; i < 4; i++) {
+        const pid_t pid = fork();
+
+        if (pid == 0)
+            _exit(i);
+        for (int j = 0; j < 4; j++)
+            say("goes on", j);
+        while (!told)
+            sigsuspend(&old);
+        told = 0;
+        say("status", WEXITSTATUS(waited(pid)));
+    }
+    return 0;
+}
+
 /* Programs of their own, by vfork, by posix_spawn and by the shell, and a child of a child. */
 static int programs(void)
 {
@@ -336,6 +360,8 @@ int main(int argc, char **argv)
         return children(3);
     if (strcmp(which, "brood") == 0)
         return brood();
+    if (strcmp(which, "signals") == 0)
+        return signals();
     if (strcmp(which, "pipes") == 0)
         return pipes();
     if (strcmp(which, "readers") == 0)

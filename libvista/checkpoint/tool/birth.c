@@ -130,6 +130,14 @@ bool vi_birth_look(void)
     return any;
 }
 
+bool vi_birth_is_told(void)
+{
+    for (int i = 0; i < VI_CHILDREN; i++)
+        if (vi_report->children[i].ended && !vi_report->children[i].reaped)
+            return false;
+    return true;
+}
+
 void vi_birth_wait(void)
 {
     for (int i = 0; i < VI_CHILDREN; i++)

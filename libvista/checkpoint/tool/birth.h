@@ -14,6 +14,8 @@
 bool vi_birth_give(struct vi_options *options);
 /* Notes which children have ended.  True: one has since this was asked last. */
 bool vi_birth_look(void);
+/* Has the program committed that it was told of each that has ended? */
+bool vi_birth_is_told(void);
 /* Waits until none is left. */
 void vi_birth_wait(void);
 

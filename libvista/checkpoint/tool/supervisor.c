@@ -271,6 +271,8 @@ int vi_supervisor_run(const struct vi_options *given)
             return 1;
         }
         pass_again(child);
+        if (!vi_birth_is_told()) /* what a checkpoint had of it may have been too late */
+            pass(child, SIGCHLD);
         if (!wait_for(child, &options, &status)) {
             if (!begin_child(&options))
                 return 1;
