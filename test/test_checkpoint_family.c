@@ -129,6 +129,21 @@ START_TEST(child_has_an_offset_of_its_own)
 }
 END_TEST
 
+/* Killed behind each call, which takes back what was written to a file that is none's but its own. */
+START_TEST(fork_that_is_refused_shares_nothing)
+{
+    char kills[4096] = "";
+
+    kill_at_each(kills);
+    ck_assert_int_eq(
+        shell("VISTA_KILLS='%s' $K -p cbndvs --retries 10000 -f run.dc $F refused >out 2>err",
+              kills),
+        0);
+    ck_assert_str_eq(contents("out"), "open 1\nrefused 11\n");
+    ck_assert_int_eq(shell("[ $(wc -l <log) = 20 ]"), 0);
+}
+END_TEST
+
 #define SLEEPERS "/bin/sh -c 'sleep 1000 & echo here; wait'"
 
 /* It says so behind the commit that has the child. */
@@ -160,6 +175,7 @@ int main(void)
     tcase_add_test(tests, pipe_may_have_a_name);
     tcase_add_test(tests, file_that_is_shared_has_one_offset);
     tcase_add_test(tests, children_are_other_programs);
+    tcase_add_test(tests, fork_that_is_refused_shares_nothing);
     tcase_add_test(tests, child_reads_what_its_parent_had_open);
     tcase_add_test(tests, child_has_an_offset_of_its_own);
     return test_run(suite);

@@ -310,6 +310,24 @@ static int named(void)
     return remove("fifo");
 }
 
+/* A fork that is refused leaves what is open as it is: a file of the parent's own. */
+static int refused(void)
+{
+    const int log = open("log", O_WRONLY | O_CREAT, 0600),
+              own = open("own", O_RDWR | O_CREAT, 0600);
+    pid_t pid;
+
+    say("open", log >= 0 && own >= 0);
+    pid = fork();
+    if (pid == 0)
+        _exit(0);
+    for (int i = 0; i < 20; i++)
+        if (write(log, "line\n", 5) != 5)
+            return 1;
+    say("refused", pid < 0 ? errno : 0);
+    return close(own);
+}
+
 /* Lines that parent and child write to one file in turn, by one offset; a third process reads them. */
 static int lines(void)
 {
@@ -368,6 +386,8 @@ int main(int argc, char **argv)
         return readers();
     if (strcmp(which, "named") == 0)
         return named();
+    if (strcmp(which, "refused") == 0)
+        return refused();
     if (strcmp(which, "lines") == 0)
         return lines();
     if (strcmp(which, "input") == 0)

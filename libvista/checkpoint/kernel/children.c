@@ -97,23 +97,46 @@ bool vi_children_resumed(bool is_child)
     return header->born_at == header->commits;
 }
 
-/* What a child is to share, with its offset, or to open anew; false: it can have neither. */
+/* Has a child it from the supervisor: to share it, or, what is only read, to open it anew? */
+static bool is_given(uint64_t fd)
+{
+    const struct vi_open_file *file = vi_files_of(fd);
+
+    return file != NULL && file->kind != VI_FILE_INHERITED && file->kind != VI_FILE_DEVICE;
+}
+
+static bool can_have(uint64_t fd)
+{
+    const struct vi_open_file *file = vi_files_of(fd);
+
+    return !is_given(fd) || file->mode == S_IFIFO || vi_files_is_input(file) ||
+           (file->mode == S_IFREG && (file->flags & O_ACCMODE) == O_WRONLY);
+}
+
+static bool give(uint64_t fd)
+{
+    return !is_given(fd) || vi_files_of(fd)->kind == VI_FILE_KEPT ||
+           vi_keeper_give(vi_files_group(fd), (int)fd);
+}
+
 static bool share(uint64_t fd)
 {
     struct vi_open_file *file = vi_files_of(fd);
 
-    if (file == NULL || file->kind == VI_FILE_INHERITED || file->kind == VI_FILE_DEVICE)
-        return true;
-    if (file->mode != S_IFIFO && !vi_files_is_input(file) &&
-        (file->mode != S_IFREG || (file->flags & O_ACCMODE) != O_WRONLY))
-        return false;
-    if (file->kind != VI_FILE_KEPT && !vi_keeper_give(vi_files_group(fd), (int)fd))
-        return false;
-    if (vi_files_is_input(file))
-        return true;
-    file->kind = VI_FILE_KEPT;
-    file->shared = 1;
+    if (is_given(fd) && !vi_files_is_input(file)) {
+        file->kind = VI_FILE_KEPT;
+        file->shared = 1;
+    }
     return true;
+}
+
+static bool each(bool (*act)(uint64_t fd))
+{
+    uint64_t fd = 0;
+
+    while (fd < VI_DESCRIPTORS && act(fd))
+        fd++;
+    return fd == VI_DESCRIPTORS;
 }
 
 /* Why there can be no such child, or NULL. */
@@ -123,10 +146,12 @@ static const char *refusal(const struct vi_call *call)
 
     if ((flags & ~CLONE_NUMBERS) != SIGCHLD && (flags & ~CLONE_NUMBERS) != (SIGCHLD | CLONE_WAITED))
         return flags & CLONE_THREAD ? "a thread" : "a child process of this kind";
-    for (uint64_t fd = 0; fd < VI_DESCRIPTORS; fd++)
-        if (!share(fd))
-            return "a child process that shares a socket or a file to read and write";
-    return vi_engine.control->child_count == VI_CHILDREN ? "one more child process" : NULL;
+    if (!each(can_have))
+        return "a child process that shares a socket or a file to read and write";
+    if (vi_engine.control->child_count == VI_CHILDREN || !each(give))
+        return "one more child process";
+    (void)each(share); /* there is a checkpoint behind it: writes are not undone any more */
+    return NULL;
 }
 
 /* 0 or less: no child. */
