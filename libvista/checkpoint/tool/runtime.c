@@ -159,6 +159,8 @@ _Noreturn static void resume(const struct vi_options *o)
 _Noreturn void vi_runtime_run(const struct vi_options *o)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != vi_report->pid) /* it died before */
+        _exit(1);
     vi_report_keep_stderr();
     vi_keeper_enter();
     if (!(getauxval(AT_HWCAP2) & HAS_FSGSBASE))
