@@ -144,6 +144,14 @@ START_TEST(fork_that_is_refused_shares_nothing)
 }
 END_TEST
 
+START_TEST(child_that_cannot_go_on_stops_the_run)
+{
+    ck_assert_int_eq(shell("$R -f run.dc $F lost >out 2>err"), 1);
+    ck_assert_str_eq(contents("out"), "lost 0\n");
+    ck_assert(strstr(contents("err"), "where the program was: No such file") != NULL);
+}
+END_TEST
+
 #define SLEEPERS "/bin/sh -c 'sleep 1000 & echo here; wait'"
 
 /* It says so behind the commit that has the child. */
@@ -176,6 +184,7 @@ int main(void)
     tcase_add_test(tests, file_that_is_shared_has_one_offset);
     tcase_add_test(tests, children_are_other_programs);
     tcase_add_test(tests, fork_that_is_refused_shares_nothing);
+    tcase_add_test(tests, child_that_cannot_go_on_stops_the_run);
     tcase_add_test(tests, child_reads_what_its_parent_had_open);
     tcase_add_test(tests, child_has_an_offset_of_its_own);
     return test_run(suite);

@@ -328,6 +328,21 @@ static int refused(void)
     return close(own);
 }
 
+/* The child has lost the folder that it is in: when it is killed it cannot go on. */
+static int lost(void)
+{
+    const pid_t pid = fork();
+
+    if (pid == 0) {
+        if (mkdir("d", 0700) != 0 || chdir("d") != 0 || rmdir("../d") != 0)
+            _exit(1);
+        say("lost", 0);
+        kill(getpid(), SIGKILL);
+    }
+    say("status", waited(pid));
+    return 0;
+}
+
 /* Lines that parent and child write to one file in turn, by one offset; a third process reads them. */
 static int lines(void)
 {
@@ -388,6 +403,8 @@ int main(int argc, char **argv)
         return named();
     if (strcmp(which, "refused") == 0)
         return refused();
+    if (strcmp(which, "lost") == 0)
+        return lost();
     if (strcmp(which, "lines") == 0)
         return lines();
     if (strcmp(which, "input") == 0)

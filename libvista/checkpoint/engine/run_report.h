@@ -24,7 +24,7 @@ struct vi_child {
 struct vi_report {
     uint64_t ended;           /* the guest is about to exit: its status plus 1, and the file goes */
     uint64_t stopped;         /* the run ends, and the file stays */
-    uint64_t refused;         /* the runtime could not go on: nor could another */
+    uint64_t refused;         /* the runtime, or a child's, could not go on: nor could another */
     uint64_t commits;         /* since the process was started */
     uint64_t calls;           /* of the guest, without those that a kill took back */
     uint64_t committed_calls; /* of them, before the last checkpoint */

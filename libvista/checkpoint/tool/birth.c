@@ -117,7 +117,7 @@ bool vi_birth_look(void)
         /* Its number is no other's before the parent has it. */
         if (!child->ended &&
             waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-            info.si_pid != 0) {
+            info.si_pid != 0 && !vi_report->refused) {
             child->status = status_of(&info);
             child->ended = 1;
             any = true;
@@ -136,6 +136,17 @@ bool vi_birth_is_told(void)
         if (vi_report->children[i].ended && !vi_report->children[i].reaped)
             return false;
     return true;
+}
+
+/* Theirs, too, who die with them: this process has them as its own then. */
+void vi_birth_kill(void)
+{
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    for (int i = 0; i < VI_CHILDREN; i++)
+        if (vi_report->children[i].birth != 0)
+            kill(vi_report->children[i].pid, SIGKILL);
+    while (waitpid(-1, NULL, 0) > 0) {
+    }
 }
 
 void vi_birth_wait(void)

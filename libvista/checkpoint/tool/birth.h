@@ -16,6 +16,8 @@ bool vi_birth_give(struct vi_options *options);
 bool vi_birth_look(void);
 /* Has the program committed that it was told of each that has ended? */
 bool vi_birth_is_told(void);
+/* Ends them all, and waits until none of them does anything any more. */
+void vi_birth_kill(void);
 /* Waits until none is left. */
 void vi_birth_wait(void);
 

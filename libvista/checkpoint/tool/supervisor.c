@@ -36,7 +36,7 @@ static const struct flock first_byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET,
 static int signals = -1;
 static int lock = -1;
 static bool had_terminal;
-static bool is_child; /* of the program of another supervisor */
+static struct vi_report *above; /* of the parent's supervisor, if the program is a child */
 
 /* These end a program by an error of its own, or of the machine: it is resumed.  The others
  * end it as it would have ended without us. */
@@ -135,7 +135,7 @@ static void pass_on(pid_t child, const struct signalfd_siginfo *info)
 {
     const int number = (int)info->ssi_signo;
 
-    if (number == SIGHUP && ((info->ssi_code <= 0 && !is_child) || is_terminal_gone()))
+    if (number == SIGHUP && ((info->ssi_code <= 0 && above == NULL) || is_terminal_gone()))
         stop(child);
     else if (info->ssi_code <= 0 && number != SIGCHLD && number != SIGPIPE)
         pass(child, number);
@@ -173,6 +173,8 @@ static bool wait_for(pid_t child, struct vi_options *options, int *status)
             pass_on(child, &info);
         if (!serve(child, options))
             return false;
+        if (vi_report->refused) /* one of its children cannot go on */
+            kill(child, SIGKILL);
         if (waitpid(child, status, WNOHANG | WUNTRACED) != child)
             continue;
         if (!WIFSTOPPED(*status))
@@ -228,8 +230,20 @@ static bool begin_child(const struct vi_options *options)
 
     for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++)
         close(theirs[i]);
-    is_child = true;
-    return take_lock(options->file) && prepare();
+    above = vi_report;
+    if (take_lock(options->file) && prepare())
+        return true;
+    above->refused = 1;
+    return false;
+}
+
+/* The program cannot go on, or is not to: nor can those that are in one run with it. */
+static int stop_all(int status)
+{
+    if (above != NULL)
+        above->refused = 1;
+    vi_birth_kill();
+    return status;
 }
 
 /* The status to exit with, or -1: the program is to be resumed. */
@@ -239,19 +253,17 @@ static int judge(const struct vi_options *options, int status, int *tries)
         end(options->file);
         return (int)(vi_report->ended - 1) & 0xff;
     }
-    if (vi_report->refused)
-        return 1;
-    if (vi_report->stopped)
-        return 0;
-    if (!WIFSIGNALED(status))
-        return 1;
-    if (is_terminal_gone())
-        return 0;
+    if (vi_report->refused || !(vi_report->stopped || WIFSIGNALED(status)))
+        return stop_all(1);
+    if (vi_report->stopped || is_terminal_gone())
+        return stop_all(0);
     if (!is_crash(WTERMSIG(status)))
         return end_by_signal(options->file, WTERMSIG(status));
     if (may_resume(WTERMSIG(status), tries, options->retries))
         return -1;
-    return is_child ? end_by_signal(options->file, WTERMSIG(status)) : 128 + WTERMSIG(status);
+    if (above == NULL)
+        return stop_all(128 + WTERMSIG(status));
+    return end_by_signal(options->file, WTERMSIG(status));
 }
 
 int vi_supervisor_run(const struct vi_options *given)
@@ -268,7 +280,7 @@ int vi_supervisor_run(const struct vi_options *given)
 
         if (child < 0) {
             vi_say("no process: %s", strerror(errno));
-            return 1;
+            return stop_all(1);
         }
         pass_again(child);
         if (!vi_birth_is_told()) /* what a checkpoint had of it may have been too late */
