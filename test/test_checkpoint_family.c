@@ -95,6 +95,12 @@ START_TEST(pipes_lose_and_repeat_nothing)
 }
 END_TEST
 
+START_TEST(lines_of_others_are_not_undone)
+{
+    same_when_killed("appended", 10, 2);
+}
+END_TEST
+
 START_TEST(pipe_may_have_two_readers)
 {
     same_when_killed("readers", 7, 2);
@@ -179,6 +185,7 @@ int main(void)
     tcase_add_test(tests, each_end_of_a_child_is_signalled);
     tcase_add_test(tests, run_without_its_children_does_not_go_on);
     tcase_add_test(tests, pipes_lose_and_repeat_nothing);
+    tcase_add_test(tests, lines_of_others_are_not_undone);
     tcase_add_test(tests, pipe_may_have_two_readers);
     tcase_add_test(tests, pipe_may_have_a_name);
     tcase_add_test(tests, file_that_is_shared_has_one_offset);

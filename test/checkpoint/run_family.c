@@ -343,6 +343,30 @@ static int lost(void)
     return 0;
 }
 
+static int appends(const char *line)
+{
+    const int fd = open("log", O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+    return write(fd, line, strlen(line)) != (ssize_t)strlen(line) || close(fd) != 0;
+}
+
+/* Parent and child open a file by its name, and append to it; the parent is not seen between. */
+static int appended(void)
+{
+    const pid_t pid = fork();
+    struct stat st;
+
+    if (pid == 0) {
+        while (stat("log", &st) != 0 || st.st_size == 0)
+            usleep(1000);
+        _exit(appends("child\n"));
+    }
+    if (appends("parent\n") != 0)
+        return 1;
+    say("status", waited(pid));
+    return 0;
+}
+
 /* Lines that parent and child write to one file in turn, by one offset; a third process reads them. */
 static int lines(void)
 {
@@ -405,6 +429,8 @@ int main(int argc, char **argv)
         return refused();
     if (strcmp(which, "lost") == 0)
         return lost();
+    if (strcmp(which, "appended") == 0)
+        return appended();
     if (strcmp(which, "lines") == 0)
         return lines();
     if (strcmp(which, "input") == 0)

@@ -33,7 +33,7 @@ static int open_again(struct vi_open_file *file)
         vi_give_up("%s, which the program had open: %s", file->path, strerror(errno));
     /* A folder may have been removed and made again, in undoing. */
     if (fstat(fd, &st) != 0 ||
-        (file->kind == VI_FILE_REGULAR && st.st_ino != file->inode && !accept_changed))
+        (file->mode == S_IFREG && st.st_ino != file->inode && !accept_changed))
         vi_give_up("%s, which the program had open, is another file now; --accept-changed takes it",
                    file->path);
     file->device = st.st_dev;
@@ -74,7 +74,7 @@ static int get_again(uint32_t group, const int *started)
         fd = fcntl(from, F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
     else if (inherited)
         fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    else if (file->kind != VI_FILE_KEPT)
+    else if (file->kind != VI_FILE_KEPT || (file->mode == S_IFREG && file->flags & O_APPEND))
         fd = open_again(file);
     if (fd < 0)
         vi_give_up("descriptor %d of the program is lost with its supervisor",

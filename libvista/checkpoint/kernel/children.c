@@ -139,6 +139,16 @@ static bool each(bool (*act)(uint64_t fd))
     return fd == VI_DESCRIPTORS;
 }
 
+void vi_children_opened(uint64_t fd)
+{
+    const uint32_t how = O_ACCMODE | O_APPEND, wanted = O_WRONLY | O_APPEND;
+    const struct vi_open_file *file = vi_files_of(fd);
+
+    if ((vi_engine.control->births | vi_engine.header->parent) != 0 && file->mode == S_IFREG &&
+        file->kind == VI_FILE_REGULAR && (file->flags & how) == wanted && give(fd))
+        (void)share(fd);
+}
+
 /* Why there can be no such child, or NULL. */
 static const char *refusal(const struct vi_call *call)
 {

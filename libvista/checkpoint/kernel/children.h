@@ -15,10 +15,14 @@
 #define VI_CHECKPOINT_CHILDREN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Of a run that is resumed: what is its own and not its parent's, if it is a child.  True: it begins only
  * now.  The run ends when it had children that its supervisor does not have. */
 bool vi_children_resumed(bool is_child);
+/* The program has just opened this.  What it appends to parent and children may have opened by its name, too:
+ * to undo what one has written would cut off what the others have. */
+void vi_children_opened(uint64_t fd);
 /* A checkpoint is made. */
 void vi_children_settle(void);
 

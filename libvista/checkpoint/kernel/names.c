@@ -20,6 +20,7 @@
 #include "checkpoint/files/locks.h"
 #include "checkpoint/files/paths.h"
 #include "checkpoint/files/undo.h"
+#include "checkpoint/kernel/children.h"
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/kernel/wait.h"
 #include "checkpoint/trap/signals.h"
@@ -99,9 +100,13 @@ long vi_call_open(struct vi_call *call)
         result = make_open(call, path);
     if (result >= 0)
         result = enter_opened((int)result, flags);
-    if (result < 0 || vi_files_of((uint64_t)result)->mode != S_IFIFO)
+    if (result < 0)
         return result;
-    vi_trap_commit_behind(call, result); /* without a reader it would lose what it holds */
+    vi_children_opened((uint64_t)result);
+    if (vi_files_of((uint64_t)result)->mode != S_IFIFO && !vi_files_of((uint64_t)result)->shared)
+        return result;
+    /* Without a reader a pipe would lose what it holds; others' lines may be in the file by now. */
+    vi_trap_commit_behind(call, result);
     return VI_NO_RESULT;
 }
 
