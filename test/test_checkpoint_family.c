@@ -150,6 +150,16 @@ START_TEST(fork_that_is_refused_shares_nothing)
 }
 END_TEST
 
+START_TEST(child_knows_its_parent_after_a_new_start)
+{
+    ck_assert_int_eq(
+        shell("$R -f run.dc $F later >out 2>err & until [ -s out ]; do sleep 0.01; done; "
+              "kill -9 $!; wait; touch go; $R -f run.dc $F later >>out 2>>err"),
+        0);
+    ck_assert(strstr(contents("out"), "status 9\ntold 1\n") != NULL);
+}
+END_TEST
+
 START_TEST(child_that_cannot_go_on_stops_the_run)
 {
     ck_assert_int_eq(shell("$R -f run.dc $F lost >out 2>err"), 1);
@@ -191,6 +201,7 @@ int main(void)
     tcase_add_test(tests, file_that_is_shared_has_one_offset);
     tcase_add_test(tests, children_are_other_programs);
     tcase_add_test(tests, fork_that_is_refused_shares_nothing);
+    tcase_add_test(tests, child_knows_its_parent_after_a_new_start);
     tcase_add_test(tests, child_that_cannot_go_on_stops_the_run);
     tcase_add_test(tests, child_reads_what_its_parent_had_open);
     tcase_add_test(tests, child_has_an_offset_of_its_own);

@@ -343,6 +343,32 @@ static int lost(void)
     return 0;
 }
 
+/* Is in a child, which signals its parent, when the run has been ended and goes on. */
+static int later(void)
+{
+    sigset_t set, old;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(0);
+    waited(pid);
+    signal(SIGURG, on_child);
+    sigemptyset(&set);
+    sigaddset(&set, SIGURG);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    say("waits", 0);
+    while (access("go", F_OK) != 0)
+        usleep(1000);
+    pid = fork();
+    if (pid == 0)
+        _exit(kill(getppid(), SIGURG) == 0 ? 9 : errno);
+    say("status", WEXITSTATUS(waited(pid)));
+    while (!told)
+        sigsuspend(&old);
+    say("told", told);
+    return 0;
+}
+
 static int appends(const char *line)
 {
     const int fd = open("log", O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -431,6 +457,8 @@ int main(int argc, char **argv)
         return lost();
     if (strcmp(which, "appended") == 0)
         return appended();
+    if (strcmp(which, "later") == 0)
+        return later();
     if (strcmp(which, "lines") == 0)
         return lines();
     if (strcmp(which, "input") == 0)

@@ -41,6 +41,16 @@ static bool copy_data(int from, int to, off_t at, off_t end)
     return at >= 0 || errno == ENXIO;
 }
 
+/* The copy is of no process yet. */
+static int orphan(vista_segment *segment)
+{
+    struct vi_header *header = vista_base(segment);
+
+    header->parent = header->vpid;
+    header->vpid = 0;
+    return vista_unmap(segment);
+}
+
 /* A file's own header tells which file it is; the data behind it are the checkpoint. */
 int vi_copy_checkpoint(const char *name, const char *copy)
 {
@@ -56,7 +66,7 @@ int vi_copy_checkpoint(const char *name, const char *copy)
         !copy_data(from, info.fd, (off_t)info.data_offset,
                    (off_t)(info.data_offset + vista_size(segment))))
         error = errno != 0 ? errno : EAGAIN;
-    if (segment != NULL && vista_unmap(segment) != 0)
+    if (segment != NULL && orphan(segment) != 0)
         error = EIO;
     if (from >= 0)
         close(from);

@@ -87,7 +87,7 @@ struct vi_header {
     uint64_t commits; /* its number is what binds the undo log to a checkpoint */
     uint64_t slide;
     uint64_t cpu[4];       /* feature words that were there at the start */
-    uint64_t vpid;         /* the process as the guest knows it */
+    uint64_t vpid;         /* the process as the guest knows it; 0: a child's that has not begun */
     uint64_t command_size; /* of the arguments, each ended by a zero byte */
     uint64_t pages;        /* pages that checkpoints have stored, all together */
     uint64_t protocol;

@@ -44,7 +44,6 @@ static void become(struct vi_header *header)
         r[REG_RSP] = r[REG_RSI];
     r[REG_RAX] = 0;
     r[REG_RIP] += 2; /* the instruction SYSCALL */
-    header->parent = header->vpid;
     header->vpid = (uint64_t)vi_report->pid;
     header->born_at = header->commits;
     header->sent_place = 0;
@@ -83,12 +82,12 @@ static void need(int32_t pid)
         vi_give_up("child process %d ended with its supervisor; --fresh begins anew", (int)pid);
 }
 
-bool vi_children_resumed(bool is_child)
+bool vi_children_resumed(void)
 {
     const struct vi_control *c = vi_engine.control;
     struct vi_header *header = vi_engine.header;
 
-    if (is_child && header->vpid != (uint64_t)vi_report->pid)
+    if (header->vpid == 0)
         vi_engine_change(become);
     if (header->born_at == header->commits)
         be_born();

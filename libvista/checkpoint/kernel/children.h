@@ -19,7 +19,7 @@
 
 /* Of a run that is resumed: what is its own and not its parent's, if it is a child.  True: it begins only
  * now.  The run ends when it had children that its supervisor does not have. */
-bool vi_children_resumed(bool is_child);
+bool vi_children_resumed(void);
 /* The program has just opened this.  What it appends to parent and children may have opened by its name, too:
  * to undo what one has written would cut off what the others have. */
 void vi_children_opened(uint64_t fd);

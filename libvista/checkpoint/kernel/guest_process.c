@@ -117,8 +117,11 @@ long vi_call_getppid(struct vi_call *call)
     return (long)vi_engine.control->ppid;
 }
 
+/* That of a parent may be of a supervisor that has died since. */
 static uint64_t real_of(uint64_t pid)
 {
+    if (pid == vi_engine.header->parent && pid != 0)
+        return (uint64_t)vi_report->parent;
     return pid == vi_engine.header->vpid ? (uint64_t)getpid() : pid;
 }
 

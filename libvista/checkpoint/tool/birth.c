@@ -44,7 +44,6 @@ static void begin(struct vi_options *options, int told, pid_t parent)
         memcpy(options->file, copy, length + 1);
     if (getppid() != parent || write(told, &error, sizeof error) != sizeof error || error != 0)
         _exit(1);
-    options->is_child = true;
     options->fresh = false;
     options->trace = options->output = NULL;
 }

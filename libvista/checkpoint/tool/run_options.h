@@ -15,7 +15,6 @@ struct vi_options {
     const char *trace, *output;
     int protocol; /* -1: that of the file, or the first */
     bool fresh, info, stop, accept_changed, late;
-    bool is_child;  /* of another run: the file is a copy of that one's */
     unsigned every; /* milliseconds; 0: never for time's sake */
     int retries;
 };

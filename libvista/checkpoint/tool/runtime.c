@@ -138,7 +138,7 @@ _Noreturn static void start(const struct vi_options *o)
 
 _Noreturn static void resume(const struct vi_options *o)
 {
-    const bool born = vi_children_resumed(o->is_child);
+    const bool born = vi_children_resumed();
 
     vi_signals_resumed();
     check_command(o);
