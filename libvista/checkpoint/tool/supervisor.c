@@ -153,11 +153,9 @@ static void pass_again(pid_t child)
 static bool serve(pid_t child, struct vi_options *options)
 {
     vi_keeper_receive();
-    if (vi_birth_give(options))
-        return false;
-    if (vi_birth_look())
+    if (vi_birth_look()) /* first, since it makes room for others */
         pass(child, SIGCHLD);
-    return true;
+    return !vi_birth_give(options);
 }
 
 /* Waits until the child is gone, and serves it meanwhile. */
