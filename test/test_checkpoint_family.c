@@ -160,6 +160,18 @@ START_TEST(child_knows_its_parent_after_a_new_start)
 }
 END_TEST
 
+/* Who waits for the run does so while there is a child. */
+START_TEST(file_goes_when_the_program_ends)
+{
+    ck_assert_int_eq(
+        shell("$R -f run.dc /bin/sh -c '(until [ -e go ]; do sleep 0.01; done) & echo ends' "
+              ">out 2>err & until [ -s out ] && ! [ -e run.dc ]; do sleep 0.01; done; "
+              "touch go; wait"),
+        0);
+    ck_assert_str_eq(contents("err"), "");
+}
+END_TEST
+
 START_TEST(child_that_cannot_go_on_stops_the_run)
 {
     ck_assert_int_eq(shell("$R -f run.dc $F lost >out 2>err"), 1);
@@ -202,6 +214,7 @@ int main(void)
     tcase_add_test(tests, children_are_other_programs);
     tcase_add_test(tests, fork_that_is_refused_shares_nothing);
     tcase_add_test(tests, child_knows_its_parent_after_a_new_start);
+    tcase_add_test(tests, file_goes_when_the_program_ends);
     tcase_add_test(tests, child_that_cannot_go_on_stops_the_run);
     tcase_add_test(tests, child_reads_what_its_parent_had_open);
     tcase_add_test(tests, child_has_an_offset_of_its_own);

@@ -445,4 +445,5 @@ void vi_undo_remove(const char *path)
 
     snprintf(name, sizeof name, "%s.undo", path);
     (void)unlink(name);
+    (void)unlink(path);
 }

@@ -16,7 +16,7 @@
 /* Opens the log of the checkpoint file `path`; undoes what is in it when `recover`. */
 void vi_undo_open(const char *path, bool recover);
 void vi_undo_committed(void);
-/* The run is over: nothing is left of it but the file itself. */
+/* The run is over: nothing is left of it. */
 void vi_undo_remove(const char *path);
 
 /* What follows is about to happen.  0, or minus an errno, and it must not. */

@@ -183,19 +183,13 @@ static bool wait_for(pid_t child, struct vi_options *options, int *status)
     return serve(child, options);
 }
 
-static void remove_files(const char *file)
-{
-    vi_undo_remove(file);
-    (void)unlink(file);
-}
-
 /* The program has ended.  Others see the end of what it had; who waits for it sees it when its own children
- * have ended, too. */
+ * have ended, too.  The files go first: nothing goes on from them. */
 static void end(const char *file)
 {
     vi_keeper_end();
+    vi_undo_remove(file);
     vi_birth_wait();
-    remove_files(file);
 }
 
 static int end_by_signal(const char *file, int number)
@@ -270,7 +264,7 @@ int vi_supervisor_run(const struct vi_options *given)
     int tries = 0, status, result;
 
     if (options.fresh)
-        remove_files(options.file);
+        vi_undo_remove(options.file);
     if (!take_lock(options.file) || !prepare())
         return 1;
     for (;;) {
