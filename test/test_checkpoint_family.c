@@ -172,6 +172,16 @@ START_TEST(file_goes_when_the_program_ends)
 }
 END_TEST
 
+START_TEST(files_of_a_child_go_with_it)
+{
+    ck_assert_int_eq(shell("$R -f run.dc /bin/sh -c '(>up; exec sleep 1000) & until [ -e up ]; do "
+                           "sleep 0.01; done; kill -9 $!; wait; echo run.dc*' >out 2>err"),
+                     0);
+    ck_assert_str_eq(contents("err"), "");
+    ck_assert_str_eq(contents("out"), "run.dc run.dc.undo\n");
+}
+END_TEST
+
 START_TEST(child_that_cannot_go_on_stops_the_run)
 {
     ck_assert_int_eq(shell("$R -f run.dc $F lost >out 2>err"), 1);
@@ -215,6 +225,7 @@ int main(void)
     tcase_add_test(tests, fork_that_is_refused_shares_nothing);
     tcase_add_test(tests, child_knows_its_parent_after_a_new_start);
     tcase_add_test(tests, file_goes_when_the_program_ends);
+    tcase_add_test(tests, files_of_a_child_go_with_it);
     tcase_add_test(tests, child_that_cannot_go_on_stops_the_run);
     tcase_add_test(tests, child_reads_what_its_parent_had_open);
     tcase_add_test(tests, child_has_an_offset_of_its_own);

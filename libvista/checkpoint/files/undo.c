@@ -441,7 +441,7 @@ void vi_undo_committed(void)
 
 void vi_undo_remove(const char *path)
 {
-    char name[PATH_MAX + 24];
+    char name[PATH_MAX + 32];
 
     snprintf(name, sizeof name, "%s.undo", path);
     (void)unlink(name);

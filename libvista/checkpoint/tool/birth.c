@@ -102,7 +102,19 @@ static int status_of(const siginfo_t *info)
     return info->si_status | (info->si_code == CLD_DUMPED ? 0x80 : 0);
 }
 
-bool vi_birth_look(void)
+/* Who sent SIGKILL to its number has ended its supervisor, which would have removed its files. */
+static void note_end(struct vi_child *child, int status, const char *file)
+{
+    char name[PATH_MAX + 16];
+
+    snprintf(name, sizeof name, "%s.%d", file, (int)child->pid);
+    if (WIFSIGNALED(status))
+        vi_undo_remove(name);
+    child->status = status;
+    child->ended = 1;
+}
+
+bool vi_birth_look(const char *file)
 {
     const uint64_t one = 1;
     bool any = false;
@@ -117,8 +129,7 @@ bool vi_birth_look(void)
         if (!child->ended &&
             waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
             info.si_pid != 0 && !vi_report->refused) {
-            child->status = status_of(&info);
-            child->ended = 1;
+            note_end(child, status_of(&info), file);
             any = true;
         }
         if (child->ended && child->reaped && waitpid(child->pid, NULL, 0) == child->pid)

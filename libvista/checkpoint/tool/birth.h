@@ -12,8 +12,8 @@
 /* Starts the process that supervises the child; once for each number of a birth.  In that process: true, and
  * the options are the child's. */
 bool vi_birth_give(struct vi_options *options);
-/* Notes which children have ended.  True: one has since this was asked last. */
-bool vi_birth_look(void);
+/* Notes which children have ended, of a run of this file.  True: one has since this was asked last. */
+bool vi_birth_look(const char *file);
 /* Has the program committed that it was told of each that has ended? */
 bool vi_birth_is_told(void);
 /* Ends them all, and waits until none of them does anything any more. */

@@ -153,7 +153,7 @@ static void pass_again(pid_t child)
 static bool serve(pid_t child, struct vi_options *options)
 {
     vi_keeper_receive();
-    if (vi_birth_look()) /* first, since it makes room for others */
+    if (vi_birth_look(options->file)) /* first, since it makes room for others */
         pass(child, SIGCHLD);
     return !vi_birth_give(options);
 }
