@@ -83,6 +83,12 @@ START_TEST(each_end_of_a_child_is_signalled)
 }
 END_TEST
 
+START_TEST(children_may_be_ignored)
+{
+    same_when_killed("ignored", 11, 2);
+}
+END_TEST
+
 START_TEST(children_are_other_programs)
 {
     same_when_killed("programs", 3, 3);
@@ -214,6 +220,7 @@ int main(void)
     tcase_add_checked_fixture(tests, enter_case, NULL);
     tcase_add_test(tests, child_is_waited_for_once);
     tcase_add_test(tests, several_children_end_in_any_order);
+    tcase_add_test(tests, children_may_be_ignored);
     tcase_add_test(tests, each_end_of_a_child_is_signalled);
     tcase_add_test(tests, run_without_its_children_does_not_go_on);
     tcase_add_test(tests, pipes_lose_and_repeat_nothing);

@@ -143,6 +143,18 @@ static int signals(void)
     return 0;
 }
 
+/* Whoever ignores the signal is told of none, but waits until all have ended. */
+static int ignored(void)
+{
+    signal(SIGCHLD, SIG_IGN);
+    for (int i = 1; i <= 3; i++)
+        if (fork() == 0)
+            child(i);
+    say("none", wait(NULL) < 0 ? errno : 0);
+    say("left", size_of(1) + size_of(2) + size_of(3));
+    return 0;
+}
+
 /* Programs of their own, by vfork, by posix_spawn and by the shell, and a child of a child. */
 static int programs(void)
 {
@@ -445,6 +457,8 @@ int main(int argc, char **argv)
         return brood();
     if (strcmp(which, "signals") == 0)
         return signals();
+    if (strcmp(which, "ignored") == 0)
+        return ignored();
     if (strcmp(which, "pipes") == 0)
         return pipes();
     if (strcmp(which, "readers") == 0)

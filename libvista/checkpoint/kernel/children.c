@@ -148,6 +148,29 @@ void vi_children_opened(uint64_t fd)
         (void)share(fd);
 }
 
+static void forget(uint64_t at)
+{
+    struct vi_control *c = vi_engine.control;
+
+    memmove(&c->children[at], &c->children[at + 1], (--c->child_count - at) * sizeof *c->children);
+}
+
+/* Of a parent that does not want to be told of them those that have ended are none's. */
+static void forget_ended(void)
+{
+    const struct vi_control *c = vi_engine.control;
+    const struct vi_action *action = &c->actions[SIGCHLD];
+
+    if (action->handler != (uint64_t)SIG_IGN && !(action->flags & SA_NOCLDWAIT))
+        return;
+    for (uint64_t i = c->child_count; i-- != 0;) {
+        const struct vi_child *child = find(c->children[i]);
+
+        if (child == NULL || child->ended)
+            forget(i);
+    }
+}
+
 /* Why there can be no such child, or NULL. */
 static const char *refusal(const struct vi_call *call)
 {
@@ -157,6 +180,7 @@ static const char *refusal(const struct vi_call *call)
         return flags & CLONE_THREAD ? "a thread" : "a child process of this kind";
     if (!each(can_have))
         return "a child process that shares a socket or a file to read and write";
+    forget_ended();
     if (vi_engine.control->child_count == VI_CHILDREN || !each(give))
         return "one more child process";
     (void)each(share); /* there is a checkpoint behind it: writes are not undone any more */
@@ -260,9 +284,10 @@ static void tell(const struct vi_call *call, const struct vi_child *child)
 /* The first child that has ended, of those asked for, which is told; 0: none has; -ECHILD: there is none. */
 static long take_ended(const struct vi_call *call, bool stays)
 {
-    struct vi_control *c = vi_engine.control;
+    const struct vi_control *c = vi_engine.control;
     long result = -ECHILD;
 
+    forget_ended();
     for (uint64_t i = 0; i < c->child_count; i++) {
         const struct vi_child *child = find(c->children[i]);
 
@@ -273,8 +298,7 @@ static long take_ended(const struct vi_call *call, bool stays)
             continue;
         tell(call, child);
         if (!stays)
-            memmove(&c->children[i], &c->children[i + 1],
-                    (--c->child_count - i) * sizeof c->children[0]);
+            forget(i);
         return child->pid;
     }
     return result;
