@@ -364,16 +364,16 @@ static int later(void)
     if (pid == 0)
         _exit(0);
     waited(pid);
-    signal(SIGURG, on_child);
+    signal(SIGHUP, on_child);
     sigemptyset(&set);
-    sigaddset(&set, SIGURG);
+    sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, &old);
     say("waits", 0);
     while (access("go", F_OK) != 0)
         usleep(1000);
     pid = fork();
     if (pid == 0)
-        _exit(kill(getppid(), SIGURG) == 0 ? 9 : errno);
+        _exit(kill(getppid(), SIGHUP) == 0 ? 9 : errno);
     say("status", WEXITSTATUS(waited(pid)));
     while (!told)
         sigsuspend(&old);

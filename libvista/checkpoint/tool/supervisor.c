@@ -135,7 +135,7 @@ static void pass_on(pid_t child, const struct signalfd_siginfo *info)
 {
     const int number = (int)info->ssi_signo;
 
-    if (number == SIGHUP && ((info->ssi_code <= 0 && above == NULL) || is_terminal_gone()))
+    if (number == SIGHUP && ((info->ssi_code == SI_USER && above == NULL) || is_terminal_gone()))
         stop(child);
     else if (info->ssi_code <= 0 && number != SIGCHLD && number != SIGPIPE)
         pass(child, number);
