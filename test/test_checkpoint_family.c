@@ -188,6 +188,12 @@ START_TEST(files_of_a_child_go_with_it)
 }
 END_TEST
 
+START_TEST(signal_that_no_one_handles_changes_nothing)
+{
+    same_when_killed("masked", 12, 1);
+}
+END_TEST
+
 START_TEST(child_that_cannot_go_on_stops_the_run)
 {
     ck_assert_int_eq(shell("$R -f run.dc $F lost >out 2>err"), 1);
@@ -233,6 +239,7 @@ int main(void)
     tcase_add_test(tests, child_knows_its_parent_after_a_new_start);
     tcase_add_test(tests, file_goes_when_the_program_ends);
     tcase_add_test(tests, files_of_a_child_go_with_it);
+    tcase_add_test(tests, signal_that_no_one_handles_changes_nothing);
     tcase_add_test(tests, child_that_cannot_go_on_stops_the_run);
     tcase_add_test(tests, child_reads_what_its_parent_had_open);
     tcase_add_test(tests, child_has_an_offset_of_its_own);

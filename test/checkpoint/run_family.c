@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +153,32 @@ static int ignored(void)
             child(i);
     say("none", wait(NULL) < 0 ? errno : 0);
     say("left", size_of(1) + size_of(2) + size_of(3));
+    return 0;
+}
+
+/* A signal that waits for a handler that the next program does not have leaves alone what is blocked, and
+ * the call that waits. */
+static int masked(bool again)
+{
+    char *const arguments[] = {"family", "masked", "again", NULL};
+    sigset_t set, none;
+
+    sigemptyset(&none);
+    sigemptyset(&set);
+    sigaddset(&set, SIGURG);
+    sigaddset(&set, SIGALRM);
+    if (!again) {
+        signal(SIGURG, on_child);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        raise(SIGURG);
+        return execv("/proc/self/exe", arguments);
+    }
+    signal(SIGALRM, on_child);
+    ualarm(10000, 0);
+    say("ended", sigsuspend(&none));
+    say("told", told);
+    sigprocmask(SIG_BLOCK, NULL, &set);
+    say("blocked", sigismember(&set, SIGURG));
     return 0;
 }
 
@@ -459,6 +486,8 @@ int main(int argc, char **argv)
         return signals();
     if (strcmp(which, "ignored") == 0)
         return ignored();
+    if (strcmp(which, "masked") == 0)
+        return masked(argc > 2);
     if (strcmp(which, "pipes") == 0)
         return pipes();
     if (strcmp(which, "readers") == 0)

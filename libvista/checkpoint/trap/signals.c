@@ -271,6 +271,10 @@ static void deliver_one(struct vi_call *call, long result)
     if (!is_handled(number)) { /* it was by the program that is replaced */
         vi_system(SYS_rt_sigqueueinfo, (uint64_t)getpid(), (uint64_t)number, (uint64_t)&ended.info,
                   0, 0, 0);
+        if (mask_is_other) { /* the kernel does with it what is to be done, while the call waits again */
+            *vi_trap_mask(call->context) = mask_behind;
+            make_again(call);
+        }
         return;
     }
     if (is_restarting(number, result))
