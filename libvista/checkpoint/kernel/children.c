@@ -23,6 +23,7 @@
 #include "checkpoint/kernel/handlers.h"
 #include "checkpoint/kernel/memory_calls.h"
 #include "checkpoint/protocol/protocol.h"
+#include "checkpoint/protocol/trace.h"
 #include "checkpoint/trap/kills.h"
 #include "checkpoint/trap/window.h"
 
@@ -183,6 +184,7 @@ static const char *refusal(const struct vi_call *call)
     forget_ended();
     if (vi_engine.control->child_count == VI_CHILDREN || !each(give))
         return "one more child process";
+    vi_trace_forks();
     (void)each(share); /* there is a checkpoint behind it: writes are not undone any more */
     return NULL;
 }

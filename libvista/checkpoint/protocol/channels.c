@@ -110,7 +110,7 @@ void vi_channels_before(int fd)
     (void)end_of(fd);
 }
 
-void vi_channels_resumed(void)
+void vi_channels_lost(void)
 {
     for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
         struct end *end = vi_files_group((uint64_t)fd) != 0 ? end_of(fd) : NULL;

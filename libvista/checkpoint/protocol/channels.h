@@ -6,8 +6,8 @@
  *
  * Of TCP the kernel tells both, whatever was killed.  Of a Unix stream or a pipe the bytes are counted
  * here, from the first one on; what was open when the process was resumed is not followed any
- * further, since how much was sent or received just before the kill is not known.  A pipe is taken
- * to have one writer and one reader.
+ * further, since how much was sent or received just before the kill is not known; nor is what was
+ * open when it got a child.  A pipe is taken to have one writer and one reader.
  */
 #ifndef VI_CHECKPOINT_CHANNELS_H
 #define VI_CHECKPOINT_CHANNELS_H
@@ -25,7 +25,7 @@ bool vi_channels_sent(const struct vi_call *call, long bytes, uint64_t *channel,
                       uint64_t *position);
 bool vi_channels_received(const struct vi_call *call, long bytes, uint64_t *channel,
                           uint64_t *position);
-/* The process goes on behind a kill. */
-void vi_channels_resumed(void);
+/* The process goes on behind a kill, or is about to share what is open with a child. */
+void vi_channels_lost(void);
 
 #endif

@@ -65,7 +65,13 @@ void vi_trace_resumed(void)
 {
     append((struct vi_trace_record){.kind = VI_TRACE_RESUME, .message = vi_engine.header->commits});
     if (records != NULL)
-        vi_channels_resumed();
+        vi_channels_lost();
+}
+
+void vi_trace_forks(void)
+{
+    if (records != NULL)
+        vi_channels_lost();
 }
 
 void vi_trace_commit(void)

@@ -15,6 +15,8 @@
 bool vi_trace_open(const char *path);
 void vi_trace_start(void);
 void vi_trace_resumed(void);
+/* What is open is about to be a child's, too. */
+void vi_trace_forks(void);
 void vi_trace_commit(void);
 /* A signal's handler is about to run. */
 void vi_trace_signal(int number, bool logged);
