@@ -107,6 +107,12 @@ START_TEST(lines_of_others_are_not_undone)
 }
 END_TEST
 
+START_TEST(lock_ends_with_the_file)
+{
+    same_when_killed("locked", 13, 1);
+}
+END_TEST
+
 START_TEST(pipe_may_have_two_readers)
 {
     same_when_killed("readers", 7, 2);
@@ -231,6 +237,7 @@ int main(void)
     tcase_add_test(tests, run_without_its_children_does_not_go_on);
     tcase_add_test(tests, pipes_lose_and_repeat_nothing);
     tcase_add_test(tests, lines_of_others_are_not_undone);
+    tcase_add_test(tests, lock_ends_with_the_file);
     tcase_add_test(tests, pipe_may_have_two_readers);
     tcase_add_test(tests, pipe_may_have_a_name);
     tcase_add_test(tests, file_that_is_shared_has_one_offset);

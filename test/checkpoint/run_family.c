@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -408,6 +409,25 @@ static int later(void)
     return 0;
 }
 
+/* A child waits for the lock that its parent has, until both have closed what they had it by. */
+static int locked(void)
+{
+    const int fd = open("lock", O_WRONLY | O_CREAT, 0600);
+    pid_t pid;
+
+    say("locked", flock(fd, LOCK_EX));
+    pid = fork();
+    if (pid == 0) {
+        const int own = open("lock", O_RDONLY);
+
+        close(fd);
+        _exit(flock(own, LOCK_EX) == 0 ? 9 : 1);
+    }
+    close(fd);
+    say("status", WEXITSTATUS(waited(pid)));
+    return 0;
+}
+
 static int appends(const char *line)
 {
     const int fd = open("log", O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -502,6 +522,8 @@ int main(int argc, char **argv)
         return appended();
     if (strcmp(which, "later") == 0)
         return later();
+    if (strcmp(which, "locked") == 0)
+        return locked();
     if (strcmp(which, "lines") == 0)
         return lines();
     if (strcmp(which, "input") == 0)

@@ -26,7 +26,8 @@ long vi_files_dup(int from, int to, bool close_on_exec);
 void vi_files_forget(int fd);
 /* Accepts a connection, which is entered: its descriptor, or minus an errno. */
 long vi_files_accept(uint64_t listener, int flags);
-/* Is it the last descriptor of a connection or the like, so that others see its end? */
+/* Is it the last descriptor of a connection or the like, or of a file that may be locked and that the supervisor
+ * keeps, so that others see its end? */
 bool vi_files_ends(uint64_t fd);
 /* Does something wait for the guest that the kernel has handed out already? */
 bool vi_files_is_waiting(uint64_t fd);
