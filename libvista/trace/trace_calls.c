@@ -234,6 +234,8 @@ static const struct {
     D(getgroups),
     D(getresuid),
     D(getresgid),
+    D(setresuid),
+    D(setresgid),
     D(capget),
     D(uname),
     D(fork),

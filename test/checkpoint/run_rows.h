@@ -174,6 +174,8 @@ static const struct row rows[] = {
     TOLD(getegid, ""),
     TOLD(getgroups, "0n"),
     TOLD(getresuid, "bbb"),
+    TOLD(setresuid, "mmm"),
+    TOLD(setresgid, "mmm"),
     TOLD(getresgid, "bbb"),
     TOLD(getpgrp, ""),
     TOLD(getpgid, "i"),

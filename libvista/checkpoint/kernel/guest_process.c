@@ -209,6 +209,23 @@ long vi_call_prctl(struct vi_call *call)
     }
 }
 
+/* A program that begins another by posix_spawn(3) may make sure of what it is. */
+long vi_call_set_user(struct vi_call *call)
+{
+    uid_t now[3];
+
+    if (call->number == SYS_setresuid)
+        (void)getresuid(&now[0], &now[1], &now[2]);
+    else
+        (void)getresgid(&now[0], &now[1], &now[2]);
+    for (int i = 0; i < 3; i++)
+        if ((uid_t)call->arguments[i] != (uid_t)-1 && (uid_t)call->arguments[i] != now[i]) {
+            vi_refuse("a change of the user", "EPERM");
+            return -EPERM;
+        }
+    return 0;
+}
+
 long vi_call_umask(struct vi_call *call)
 {
     vi_engine.control->umask = call->arguments[0] & 0777;

@@ -107,7 +107,8 @@
         CALL(UNDETERMINED, setitimer, setitimer), CALL(UNDETERMINED, alarm, alarm), \
         CALL(STATE, execve, exec), CALL(STATE, execveat, exec), PASS(STATE, getuid), \
         PASS(STATE, geteuid), PASS(STATE, getgid), PASS(STATE, getegid), PASS(STATE, getgroups), \
-        PASS(STATE, getresuid), PASS(STATE, getresgid), CALL(UNDETERMINED, getpgrp, of_process), \
+        PASS(STATE, getresuid), PASS(STATE, getresgid), CALL(STATE, setresuid, set_user), \
+        CALL(STATE, setresgid, set_user), CALL(UNDETERMINED, getpgrp, of_process), \
         CALL(UNDETERMINED, getpgid, of_process), CALL(UNDETERMINED, getsid, of_process), \
         PASS(STATE, capget), PASS(STATE, uname), EMPTY(msync), EMPTY(mlock), EMPTY(munlock), \
         EMPTY(mlock2), EMPTY(set_robust_list)
@@ -146,15 +147,14 @@
         REFUSED_WITH(ENOTSUP, lsetxattr), REFUSED_WITH(ENOTSUP, fsetxattr), \
         REFUSED_WITH(ENOTSUP, removexattr), REFUSED_WITH(ENOTSUP, lremovexattr), \
         REFUSED_WITH(ENOTSUP, fremovexattr), FORBIDDEN(setuid), FORBIDDEN(setgid), \
-        FORBIDDEN(setreuid), FORBIDDEN(setregid), FORBIDDEN(setresuid), FORBIDDEN(setresgid), \
-        FORBIDDEN(setfsuid), FORBIDDEN(setfsgid), FORBIDDEN(setgroups), FORBIDDEN(capset), \
-        FORBIDDEN(setsid), FORBIDDEN(chroot), FORBIDDEN(pivot_root), FORBIDDEN(mount), \
-        FORBIDDEN(umount2), FORBIDDEN(sethostname), FORBIDDEN(setdomainname), \
-        FORBIDDEN(settimeofday), FORBIDDEN(clock_settime), FORBIDDEN(adjtimex), \
-        FORBIDDEN(clock_adjtime), FORBIDDEN(personality), FORBIDDEN(vhangup), FORBIDDEN(acct), \
-        FORBIDDEN(reboot), FORBIDDEN(swapon), FORBIDDEN(swapoff), FORBIDDEN(syslog), \
-        FORBIDDEN(iopl), FORBIDDEN(ioperm), FORBIDDEN(modify_ldt), FORBIDDEN(init_module), \
-        FORBIDDEN(finit_module), FORBIDDEN(delete_module), FORBIDDEN(kexec_load), \
-        FORBIDDEN(kexec_file_load), FORBIDDEN(quotactl)
+        FORBIDDEN(setreuid), FORBIDDEN(setregid), FORBIDDEN(setfsuid), FORBIDDEN(setfsgid), \
+        FORBIDDEN(setgroups), FORBIDDEN(capset), FORBIDDEN(setsid), FORBIDDEN(chroot), \
+        FORBIDDEN(pivot_root), FORBIDDEN(mount), FORBIDDEN(umount2), FORBIDDEN(sethostname), \
+        FORBIDDEN(setdomainname), FORBIDDEN(settimeofday), FORBIDDEN(clock_settime), \
+        FORBIDDEN(adjtimex), FORBIDDEN(clock_adjtime), FORBIDDEN(personality), FORBIDDEN(vhangup), \
+        FORBIDDEN(acct), FORBIDDEN(reboot), FORBIDDEN(swapon), FORBIDDEN(swapoff), \
+        FORBIDDEN(syslog), FORBIDDEN(iopl), FORBIDDEN(ioperm), FORBIDDEN(modify_ldt), \
+        FORBIDDEN(init_module), FORBIDDEN(finit_module), FORBIDDEN(delete_module), \
+        FORBIDDEN(kexec_load), FORBIDDEN(kexec_file_load), FORBIDDEN(quotactl)
 
 #endif
