@@ -200,6 +200,12 @@ START_TEST(signal_that_no_one_handles_changes_nothing)
 }
 END_TEST
 
+START_TEST(folder_that_it_is_in_has_another_name)
+{
+    same_when_killed("moved", 14, 2);
+}
+END_TEST
+
 START_TEST(child_that_cannot_go_on_stops_the_run)
 {
     ck_assert_int_eq(shell("$R -f run.dc $F lost >out 2>err"), 1);
@@ -247,6 +253,7 @@ int main(void)
     tcase_add_test(tests, file_goes_when_the_program_ends);
     tcase_add_test(tests, files_of_a_child_go_with_it);
     tcase_add_test(tests, signal_that_no_one_handles_changes_nothing);
+    tcase_add_test(tests, folder_that_it_is_in_has_another_name);
     tcase_add_test(tests, child_that_cannot_go_on_stops_the_run);
     tcase_add_test(tests, child_reads_what_its_parent_had_open);
     tcase_add_test(tests, child_has_an_offset_of_its_own);

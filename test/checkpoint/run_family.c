@@ -368,6 +368,21 @@ static int refused(void)
     return close(own);
 }
 
+/* The folder that it is in has another name, by a name that leads through it, and then goes. */
+static int moved(void)
+{
+    const int top = open(".", O_RDONLY | O_DIRECTORY);
+
+    if (top < 0 || mkdir("d", 0700) != 0 || chdir("d") != 0)
+        return 1;
+    say("renamed", rename("../d", "../e"));
+    if (mkdir("f", 0700) != 0 || rmdir("../e/f/") != 0 || rmdir("../e") != 0)
+        return 1;
+    say("left", fchdir(top));
+    say("gone", access("e", F_OK) < 0 ? errno : 0);
+    return 0;
+}
+
 /* The child has lost the folder that it is in: when it is killed it cannot go on. */
 static int lost(void)
 {
@@ -516,6 +531,8 @@ int main(int argc, char **argv)
         return named();
     if (strcmp(which, "refused") == 0)
         return refused();
+    if (strcmp(which, "moved") == 0)
+        return moved();
     if (strcmp(which, "lost") == 0)
         return lost();
     if (strcmp(which, "appended") == 0)

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -49,6 +50,31 @@ static long absolute_of(struct path_arguments p, char *absolute)
         return -EFAULT;
     return vi_paths_absolute(p.directory, (const char *)p.path, absolute, PATH_MAX) ? 0
                                                                                     : -ENAMETOOLONG;
+}
+
+/* The same of a name that is about to go, and what lies below it with it: no folder on the way is one that
+ * goes, and comes back when it is undone. */
+static long settled_of(struct path_arguments p, char *absolute)
+{
+    char folder[PATH_MAX], *slash;
+    long result = absolute_of(p, absolute);
+    bool found;
+
+    if (result != 0)
+        return result;
+    for (size_t end = strlen(absolute); end > 1 && absolute[end - 1] == '/'; end--)
+        absolute[end - 1] = '\0';
+    slash = strrchr(absolute, '/');
+    *slash = '\0';
+    found = realpath(slash == absolute ? "/" : absolute, folder) != NULL;
+    *slash = '/';
+    if (!found)
+        return 0; /* and the call fails */
+    if (strlen(folder) + strlen(slash) >= PATH_MAX)
+        return -ENAMETOOLONG;
+    memmove(absolute + strlen(folder), slash, strlen(slash) + 1);
+    memcpy(absolute, folder, strlen(folder));
+    return 0;
 }
 
 /* What opening is about to change. */
@@ -353,7 +379,7 @@ long vi_call_name_create(struct vi_call *call)
 long vi_call_name_remove(struct vi_call *call)
 {
     char path[PATH_MAX];
-    long result = absolute_of(arguments_of(call, call->number == SYS_unlinkat, 0), path);
+    long result = settled_of(arguments_of(call, call->number == SYS_unlinkat, 0), path);
 
     if (vi_undo_is_full())
         vi_trap_commit(call);
@@ -364,18 +390,26 @@ long vi_call_name_remove(struct vi_call *call)
     return result == 0 ? vi_pass(call) : result;
 }
 
+static void note_directory(void)
+{
+    struct vi_control *c = vi_engine.control;
+    const ssize_t length = readlink("/proc/self/cwd", c->directory, sizeof c->directory - 1);
+
+    c->directory[length > 0 ? length : 0] = '\0';
+}
+
 long vi_call_rename(struct vi_call *call)
 {
     const bool at = call->number != SYS_rename;
     char from[PATH_MAX], to[PATH_MAX];
-    long result = absolute_of(arguments_of(call, at, 0), from);
+    long result = settled_of(arguments_of(call, at, 0), from);
 
     if (call->number == SYS_renameat2 && call->arguments[4] & ~(uint64_t)1) {
         vi_refuse("renameat2 with RENAME_EXCHANGE", "EINVAL, it could not be undone");
         return -EINVAL;
     }
     if (result == 0)
-        result = absolute_of(arguments_of(call, at, at ? 2 : 1), to);
+        result = settled_of(arguments_of(call, at, at ? 2 : 1), to);
     if (vi_undo_is_full())
         vi_trap_commit(call);
     if (result == 0)
@@ -384,8 +418,10 @@ long vi_call_rename(struct vi_call *call)
         return result;
     vi_files_unnamed(to);
     result = vi_pass(call);
-    if (result == 0)
+    if (result == 0) {
         vi_files_renamed();
+        note_directory();
+    }
     return result;
 }
 
@@ -432,14 +468,10 @@ long vi_call_truncate(struct vi_call *call)
 
 long vi_call_chdir(struct vi_call *call)
 {
-    struct vi_control *c = vi_engine.control;
     const long result = vi_pass(call);
-    ssize_t length;
 
-    if (result < 0)
-        return result;
-    length = readlink("/proc/self/cwd", c->directory, sizeof c->directory - 1);
-    c->directory[length > 0 ? length : 0] = '\0';
+    if (result == 0)
+        note_directory();
     return result;
 }
 
