@@ -194,6 +194,18 @@ START_TEST(files_of_a_child_go_with_it)
 }
 END_TEST
 
+/* Those of the children that it has, too. */
+START_TEST(files_of_what_dies_with_a_child_go)
+{
+    ck_assert_int_eq(shell("$R -f run.dc /bin/sh -c '( (>up; exec sleep 1000) & wait) & until "
+                           "[ -e up ]; do sleep 0.01; done; kill -9 $!; wait; echo run.dc*' "
+                           ">out 2>err"),
+                     0);
+    ck_assert_str_eq(contents("err"), "");
+    ck_assert_str_eq(contents("out"), "run.dc run.dc.undo\n");
+}
+END_TEST
+
 START_TEST(signal_that_no_one_handles_changes_nothing)
 {
     same_when_killed("masked", 12, 1);
@@ -252,6 +264,7 @@ int main(void)
     tcase_add_test(tests, child_knows_its_parent_after_a_new_start);
     tcase_add_test(tests, file_goes_when_the_program_ends);
     tcase_add_test(tests, files_of_a_child_go_with_it);
+    tcase_add_test(tests, files_of_what_dies_with_a_child_go);
     tcase_add_test(tests, signal_that_no_one_handles_changes_nothing);
     tcase_add_test(tests, folder_that_it_is_in_has_another_name);
     tcase_add_test(tests, child_that_cannot_go_on_stops_the_run);

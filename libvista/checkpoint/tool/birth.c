@@ -4,6 +4,7 @@
  */
 #include "checkpoint/tool/birth.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -102,14 +103,33 @@ static int status_of(const siginfo_t *info)
     return info->si_status | (info->si_code == CLD_DUMPED ? 0x80 : 0);
 }
 
-/* Who sent SIGKILL to its number has ended its supervisor, which would have removed its files. */
+/* Its own, and those of its children, whose names begin with it. */
+static void remove_files(const char *file, pid_t pid)
+{
+    char name[PATH_MAX + 16], *own;
+    const struct dirent *entry;
+    size_t length;
+    DIR *folder;
+
+    snprintf(name, sizeof name, "%s%s.%d", strchr(file, '/') != NULL ? "" : "./", file, (int)pid);
+    own = strrchr(name, '/') + 1;
+    length = strlen(own);
+    own[-1] = '\0';
+    folder = opendir(own - 1 == name ? "/" : name);
+    while (folder != NULL && (entry = readdir(folder)) != NULL)
+        if (strncmp(entry->d_name, own, length) == 0 &&
+            (entry->d_name[length] == '\0' || entry->d_name[length] == '.'))
+            (void)unlinkat(dirfd(folder), entry->d_name, 0);
+    if (folder != NULL)
+        closedir(folder);
+}
+
+/* Who sent SIGKILL to its number has ended its supervisor, which would have removed its files; and its
+ * children, which die with that. */
 static void note_end(struct vi_child *child, int status, const char *file)
 {
-    char name[PATH_MAX + 16];
-
-    snprintf(name, sizeof name, "%s.%d", file, (int)child->pid);
     if (WIFSIGNALED(status))
-        vi_undo_remove(name);
+        remove_files(file, child->pid);
     child->status = status;
     child->ended = 1;
 }
