@@ -206,6 +206,19 @@ START_TEST(files_of_what_dies_with_a_child_go)
 }
 END_TEST
 
+/* In a group of its own, which is the test's otherwise. */
+START_TEST(hangup_of_the_programs_group_stops_no_run)
+{
+    ck_assert_int_eq(
+        shell("setsid -w $R -f run.dc /bin/sh -c 'trap : HUP; (>up; exec sleep 1000) & "
+              "until [ -e up ]; do sleep 0.01; done; kill -HUP 0; wait; echo on' "
+              ">out 2>err"),
+        0);
+    ck_assert_str_eq(contents("err"), "");
+    ck_assert_str_eq(contents("out"), "on\n");
+}
+END_TEST
+
 START_TEST(signal_that_no_one_handles_changes_nothing)
 {
     same_when_killed("masked", 12, 1);
@@ -265,6 +278,7 @@ int main(void)
     tcase_add_test(tests, file_goes_when_the_program_ends);
     tcase_add_test(tests, files_of_a_child_go_with_it);
     tcase_add_test(tests, files_of_what_dies_with_a_child_go);
+    tcase_add_test(tests, hangup_of_the_programs_group_stops_no_run);
     tcase_add_test(tests, signal_that_no_one_handles_changes_nothing);
     tcase_add_test(tests, folder_that_it_is_in_has_another_name);
     tcase_add_test(tests, child_that_cannot_go_on_stops_the_run);

@@ -139,13 +139,17 @@ long vi_call_of_process(struct vi_call *call)
     return result;
 }
 
-/* By kill(2) a user stops a run: what the program sends to another of its processes is another thing. */
+/* By kill(2) a user stops a run: what the program sends to its processes is another thing. */
 static long send_signal(struct vi_call *real)
 {
     siginfo_t info = {.si_signo = SIGHUP, .si_code = SI_QUEUE};
 
-    if (real->number != SYS_kill || (int)real->arguments[0] <= 0 || real->arguments[1] != SIGHUP)
+    if (real->number != SYS_kill || real->arguments[1] != SIGHUP)
         return vi_pass(real);
+    if ((int)real->arguments[0] <= 0) {
+        vi_report->first->hanging_up = getpid();
+        return vi_pass(real);
+    }
     info.si_pid = (pid_t)vi_engine.header->vpid;
     info.si_uid = getuid();
     return vi_system(SYS_rt_sigqueueinfo, real->arguments[0], SIGHUP, (uint64_t)&info, 0, 0, 0);

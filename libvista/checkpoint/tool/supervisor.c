@@ -90,6 +90,7 @@ static bool prepare(void)
         return false;
     vi_report->pid = getpid();
     vi_report->parent = getppid();
+    vi_report->first = above != NULL ? above->first : vi_report;
     vi_report->ends = vi_report_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     sigfillset(&set); /* the guest may have asked for any, for its process group */
     for (const int *s = (const int[]){SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS, 0};
@@ -134,8 +135,10 @@ static void pass(pid_t child, int number)
 static void pass_on(pid_t child, const struct signalfd_siginfo *info)
 {
     const int number = (int)info->ssi_signo;
+    const bool wants_stop = number == SIGHUP && info->ssi_code == SI_USER && above == NULL &&
+                            (int32_t)info->ssi_pid != vi_report->hanging_up;
 
-    if (number == SIGHUP && ((info->ssi_code == SI_USER && above == NULL) || is_terminal_gone()))
+    if (wants_stop || (number == SIGHUP && is_terminal_gone()))
         stop(child);
     else if (info->ssi_code <= 0 && number != SIGCHLD && number != SIGPIPE)
         pass(child, number);
