@@ -61,7 +61,8 @@ int vi_copy_checkpoint(const char *name, const char *copy)
 
     (void)unlink(copy); /* of a run that was killed with its supervisor */
     segment = from >= 0 ? vi_engine_map(copy) : NULL;
-    errno = 0;
+    if (segment != NULL)
+        errno = 0;
     if (segment == NULL || vista_info(segment, &info) != 0 ||
         !copy_data(from, info.fd, (off_t)info.data_offset,
                    (off_t)(info.data_offset + vista_size(segment))))

@@ -230,7 +230,7 @@ uint64_t vi_keeper_birth(void)
 
 void vi_keeper_answer(int error)
 {
-    (void)send_message(channel[0], (struct message){.group = BIRTH, .error = error}, -1);
+    (void)send_message(channel[0], (struct message){.group = BIRTH, .error = -error}, -1);
 }
 
 void vi_keeper_end(void)
@@ -299,7 +299,7 @@ long vi_keeper_read(uint32_t group, size_t size)
 
 long vi_keeper_bear(uint64_t number)
 {
-    return -ask((struct message){BIRTH, 0, number, 0});
+    return ask((struct message){BIRTH, 0, number, 0});
 }
 
 bool vi_keeper_give(uint32_t group, int fd)

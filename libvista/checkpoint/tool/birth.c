@@ -43,6 +43,8 @@ static void begin(struct vi_options *options, int told, pid_t parent)
         error = vi_copy_checkpoint(options->file, copy);
     if (error == 0)
         memcpy(options->file, copy, length + 1);
+    if (error != 0)
+        vi_say("a child process is not made: %s: %s", copy, strerror(error));
     if (getppid() != parent || write(told, &error, sizeof error) != sizeof error || error != 0)
         _exit(1);
     options->fresh = false;

@@ -77,6 +77,12 @@ static void raise_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static bool complain(void)
+{
+    vi_say("the supervisor cannot begin: %s", strerror(errno));
+    return false;
+}
+
 static bool prepare(void)
 {
     sigset_t set;
@@ -87,7 +93,7 @@ static bool prepare(void)
     vi_report =
         mmap(NULL, sizeof *vi_report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (vi_report == MAP_FAILED || !vi_keeper_open())
-        return false;
+        return complain();
     vi_report->pid = getpid();
     vi_report->parent = getppid();
     vi_report->first = above != NULL ? above->first : vi_report;
@@ -98,7 +104,7 @@ static bool prepare(void)
         sigdelset(&set, *s);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signals = vi_report_raise(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-    return signals >= 0 && vi_report->ends >= 0;
+    return (signals >= 0 && vi_report->ends >= 0) || complain();
 }
 
 static pid_t start(const struct vi_options *options)
