@@ -217,7 +217,7 @@ bool vi_files_ends(uint64_t fd)
 
     return file != NULL && file->references == 1 &&
            (dropped_count >= MOST_DROPPED || file->shared ||
-            (file->locks != 0 && vi_engine.control->births != 0) ||
+            (file->locks != 0 && (vi_engine.control->births | vi_engine.header->parent) != 0) ||
             (file->kind == VI_FILE_KEPT && file->mode != S_IFREG && file->mode != S_IFDIR));
 }
 

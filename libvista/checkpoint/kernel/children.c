@@ -296,7 +296,7 @@ static long take_ended(const struct vi_call *call, bool stays)
         if (!is_asked_for(call, c->children[i]))
             continue;
         result = 0;
-        if (child == NULL || !child->ended)
+        if (child == NULL || !__atomic_load_n(&child->ended, __ATOMIC_ACQUIRE))
             continue;
         tell(call, child);
         if (!stays)

@@ -133,7 +133,7 @@ static void note_end(struct vi_child *child, int status, const char *file)
     if (WIFSIGNALED(status))
         remove_files(file, child->pid);
     child->status = status;
-    child->ended = 1;
+    __atomic_store_n(&child->ended, 1, __ATOMIC_RELEASE);
 }
 
 bool vi_birth_look(const char *file)
