@@ -275,13 +275,9 @@ void vi_engine_open(const char *path)
 
 void vi_engine_wipe(uint64_t start, uint64_t end)
 {
-    struct vista_info info = {0};
+    const off_t base = (off_t)offset_of(start) - (off_t)start;
     uint64_t from = start, to;
-    off_t base;
 
-    if (vista_info(segment, &info) != 0)
-        vi_give_up("%s", vista_errormsg());
-    base = (off_t)info.data_offset + (stored_at(start) - shared) - (off_t)start;
     while (from < end) {
         const off_t data = lseek(info.fd, (off_t)from + base, SEEK_DATA);
 
