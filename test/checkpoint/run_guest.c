@@ -852,6 +852,13 @@ static int is_pending(int number)
     return sigpending(&set) == 0 && sigismember(&set, number) == 1;
 }
 
+static int is_default(int number)
+{
+    struct sigaction action;
+
+    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_DFL;
+}
+
 /* Replaces itself, in turn by its name and by a script; each time the file, the folder, what is blocked and
  * ignored and what waits are as the one before left them. */
 static int replaced(int left)
@@ -867,6 +874,7 @@ static int replaced(int left)
     say("wrote", write(fd, "a line\n", 7));
     say("clean", block[0] + block[sizeof block - 1] + *(char *)sbrk(65536));
     memset(block, left, sizeof block);
+    say("default", is_default(SIGUSR2));
     if (left == 12) {
         length = readlink("/proc/self/exe", text + 2, 4096);
         memcpy(text, "#!", 2);
