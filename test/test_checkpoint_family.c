@@ -3,6 +3,7 @@
  * vista-run: programs of several processes, each of which is killed.  A list of kills holds for every process,
  * by the number of its own calls.
  */
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -231,6 +232,29 @@ START_TEST(folder_that_it_is_in_has_another_name)
 }
 END_TEST
 
+/* Killed before the child has done and behind. */
+START_TEST(terminal_is_as_a_child_has_set_it)
+{
+    const int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    int status;
+    pid_t pid;
+
+    ck_assert(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    pid = fork();
+    if (pid == 0) {
+        setsid();
+        if (dup2(open(ptsname(terminal), O_RDWR), 0) != 0)
+            _exit(100);
+        _exit(shell("VISTA_KILLS='150b 400b' $K -f run.dc $F terminal >out 2>err"));
+    }
+    ck_assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    ck_assert_str_eq(contents("err"), "");
+    ck_assert_int_eq(WEXITSTATUS(status), 0);
+    OK(shell("uniq out >shown"));
+    ck_assert_str_eq(contents("shown"), "sent 1\nstatus 9\nechoes 0\n");
+}
+END_TEST
+
 START_TEST(child_that_cannot_go_on_stops_the_run)
 {
     ck_assert_int_eq(shell("$R -f run.dc $F lost >out 2>err"), 1);
@@ -281,6 +305,7 @@ int main(void)
     tcase_add_test(tests, hangup_of_the_programs_group_stops_no_run);
     tcase_add_test(tests, signal_that_no_one_handles_changes_nothing);
     tcase_add_test(tests, folder_that_it_is_in_has_another_name);
+    tcase_add_test(tests, terminal_is_as_a_child_has_set_it);
     tcase_add_test(tests, child_that_cannot_go_on_stops_the_run);
     tcase_add_test(tests, child_reads_what_its_parent_had_open);
     tcase_add_test(tests, child_has_an_offset_of_its_own);

@@ -15,6 +15,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -486,6 +487,42 @@ static int lines(void)
     return 0;
 }
 
+static int echoes(void)
+{
+    struct termios t;
+
+    return tcgetattr(0, &t) == 0 && t.c_lflag & ECHO;
+}
+
+/* A child has the terminal not echo while its parent does much else, and leaves it so. */
+static int terminal(void)
+{
+    int to[2], from[2];
+    struct termios t;
+    char byte = 0;
+    pid_t pid;
+
+    if (pipe(to) != 0 || pipe(from) != 0 || (pid = fork()) < 0)
+        return 1;
+    if (pid == 0) {
+        tcgetattr(0, &t);
+        t.c_lflag &= ~(tcflag_t)ECHO;
+        if (tcsetattr(0, TCSANOW, &t) != 0 || write(from[1], "s", 1) != 1)
+            _exit(1);
+        _exit(read(to[0], &byte, 1) != 1 || echoes() ? 8 : 9);
+    }
+    if (read(from[0], &byte, 1) != 1)
+        return 1;
+    for (int i = 0; i < 200; i++)
+        (void)!access(".", F_OK);
+    say("sent", write(to[1], "g", 1));
+    say("status", WEXITSTATUS(waited(pid)));
+    for (int i = 0; i < 200; i++)
+        (void)!access(".", F_OK);
+    say("echoes", echoes());
+    return 0;
+}
+
 /* A child reads on in a file that its parent has removed meanwhile. */
 static int input(void)
 {
@@ -533,6 +570,8 @@ int main(int argc, char **argv)
         return refused();
     if (strcmp(which, "moved") == 0)
         return moved();
+    if (strcmp(which, "terminal") == 0)
+        return terminal();
     if (strcmp(which, "lost") == 0)
         return lost();
     if (strcmp(which, "appended") == 0)

@@ -22,6 +22,7 @@
 #include "checkpoint/files/keeper.h"
 #include "checkpoint/kernel/handlers.h"
 #include "checkpoint/kernel/memory_calls.h"
+#include "checkpoint/kernel/terminal.h"
 #include "checkpoint/protocol/protocol.h"
 #include "checkpoint/protocol/trace.h"
 #include "checkpoint/trap/kills.h"
@@ -74,6 +75,14 @@ static struct vi_child *find(int32_t pid)
         if (vi_report->children[i].birth != 0 && vi_report->children[i].pid == pid)
             return &vi_report->children[i];
     return NULL;
+}
+
+bool vi_children_any(void)
+{
+    for (int i = 0; i < VI_CHILDREN; i++)
+        if (vi_report->children[i].birth != 0 && !vi_report->children[i].reaped)
+            return true;
+    return false;
 }
 
 /* A run does not go on without the children that it has. */
@@ -299,8 +308,10 @@ static long take_ended(const struct vi_call *call, bool stays)
         if (child == NULL || !__atomic_load_n(&child->ended, __ATOMIC_ACQUIRE))
             continue;
         tell(call, child);
-        if (!stays)
+        if (!stays) {
             forget(i);
+            vi_terminal_start(); /* it is as the child has left it */
+        }
         return child->pid;
     }
     return result;

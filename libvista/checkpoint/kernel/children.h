@@ -23,6 +23,8 @@ bool vi_children_resumed(void);
 /* The program has just opened this.  What it appends to parent and children may have opened by its name, too:
  * to undo what one has written would cut off what the others have. */
 void vi_children_opened(uint64_t fd);
+/* Has the supervisor one, of whose end no checkpoint tells? */
+bool vi_children_any(void);
 /* A checkpoint is made. */
 void vi_children_settle(void);
 

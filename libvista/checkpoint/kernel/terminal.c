@@ -48,7 +48,7 @@ bool vi_terminal_is_gone(void)
     return vi_engine.control->terminal && fd >= 0 && tcgetattr(fd, &settings) != 0 && errno == EIO;
 }
 
-void vi_terminal_recover(void)
+void vi_terminal_recover(bool has_children)
 {
     struct vi_control *c = vi_engine.control;
     const int fd = find_terminal();
@@ -60,7 +60,8 @@ void vi_terminal_recover(void)
     sigemptyset(&set); /* else a run in the background would stop here */
     sigaddset(&set, SIGTTOU);
     sigprocmask(SIG_BLOCK, &set, &old);
-    (void)tcsetattr(fd, TCSANOW, &c->termios);
+    if (!has_children) /* else it may be set as one of them needs it */
+        (void)tcsetattr(fd, TCSANOW, &c->termios);
     sigprocmask(SIG_SETMASK, &old, NULL);
     if (ioctl(fd, TIOCGWINSZ, &now) == 0 && memcmp(&now, &c->window, sizeof now) != 0) {
         c->window = now;

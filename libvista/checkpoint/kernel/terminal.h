@@ -9,8 +9,8 @@
 
 /* Notes the settings before the program changes them. */
 void vi_terminal_start(void);
-/* Puts the settings of the checkpoint back, and tells the program of another size. */
-void vi_terminal_recover(void);
+/* Puts the settings of the checkpoint back, unless the program has children; tells it of another size. */
+void vi_terminal_recover(bool has_children);
 /* Is there no terminal any more where one was? */
 bool vi_terminal_is_gone(void);
 

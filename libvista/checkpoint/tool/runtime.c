@@ -149,7 +149,7 @@ _Noreturn static void resume(const struct vi_options *o)
     vi_locks_take();
     vi_wait_recover();
     if (!born) {
-        vi_terminal_recover();
+        vi_terminal_recover(vi_children_any());
         vi_dc_resumed();
     }
     vi_protocol_resumed();
