@@ -92,24 +92,23 @@ static void describe(struct vi_open_file *file, int fd, enum vi_file_kind kind)
     file->made_up = vi_paths_is_made_up(fd);
 }
 
-static struct vi_open_file *enter(uint32_t group, int fd, enum vi_file_kind kind, int flags,
-                                  const char *path)
+static struct vi_open_file *enter(uint32_t group, int fd, enum vi_file_kind kind, const char *path)
 {
     struct vi_open_file *file = &vi_engine.control->files[group - 1];
+    const uint16_t close_on_exec = fcntl(fd, F_GETFD) & FD_CLOEXEC;
 
     memset(file, 0, offsetof(struct vi_open_file, path));
     memcpy(file->path, path, strlen(path) + 1);
     describe(file, fd, kind);
-    file->flags = (uint32_t)flags;
+    file->flags = (uint32_t)(fcntl(fd, F_GETFL) & ~O_CLOEXEC);
     file->inherited = (uint32_t)fd;
     file->references = 1;
-    vi_engine.control->descriptors[fd] =
-        (struct vi_descriptor){(uint16_t)group, (flags & O_CLOEXEC) != 0};
+    vi_engine.control->descriptors[fd] = (struct vi_descriptor){(uint16_t)group, close_on_exec};
     vi_files_touched[group - 1] = vi_files_any_touched = entered[group - 1] = true;
     return file;
 }
 
-long vi_files_add(int fd, enum vi_file_kind kind, int flags, const char *path)
+long vi_files_add(int fd, enum vi_file_kind kind, const char *path)
 {
     const uint32_t group = free_group();
     struct vi_open_file *file;
@@ -118,7 +117,7 @@ long vi_files_add(int fd, enum vi_file_kind kind, int flags, const char *path)
         return refuse(fd, -EMFILE);
     if (path != NULL && strlen(path) >= VI_PATH_SIZE)
         return refuse(fd, -ENAMETOOLONG);
-    file = enter(group, fd, kind, flags, path != NULL ? path : "");
+    file = enter(group, fd, kind, path != NULL ? path : "");
     if (file->kind == VI_FILE_KEPT && !vi_keeper_give(group, fd)) {
         file->kind = VI_FILE_NONE;
         vi_engine.control->descriptors[fd] = (struct vi_descriptor){0};
@@ -169,7 +168,7 @@ long vi_files_accept(uint64_t listener, int flags)
         return refuse(fd, -EMFILE);
     (void)fcntl(fd, F_SETFD, flags & O_CLOEXEC ? FD_CLOEXEC : 0);
     (void)fcntl(fd, F_SETFL, O_RDWR | (flags & O_NONBLOCK));
-    (void)enter(group, fd, VI_FILE_KEPT, flags | O_RDWR, "");
+    (void)enter(group, fd, VI_FILE_KEPT, "");
     return fd;
 }
 
@@ -343,10 +342,7 @@ void vi_files_renamed(void)
 
 void vi_files_start(void)
 {
-    for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
-        const int flags = fcntl(fd, F_GETFL);
-
-        if (flags >= 0)
-            vi_files_add(fd, VI_FILE_INHERITED, flags, NULL);
-    }
+    for (int fd = 0; fd < VI_DESCRIPTORS; fd++)
+        if (fcntl(fd, F_GETFL) >= 0)
+            vi_files_add(fd, VI_FILE_INHERITED, NULL);
 }

@@ -21,7 +21,7 @@ int vi_files_descriptor_of(uint32_t group);
 extern uint32_t vi_files_accepted;
 
 /* Enters what the kernel has just opened as `fd`: 0, or minus an errno, and it is closed. */
-long vi_files_add(int fd, enum vi_file_kind kind, int flags, const char *path);
+long vi_files_add(int fd, enum vi_file_kind kind, const char *path);
 long vi_files_dup(int from, int to, bool close_on_exec);
 void vi_files_forget(int fd);
 /* Accepts a connection, which is entered: its descriptor, or minus an errno. */

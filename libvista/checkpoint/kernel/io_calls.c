@@ -185,7 +185,7 @@ long vi_call_recvmsg(struct vi_call *call)
 
         if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
             for (size_t i = 0; i < (c->cmsg_len - sizeof *c) / sizeof(int); i++)
-                vi_files_add(((const int *)CMSG_DATA(c))[i], VI_FILE_KEPT, O_RDWR, NULL);
+                vi_files_add(((const int *)CMSG_DATA(c))[i], VI_FILE_KEPT, NULL);
     }
     return result;
 }

@@ -102,14 +102,14 @@ static long make_open(struct vi_call *call, const char *path)
                : vi_window_pass(call);
 }
 
-static long enter_opened(int fd, int flags)
+static long enter_opened(int fd)
 {
     char path[PATH_MAX];
 
     (void)vi_paths_of(fd, path);
     if (strcmp(path, "/dev/ptmx") == 0 || strcmp(path, "/dev/pts/ptmx") == 0)
-        return vi_files_add(fd, VI_FILE_KEPT, flags, path);
-    return vi_files_add(fd, VI_FILE_REGULAR, flags, path);
+        return vi_files_add(fd, VI_FILE_KEPT, path);
+    return vi_files_add(fd, VI_FILE_REGULAR, path);
 }
 
 long vi_call_open(struct vi_call *call)
@@ -125,7 +125,7 @@ long vi_call_open(struct vi_call *call)
     if (result == 0)
         result = make_open(call, path);
     if (result >= 0)
-        result = enter_opened((int)result, flags);
+        result = enter_opened((int)result);
     if (result < 0)
         return result;
     vi_children_opened((uint64_t)result);
@@ -278,49 +278,27 @@ long vi_call_flock(struct vi_call *call)
 long vi_call_pair(struct vi_call *call)
 {
     const uint64_t *a = call->arguments;
-    const bool socket = call->number == SYS_socketpair;
-    const int *fds = (const int *)a[socket ? 3 : 0];
-    const int flags =
-        call->number == SYS_pipe ? 0 : (int)a[1] & (O_NONBLOCK | O_CLOEXEC | O_DIRECT);
+    const int *fds = (const int *)a[call->number == SYS_socketpair ? 3 : 0];
     long result = vi_pass(call);
 
     if (result < 0)
         return result;
-    result = vi_files_add(fds[0], VI_FILE_KEPT, flags | O_RDWR, NULL);
+    result = vi_files_add(fds[0], VI_FILE_KEPT, NULL);
     if (result < 0)
         close(fds[1]);
     else
-        result = vi_files_add(fds[1], VI_FILE_KEPT, flags | O_RDWR, NULL);
+        result = vi_files_add(fds[1], VI_FILE_KEPT, NULL);
     return result < 0 ? result : 0;
 }
 
 /* socket, eventfd, epoll_create, timerfd_create, signalfd, inotify_init, memfd_create. */
-static int flags_of(const struct vi_call *call)
-{
-    const uint64_t *a = call->arguments;
-
-    switch (call->number) {
-    case SYS_socket:
-    case SYS_eventfd2:
-    case SYS_timerfd_create:
-        return (int)a[1] & (O_NONBLOCK | O_CLOEXEC);
-    case SYS_signalfd4:
-        return (int)a[3] & (O_NONBLOCK | O_CLOEXEC);
-    case SYS_epoll_create1:
-    case SYS_inotify_init1:
-        return (int)a[0] & (O_NONBLOCK | O_CLOEXEC);
-    default:
-        return 0;
-    }
-}
-
 long vi_call_make(struct vi_call *call)
 {
     const long result = vi_pass(call);
 
     if (result < 0 || vi_files_of((uint64_t)result) != NULL) /* signalfd may change an old one */
         return result;
-    return vi_files_add((int)result, VI_FILE_KEPT, flags_of(call) | O_RDWR, NULL);
+    return vi_files_add((int)result, VI_FILE_KEPT, NULL);
 }
 
 long vi_call_accept(struct vi_call *call)

@@ -106,7 +106,7 @@ static void redirect(const char *output)
     if (fd != 1)
         close(fd);
     vi_files_forget(1);
-    if (vi_files_add(1, VI_FILE_REGULAR, O_WRONLY, path) < 0)
+    if (vi_files_add(1, VI_FILE_REGULAR, path) < 0)
         vi_give_up("%s: cannot be the output", output);
 }
 
