@@ -23,6 +23,7 @@
 #include "checkpoint/files/undo.h"
 #include "checkpoint/kernel/children.h"
 #include "checkpoint/kernel/memory_calls.h"
+#include "checkpoint/kernel/table.h"
 #include "checkpoint/kernel/wait.h"
 #include "checkpoint/trap/signals.h"
 #include "checkpoint/trap/window.h"
@@ -35,13 +36,25 @@ struct path_arguments {
     uint64_t path;
 };
 
-static struct path_arguments arguments_of(const struct vi_call *call, bool at, int first)
-{
-    const uint64_t *a = call->arguments + first;
+/* Where they begin, with the folder or the path; of calls that are not here with the path that comes first. */
+#define PATH(name, first) [SYS_##name] = {false, first}
+#define AT(name, first) [SYS_##name] = {true, first}
+static const struct place {
+    bool at;
+    uint8_t first;
+} places[VI_ROWS] = {AT(openat, 0),    AT(mkdirat, 0),   AT(mknodat, 0),   PATH(link, 1),
+                     AT(linkat, 2),    PATH(symlink, 1), AT(symlinkat, 1), AT(unlinkat, 0),
+                     AT(renameat, 0),  AT(renameat2, 0), AT(fchmodat, 0),  AT(fchownat, 0),
+                     AT(utimensat, 0), AT(futimesat, 0), AT(readlinkat, 0)};
 
-    if (at)
-        return (struct path_arguments){(int)a[0], a[1]};
-    return (struct path_arguments){AT_FDCWD, a[0]};
+/* Of the path that the call is about, or that it makes: of links the second one. */
+static struct path_arguments arguments_of(const struct vi_call *call)
+{
+    const struct place place = places[call->number];
+    const uint64_t *a = call->arguments + place.first;
+
+    return place.at ? (struct path_arguments){(int)a[0], a[1]}
+                    : (struct path_arguments){AT_FDCWD, a[0]};
 }
 
 static long absolute_of(struct path_arguments p, char *absolute)
@@ -118,7 +131,7 @@ long vi_call_open(struct vi_call *call)
     const uint64_t *a = call->arguments;
     const int flags = call->number == SYS_creat ? O_CREAT | O_WRONLY | O_TRUNC : (int)a[1 + at];
     char path[PATH_MAX];
-    long result = absolute_of(arguments_of(call, at, 0), path);
+    long result = absolute_of(arguments_of(call), path);
 
     if (result == 0)
         result = prepare_open(path, flags);
@@ -325,29 +338,10 @@ long vi_call_accept(struct vi_call *call)
 
 /* ---- Names ------------------------------------------------------------------- */
 
-/* The argument that is the name made: of links the second path. */
-static struct path_arguments created_name(const struct vi_call *call)
-{
-    switch (call->number) {
-    case SYS_mkdirat:
-    case SYS_mknodat:
-        return arguments_of(call, true, 0);
-    case SYS_link:
-    case SYS_symlink:
-        return arguments_of(call, false, 1);
-    case SYS_linkat:
-        return arguments_of(call, true, 2);
-    case SYS_symlinkat:
-        return arguments_of(call, true, 1);
-    default: /* mkdir, mknod */
-        return arguments_of(call, false, 0);
-    }
-}
-
 long vi_call_name_create(struct vi_call *call)
 {
     char path[PATH_MAX];
-    long result = absolute_of(created_name(call), path);
+    long result = absolute_of(arguments_of(call), path);
 
     if (result == 0)
         result = vi_undo_create(path);
@@ -357,7 +351,7 @@ long vi_call_name_create(struct vi_call *call)
 long vi_call_name_remove(struct vi_call *call)
 {
     char path[PATH_MAX];
-    long result = settled_of(arguments_of(call, call->number == SYS_unlinkat, 0), path);
+    long result = settled_of(arguments_of(call), path);
 
     if (vi_undo_is_full())
         vi_trap_commit(call);
@@ -378,16 +372,19 @@ static void note_directory(void)
 
 long vi_call_rename(struct vi_call *call)
 {
-    const bool at = call->number != SYS_rename;
+    const uint64_t *a = call->arguments;
+    const struct path_arguments second = call->number == SYS_rename
+                                             ? (struct path_arguments){AT_FDCWD, a[1]}
+                                             : (struct path_arguments){(int)a[2], a[3]};
     char from[PATH_MAX], to[PATH_MAX];
-    long result = settled_of(arguments_of(call, at, 0), from);
+    long result = settled_of(arguments_of(call), from);
 
     if (call->number == SYS_renameat2 && call->arguments[4] & ~(uint64_t)1) {
         vi_refuse("renameat2 with RENAME_EXCHANGE", "EINVAL, it could not be undone");
         return -EINVAL;
     }
     if (result == 0)
-        result = settled_of(arguments_of(call, at, at ? 2 : 1), to);
+        result = settled_of(second, to);
     if (vi_undo_is_full())
         vi_trap_commit(call);
     if (result == 0)
@@ -406,24 +403,15 @@ long vi_call_rename(struct vi_call *call)
 /* chmod, chown, utime and their like. */
 long vi_call_attributes(struct vi_call *call)
 {
-    struct path_arguments p;
+    const bool of_descriptor = call->number == SYS_fchmod || call->number == SYS_fchown;
+    struct path_arguments p = arguments_of(call);
     char path[PATH_MAX];
     long result;
 
-    switch (call->number) {
-    case SYS_fchmod:
-    case SYS_fchown:
+    if (of_descriptor)
         p = (struct path_arguments){(int)call->arguments[0], 0};
-        break;
-    case SYS_fchmodat:
-    case SYS_fchownat:
-    case SYS_utimensat:
-    case SYS_futimesat:
-        p = arguments_of(call, true, 0);
-        break;
-    default:
-        p = arguments_of(call, false, 0);
-    }
+    if (p.path != 0 && !vi_memory_string(p.path, PATH_MAX))
+        return -EFAULT;
     if (p.path == 0 || *(const char *)p.path == '\0') { /* the descriptor itself */
         result = vi_paths_of(p.directory, path) ? 0 : -EBADF;
     } else {
@@ -437,7 +425,7 @@ long vi_call_attributes(struct vi_call *call)
 long vi_call_truncate(struct vi_call *call)
 {
     char path[PATH_MAX];
-    long result = absolute_of(arguments_of(call, false, 0), path);
+    long result = absolute_of(arguments_of(call), path);
 
     if (result == 0)
         result = vi_undo_truncate_path(path, call->arguments[1]);
@@ -457,7 +445,7 @@ long vi_call_chdir(struct vi_call *call)
 long vi_call_readlink(struct vi_call *call)
 {
     const bool at = call->number == SYS_readlinkat;
-    const struct path_arguments p = arguments_of(call, at, 0);
+    const struct path_arguments p = arguments_of(call);
     const char *program = vi_engine.control->image;
     const uint64_t to = call->arguments[1 + at];
     size_t size = call->arguments[2 + at];
