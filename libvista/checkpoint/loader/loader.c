@@ -51,16 +51,6 @@ static long read_image(struct image *image, const char *path)
     return -ENOEXEC;
 }
 
-static void open_image(struct image *image, const char *path)
-{
-    const long result = read_image(image, path);
-
-    if (result == -ENOEXEC)
-        vi_give_up("%s: not an ELF program for x86-64", path);
-    if (result != 0)
-        vi_give_up("%s: %s", path, strerror((int)-result));
-}
-
 static void check(const struct image *image, long result)
 {
     if (result < 0)
@@ -116,8 +106,6 @@ static void map_image(struct image *image, uint64_t at)
     uint64_t start;
     const uint64_t end = extent_of(image, &start);
 
-    if (end == 0)
-        vi_give_up("%s: has nothing to load", image->path);
     if (image->header.e_type == ET_DYN && at == 0) {
         const long found =
             vi_memory_map(0, end - start, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -141,47 +129,50 @@ static const Elf64_Phdr *find_segment(const struct image *image, uint32_t type)
 }
 
 /* Its interpreter's name, in PATH_MAX bytes, empty if it has none; 0, or minus an errno. */
-static long read_interpreter(const struct image *program, char *path)
+static long read_interpreter(const struct image *image, char *path)
 {
-    const Elf64_Phdr *p = find_segment(program, PT_INTERP);
+    const Elf64_Phdr *p = find_segment(image, PT_INTERP);
     const size_t size = p != NULL ? p->p_filesz : 0;
 
     path[0] = '\0';
     if (size >= PATH_MAX ||
-        pread(program->fd, path, size, p != NULL ? (off_t)p->p_offset : 0) != (ssize_t)size)
+        pread(image->fd, path, size, p != NULL ? (off_t)p->p_offset : 0) != (ssize_t)size)
         return -ENOEXEC;
     path[size] = '\0';
     return 0;
 }
 
-static bool open_interpreter(const struct image *program, struct image *interpreter)
-{
-    static char path[PATH_MAX];
+static struct image program, interpreter; /* whose descriptor is -1 where there is none */
 
-    if (read_interpreter(program, path) != 0)
-        vi_give_up("%s: its interpreter's name cannot be read", program->path);
-    if (path[0] != '\0')
-        open_image(interpreter, path);
-    return path[0] != '\0';
+/* Both are open, if it gives 0; else an errno, negative, and none is. */
+static long open_both(const char *path)
+{
+    static char name[PATH_MAX];
+    uint64_t start;
+    long result = read_image(&program, path);
+
+    interpreter.fd = -1;
+    if (result != 0)
+        return result;
+    result = extent_of(&program, &start) == 0 ? -ENOEXEC : read_interpreter(&program, name);
+    if (result == 0 && name[0] != '\0') {
+        result = read_image(&interpreter, name);
+        result = result == -ENOEXEC ? -ELIBBAD : result;
+    }
+    if (result != 0)
+        close(program.fd);
+    return result;
 }
 
 long vi_loader_check(const char *path)
 {
-    static struct image image;
-    static char interpreter[PATH_MAX];
-    uint64_t start;
-    long result = read_image(&image, path);
+    const long result = open_both(path);
 
-    if (result != 0)
-        return result;
-    result = extent_of(&image, &start) == 0 ? -ENOEXEC : read_interpreter(&image, interpreter);
-    close(image.fd);
-    if (result != 0 || interpreter[0] == '\0')
-        return result;
-    result = read_image(&image, interpreter);
     if (result == 0)
-        close(image.fd);
-    return result == -ENOEXEC ? -ELIBBAD : result;
+        close(program.fd);
+    if (result == 0 && interpreter.fd >= 0)
+        close(interpreter.fd);
+    return result;
 }
 
 /* ---- The stack --------------------------------------------------------------- */
@@ -276,11 +267,10 @@ static uint64_t build_stack(const struct image *program, uint64_t base, char **a
 void vi_loader_load(const char *path, char **arguments, char **environment, uint64_t *entry,
                     uint64_t *stack)
 {
-    static struct image program, interpreter;
     bool dynamic;
 
-    open_image(&program, path);
-    dynamic = open_interpreter(&program, &interpreter);
+    check(&program, open_both(path));
+    dynamic = interpreter.fd >= 0;
     map_image(&program, vi_area_start(VI_AREA_IMAGE));
     if (dynamic)
         map_image(&interpreter, 0);
