@@ -143,43 +143,41 @@ static bool is_plain(uint64_t fd, uint64_t flags)
            (flags & ~(uint64_t)(MSG_NOSIGNAL | MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) == 0;
 }
 
+/* Any other message, as soon as there is one. */
+static long receive(struct vi_call *call, uint64_t flags)
+{
+    const uint64_t fd = call->arguments[0];
+    long result = 0;
+
+    if (is_blocking(vi_files_of(fd)) && !(flags & MSG_DONTWAIT))
+        result = vi_window_wait(call, (int)fd, POLLIN, -1, NULL);
+    return result < 0 ? result : vi_pass(call);
+}
+
 long vi_call_recv(struct vi_call *call)
 {
     const uint64_t *a = call->arguments;
-    const struct vi_open_file *file = vi_files_of(a[0]);
 
-    if (file == NULL)
+    if (vi_files_of(a[0]) == NULL)
         return -EBADF;
     if (is_plain(a[0], a[3]) && a[4] == 0 && vi_memory_writable(a[1], a[2]))
         return read_stream(call, (void *)a[1], a[2], !(a[3] & MSG_DONTWAIT));
-    if (is_blocking(file) && !(a[3] & MSG_DONTWAIT)) {
-        const long result = vi_window_wait(call, (int)a[0], POLLIN, -1, NULL);
-
-        if (result < 0)
-            return result;
-    }
-    return vi_pass(call);
+    return receive(call, a[3]);
 }
 
 long vi_call_recvmsg(struct vi_call *call)
 {
     const uint64_t *a = call->arguments;
-    const struct vi_open_file *file = vi_files_of(a[0]);
     const struct msghdr *header = (const void *)a[1];
     long result;
 
-    if (file == NULL)
+    if (vi_files_of(a[0]) == NULL)
         return -EBADF;
     if (!vi_memory_writable(a[1], sizeof *header))
         return -EFAULT;
     if (is_plain(a[0], a[2]) && header->msg_name == NULL && header->msg_controllen == 0)
         return read_parts(call, header->msg_iov, header->msg_iovlen, !(a[2] & MSG_DONTWAIT));
-    if (is_blocking(file) && !(a[2] & MSG_DONTWAIT)) {
-        result = vi_window_wait(call, (int)a[0], POLLIN, -1, NULL);
-        if (result < 0)
-            return result;
-    }
-    result = vi_pass(call);
+    result = receive(call, a[2]);
     if (result >= 0 && header->msg_controllen != 0 && header->msg_control != NULL) {
         const struct cmsghdr *c = CMSG_FIRSTHDR(header);
 
@@ -328,20 +326,14 @@ long vi_call_writev(struct vi_call *call)
 
 long vi_call_pwrite(struct vi_call *call)
 {
-    if (vi_files_is_visible(call->arguments[0]))
-        return vi_call_visible(call);
-    return write_file(call, (int64_t)call->arguments[3], call->arguments[2]);
-}
+    const uint64_t *a = call->arguments;
+    const bool parts = call->number != SYS_pwrite64;
 
-long vi_call_pwritev(struct vi_call *call)
-{
-    const struct iovec *vector = (const void *)call->arguments[1];
-
-    if (!good_vector(vector, call->arguments[2], false))
+    if (parts && !good_vector((const void *)a[1], a[2], false))
         return -EFAULT;
-    if (vi_files_is_visible(call->arguments[0]))
+    if (vi_files_is_visible(a[0]))
         return vi_call_visible(call);
-    return write_file(call, (int64_t)call->arguments[3], total_of(vector, call->arguments[2]));
+    return write_file(call, (int64_t)a[3], parts ? total_of((const void *)a[1], a[2]) : a[2]);
 }
 
 /* Has it a name of the Unix domain? */

@@ -26,8 +26,8 @@
 
 /* They change files. */
 #define FILE_ROWS \
-    CALL_FD(FILE, pwrite64, pwrite), CALL_FD(FILE, pwritev, pwritev), \
-        CALL_FD(FILE, pwritev2, pwritev), CALL_FD(FILE, sendfile, sendfile), \
+    CALL_FD(FILE, pwrite64, pwrite), CALL_FD(FILE, pwritev, pwrite), \
+        CALL_FD(FILE, pwritev2, pwrite), CALL_FD(FILE, sendfile, sendfile), \
         CALL_FD(FILE, copy_file_range, copy_file_range), CALL_FD(FILE, ftruncate, ftruncate), \
         CALL_FD(FILE, fallocate, fallocate), CALL(FILE, truncate, truncate), \
         CALL(FILE, open, open), CALL(FILE, openat, open), CALL(FILE, creat, open), \
