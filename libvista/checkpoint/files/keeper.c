@@ -140,64 +140,58 @@ static void accept_for(struct message message)
     (void)send_message(channel[0], message, fd >= 0 ? kept[message.group] - 1 : -1);
 }
 
-/* RWF_NOWAIT is nothing for a pipe that has a name: by an open description that does not wait. */
-static long move_by_name(int fd, const struct iovec *part, int flags)
+static ssize_t move(int fd, const struct iovec *part, bool writes, int flags)
 {
-    const int own = vi_paths_reopen(fd, flags | O_NONBLOCK);
-    long moved;
+    return writes ? pwritev2(fd, part, 1, -1, flags) : preadv2(fd, part, 1, -1, flags);
+}
+
+/* RWF_NOWAIT is nothing for a pipe that has a name: by an open description that does not wait. */
+static long move_by_name(int fd, const struct iovec *part, bool writes)
+{
+    const int own = vi_paths_reopen(fd, (writes ? O_WRONLY : O_RDONLY) | O_NONBLOCK);
+    ssize_t moved;
 
     if (own < 0)
         return errno == ENXIO ? -EPIPE : -errno;
-    moved = flags == O_RDONLY ? readv(own, part, 1) : writev(own, part, 1);
+    moved = move(own, part, writes, 0);
     if (moved < 0)
         moved = -errno;
     close(own);
     return moved;
 }
 
-/* A pipe that has no room gives EAGAIN, and a file none to wait for. */
-static long write_now(int fd, size_t size)
+/* A pipe that has no room, or nothing, gives EAGAIN; a file has none to wait for. */
+static long move_now(uint32_t group, bool writes, size_t size)
 {
-    struct iovec part = {vi_report->bytes, size};
-    ssize_t put = pwritev2(fd, &part, 1, -1, RWF_NOWAIT);
+    const int fd = group <= VI_DESCRIPTORS ? kept[group] - 1 : -1;
+    const size_t most = writes ? sizeof vi_report->bytes : sizeof vi_report->read_bytes;
+    const struct iovec part = {writes ? vi_report->bytes : vi_report->read_bytes,
+                               size < most ? size : most};
+    ssize_t moved = move(fd, &part, writes, RWF_NOWAIT);
     struct stat st;
 
-    if (put < 0 && (errno == EAGAIN || errno == EOPNOTSUPP) && fstat(fd, &st) == 0 &&
+    if (moved < 0 && (errno == EAGAIN || errno == EOPNOTSUPP) && fstat(fd, &st) == 0 &&
         S_ISREG(st.st_mode))
-        put = write(fd, vi_report->bytes, size);
-    if (put < 0 && errno == EOPNOTSUPP)
-        return move_by_name(fd, &part, O_WRONLY);
-    return put < 0 ? -errno : put;
+        moved = move(fd, &part, writes, 0);
+    if (moved < 0 && errno == EOPNOTSUPP)
+        return move_by_name(fd, &part, writes);
+    return moved < 0 ? -errno : moved;
 }
 
-static void write_for(struct message message)
+static void move_for(struct message message)
 {
-    const int fd = message.group <= VI_DESCRIPTORS ? kept[message.group] - 1 : -1;
-    const size_t size = message.error <= VI_SENT_AT_ONCE ? (size_t)message.error : 0;
+    const bool writes = message.listener == WRITING;
 
-    if (vi_report->sent_key != message.commit)
+    if (writes && vi_report->sent_key != message.commit)
         vi_report->sent = 0;
-    vi_report->sent_key = message.commit;
-    message.error = write_now(fd, size);
-    vi_report->sent += message.error > 0 ? (uint64_t)message.error : 0;
-    (void)send_message(channel[0], message, -1);
-}
-
-static void read_for(struct message message)
-{
-    const int fd = message.group <= VI_DESCRIPTORS ? kept[message.group] - 1 : -1;
-    struct iovec part = {vi_report->read_bytes, (size_t)message.error};
-    ssize_t got;
-
-    if (part.iov_len > sizeof vi_report->read_bytes)
-        part.iov_len = sizeof vi_report->read_bytes;
-    got = preadv2(fd, &part, 1, -1, RWF_NOWAIT);
-    if (got < 0)
-        got = errno == EOPNOTSUPP ? move_by_name(fd, &part, O_RDONLY) : -errno;
-    message.error = got;
-    if (got > 0) {
-        vi_report->received[message.group - 1] += (uint64_t)got;
-        vi_report->read_size = (uint64_t)got;
+    if (writes)
+        vi_report->sent_key = message.commit;
+    message.error = move_now(message.group, writes, (size_t)message.error);
+    if (message.error > 0 && writes) {
+        vi_report->sent += (uint64_t)message.error;
+    } else if (message.error > 0) {
+        vi_report->received[message.group - 1] += (uint64_t)message.error;
+        vi_report->read_size = (uint64_t)message.error;
     }
     (void)send_message(channel[0], message, -1);
 }
@@ -210,10 +204,8 @@ void vi_keeper_receive(void)
     while (receive_message(channel[0], MSG_DONTWAIT, &message, &fd))
         if (message.group == BIRTH)
             birth = message.commit;
-        else if (message.listener == WRITING)
-            write_for(message);
-        else if (message.listener == READING)
-            read_for(message);
+        else if (message.listener == WRITING || message.listener == READING)
+            move_for(message);
         else if (message.listener != 0)
             accept_for(message);
         else
