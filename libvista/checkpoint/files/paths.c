@@ -4,6 +4,7 @@
  */
 #include "checkpoint/files/paths.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
@@ -13,31 +14,25 @@
 
 bool vi_paths_of(int fd, char *path)
 {
-    char link[64];
+    char link[64] = "/proc/self/cwd";
     ssize_t length;
 
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (fd != AT_FDCWD)
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     length = readlink(link, path, PATH_MAX - 1);
     path[length > 0 ? length : 0] = '\0';
     return length > 0 && path[0] == '/';
 }
 
-bool vi_paths_absolute(int directory, const char *path, char *absolute, size_t size)
+long vi_paths_absolute(int directory, const char *path, char *absolute)
 {
-    char link[64], base[PATH_MAX] = "";
-    ssize_t length;
+    char base[PATH_MAX] = "";
 
     if (path[0] == '/')
-        return (size_t)snprintf(absolute, size, "%s", path) < size;
-    if (directory == AT_FDCWD)
-        snprintf(link, sizeof link, "/proc/self/cwd");
-    else
-        snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
-    length = readlink(link, base, sizeof base - 1);
-    if (length < 0)
-        return false;
-    base[length] = '\0';
-    return (size_t)snprintf(absolute, size, "%s/%s", base, path) < size;
+        return snprintf(absolute, PATH_MAX, "%s", path) < PATH_MAX ? 0 : -ENAMETOOLONG;
+    if (!vi_paths_of(directory, base))
+        return base[0] == '\0' ? -EBADF : -ENOTDIR;
+    return snprintf(absolute, PATH_MAX, "%s/%s", base, path) < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
 bool vi_paths_is_made_up(int fd)

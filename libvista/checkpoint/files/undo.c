@@ -120,7 +120,7 @@ static long save_parts(struct record record, const char *path, int reader, uint6
 /* Bytes [offset, offset + length) of the file, as far as it has them. */
 static long save(int fd, uint64_t offset, uint64_t length)
 {
-    char path[PATH_MAX], link[64];
+    char path[PATH_MAX];
     struct record record = {.kind = BYTES, .offset = offset};
     struct stat st;
     uint64_t end = offset;
@@ -136,10 +136,9 @@ static long save(int fd, uint64_t offset, uint64_t length)
     record.times[1] = st.st_mtim;
     if (offset < record.size)
         end = record.size - offset < length ? record.size : offset + length;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     reader = end == offset || (fcntl(fd, F_GETFL) & O_ACCMODE) != O_WRONLY
                  ? fd
-                 : open(link, O_RDONLY | O_CLOEXEC);
+                 : vi_paths_reopen(fd, O_RDONLY);
     result = save_parts(record, path, reader, end);
     if (reader >= 0 && reader != fd)
         vi_locks_close(reader);

@@ -89,10 +89,8 @@ static long path_of(const struct vi_call *call, char *path)
         return -EINVAL;
     if (strcmp(name, "/proc/self/exe") == 0) /* the kernel takes the runtime for the program */
         name = vi_engine.control->image;
-    if (*name != '/' && directory != AT_FDCWD && vi_files_of((uint64_t)directory) == NULL)
-        return -EBADF;
     if (*name != '\0')
-        return vi_paths_absolute(directory, name, path, PATH_MAX) ? 0 : -ENAMETOOLONG;
+        return vi_paths_absolute(directory, name, path);
     return at && a[4] & AT_EMPTY_PATH && vi_paths_of(directory, path) ? 0 : -ENOENT;
 }
 
@@ -142,7 +140,7 @@ static long take_script(char *line, char *path, char ***first)
     interpreter = keep(name);
     if (script == NULL || interpreter == NULL)
         return -E2BIG;
-    if (*name == '\0' || !vi_paths_absolute(AT_FDCWD, name, path, PATH_MAX))
+    if (*name == '\0' || vi_paths_absolute(AT_FDCWD, name, path) != 0)
         return -ENOEXEC;
     **first = script;
     if (argument != NULL && *argument != '\0')

@@ -61,8 +61,7 @@ static long absolute_of(struct path_arguments p, char *absolute)
 {
     if (!vi_memory_string(p.path, PATH_MAX))
         return -EFAULT;
-    return vi_paths_absolute(p.directory, (const char *)p.path, absolute, PATH_MAX) ? 0
-                                                                                    : -ENAMETOOLONG;
+    return vi_paths_absolute(p.directory, (const char *)p.path, absolute);
 }
 
 /* The same of a name that is about to go, and what lies below it with it: no folder on the way is one that
@@ -362,14 +361,6 @@ long vi_call_name_remove(struct vi_call *call)
     return result == 0 ? vi_pass(call) : result;
 }
 
-static void note_directory(void)
-{
-    struct vi_control *c = vi_engine.control;
-    const ssize_t length = readlink("/proc/self/cwd", c->directory, sizeof c->directory - 1);
-
-    c->directory[length > 0 ? length : 0] = '\0';
-}
-
 long vi_call_rename(struct vi_call *call)
 {
     const uint64_t *a = call->arguments;
@@ -395,7 +386,7 @@ long vi_call_rename(struct vi_call *call)
     result = vi_pass(call);
     if (result == 0) {
         vi_files_renamed();
-        note_directory();
+        (void)vi_paths_of(AT_FDCWD, vi_engine.control->directory);
     }
     return result;
 }
@@ -437,7 +428,7 @@ long vi_call_chdir(struct vi_call *call)
     const long result = vi_pass(call);
 
     if (result == 0)
-        note_directory();
+        (void)vi_paths_of(AT_FDCWD, vi_engine.control->directory);
     return result;
 }
 
