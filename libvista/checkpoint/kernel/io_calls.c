@@ -91,17 +91,6 @@ long vi_call_file_read(struct vi_call *call)
     return vi_pass(call);
 }
 
-long vi_call_read(struct vi_call *call)
-{
-    const uint64_t *a = call->arguments;
-
-    if (!vi_files_is_stream(a[0]))
-        return vi_call_file_read(call);
-    if (!vi_memory_writable(a[1], a[2]))
-        return -EFAULT;
-    return read_stream(call, (void *)a[1], a[2], true);
-}
-
 static bool good_vector(const struct iovec *vector, uint64_t count, bool write)
 {
     if (count > IOV_MAX || !vi_memory_readable((uint64_t)vector, count * sizeof *vector))
@@ -124,13 +113,17 @@ static long read_parts(struct vi_call *call, const struct iovec *vector, uint64_
     return 0;
 }
 
-long vi_call_readv(struct vi_call *call)
+long vi_call_read(struct vi_call *call)
 {
     const uint64_t *a = call->arguments;
 
     if (!vi_files_is_stream(a[0]))
         return vi_call_file_read(call);
-    return read_parts(call, (const void *)a[1], a[2], true);
+    if (call->number == SYS_readv)
+        return read_parts(call, (const void *)a[1], a[2], true);
+    if (!vi_memory_writable(a[1], a[2]))
+        return -EFAULT;
+    return read_stream(call, (void *)a[1], a[2], true);
 }
 
 /* Is it a stream from which is received as it is read? */
@@ -274,17 +267,6 @@ static long write_file(struct vi_call *call, int64_t offset, uint64_t length)
     return vi_pass(call);
 }
 
-long vi_call_write(struct vi_call *call)
-{
-    const uint64_t *a = call->arguments;
-
-    if (!vi_memory_readable(a[1], a[2]))
-        return -EFAULT;
-    if (!vi_files_is_visible(a[0]))
-        return write_file(call, -1, a[2]);
-    return write_visible(call, (const void *)a[1], a[2], 0);
-}
-
 static size_t total_of(const struct iovec *vector, uint64_t count)
 {
     size_t total = 0;
@@ -312,28 +294,22 @@ static long write_parts(struct vi_call *call, const struct iovec *vector, uint64
     return result;
 }
 
-long vi_call_writev(struct vi_call *call)
+/* write, writev, and both at an offset. */
+long vi_call_write(struct vi_call *call)
 {
     const uint64_t *a = call->arguments;
     const struct iovec *vector = (const void *)a[1];
+    const bool parts = call->number != SYS_write && call->number != SYS_pwrite64;
+    const bool placed = call->number != SYS_write && call->number != SYS_writev;
 
-    if (!good_vector(vector, a[2], false))
+    if (parts ? !good_vector(vector, a[2], false) : !vi_memory_readable(a[1], a[2]))
         return -EFAULT;
     if (!vi_files_is_visible(a[0]))
-        return write_file(call, -1, total_of(vector, a[2]));
-    return write_parts(call, vector, a[2], 0);
-}
-
-long vi_call_pwrite(struct vi_call *call)
-{
-    const uint64_t *a = call->arguments;
-    const bool parts = call->number != SYS_pwrite64;
-
-    if (parts && !good_vector((const void *)a[1], a[2], false))
-        return -EFAULT;
-    if (vi_files_is_visible(a[0]))
+        return write_file(call, placed ? (int64_t)a[3] : -1, parts ? total_of(vector, a[2]) : a[2]);
+    if (placed)
         return vi_call_visible(call);
-    return write_file(call, (int64_t)a[3], parts ? total_of((const void *)a[1], a[2]) : a[2]);
+    return parts ? write_parts(call, vector, a[2], 0)
+                 : write_visible(call, (const void *)a[1], a[2], 0);
 }
 
 /* Has it a name of the Unix domain? */

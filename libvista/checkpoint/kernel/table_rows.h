@@ -13,7 +13,7 @@
 
 /* Others see them at once. */
 #define VISIBLE_ROWS \
-    CALL_FD(VISIBLE, write, write), CALL_FD(VISIBLE, writev, writev), \
+    CALL_FD(VISIBLE, write, write), CALL_FD(VISIBLE, writev, write), \
         CALL_FD(VISIBLE, connect, visible), CALL_FD(VISIBLE, bind, visible), \
         CALL_FD(VISIBLE, listen, visible), CALL_FD(VISIBLE, setsockopt, visible), \
         CALL_FD(VISIBLE, epoll_ctl, visible), CALL_FD(VISIBLE, timerfd_settime, visible), \
@@ -26,12 +26,11 @@
 
 /* They change files. */
 #define FILE_ROWS \
-    CALL_FD(FILE, pwrite64, pwrite), CALL_FD(FILE, pwritev, pwrite), \
-        CALL_FD(FILE, pwritev2, pwrite), CALL_FD(FILE, sendfile, sendfile), \
-        CALL_FD(FILE, copy_file_range, copy_file_range), CALL_FD(FILE, ftruncate, ftruncate), \
-        CALL_FD(FILE, fallocate, fallocate), CALL(FILE, truncate, truncate), \
-        CALL(FILE, open, open), CALL(FILE, openat, open), CALL(FILE, creat, open), \
-        CALL(FILE, mkdir, name_create), CALL(FILE, mkdirat, name_create), \
+    CALL_FD(FILE, pwrite64, write), CALL_FD(FILE, pwritev, write), CALL_FD(FILE, pwritev2, write), \
+        CALL_FD(FILE, sendfile, sendfile), CALL_FD(FILE, copy_file_range, copy_file_range), \
+        CALL_FD(FILE, ftruncate, ftruncate), CALL_FD(FILE, fallocate, fallocate), \
+        CALL(FILE, truncate, truncate), CALL(FILE, open, open), CALL(FILE, openat, open), \
+        CALL(FILE, creat, open), CALL(FILE, mkdir, name_create), CALL(FILE, mkdirat, name_create), \
         CALL(FILE, mknod, name_create), CALL(FILE, mknodat, name_create), \
         CALL(FILE, link, name_create), CALL(FILE, linkat, name_create), \
         CALL(FILE, symlink, name_create), CALL(FILE, symlinkat, name_create), \
@@ -46,7 +45,7 @@
 
 /* Made again, they may give something else. */
 #define UNDETERMINED_ROWS \
-    CALL_FD(READ, read, read), CALL_FD(READ, readv, readv), CALL_FD(READ, pread64, file_read), \
+    CALL_FD(READ, read, read), CALL_FD(READ, readv, read), CALL_FD(READ, pread64, file_read), \
         CALL_FD(READ, preadv, file_read), CALL_FD(READ, preadv2, file_read), \
         CALL_FD(UNDETERMINED, getdents, file_read), CALL_FD(UNDETERMINED, getdents64, file_read), \
         CALL_FD(READ, lseek, file_read), CALL_FD(UNDETERMINED, fcntl, fcntl), \
