@@ -407,10 +407,12 @@ static int64_t offset_from(uint64_t pointer, int fd)
     return lseek(fd, 0, SEEK_CUR);
 }
 
-/* Between two descriptors; `pointer` is to the offset in the second, or NULL: its own. */
-static long copy_between(struct vi_call *call, uint64_t from, uint64_t to, uint64_t pointer,
-                         uint64_t length)
+/* sendfile, and copy_file_range, which tells of an offset in the file that it writes to, too. */
+long vi_call_copy(struct vi_call *call)
 {
+    const uint64_t *a = call->arguments;
+    const bool sends = call->number == SYS_sendfile;
+    const uint64_t from = a[sends ? 1 : 0], to = a[sends ? 0 : 2];
     long result;
 
     if (vi_files_of(from) == NULL || vi_files_of(to) == NULL)
@@ -419,50 +421,20 @@ static long copy_between(struct vi_call *call, uint64_t from, uint64_t to, uint6
     vi_files_touch(to);
     if (vi_files_is_visible(to))
         return vi_call_visible(call);
-    result = vi_undo_bytes((int)to, offset_from(pointer, (int)to), length);
+    result = vi_undo_bytes((int)to, offset_from(sends ? 0 : a[3], (int)to), a[sends ? 3 : 4]);
     return result != 0 ? result : vi_pass(call);
 }
 
-long vi_call_sendfile(struct vi_call *call)
+/* ftruncate, and fallocate: whatever its mode does, it does it from the offset on. */
+long vi_call_resize(struct vi_call *call)
 {
     const uint64_t *a = call->arguments;
-
-    return copy_between(call, a[1], a[0], 0, a[3]);
-}
-
-long vi_call_copy_file_range(struct vi_call *call)
-{
-    const uint64_t *a = call->arguments;
-
-    return copy_between(call, a[0], a[2], a[3], a[4]);
-}
-
-long vi_call_ftruncate(struct vi_call *call)
-{
-    long result;
-
-    if (vi_files_of(call->arguments[0]) == NULL)
-        return -EBADF;
-    if (vi_files_is_visible(call->arguments[0]))
-        return vi_call_visible(call);
-    result = vi_undo_truncate((int)call->arguments[0], call->arguments[1]);
-    return result != 0 ? result : vi_pass(call);
-}
-
-/* Whatever the mode does, it does it from the offset on. */
-long vi_call_fallocate(struct vi_call *call)
-{
-    const uint64_t *a = call->arguments;
-    struct stat st;
     long result;
 
     if (vi_files_of(a[0]) == NULL)
         return -EBADF;
     if (vi_files_is_visible(a[0]))
         return vi_call_visible(call);
-    if (fstat((int)a[0], &st) != 0)
-        return -errno;
-    result = vi_undo_bytes((int)a[0], (int64_t)a[2],
-                           (uint64_t)st.st_size > a[2] ? (uint64_t)st.st_size - a[2] : a[3]);
+    result = vi_undo_truncate((int)a[0], a[call->number == SYS_fallocate ? 2 : 1]);
     return result != 0 ? result : vi_pass(call);
 }

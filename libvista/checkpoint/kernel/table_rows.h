@@ -27,8 +27,8 @@
 /* They change files. */
 #define FILE_ROWS \
     CALL_FD(FILE, pwrite64, write), CALL_FD(FILE, pwritev, write), CALL_FD(FILE, pwritev2, write), \
-        CALL_FD(FILE, sendfile, sendfile), CALL_FD(FILE, copy_file_range, copy_file_range), \
-        CALL_FD(FILE, ftruncate, ftruncate), CALL_FD(FILE, fallocate, fallocate), \
+        CALL_FD(FILE, sendfile, copy), CALL_FD(FILE, copy_file_range, copy), \
+        CALL_FD(FILE, ftruncate, resize), CALL_FD(FILE, fallocate, resize), \
         CALL(FILE, truncate, truncate), CALL(FILE, open, open), CALL(FILE, openat, open), \
         CALL(FILE, creat, open), CALL(FILE, mkdir, name_create), CALL(FILE, mkdirat, name_create), \
         CALL(FILE, mknod, name_create), CALL(FILE, mknodat, name_create), \
