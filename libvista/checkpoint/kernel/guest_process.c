@@ -264,24 +264,14 @@ long vi_call_limit(struct vi_call *call)
     return result;
 }
 
-long vi_call_setitimer(struct vi_call *call)
+/* setitimer, alarm. */
+long vi_call_timer(struct vi_call *call)
 {
-    const uint64_t *a = call->arguments;
     const long result = vi_pass(call);
 
-    if (a[0] != ITIMER_REAL) {
+    if (call->number == SYS_setitimer && call->arguments[0] != ITIMER_REAL)
         vi_refuse("a timer of processor time", "it starts anew after a kill");
-        return result;
-    }
-    if (result == 0)
+    else if (result >= 0)
         getitimer(ITIMER_REAL, &vi_engine.control->timer);
-    return result;
-}
-
-long vi_call_alarm(struct vi_call *call)
-{
-    const long result = vi_pass(call);
-
-    getitimer(ITIMER_REAL, &vi_engine.control->timer);
     return result;
 }

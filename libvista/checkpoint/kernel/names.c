@@ -148,11 +148,17 @@ long vi_call_open(struct vi_call *call)
     return VI_NO_RESULT;
 }
 
-/* Closes some of the guest's; what the supervisor keeps it keeps open until a checkpoint is without. */
-static long close_all(struct vi_call *call, uint64_t first, uint64_t last)
+/* close, close_range: what the supervisor keeps it keeps open until a checkpoint is without. */
+long vi_call_close(struct vi_call *call)
 {
+    const uint64_t *a = call->arguments, first = a[0];
+    const uint64_t last = call->number == SYS_close ? first : a[1];
     bool ends = false, closed[VI_DESCRIPTORS] = {false};
 
+    if (call->number == SYS_close && vi_files_of(first) == NULL)
+        return -EBADF;
+    if (first > last || (call->number != SYS_close && a[2] != 0))
+        return -EINVAL;
     for (uint64_t fd = first; fd <= last && fd < VI_DESCRIPTORS; fd++) {
         closed[fd] = vi_files_of(fd) != NULL;
         ends = vi_files_ends(fd) || ends;
@@ -168,20 +174,6 @@ static long close_all(struct vi_call *call, uint64_t first, uint64_t last)
             vi_files_closed = true; /* locks went that the checkpoint has found */
         }
     return ends ? VI_NO_RESULT : 0;
-}
-
-long vi_call_close(struct vi_call *call)
-{
-    const uint64_t fd = call->arguments[0];
-
-    return vi_files_of(fd) == NULL ? -EBADF : close_all(call, fd, fd);
-}
-
-long vi_call_close_range(struct vi_call *call)
-{
-    const uint64_t *a = call->arguments;
-
-    return a[0] > a[1] || a[2] != 0 ? -EINVAL : close_all(call, a[0], a[1]);
 }
 
 long vi_call_dup(struct vi_call *call)

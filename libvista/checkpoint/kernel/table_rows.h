@@ -87,7 +87,7 @@
 
 /* They are of the process alone. */
 #define STATE_ROWS \
-    CALL(STATE, close, close), CALL(STATE, close_range, close_range), CALL_FD(STATE, dup, dup), \
+    CALL(STATE, close, close), CALL(STATE, close_range, close), CALL_FD(STATE, dup, dup), \
         CALL_FD(STATE, dup2, dup), CALL_FD(STATE, dup3, dup), CALL(STATE, pipe, pair), \
         CALL(STATE, pipe2, pair), CALL(STATE, socketpair, pair), CALL(STATE, socket, make), \
         CALL(STATE, eventfd, make), CALL(STATE, eventfd2, make), CALL(STATE, epoll_create, make), \
@@ -103,7 +103,7 @@
         CALL(STATE, set_tid_address, getpid), CALL(STATE, arch_prctl, arch_prctl), \
         CALL(STATE, prctl, prctl), CALL(STATE, umask, umask), CALL(STATE, getrlimit, limit), \
         CALL(STATE, setrlimit, limit), CALL(STATE, prlimit64, limit), \
-        CALL(UNDETERMINED, setitimer, setitimer), CALL(UNDETERMINED, alarm, alarm), \
+        CALL(UNDETERMINED, setitimer, timer), CALL(UNDETERMINED, alarm, timer), \
         CALL(STATE, execve, exec), CALL(STATE, execveat, exec), PASS(STATE, getuid), \
         PASS(STATE, geteuid), PASS(STATE, getgid), PASS(STATE, getegid), PASS(STATE, getgroups), \
         PASS(STATE, getresuid), PASS(STATE, getresgid), CALL(STATE, setresuid, set_user), \
