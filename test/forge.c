@@ -288,6 +288,6 @@ void forge_redo(const struct forge *file, struct vi_disk_point *at, struct vi_re
     memcpy((unsigned char *)(record + 1) + sizeof item, payload, bytes);
     record->check = vi_disk_check(&area, record);
     forge_poke(file, area.log_offset + at->lsn % area.log_size, memory, size);
-    *at = vi_disk_behind(*at, record);
+    *at = (struct vi_disk_point){at->lsn + record->bytes, at->lsn};
     free(memory);
 }

@@ -65,7 +65,7 @@ static void watch_area(int file, uint64_t offset, size_t length)
 static void watch_redo(int file, const char *path, const struct vi_superblock *s)
 {
     const struct vi_file open_file = {.fd = watch.file[file].fd, .path = path};
-    const struct vi_disk_area area = vi_disk_area_of(&open_file, s, VI_DISK_LOG_LEAST);
+    const struct vi_disk_area area = vi_disk_area_of(&open_file, s);
 
     watch_area(file, area.headers_offset, area.ring_offset - area.headers_offset);
     for (uint64_t at = 0; at < area.log_size; at += area.ring_size)

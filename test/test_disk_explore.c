@@ -358,11 +358,11 @@ static int commit(bool large, bool flush)
         return -1;
     mine = model.latest;
     if (!model.inside || !model.own_ring) { /* there it would wait for itself */
-        if (vi_disk_write_out(&model.redo, end) != 0)
+        if (vi_disk_flush(&model.redo, end, false) != 0)
             return -1;
         model.returned = mine > model.returned ? mine : model.returned;
     }
-    if (flush && vi_disk_flush(&model.redo, end) != 0)
+    if (flush && vi_disk_flush(&model.redo, end, true) != 0)
         return -1;
     if (flush && mine > model.durable)
         model.durable = mine;
@@ -509,7 +509,7 @@ static void step(void)
     else if (what < 33)
         result = commit(true, is_half(2));
     else if (what < 35)
-        result = vi_disk_flush(&model.redo, UINT64_MAX);
+        result = vi_disk_flush(&model.redo, UINT64_MAX, true);
     else if (what < 36)
         result = vi_disk_truncate(&model.redo), model.truncations++;
     else if (what < 38)
@@ -549,7 +549,7 @@ static void run_one(uint64_t run)
     sim_files[HOME].log_from = HEADERS;
     sim_files[HOME].log_to = FILE_SIZE;
     vi_disk_area_set(&area, HEADERS, RING_AT, RING, LOG);
-    ck_assert_int_eq(vi_disk_create(&area, 1, 0), 0);
+    ck_assert_int_eq(vi_disk_create(&area, 1, (struct vi_disk_point){RING, 0}), 0);
     start(&area, (struct vi_disk_point){RING, 0});
     for (int i = 0; i < 60; i++)
         step();

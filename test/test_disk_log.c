@@ -77,7 +77,7 @@ static int file(const char *path)
 static void begin(int fd)
 {
     lay_out(fd);
-    OK(vi_disk_create(&area, 1, 0));
+    OK(vi_disk_create(&area, 1, (struct vi_disk_point){RING, 0}));
     OK(vi_disk_log_open(&redo, &area, (struct vi_disk_point){RING, 0}, target));
     redo.truncate_percent = 101; /* no thread is started when it is half full */
 }
@@ -373,7 +373,7 @@ static void *commit_many(void *arg)
     const uint64_t mine = (uint64_t)(uintptr_t)arg;
 
     for (uint64_t i = 1; i <= EACH; i++)
-        if (vi_disk_flush(&redo, put_word(mine * 8, i)) != 0)
+        if (vi_disk_flush(&redo, put_word(mine * 8, i), true) != 0)
             return (void *)1;
     return NULL;
 }
@@ -431,7 +431,7 @@ static bool commit_while_it_grows(void)
 static bool flush_behind_a_leader(void)
 {
     redo.leading = true;
-    return vi_disk_flush(&redo, UINT64_MAX) == 0;
+    return vi_disk_flush(&redo, UINT64_MAX, true) == 0;
 }
 
 static bool truncate_behind_another(void)
@@ -591,9 +591,9 @@ START_TEST(a_hole_is_told)
     begin(fd);
     put_word(0, 1);
     put_word(0, 2);
-    OK(vi_disk_flush(&redo, UINT64_MAX));
+    OK(vi_disk_flush(&redo, UINT64_MAX, true));
     put_word(0, 3);
-    OK(vi_disk_flush(&redo, UINT64_MAX));
+    OK(vi_disk_flush(&redo, UINT64_MAX, true));
     vi_disk_log_close(&redo);
     /* The first record is overwritten in the log and in the ring. */
     ck_assert_int_eq(pwrite(fd, &zero, 8, (off_t)(area.log_offset + RING % LOG)), 8);
@@ -693,7 +693,7 @@ START_TEST(a_wild_store_is_not_written)
     begin(fd);
     put_word(0, 1);
     redo.ring[60]++;
-    FAILS(vi_disk_flush(&redo, UINT64_MAX), EIO, "has failed");
+    FAILS(vi_disk_flush(&redo, UINT64_MAX, true), EIO, "has failed");
     FAILS(vi_disk_begin(&redo, 64), EIO, "has failed");
     FAILS(vi_disk_truncate(&redo), EIO, "redo log");
     vi_disk_log_close(&redo);
@@ -710,9 +710,9 @@ START_TEST(a_failed_sync_poisons)
     begin_simulated();
     end = put_word(0, 1);
     sim_faults = (struct sim_faults){.on = 0, .fail_sync = 1};
-    FAILS(vi_disk_flush(&redo, end), EIO, "has failed");
+    FAILS(vi_disk_flush(&redo, end, true), EIO, "has failed");
     ck_assert_int_eq(redo.failed, EIO);
-    FAILS(vi_disk_flush(&redo, end), EIO, "has failed"); /* it is not tried again */
+    FAILS(vi_disk_flush(&redo, end, true), EIO, "has failed"); /* it is not tried again */
     FAILS(vi_disk_begin(&redo, 64), EIO, "has failed");
     vi_disk_log_close(&redo);
     vi_io_test_ops = NULL;
@@ -726,10 +726,10 @@ START_TEST(short_and_failing_writes)
     begin_simulated();
     sim_faults = (struct sim_faults){.on = 0, .short_write = 1};
     put_word(0, 1);
-    OK(vi_disk_flush(&redo, UINT64_MAX)); /* goes on */
+    OK(vi_disk_flush(&redo, UINT64_MAX, true)); /* goes on */
     /* The data's disk is full: the log keeps what it has, and it is tried again. */
     put_word(8, 2);
-    OK(vi_disk_flush(&redo, UINT64_MAX));
+    OK(vi_disk_flush(&redo, UINT64_MAX, true));
     sim_faults = (struct sim_faults){.on = 0, .fail_write = 1, .error = ENOSPC};
     FAILS(vi_disk_truncate(&redo), ENOSPC, "apply");
     ck_assert_int_eq(redo.failed, 0);
@@ -752,12 +752,12 @@ START_TEST(a_ring_that_is_not_mapped)
     sim_new(0, FILE_END);
     lay_out(0);
     area.copies_on_write = true;
-    OK(vi_disk_create(&area, 1, 0));
+    OK(vi_disk_create(&area, 1, (struct vi_disk_point){RING, 0}));
     OK(vi_disk_log_open(&redo, &area, (struct vi_disk_point){RING, 0}, target));
     ck_assert_uint_eq(sim_files[0].mapped_to, 0);
     for (uint64_t i = 1; i <= 100; i++)
         end = put_word(i * 8, i);
-    OK(vi_disk_write_out(&redo, end));
+    OK(vi_disk_flush(&redo, end, false));
     ck_assert_uint_eq(redo.durable.lsn, RING);
     put_word(8, 77);
     vi_disk_log_close(&redo);
@@ -768,7 +768,7 @@ START_TEST(a_ring_that_is_not_mapped)
     sim_new(0, FILE_END);
     begin(0);
     put_word(8, 1);
-    OK(vi_disk_write_out(&redo, redo.tail.lsn)); /* there is nothing to do */
+    OK(vi_disk_flush(&redo, redo.tail.lsn, false)); /* there is nothing to do */
     ck_assert_uint_eq(redo.written.lsn, RING);
     vi_disk_log_close(&redo);
     vi_io_test_ops = NULL;

@@ -492,8 +492,7 @@ static void make_segment(void)
 static void make_holes(void)
 {
     const struct vi_superblock s = test_superblock(path, 0);
-    const struct vi_disk_area area =
-        vi_disk_area_of(&(struct vi_file){.path = path}, &s, VI_DISK_LOG_LEAST);
+    const struct vi_disk_area area = vi_disk_area_of(&(struct vi_file){.path = path}, &s);
     const int fd = open(path, O_RDWR | O_CLOEXEC);
 
     ck_assert_int_ge(fd, 0);

@@ -77,8 +77,7 @@ void vi_check_redo(struct vi_check *check)
 {
     const struct vi_superblock *s = check->superblock;
     const uint64_t end = s->chunks_offset + s->chunks_size;
-    struct vi_disk_left left = {.area = vi_disk_area_of(check->file, s, VI_DISK_LOG_LEAST),
-                                .ring_from = UINT64_MAX};
+    struct vi_disk_left left = {.area = vi_disk_area_of(check->file, s), .ring_from = UINT64_MAX};
     const struct vi_disk_area area = left.area;
     int found;
 

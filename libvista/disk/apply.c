@@ -159,38 +159,30 @@ static int write_run(const struct vi_disk_area *area, struct vi_disk_target *tar
     return vi_io_write(area->io, target->fd, &whole, 1, from, false);
 }
 
-static int write_pieces(const struct vi_disk_area *area, const struct piece *piece, uint64_t count,
-                        struct vi_disk_target *target)
+int vi_disk_apply(struct vi_disk_walk walk, int64_t pieces, struct vi_disk_target *target)
 {
-    unsigned char *buffer = vi_reserve(RUN);
-    int result = buffer != NULL ? 0 : -1;
+    const size_t most = (size_t)pieces + 1, size = RUN + 2 * most * sizeof(struct piece);
+    unsigned char *const buffer = vi_reserve(size);
+    const struct vi_redo_item *item;
+    struct piece *piece;
+    uint64_t count = 0;
+    int result = 0;
 
+    if (buffer == NULL)
+        return -1;
+    piece = (struct piece *)(buffer + RUN);
+    while ((item = vi_disk_walk(&walk)) != NULL)
+        if (item->kind == VI_REDO_BYTES)
+            count = add_item(piece, count, item);
+    piece = sort(piece, piece + most, count);
     for (uint64_t run; result == 0 && count != 0; piece += run, count -= run) {
         struct vi_disk_target *of = &target[piece->where >> 48];
 
         run = run_of(piece, count);
         if (!of->abandoned)
-            result = write_run(area, of, piece, run, buffer);
+            result = write_run(walk.area, of, piece, run, buffer);
     }
-    vi_release(buffer, RUN);
-    return result;
-}
-
-int vi_disk_apply(struct vi_disk_walk walk, int64_t pieces, struct vi_disk_target *target)
-{
-    const size_t size = 2 * ((size_t)pieces + 1) * sizeof(struct piece);
-    struct piece *const piece = vi_reserve(size);
-    const struct vi_redo_item *item;
-    uint64_t count = 0;
-    int result;
-
-    if (piece == NULL)
-        return -1;
-    while ((item = vi_disk_walk(&walk)) != NULL)
-        if (item->kind == VI_REDO_BYTES)
-            count = add_item(piece, count, item);
-    result = write_pieces(walk.area, sort(piece, piece + pieces + 1, count), count, target);
-    vi_release(piece, size);
+    vi_release(buffer, size);
     return result;
 }
 

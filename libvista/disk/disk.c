@@ -17,7 +17,8 @@
 #include "disk/replay.h"
 
 #define RING_SIZE (1u << 20)
-#define LEAST (VI_REDO_HEADERS * VI_REDO_BLOCK + RING_SIZE + VI_DISK_LOG_LEAST)
+#define LOG_LEAST ((uint64_t)4 << 20)
+#define LEAST (VI_REDO_HEADERS * VI_REDO_BLOCK + RING_SIZE + LOG_LEAST)
 #define PAGE_MOST \
     (VI_PAGE + 32u) /* in a record, of one of which bytes here and there have changed */
 #define BESIDE (3 * (VI_SLOT_SIZE + VI_CHUNK_UNIT)) /* of what the undo log begins with */
@@ -87,14 +88,12 @@ static int wait_until_durable(struct vi_redo *redo, uint64_t position, unsigned 
 {
     struct vi_disk *disk = (struct vi_disk *)redo;
 
-    if (position != UINT64_MAX && is_lazy(disk, mode))
-        return vi_disk_write_out(&disk->log, position);
-    return vi_disk_flush(&disk->log, position);
+    return vi_disk_flush(&disk->log, position, position == UINT64_MAX || !is_lazy(disk, mode));
 }
 
 static int flush_log(struct vi_redo *redo)
 {
-    return vi_disk_flush(&((struct vi_disk *)redo)->log, UINT64_MAX);
+    return vi_disk_flush(&((struct vi_disk *)redo)->log, UINT64_MAX, true);
 }
 
 /* Nothing can be told of a failure: the next commit is. */
@@ -177,26 +176,24 @@ void vi_disk_count(const struct vi_segment *segment, struct vista_info *info)
 void vi_disk_set_target(struct vi_disk_target *target, const struct vi_superblock *s, int fd,
                         uint64_t size)
 {
+    const uint64_t meta_end = s->heap_offset != 0 ? vi_superblock_meta_size(s) : 0;
+
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): of an array that is not empty */
-    *target = (struct vi_disk_target){.exists = true, .fd = fd};
-    if (s->heap_offset != 0) {
-        target->part[0].from = s->heap_offset;
-        target->part[0].to = vi_superblock_meta_size(s);
-    }
-    target->part[1].from = s->data_offset;
-    target->part[1].to = s->data_offset + size;
+    *target = (struct vi_disk_target){
+        .exists = true,
+        .fd = fd,
+        .part = {{s->heap_offset, meta_end}, {s->data_offset, s->data_offset + size}},
+    };
 }
 
-/* An area in a segment's file, with a ring and a log of these sizes. */
-struct vi_disk_area vi_disk_area_of(const struct vi_file *file, const struct vi_superblock *s,
-                                    uint64_t log_size)
+struct vi_disk_area vi_disk_area_of(const struct vi_file *file, const struct vi_superblock *s)
 {
     struct vi_disk_area area = {
         .io = vi_io(), .path = file->path, .fd = file->fd, .copies_on_write = file->copy_on_write};
 
     memcpy(area.uuid, s->uuid, sizeof area.uuid);
     vi_disk_area_set(&area, s->chunks_offset, s->chunks_offset + VI_REDO_HEADERS * VI_REDO_BLOCK,
-                     RING_SIZE, log_size);
+                     RING_SIZE, LOG_LEAST);
     return area;
 }
 
@@ -226,7 +223,7 @@ static uint64_t log_size_of(const struct vi_superblock *s, uint64_t end, uint64_
 
     if (wanted == 0)
         wanted = s->size / 8 < LOG_MOST ? s->size / 8 : LOG_MOST;
-    wanted = wanted < VI_DISK_LOG_LEAST ? VI_DISK_LOG_LEAST : wanted;
+    wanted = wanted < LOG_LEAST ? LOG_LEAST : wanted;
     return (wanted < left - RING_SIZE ? vi_disk_up(wanted, RING_SIZE) : left) / RING_SIZE *
            RING_SIZE;
 }
@@ -253,7 +250,7 @@ static int begin_log(const struct vi_segment *segment, uint64_t end, uint64_t wa
     uint64_t lsn;
     int found = 1;
 
-    *area = vi_disk_area_of(&segment->file, s, size);
+    *area = vi_disk_area_of(&segment->file, s);
     *head = (struct vi_disk_point){0};
     if (!segment->created && s->log_class == VISTA_CLASS_DISK)
         found = vi_disk_header_read(area, end, head);
@@ -268,7 +265,7 @@ static int begin_log(const struct vi_segment *segment, uint64_t end, uint64_t wa
     lsn = head->lsn > lsn ? head->lsn : lsn;
     *head = (struct vi_disk_point){vi_disk_up(lsn + 1, area->ring_size), 0};
     return found == 0 ? vi_disk_header_write(area, area->epoch + 1, *head)
-                      : vi_disk_create(area, (uint32_t)s->lasting[0] + 1, lsn);
+                      : vi_disk_create(area, (uint32_t)s->lasting[0] + 1, *head);
 }
 
 /* A member's file is one of those that records may name, or no longer.  `error`, unless it is 0: the
@@ -349,7 +346,7 @@ int vi_disk_open(struct vi_segment *segment, unsigned flags,
     struct vi_disk *disk;
 
     if (segment->persist.class != VISTA_CLASS_DISK) {
-        const struct vi_disk_area area = vi_disk_area_of(&segment->file, s, VI_DISK_LOG_LEAST);
+        const struct vi_disk_area area = vi_disk_area_of(&segment->file, s);
 
         return !segment->created && s->log_class == VISTA_CLASS_DISK ? vi_disk_headers_void(&area)
                                                                      : 0;
@@ -409,7 +406,7 @@ static int attach_named(struct vi_segment *home, const struct vi_disk_left *left
 int vi_disk_recover(struct vi_segment *segment, vi_attach_fn *attach)
 {
     struct vi_superblock *s = &segment->superblock;
-    const struct vi_disk_area area = vi_disk_area_of(&segment->file, s, VI_DISK_LOG_LEAST);
+    const struct vi_disk_area area = vi_disk_area_of(&segment->file, s);
     struct vi_disk_target target[VI_DISK_MEMBERS] = {0};
     struct vi_disk_left left;
     int result = s->clean ? 0 : vi_disk_load(&left, &area, s->chunks_offset + s->chunks_size);

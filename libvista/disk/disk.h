@@ -13,10 +13,8 @@
 #include "core/segment.h"
 #include "disk/stream.h"
 
-/* Where a segment's file has its redo log, whose header tells its real size. */
-#define VI_DISK_LOG_LEAST ((uint64_t)4 << 20)
-struct vi_disk_area vi_disk_area_of(const struct vi_file *file, const struct vi_superblock *s,
-                                    uint64_t log_size);
+/* Where a segment's file has its redo log, the smallest; the header tells its real size. */
+struct vi_disk_area vi_disk_area_of(const struct vi_file *file, const struct vi_superblock *s);
 
 struct vi_disk_target;
 

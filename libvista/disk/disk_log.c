@@ -33,7 +33,6 @@ void vi_disk_log_close(struct vi_disk_log *redo)
         vi_release(redo->ring, redo->area.ring_size);
     else if (redo->ring != NULL)
         redo->area.io->unmap(redo->ring, redo->area.ring_size);
-    redo->ring = NULL;
 }
 
 /* ---- Appending --------------------------------------------------------- */
@@ -51,8 +50,8 @@ static int wait_for_space(struct vi_disk_log *redo, uint64_t bytes, bool large)
         uint64_t end;
         bool full;
 
-        writer->lsn = vi_disk_next_lsn(area, redo->tail.lsn, bytes, &writer->end);
-        end = vi_disk_up(writer->end, VI_REDO_BLOCK);
+        writer->lsn = vi_disk_next_lsn(area, redo->tail.lsn, bytes, &end);
+        end = vi_disk_up(end, VI_REDO_BLOCK);
         full = end - redo->head.lsn > area->log_size;
         if (!redo->growing && !full &&
             (large ? !redo->leading && redo->written.lsn == redo->tail.lsn
@@ -81,7 +80,6 @@ static void set_limit(struct vi_disk_log *redo)
     limit = limit < in_ring ? limit : in_ring;
     limit = limit < in_log ? limit : in_log;
     writer->limit = limit / VI_REDO_BLOCK * VI_REDO_BLOCK;
-    writer->quiet = vi_disk_quiet(redo);
 }
 
 /* Where it is built: in the ring, or in memory of its own, of which there may be none. */

@@ -47,7 +47,6 @@ struct vi_disk_reached {
 struct vi_disk_writer {
     uint64_t most; /* bytes that it has at most */
     uint64_t lsn;
-    uint64_t end;                  /* of the stream with it, if it has as many */
     bool large;                    /* that is more than half a ring */
     struct vi_redo_record *record; /* in the ring; a large one in memory of its own */
     unsigned char *to;             /* where the next item goes */

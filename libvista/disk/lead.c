@@ -38,41 +38,38 @@ static bool is_intact(const struct vi_disk_log *redo, const struct vi_disk_reach
     return true;
 }
 
-int vi_disk_write_ring(const struct vi_disk_log *redo, uint64_t from, uint64_t to, bool durable)
+/* Writes a part of the stream, which the ring holds, to the log. */
+static int write_ring(const struct vi_disk_log *redo, uint64_t from, uint64_t to, bool durable)
 {
     const struct vi_disk_area *area = &redo->area;
 
-    while (from < to) {
-        const uint64_t to_wrap = area->log_size - from % area->log_size;
-        const uint64_t length = to - from < to_wrap ? to - from : to_wrap;
-        const uint64_t at = from % area->ring_size, first = area->ring_size - at;
-        const struct iovec parts[] = {{redo->ring + at, length < first ? length : first},
-                                      {redo->ring, length < first ? 0 : length - first}};
+    for (uint64_t length; from < to; from += length) {
+        const uint64_t at = from % area->ring_size, to_wrap = area->ring_size - at;
+        const struct iovec part = {redo->ring + at, to - from < to_wrap ? to - from : to_wrap};
 
-        if (vi_io_write(area->io, area->fd, parts, 2, area->log_offset + from % area->log_size,
+        length = part.iov_len;
+        if (vi_io_write(area->io, area->fd, &part, 1, area->log_offset + from % area->log_size,
                         durable) != 0)
             return -1;
-        from += length;
     }
     return 0;
 }
 
 /* What the leader does without the lock. */
 static int write_batch(const struct vi_disk_log *redo, const struct vi_disk_reached *from,
-                       const struct vi_disk_reached *to, bool durable, bool unsynced)
+                       const struct vi_disk_reached *to, bool durable)
 {
     if (!is_intact(redo, from, to))
         return errno = EBADMSG, -1;
-    if (vi_disk_write_ring(redo, from->lsn, to->lsn, durable) != 0)
+    if (write_ring(redo, from->lsn, to->lsn, durable) != 0)
         return -1;
     /* A synced write covers its own range only. */
-    return durable && unsynced ? redo->area.io->sync(redo->area.fd) : 0;
+    return durable && redo->unsynced ? redo->area.io->sync(redo->area.fd) : 0;
 }
 
 void vi_disk_lead(struct vi_disk_log *redo, bool durable)
 {
     const struct vi_disk_reached from = redo->written;
-    const bool unsynced = redo->unsynced;
     struct vi_disk_reached to;
     int result, error;
 
@@ -80,7 +77,7 @@ void vi_disk_lead(struct vi_disk_log *redo, bool durable)
     redo->tail.lsn = vi_disk_up(redo->tail.lsn, VI_REDO_BLOCK);
     to = redo->tail;
     pthread_mutex_unlock(&redo->lock);
-    result = write_batch(redo, &from, &to, durable, unsynced);
+    result = write_batch(redo, &from, &to, durable);
     error = errno;
     pthread_mutex_lock(&redo->lock);
     redo->leading = false;
@@ -89,42 +86,34 @@ void vi_disk_lead(struct vi_disk_log *redo, bool durable)
         return;
     }
     redo->written = to;
-    redo->unsynced = !durable && (unsynced || from.lsn != to.lsn);
+    redo->unsynced = !durable && (redo->unsynced || from.lsn != to.lsn);
     if (durable)
         redo->durable = to;
     pthread_cond_broadcast(&redo->changed);
 }
 
-int vi_disk_reach(struct vi_disk_log *redo, const struct vi_disk_reached *reached, uint64_t lsn)
+int vi_disk_reach(struct vi_disk_log *redo, uint64_t lsn, bool durable)
 {
+    const struct vi_disk_reached *reached = durable ? &redo->durable : &redo->written;
+
     while (reached->lsn < lsn && redo->failed == 0)
         if (redo->leading)
             pthread_cond_wait(&redo->changed, &redo->lock);
         else
-            vi_disk_lead(redo, reached == &redo->durable);
+            vi_disk_lead(redo, durable);
     return reached->lsn >= lsn ? 0 : -1;
 }
 
-/* Of all that there is: not of a log that has failed, whatever it has reached. */
-static int reach_unlocked(struct vi_disk_log *redo, const struct vi_disk_reached *reached,
-                          uint64_t lsn)
+int vi_disk_flush(struct vi_disk_log *redo, uint64_t lsn, bool durable)
 {
     const bool all = lsn == UINT64_MAX;
-    const int state = vi_disk_lock(redo);
-    int result = -1;
+    int state, result = -1;
 
-    if (!all || redo->failed == 0)
-        result = vi_disk_reach(redo, reached, all ? redo->tail.lsn : lsn);
+    if (!durable && !redo->area.copies_on_write)
+        return 0;
+    state = vi_disk_lock(redo);
+    if (!all || redo->failed == 0) /* of one that has failed not all, whatever it has reached */
+        result = vi_disk_reach(redo, all ? redo->tail.lsn : lsn, durable);
     vi_disk_unlock(redo, state);
     return result == 0 ? 0 : vi_disk_refuse(redo);
-}
-
-int vi_disk_write_out(struct vi_disk_log *redo, uint64_t lsn)
-{
-    return redo->area.copies_on_write ? reach_unlocked(redo, &redo->written, lsn) : 0;
-}
-
-int vi_disk_flush(struct vi_disk_log *redo, uint64_t lsn)
-{
-    return reach_unlocked(redo, &redo->durable, lsn);
 }

@@ -33,23 +33,17 @@ static inline void vi_disk_unlock(struct vi_disk_log *redo, int state)
     pthread_setcancelstate(state, NULL);
 }
 
-/* The stream up to `lsn`, UINT64_MAX: all of it, is durable on return; -1 with EIO when the log has
- * failed. */
-int vi_disk_flush(struct vi_disk_log *redo, uint64_t lsn);
-
-/* The stream up to `lsn` survives the death of the process on return: there is nothing to do,
- * unless the ring is memory of the process's own.  -1 with EIO. */
-int vi_disk_write_out(struct vi_disk_log *redo, uint64_t lsn);
+/* The stream up to `lsn`, UINT64_MAX: all of it, is durable on return, or else survives the death
+ * of the process, for which there is nothing to do, unless the ring is memory of the process's own.
+ * -1 with EIO when the log has failed. */
+int vi_disk_flush(struct vi_disk_log *redo, uint64_t lsn, bool durable);
 
 /* With the lock, which is unlocked in between, and no leader, by a thread that cannot be cancelled:
  * becomes the leader of what is in the ring alone; `durable`: and of what was written without a sync. */
 void vi_disk_lead(struct vi_disk_log *redo, bool durable);
-/* With the lock: leads, or waits for who does, until `reached`, which is the log's `durable` or
- * `written`, is at `lsn`.  -1: the log has failed. */
-int vi_disk_reach(struct vi_disk_log *redo, const struct vi_disk_reached *reached, uint64_t lsn);
-
-/* Writes a part of the stream, which the ring holds, to the log. */
-int vi_disk_write_ring(const struct vi_disk_log *redo, uint64_t from, uint64_t to, bool durable);
+/* With the lock: leads, or waits for who does, until the stream is written, or durable, up to `lsn`.
+ * -1: the log has failed. */
+int vi_disk_reach(struct vi_disk_log *redo, uint64_t lsn, bool durable);
 
 /* With the lock: nothing is promised any more, and all who wait are told. */
 void vi_disk_poison(struct vi_disk_log *redo, int error);

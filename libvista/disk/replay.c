@@ -17,26 +17,6 @@
 
 /* ---- Reading ------------------------------------------------------------ */
 
-/* The record that is next and ends at `limit` or before, in the log or else in the ring, from where
- * it is copied: one that ended behind would be copied over the first ones. */
-static const struct vi_redo_record *find_next(struct vi_disk_left *left, struct vi_disk_point *at,
-                                              uint64_t limit)
-{
-    const struct vi_redo_record *record =
-        vi_disk_next(&left->area, left->log, left->area.log_size, at);
-    const bool in_log = record != NULL;
-
-    if (!in_log)
-        record = vi_disk_next(&left->area, left->ring, left->area.ring_size, at);
-    if (record == NULL || at->lsn + record->bytes > limit)
-        return NULL;
-    if (in_log)
-        return record;
-    if (left->ring_from == UINT64_MAX)
-        left->ring_from = at->lsn;
-    return memcpy(left->log + at->lsn % left->area.log_size, record, record->bytes);
-}
-
 /* Is there a record in a ring or log of `size` bytes, which lies at `offset` of the file, at an LSN
  * from `from` up to `to`, that was built when more was durable than was found?  Or what only looks
  * like records, one over the other: sound ones lie side by side. */
@@ -64,17 +44,24 @@ static bool knows_of_more(const struct vi_disk_left *left, const unsigned char *
     return false;
 }
 
+/* A record that the log does not have is copied there from the ring. */
 static int find_end(struct vi_disk_left *left)
 {
     const struct vi_disk_area *area = &left->area;
-    const uint64_t limit = left->head.lsn + area->log_size;
-    struct vi_disk_point at = left->head;
-    const struct vi_redo_record *record;
+    const uint64_t limit = left->head.lsn + area->log_size; /* behind, it would be over the first */
+    struct vi_disk_walk log = {area, left->log, area->log_size, .at = left->head, .to = limit};
+    struct vi_disk_walk ring = {area, left->ring, area->ring_size, .to = limit};
 
-    left->end = left->head;
-    while ((record = find_next(left, &at, limit)) != NULL) {
-        left->end = at = vi_disk_behind(at, record);
-        left->records++;
+    for (;; left->records++) {
+        left->end = ring.at = log.at;
+        if (vi_disk_walk_record(&log) != NULL)
+            continue;
+        if (vi_disk_walk_record(&ring) == NULL)
+            break;
+        log.at = ring.at;
+        if (left->ring_from == UINT64_MAX)
+            left->ring_from = ring.record->lsn;
+        memcpy(left->log + ring.record->lsn % area->log_size, ring.record, ring.record->bytes);
     }
     if (!knows_of_more(left, left->log, area->log_size, area->log_offset, left->end.lsn, limit) &&
         !knows_of_more(left, left->ring, area->ring_size, area->ring_offset, left->end.lsn, limit))
@@ -108,22 +95,21 @@ int vi_disk_load(struct vi_disk_left *left, const struct vi_disk_area *area, uin
     result = vi_disk_header_read(&left->area, end, &left->head);
     if (result != 0)
         return result;
-    left->log = vi_reserve(left->area.log_size);
-    left->ring = vi_reserve(left->area.ring_size);
-    if (left->log == NULL || left->ring == NULL ||
-        load(&left->area, left->log, left->area.log_size, left->area.log_offset) != 0 ||
-        load(&left->area, left->ring, left->area.ring_size, left->area.ring_offset) != 0 ||
-        find_end(left) != 0) {
-        vi_disk_unload(left);
+    left->log = vi_reserve(left->area.log_size + left->area.ring_size);
+    if (left->log == NULL)
         return -1;
-    }
-    return 0;
+    left->ring = left->log + left->area.log_size;
+    if (load(&left->area, left->log, left->area.log_size, left->area.log_offset) == 0 &&
+        load(&left->area, left->ring, left->area.ring_size, left->area.ring_offset) == 0 &&
+        find_end(left) == 0)
+        return 0;
+    vi_disk_unload(left);
+    return -1;
 }
 
 void vi_disk_unload(struct vi_disk_left *left)
 {
-    vi_release(left->log, left->area.log_size);
-    vi_release(left->ring, left->area.ring_size);
+    vi_release(left->log, left->area.log_size + left->area.ring_size);
 }
 
 void vi_disk_members_named(const struct vi_disk_left *left, uint8_t named[VI_DISK_MEMBERS])
@@ -141,29 +127,29 @@ void vi_disk_members_named(const struct vi_disk_left *left, uint8_t named[VI_DIS
 /* After a failed sync the cache shows what the disk lacks, and the kernel believes it written.
  * So blocks whose content on the disk is another are written again; they were never synced.  The
  * others are not: a power failure during their writing could harm what was acknowledged.
- * `cached` is what the file is to have from `offset` on, and `disk` is as long;
- * `all`: it was never written. */
-static int write_if_lost(const struct vi_disk_area *area, const unsigned char *cached,
-                         unsigned char *disk, uint64_t length, uint64_t offset, bool all)
+ * `wanted` is what the file is to have from `offset` on, and `disk` is as long. */
+static int write_if_lost(const struct vi_disk_area *area, const unsigned char *wanted,
+                         unsigned char *disk, uint64_t length, uint64_t offset)
 {
-    int result = all ? 0 : vi_io_read(area->io, area->fd, disk, length, offset, true);
+    int result = vi_io_read(area->io, area->fd, disk, length, offset, true);
 
     if (result != 0 && errno == ENOTSUP) /* as in memory, where nothing is lost */
-        return 0;
+        result = vi_io_read(area->io, area->fd, disk, length, offset, false);
     for (uint64_t i = 0; i < length && result == 0; i += VI_REDO_BLOCK) {
-        const struct iovec block = {(void *)(cached + i), VI_REDO_BLOCK};
+        const struct iovec block = {(void *)(wanted + i), VI_REDO_BLOCK};
 
-        if (all || memcmp(cached + i, disk + i, VI_REDO_BLOCK) != 0)
+        if (memcmp(wanted + i, disk + i, VI_REDO_BLOCK) != 0)
             result = vi_io_write(area->io, area->fd, &block, 1, offset + i, false);
     }
     return result;
 }
 
-/* The log's blocks from `from` up to `to`. */
-static int write_log(const struct vi_disk_left *left, unsigned char *disk, uint64_t from,
-                     uint64_t to, bool all)
+/* The log's blocks that have records. */
+static int write_log(const struct vi_disk_left *left, unsigned char *disk)
 {
     const struct vi_disk_area *area = &left->area;
+    const uint64_t to = vi_disk_up(left->end.lsn, VI_REDO_BLOCK);
+    uint64_t from = left->head.lsn / VI_REDO_BLOCK * VI_REDO_BLOCK;
     int result = 0;
 
     for (uint64_t length; from < to && result == 0; from += length) {
@@ -171,7 +157,7 @@ static int write_log(const struct vi_disk_left *left, unsigned char *disk, uint6
 
         length = to - from < CHUNK ? to - from : CHUNK;
         length = length < to_wrap ? length : to_wrap;
-        result = write_if_lost(area, left->log + at, disk, length, area->log_offset + at, all);
+        result = write_if_lost(area, left->log + at, disk, length, area->log_offset + at);
     }
     return result;
 }
@@ -183,21 +169,16 @@ static int secure(const struct vi_disk_left *left)
     const struct vi_disk_area *area = &left->area;
     const uint64_t header =
         area->headers_offset + area->generation % VI_REDO_HEADERS * VI_REDO_BLOCK;
-    const uint64_t from = left->head.lsn / VI_REDO_BLOCK * VI_REDO_BLOCK;
-    const uint64_t to = vi_disk_up(left->end.lsn, VI_REDO_BLOCK);
-    const uint64_t ring_from =
-        left->ring_from < to ? left->ring_from / VI_REDO_BLOCK * VI_REDO_BLOCK : to;
-    unsigned char *const memory = vi_reserve(2 * CHUNK), *const disk = memory + CHUNK;
+    unsigned char *const memory = vi_reserve(VI_REDO_BLOCK + CHUNK);
     int result = -1;
 
     if (memory == NULL)
         return errno = ENOMEM, -1;
     if (vi_io_read(area->io, area->fd, memory, VI_REDO_BLOCK, header, false) == 0 &&
-        write_if_lost(area, memory, disk, VI_REDO_BLOCK, header, false) == 0 &&
-        write_log(left, disk, from, ring_from, false) == 0 &&
-        write_log(left, disk, ring_from, to, true) == 0)
+        write_if_lost(area, memory, memory + VI_REDO_BLOCK, VI_REDO_BLOCK, header) == 0 &&
+        write_log(left, memory + VI_REDO_BLOCK) == 0)
         result = area->io->sync(area->fd);
-    vi_release(memory, 2 * CHUNK);
+    vi_release(memory, VI_REDO_BLOCK + CHUNK);
     return result;
 }
 
@@ -218,9 +199,8 @@ int vi_disk_replay(struct vi_disk_left *left, struct vi_disk_target *target)
 
 /* ---- Creation ----------------------------------------------------------- */
 
-int vi_disk_create(struct vi_disk_area *area, uint32_t epoch, uint64_t lsn)
+int vi_disk_create(struct vi_disk_area *area, uint32_t epoch, struct vi_disk_point head)
 {
-    const struct vi_disk_point head = {vi_disk_up(lsn + 1, area->ring_size), 0};
     struct iovec zeros = {vi_reserve(CHUNK), 0};
     int result = zeros.iov_base != NULL ? 0 : 1;
 

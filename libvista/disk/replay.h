@@ -37,9 +37,9 @@ void vi_disk_members_named(const struct vi_disk_left *left, uint8_t named[VI_DIS
  * anywhere and be run again.  -1: EBADMSG a record cannot be, and then nothing has changed; EIO. */
 int vi_disk_replay(struct vi_disk_left *left, struct vi_disk_target *target);
 
-/* Writes a new, empty log, durably; its blocks are allocated.  `area` is set; the epoch and the
- * LSN must be above all that were ever used.  1: the blocks could not be written; the header that was
+/* Writes a new, empty log, durably; its blocks are allocated.  `area` is set; the epoch must be above
+ * all that were ever used, and the head, a multiple of the ring, above their LSN.  1: the blocks could not be written; the header that was
  * there still counts, of a log that was empty, too.  -1: it is not known which counts. */
-int vi_disk_create(struct vi_disk_area *area, uint32_t epoch, uint64_t lsn);
+int vi_disk_create(struct vi_disk_area *area, uint32_t epoch, struct vi_disk_point head);
 
 #endif

@@ -10,12 +10,6 @@
 #include "base/crc32c.h"
 #include "base/error.h"
 
-static void set_seed(struct vi_disk_area *area)
-{
-    area->seed = vi_crc32c(vi_crc32c(0, area->uuid, sizeof area->uuid), &area->incarnation,
-                           sizeof area->incarnation);
-}
-
 void vi_disk_area_set(struct vi_disk_area *area, uint64_t headers_offset, uint64_t ring_offset,
                       uint64_t ring_size, uint64_t log_size)
 {
@@ -24,7 +18,8 @@ void vi_disk_area_set(struct vi_disk_area *area, uint64_t headers_offset, uint64
     area->log_offset = ring_offset + ring_size;
     area->ring_size = ring_size;
     area->log_size = log_size;
-    set_seed(area);
+    area->seed = vi_crc32c(vi_crc32c(0, area->uuid, sizeof area->uuid), &area->incarnation,
+                           sizeof area->incarnation);
 }
 
 /* ---- Headers ----------------------------------------------------------- */
@@ -108,10 +103,9 @@ int vi_disk_headers_void(const struct vi_disk_area *area)
     const struct vi_redo_header none = {0};
 
     /* The older one first, so that it does not count in between. */
-    return write_header(area, &none, area->generation + 1) != 0 ||
-                   write_header(area, &none, area->generation) != 0
-               ? -1
-               : 0;
+    return write_header(area, &none, area->generation + 1) == 0
+               ? write_header(area, &none, area->generation)
+               : -1;
 }
 
 /* ---- Records ----------------------------------------------------------- */
@@ -156,26 +150,6 @@ bool vi_disk_sound(const struct vi_disk_area *area, const struct vi_redo_record 
            record->check == vi_disk_check(area, record);
 }
 
-const struct vi_redo_record *vi_disk_next(const struct vi_disk_area *area,
-                                          const unsigned char *memory, uint64_t size,
-                                          struct vi_disk_point *at)
-{
-    const uint64_t places[] = {at->lsn, vi_disk_up(at->lsn, VI_REDO_BLOCK),
-                               vi_disk_up(at->lsn, area->ring_size),
-                               vi_disk_up(at->lsn, area->log_size)};
-
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const struct vi_redo_record *record = (const void *)(memory + places[i] % size);
-
-        if (vi_disk_sound(area, record, size - places[i] % size, places[i]) &&
-            record->previous == at->previous) {
-            at->lsn = places[i];
-            return record;
-        }
-    }
-    return NULL;
-}
-
 const struct vi_redo_item *vi_disk_item(const struct vi_redo_record *record,
                                         const struct vi_redo_item *item)
 {
@@ -191,16 +165,24 @@ const struct vi_redo_item *vi_disk_item(const struct vi_redo_record *record,
 
 const struct vi_redo_record *vi_disk_walk_record(struct vi_disk_walk *walk)
 {
-    const struct vi_redo_record *record = NULL;
-    struct vi_disk_point at = walk->at;
+    const struct vi_disk_area *area = walk->area;
+    const uint64_t lsn = walk->at.lsn, size = walk->size;
+    const uint64_t places[] = {lsn, vi_disk_up(lsn, VI_REDO_BLOCK),
+                               vi_disk_up(lsn, area->ring_size), vi_disk_up(lsn, area->log_size)};
 
-    if (at.lsn < walk->to)
-        record = vi_disk_next(walk->area, walk->memory, walk->size, &at);
-    if (record == NULL || at.lsn >= walk->to || record->bytes > walk->to - at.lsn)
-        return walk->record = NULL;
-    walk->at = vi_disk_behind(at, record);
+    walk->record = NULL;
     walk->item = NULL;
-    return walk->record = record;
+    for (size_t i = 0; i < sizeof places / sizeof *places && places[i] < walk->to; i++) {
+        const struct vi_redo_record *record = (const void *)(walk->memory + places[i] % size);
+        const uint64_t behind = size - places[i] % size, most = walk->to - places[i];
+
+        if (vi_disk_sound(area, record, behind < most ? behind : most, places[i]) &&
+            record->previous == walk->at.previous) {
+            walk->at = (struct vi_disk_point){places[i] + record->bytes, places[i]};
+            return walk->record = record;
+        }
+    }
+    return NULL;
 }
 
 const struct vi_redo_item *vi_disk_walk(struct vi_disk_walk *walk)

@@ -62,14 +62,8 @@ uint32_t vi_disk_check(const struct vi_disk_area *area, const struct vi_redo_rec
 bool vi_disk_sound(const struct vi_disk_area *area, const struct vi_redo_record *record,
                    uint64_t left, uint64_t lsn);
 
-/* The record that comes next, in the `size` bytes of a log or a ring; `at` is moved to its LSN.
- * NULL: none counts. */
-const struct vi_redo_record *vi_disk_next(const struct vi_disk_area *area,
-                                          const unsigned char *memory, uint64_t size,
-                                          struct vi_disk_point *at);
-
-/* Items of the records from one point of a stream up to an LSN, in a log or a ring that is in
- * memory. */
+/* The records from one point of a stream up to an LSN, in a log or a ring that is in memory, and
+ * their items. */
 struct vi_disk_walk {
     const struct vi_disk_area *area;
     const unsigned char *memory;
@@ -80,18 +74,11 @@ struct vi_disk_walk {
     const struct vi_redo_item *item;
 };
 
-/* The next record, whose items are next then; NULL: there is none that ends at `to` or before. */
+/* The next record, whose items are next then; NULL: none counts that ends at `to` or before. */
 const struct vi_redo_record *vi_disk_walk_record(struct vi_disk_walk *walk);
 /* The next item of any record; NULL: there is none.  What of a record does not fit is passed
  * over. */
 const struct vi_redo_item *vi_disk_walk(struct vi_disk_walk *walk);
-
-/* Behind a record at at->lsn. */
-static inline struct vi_disk_point vi_disk_behind(struct vi_disk_point at,
-                                                  const struct vi_redo_record *record)
-{
-    return (struct vi_disk_point){at.lsn + record->bytes, at.lsn};
-}
 
 /* The item behind `item` (NULL: the first) of a record that is `record->bytes` long; NULL: there
  * is none, or it does not fit. */

@@ -17,70 +17,57 @@
 #include "disk/lead.h"
 #include "disk/replay.h"
 
-/* Applies the records from `from` up to `to`, the last of which is at `newest`: in memory that is as
- * large as the log each is where it is there. */
-static int apply(const struct vi_disk_log *redo, struct vi_disk_point from, uint64_t to,
-                 uint64_t newest)
+/* Applies the records from `from` up to `to`, in memory that is as large as the log, where each is at its
+ * place there; the log begins at `to` then.  1: it does not, and what has failed can be tried again.  -1: a
+ * sync has failed, after which no promise can be made any more. */
+static int apply(const struct vi_disk_log *redo, struct vi_disk_area *area,
+                 struct vi_disk_point from, struct vi_disk_point to)
 {
-    const struct vi_disk_area *area = &redo->area;
     unsigned char *log = vi_reserve(area->log_size);
-    const struct vi_disk_walk walk = {area, log, area->log_size, .at = from, .to = to};
-    const uint64_t at = from.lsn % area->log_size, all = to - from.lsn;
+    const struct vi_disk_walk walk = {area, log, area->log_size, .at = from, .to = to.lsn};
+    const uint64_t at = from.lsn % area->log_size, all = to.lsn - from.lsn;
     const uint64_t first = all < area->log_size - at ? all : area->log_size - at;
     int64_t pieces = -1;
-    int result = -1;
+    int result = 1;
 
     if (log == NULL)
-        return -1;
+        return 1;
     if (vi_io_read(area->io, area->fd, log + at, first, area->log_offset + at, false) == 0 &&
         vi_io_read(area->io, area->fd, log, all - first, area->log_offset, false) == 0)
-        pieces = vi_disk_validate(walk, newest, redo->target);
-    if (pieces >= 0)
-        result = vi_disk_apply(walk, pieces, redo->target);
+        pieces = vi_disk_validate(walk, to.previous, redo->target);
+    if (pieces >= 0 && vi_disk_apply(walk, pieces, redo->target) == 0)
+        result = vi_disk_sync(area, redo->target) == 0 ? vi_disk_header_write(area, area->epoch, to)
+                                                       : -1;
     vi_release(log, area->log_size);
-    return result;
-}
-
-/* With the lock, which is unlocked in between.  `fatal`: a sync has failed, after which no promise can
- * be made any more; else what has failed can be tried again. */
-static int apply_durable(struct vi_disk_log *redo, bool *fatal)
-{
-    const struct vi_disk_point from = redo->head, to = {redo->durable.lsn, redo->durable.last};
-    struct vi_disk_area area = redo->area;
-    int result, error;
-
-    pthread_mutex_unlock(&redo->lock);
-    result = apply(redo, from, to.lsn, to.previous);
-    *fatal = result == 0;
-    if (result == 0)
-        result = vi_disk_sync(&area, redo->target);
-    if (result == 0)
-        result = vi_disk_header_write(&area, area.epoch, to);
-    error = errno;
-    pthread_mutex_lock(&redo->lock);
-    if (result == 0) {
-        redo->area.generation = area.generation;
-        redo->head = to;
-    }
-    errno = error;
     return result;
 }
 
 int vi_disk_truncate_locked(struct vi_disk_log *redo, bool full)
 {
-    bool fatal = false;
-    int result;
+    struct vi_disk_area area;
+    int result, error;
 
     redo->truncating = true;
     redo->wanted = false;
-    result = vi_disk_reach(redo, &redo->durable, redo->tail.lsn);
-    if (result == 0)
-        result = apply_durable(redo, &fatal);
-    if (result != 0 && (fatal || full))
-        vi_disk_poison(redo, errno);
+    result = vi_disk_reach(redo, redo->tail.lsn, true);
+    if (result == 0) {
+        const struct vi_disk_point from = redo->head, to = {redo->durable.lsn, redo->durable.last};
+
+        area = redo->area;
+        pthread_mutex_unlock(&redo->lock);
+        result = apply(redo, &area, from, to);
+        error = errno;
+        pthread_mutex_lock(&redo->lock);
+        redo->area.generation = area.generation;
+        if (result == 0)
+            redo->head = to;
+        else if (result < 0 || full)
+            vi_disk_poison(redo, error);
+        errno = error;
+    }
     redo->truncating = false;
     pthread_cond_broadcast(&redo->changed);
-    return result;
+    return result == 0 ? 0 : -1;
 }
 
 /* With the lock: when no other thread is at it. */
@@ -108,39 +95,22 @@ int vi_disk_truncate(struct vi_disk_log *redo)
 
 #define RETRY_MS 100u /* after a truncation that failed and may be tried again */
 
-/* How far the log, and the ring, may become full without anything to do for the thread. */
+/* How far the log may become full without anything to do for the thread. */
 static uint64_t quiet_in_log(const struct vi_disk_log *redo)
 {
     return redo->head.lsn + redo->area.log_size / 100 * redo->truncate_percent;
 }
 
-static uint64_t quiet_in_ring(const struct vi_disk_log *redo)
-{
-    return redo->written.lsn + redo->area.ring_size / 2;
-}
-
-uint64_t vi_disk_quiet(const struct vi_disk_log *redo)
-{
-    const uint64_t in_log = quiet_in_log(redo), in_ring = quiet_in_ring(redo);
-
-    return in_log < in_ring ? in_log : in_ring;
-}
-
-static bool is_filled(const struct vi_disk_log *redo)
-{
-    return !redo->truncating && redo->tail.lsn > quiet_in_log(redo);
-}
-
-static bool is_ring_half_full(const struct vi_disk_log *redo)
-{
-    return !redo->leading && redo->tail.lsn > quiet_in_ring(redo);
-}
-
 void vi_disk_wake_thread(struct vi_disk_log *redo)
 {
-    if (redo->wanted || !(is_filled(redo) || is_ring_half_full(redo)))
+    const uint64_t in_log = quiet_in_log(redo);
+    const uint64_t in_ring = redo->written.lsn + redo->area.ring_size / 2;
+    const bool is_filled = !redo->truncating && redo->tail.lsn > in_log;
+
+    redo->writer.quiet = in_log < in_ring ? in_log : in_ring;
+    if (redo->wanted || !(is_filled || (!redo->leading && redo->tail.lsn > in_ring)))
         return;
-    if (!redo->has_thread && is_filled(redo)) /* without one who finds the log full truncates */
+    if (!redo->has_thread && is_filled) /* without one who finds the log full truncates */
         (void)vi_disk_start_thread(redo, 0);
     redo->wanted = redo->has_thread;
     pthread_cond_signal(&redo->work);
@@ -182,10 +152,10 @@ static void *run_thread(void *arg)
         if (redo->stopping || redo->failed != 0)
             continue;
         if (late && redo->flush_ms != 0)
-            (void)vi_disk_reach(redo, &redo->durable, redo->tail.lsn);
-        if (is_ring_half_full(redo) && redo->failed == 0)
-            vi_disk_lead(redo, false);
-        retry = is_filled(redo) && redo->failed == 0 && vi_disk_truncate_locked(redo, false) != 0;
+            (void)vi_disk_reach(redo, redo->tail.lsn, true);
+        (void)vi_disk_reach(redo, redo->tail.lsn - redo->area.ring_size / 2, false);
+        retry = !redo->truncating && redo->tail.lsn > quiet_in_log(redo) && redo->failed == 0 &&
+                vi_disk_truncate_locked(redo, false) != 0;
     }
     pthread_mutex_unlock(&redo->lock);
     return NULL;
@@ -221,25 +191,18 @@ void vi_disk_stop_thread(struct vi_disk_log *redo)
 
 /* ---- Growing ------------------------------------------------------------ */
 
-/* The next size whose largest record is that long. */
-static uint64_t size_for(const struct vi_disk_area *area, uint64_t end, uint64_t bytes)
-{
-    const uint64_t most = (end - area->log_offset) / area->ring_size * area->ring_size;
-    uint64_t size = 2 * area->log_size;
-
-    while (size < most && size / 2 - area->ring_size < bytes)
-        size *= 2;
-    return size < most ? size : most;
-}
-
 /* With the lock, and nothing appended: empties the log, which becomes larger, in a new epoch. */
 static int grow_to(struct vi_disk_log *redo, const struct vi_file *file, uint64_t end,
                    uint64_t bytes)
 {
     struct vi_disk_area area = redo->area;
+    const uint64_t most = (end - area.log_offset) / area.ring_size * area.ring_size;
+    struct vi_disk_point head;
     int result, error;
 
-    area.log_size = size_for(&area, end, bytes);
+    while (area.log_size < most && vi_disk_record_max(&area) < bytes)
+        area.log_size *= 2;
+    area.log_size = area.log_size < most ? area.log_size : most;
     if (vi_disk_record_max(&area) < bytes)
         return vi_fail(ENOSPC, "%s: its log area has no room for a redo log that takes %llu bytes",
                        area.path, (unsigned long long)bytes);
@@ -247,11 +210,12 @@ static int grow_to(struct vi_disk_log *redo, const struct vi_file *file, uint64_
         return -1;
     redo->truncating = true;
     area.generation = redo->area.generation;
+    head = (struct vi_disk_point){vi_disk_up(redo->tail.lsn + 1, area.ring_size), 0};
     pthread_mutex_unlock(&redo->lock);
     result = vi_file_allocate(file, area.log_offset + redo->area.log_size,
                               area.log_size - redo->area.log_size) != 0
                  ? 1
-                 : vi_disk_create(&area, area.epoch + 1, redo->tail.lsn);
+                 : vi_disk_create(&area, area.epoch + 1, head);
     error = errno;
     pthread_mutex_lock(&redo->lock);
     redo->truncating = false;
@@ -260,8 +224,7 @@ static int grow_to(struct vi_disk_log *redo, const struct vi_file *file, uint64_
         redo->area.log_size = area.log_size;
         redo->area.epoch = area.epoch;
         redo->area.generation = area.generation;
-        vi_disk_log_empty(
-            redo, (struct vi_disk_point){vi_disk_up(redo->tail.lsn + 1, area.ring_size), 0});
+        vi_disk_log_empty(redo, head);
     } else if (result < 0) {
         vi_disk_poison(redo, error);
     }

@@ -25,9 +25,8 @@ int vi_disk_grow(struct vi_disk_log *redo, const struct vi_file *file, uint64_t 
  * for which that fails is lost. */
 int vi_disk_truncate_locked(struct vi_disk_log *redo, bool full);
 
-/* With the lock: up to which LSN there will be nothing for the thread to do, at least. */
-uint64_t vi_disk_quiet(const struct vi_disk_log *redo);
-/* With the lock: if there is something for the thread to do, wakes or starts it. */
+/* With the lock: if there is something for the thread to do, wakes or starts it; notes up to which LSN
+ * there is nothing. */
 void vi_disk_wake_thread(struct vi_disk_log *redo);
 void vi_disk_stop_thread(struct vi_disk_log *redo);
 

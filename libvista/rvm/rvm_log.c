@@ -60,7 +60,7 @@ static int write_log(struct vi_file *file, uint64_t bytes)
     end = area.log_offset + area.log_size;
     if (vi_file_truncate(file, end) != 0 || vi_file_allocate(file, 0, end) != 0)
         return -1;
-    return vi_disk_create(&area, 1, 0);
+    return vi_disk_create(&area, 1, (struct vi_disk_point){area.ring_size, 0});
 }
 
 int vi_rvm_log_create(const char *path, uint64_t bytes, mode_t mode)

@@ -78,7 +78,7 @@ static rvm_return_t close_log(struct vi_rvm_log *log)
     if (vi_disk_truncate(&log->redo) != 0) {
         error = errno;
         result = vi_rvm_code();
-        (void)vi_disk_flush(&log->redo, UINT64_MAX); /* what can be done for the next start */
+        (void)vi_disk_flush(&log->redo, UINT64_MAX, true); /* what can be done for the next start */
     }
     __atomic_store_n(&vi_rvm.log, NULL, __ATOMIC_RELEASE);
     vi_rvm_log_close(log);
@@ -128,7 +128,7 @@ static rvm_return_t use(enum vi_rvm_count which, int (*call)(struct vi_disk_log 
 
 static int flush_all(struct vi_disk_log *redo)
 {
-    return vi_disk_flush(redo, UINT64_MAX);
+    return vi_disk_flush(redo, UINT64_MAX, true);
 }
 
 rvm_return_t rvm_flush(void)

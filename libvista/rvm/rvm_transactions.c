@@ -308,7 +308,7 @@ rvm_return_t rvm_end_transaction(rvm_tid_t *tid, rvm_mode_t mode)
         return result;
     }
     end_tx(tid, tx);
-    if ((mode == flush ? vi_disk_flush : vi_disk_write_out)(&log->redo, end) != 0)
+    if (vi_disk_flush(&log->redo, end, mode == flush) != 0)
         result = vi_rvm_code();
     close_tx(tx, mode == flush ? VI_RVM_FLUSHED : VI_RVM_NOT_FLUSHED);
     return result;

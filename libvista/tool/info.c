@@ -137,8 +137,7 @@ static void json_redo(const struct vi_disk_left *redo, bool live)
 /* What can be told beside its user: what the header says. */
 static struct vi_disk_left redo_of(const struct vi_file *file, const struct vi_superblock *s)
 {
-    struct vi_disk_left left = {.area = vi_disk_area_of(file, s, VI_DISK_LOG_LEAST),
-                                .ring_from = UINT64_MAX};
+    struct vi_disk_left left = {.area = vi_disk_area_of(file, s), .ring_from = UINT64_MAX};
 
     if (s->log_class != VISTA_CLASS_DISK || s->features_must & VI_MUST_MEMBER ||
         vi_disk_header_read(&left.area, s->chunks_offset + s->chunks_size, &left.head) != 0)

@@ -138,23 +138,23 @@ static void index_log(struct files *of)
 {
     struct vi_file file = {.fd = file_fd, .path = file_path};
     struct vi_disk_area *area = &of->area;
-    struct vi_disk_point at;
+    struct vi_disk_walk walk = {area, .to = UINT64_MAX};
     unsigned char *ring;
-    const struct vi_redo_record *record;
 
-    *area = vi_disk_area_of(&file, &of->s[0], VI_DISK_LOG_LEAST);
+    *area = vi_disk_area_of(&file, &of->s[0]);
     area->path = "redo log";
-    HOLDS(vi_disk_header_read(area, of->s[0].chunks_offset + of->s[0].chunks_size, &at) == 0,
+    HOLDS(vi_disk_header_read(area, of->s[0].chunks_offset + of->s[0].chunks_size, &walk.at) == 0,
           "log");
     ring = malloc(area->ring_size);
     HOLDS(ring != NULL, "malloc");
     read_at(area->ring_offset, ring, area->ring_size); /* it has them all */
-    while ((record = vi_disk_next(area, ring, area->ring_size, &at)) != NULL) {
+    walk.memory = ring;
+    walk.size = area->ring_size;
+    while (vi_disk_walk_record(&walk) != NULL) {
         HOLDS(of->records < RECORDS, "too many records");
-        of->lsn[of->records++] = at.lsn;
-        at = vi_disk_behind(at, record);
+        of->lsn[of->records++] = walk.at.previous;
     }
-    of->end = at;
+    of->end = walk.at;
     free(ring);
 }
 
@@ -329,7 +329,7 @@ static void append(struct input *input, unsigned where)
     if (take(input, 1) % 2 != 0)
         change_item(input, &more.item);
     put_stream(where, end.lsn, &more, more.record.bytes);
-    end = vi_disk_behind(end, &more.record);
+    end = (struct vi_disk_point){end.lsn + more.record.bytes, end.lsn};
 }
 
 static void edit_header(struct input *input)
@@ -453,19 +453,23 @@ static const struct vi_redo_record *record_at(uint64_t lsn)
     return (const void *)(model.log + lsn % model.area.log_size);
 }
 
-/* The record behind `at`: first of all places in the log, then of all in the ring. */
-static const struct vi_redo_record *find(uint64_t at, uint64_t previous, uint64_t *lsn)
+/* The record behind `at` that ends at `limit` or before: first of all places in the log, then of all in
+ * the ring. */
+static const struct vi_redo_record *find(uint64_t at, uint64_t previous, uint64_t limit,
+                                         uint64_t *lsn)
 {
     const uint64_t steps[] = {1, VI_REDO_BLOCK, model.area.ring_size, model.area.log_size};
 
     for (unsigned i = 0; i < 8; i++) {
+        const unsigned char *const memory = i < 4 ? model.log : model.ring;
+        const uint64_t size = i < 4 ? model.area.log_size : model.area.ring_size;
         const uint64_t step = steps[i % 4];
+        const struct vi_redo_record *record;
 
         *lsn = (at + step - 1) / step * step;
-        if (i < 4 && counts(model.log, model.area.log_size, *lsn, previous))
-            return record_at(*lsn);
-        if (i >= 4 && counts(model.ring, model.area.ring_size, *lsn, previous))
-            return (const void *)(model.ring + *lsn % model.area.ring_size);
+        record = (const void *)(memory + *lsn % size);
+        if (counts(memory, size, *lsn, previous) && *lsn + record->bytes <= limit)
+            return record;
     }
     return NULL;
 }
@@ -477,10 +481,8 @@ static void find_records(void)
     const struct vi_redo_record *record;
 
     model.count = 0;
-    for (model.end = model.head.lsn; (record = find(model.end, previous, &lsn)) != NULL;
+    for (model.end = model.head.lsn; (record = find(model.end, previous, limit, &lsn)) != NULL;
          previous = lsn) {
-        if (lsn + record->bytes > limit)
-            break;
         HOLDS(model.count < 4096, "too many records");
         memmove(model.log + lsn % model.area.log_size, record, record->bytes);
         model.list[model.count++] = lsn;
@@ -494,7 +496,7 @@ static bool are_found_again(void)
     uint64_t at = model.head.lsn, previous = model.head.previous, lsn;
 
     for (unsigned i = 0; i < model.count; i++, previous = lsn) {
-        if (find(at, previous, &lsn) == NULL || lsn != model.list[i])
+        if (find(at, previous, model.end, &lsn) == NULL || lsn != model.list[i])
             return false;
         at = lsn + record_at(lsn)->bytes;
     }

@@ -515,7 +515,7 @@ static void redo_logs(const char *from, unsigned flushed)
     uint64_t header;
 
     MUST(file.fd >= 0 && pread(file.fd, &s, sizeof s, 0) == sizeof s);
-    area = vi_disk_area_of(&file, &s, VI_DISK_LOG_LEAST);
+    area = vi_disk_area_of(&file, &s);
     MUST(vi_disk_load(&left, &area, s.chunks_offset + s.chunks_size) == 0);
     area = left.area;
     blank("redo-log-alone", from, area.ring_offset, area.ring_size);
