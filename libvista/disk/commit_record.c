@@ -46,12 +46,11 @@ static void emit_changed(struct visit *visit, const struct vi_segment *owner,
     for (uint64_t i = 0; i < length; i++) {
         if (now[i] == old[i])
             continue;
-        if (end != 0 && i - end > GAP) {
-            emit(visit, owner, now + from, end - from);
-            end = 0;
-        }
-        if (end == 0)
+        if (end == 0 || i - end > GAP) {
+            if (end != 0)
+                emit(visit, owner, now + from, end - from);
             from = i;
+        }
         end = i + 1;
     }
     if (end != 0)

@@ -142,9 +142,9 @@ static uint64_t seal(struct vi_disk_log *redo)
     return bytes;
 }
 
-/* To the log, its memory given back; the first block, which makes it count, last. */
-static __attribute__((noinline)) void write_large(struct vi_disk_log *redo, uint64_t bytes,
-                                                  struct vi_disk_reached *tail)
+/* To the log, its memory given back; the first block, which makes it count, last.  Returns where the stream
+ * ends. */
+static __attribute__((noinline)) uint64_t write_large(struct vi_disk_log *redo, uint64_t bytes)
 {
     const struct vi_disk_area *area = &redo->area;
     const uint64_t at = area->log_offset + redo->writer.lsn % area->log_size;
@@ -161,26 +161,32 @@ static __attribute__((noinline)) void write_large(struct vi_disk_log *redo, uint
         vi_disk_poison(redo, errno);
     pthread_setcancelstate(state, NULL);
     vi_release(from, vi_disk_up(redo->writer.most, VI_REDO_BLOCK));
-    tail->lsn = vi_disk_up(tail->end, area->ring_size);
     redo->unsynced = true;
-    redo->written = *tail;
+    return vi_disk_up(redo->writer.lsn + bytes, area->ring_size);
 }
 
+/* The tail is stored field by field: as a whole, and built of fields, it would be read again at once by
+ * wider loads, for which a processor waits. */
 uint64_t vi_disk_end(struct vi_disk_log *redo, bool is_commit)
 {
     const struct vi_disk_writer *writer = &redo->writer;
     const uint64_t bytes = seal(redo), end = writer->lsn + bytes;
-    struct vi_disk_reached tail = {end, writer->lsn, end, redo->tail.commits + is_commit};
+    uint64_t lsn = end;
 
     if (writer->large)
-        write_large(redo, bytes, &tail);
+        lsn = write_large(redo, bytes);
     if (redo->failed != 0) {
         pthread_mutex_unlock(&redo->lock);
         return (void)vi_disk_refuse(redo), UINT64_MAX;
     }
-    redo->tail = tail;
+    redo->tail.lsn = lsn;
+    redo->tail.last = writer->lsn;
+    redo->tail.end = end;
+    redo->tail.commits += is_commit;
+    if (writer->large)
+        redo->written = redo->tail;
     if (end > writer->quiet)
         vi_disk_wake_thread(redo);
     pthread_mutex_unlock(&redo->lock);
-    return tail.lsn;
+    return lsn;
 }

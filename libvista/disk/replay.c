@@ -66,11 +66,10 @@ static int find_end(struct vi_disk_left *left)
     if (!knows_of_more(left, left->log, area->log_size, area->log_offset, left->end.lsn, limit) &&
         !knows_of_more(left, left->ring, area->ring_size, area->ring_offset, left->end.lsn, limit))
         return 0;
-    return vi_fail(
-        EBADMSG,
-        "%s: damaged: commits that were acknowledged are missing from its redo log, from "
-        "%llu on",
-        area->path, (unsigned long long)left->end.lsn);
+    return vi_fail(EBADMSG,
+                   "%s: damaged: commits that were acknowledged are missing from its redo log, "
+                   "from %llu on",
+                   area->path, (unsigned long long)left->end.lsn);
 }
 
 /* A part of the file, to memory that was never used, which has zeros where the file has holes. */

@@ -166,19 +166,18 @@ const struct vi_redo_item *vi_disk_item(const struct vi_redo_record *record,
 const struct vi_redo_record *vi_disk_walk_record(struct vi_disk_walk *walk)
 {
     const struct vi_disk_area *area = walk->area;
-    const uint64_t lsn = walk->at.lsn, size = walk->size;
-    const uint64_t places[] = {lsn, vi_disk_up(lsn, VI_REDO_BLOCK),
-                               vi_disk_up(lsn, area->ring_size), vi_disk_up(lsn, area->log_size)};
+    const uint64_t steps[] = {VI_REDO_BLOCK, area->ring_size, area->log_size, 1};
+    uint64_t lsn = walk->at.lsn;
 
     walk->record = NULL;
     walk->item = NULL;
-    for (size_t i = 0; i < sizeof places / sizeof *places && places[i] < walk->to; i++) {
-        const struct vi_redo_record *record = (const void *)(walk->memory + places[i] % size);
-        const uint64_t behind = size - places[i] % size, most = walk->to - places[i];
+    for (size_t i = 0; i < 4 && lsn < walk->to; lsn = vi_disk_up(lsn, steps[i++])) {
+        const uint64_t place = lsn % walk->size, behind = walk->size - place, most = walk->to - lsn;
+        const struct vi_redo_record *record = (const void *)(walk->memory + place);
 
-        if (vi_disk_sound(area, record, behind < most ? behind : most, places[i]) &&
+        if (vi_disk_sound(area, record, behind < most ? behind : most, lsn) &&
             record->previous == walk->at.previous) {
-            walk->at = (struct vi_disk_point){places[i] + record->bytes, places[i]};
+            walk->at = (struct vi_disk_point){lsn + record->bytes, lsn};
             return walk->record = record;
         }
     }
