@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Killed after any instruction, a segment holds what was committed: see step.h.  What it
- * holds means the root, the blocks that it points to, their contents and the number of
+ * holds means its size, the root, the blocks that it points to, their contents and the number of
  * blocks in the heap.
  *
  * Operations: commits of ranges in a used and in a new slot, aborts, allocations,
  * frees and reallocations of small and large blocks, a log that grows, the root
  * made and moved, two transactions open at once, mapping, unmapping, creation, and
  * recoveries of what a death in these leaves, each instruction of them, too.  In the disk
- * class: commits flushed and not, truncation by unmapping and by shrinking, recovery.
+ * class: commits flushed and not, truncation by unmapping and by shrinking, growth of the segment
+ * and of its log, creation, recovery.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -52,9 +53,10 @@ static struct vi_root stored_root(const char *of)
 static uint64_t view(vista_segment *mapped, const char *of)
 {
     const struct vi_root root = stored_root(of);
-    const uint64_t live = test_live_blocks(of);
+    const uint64_t numbers[] = {test_live_blocks(of), vista_size(mapped)};
     const struct top *at = vista_root(mapped, 0);
-    uint64_t hash = step_mix(step_mix(0xcbf29ce484222325u, &root, sizeof root), &live, sizeof live);
+    uint64_t hash =
+        step_mix(step_mix(0xcbf29ce484222325u, &root, sizeof root), numbers, sizeof numbers);
 
     if (root.size == 0) {
         ck_assert_ptr_null(at);
@@ -444,6 +446,18 @@ static void act_shrink(void)
     REQUIRE(vista_resize(segment, SIZE - 8 * KIB) == 0);
 }
 
+static void used_and_shrunk(void)
+{
+    used();
+    act_shrink();
+    act_unflushed();
+}
+
+static void act_grow(void)
+{
+    REQUIRE(vista_resize(segment, SIZE) == 0);
+}
+
 /* In the disk class.  Copies of blocks to the ring make many states that are much the same: of
  * them some are recovered. */
 static const struct {
@@ -460,7 +474,8 @@ static const struct {
     {{"a larger root", used, act_larger_root, STEP_CHANGES}, 16},
     {{"two transactions open", used, act_two_open, STEP_CHANGES}, 1},
     {{"truncation by unmapping", used_and_unflushed, act_unmap, STEP_KEEPS}, 1},
-    {{"truncation by shrinking", used_and_unflushed, act_shrink, STEP_KEEPS}, 1},
+    {{"truncation by shrinking", used_and_unflushed, act_shrink, STEP_CHANGES}, 1},
+    {{"growth", used_and_shrunk, act_grow, STEP_CHANGES}, 1},
     {{"map", used_and_clean, map_it, STEP_KEEPS}, 1},
 };
 
@@ -546,6 +561,69 @@ START_TEST(every_instruction_of_the_disk_class)
     step.act = operation->act;
     step.every = disk_operations[_i].every;
     step_through(&step, name, operation->outcome);
+}
+END_TEST
+
+/* Growth of the redo log, which has to have room for all that a transaction's undo log has: with so
+ * many of these ranges the latter comes to more than half of it. */
+static size_t enough;
+
+static uint64_t log_size(void)
+{
+    struct vista_info info;
+
+    REQUIRE(vista_info(segment, &info) == 0);
+    return info.log_size;
+}
+
+static void declare(size_t count)
+{
+    while (count-- > 0)
+        REQUIRE(vista_set_range(tx, top->values, 248) == 0);
+}
+
+static void count_enough(void)
+{
+    uint64_t before;
+
+    used();
+    before = log_size();
+    begin();
+    for (enough = 0; log_size() == before; enough++)
+        declare(1);
+    REQUIRE(vista_abort_transaction(tx) == 0);
+    REQUIRE(vista_unmap(segment) == 0);
+}
+
+static void leave_little_room(void)
+{
+    used_and_unflushed();
+    begin();
+    declare(enough - 1);
+}
+
+static void act_grow_log(void)
+{
+    const uint64_t before = log_size();
+
+    declare(1);
+    REQUIRE(log_size() > before);
+    act_unflushed(); /* another transaction */
+}
+
+START_TEST(every_instruction_of_the_growth_of_a_log)
+{
+    if (test_is_sanitized())
+        return;
+    set_up(VISTA_CLASS_DISK);
+    used_and_clean(); /* so that it shows when what was committed since is lost */
+    test_copy(path, copy);
+    count_enough();
+    test_copy(copy, path);
+    test_adopt(path);
+    step.prepare = leave_little_room;
+    step.act = act_grow_log;
+    step_through(&step, "growth of a redo log", STEP_CHANGES);
 }
 END_TEST
 
@@ -685,11 +763,13 @@ static void expect_creatable(void)
 
 START_TEST(every_instruction_of_creation)
 {
+    static const enum vista_class classes[] = {VISTA_CLASS_KILL, VISTA_CLASS_LINE,
+                                               VISTA_CLASS_DISK};
     pid_t child;
 
-    if (is_left_out(_i, 2))
+    if (is_left_out(_i, 3))
         return;
-    set_up(VISTA_CLASS_KILL + (unsigned)_i);
+    set_up(classes[_i]);
     ck_assert_int_eq(truncate(path, 0), 0);
     step.prepare = nothing;
     step.act = create_it;
@@ -702,7 +782,8 @@ START_TEST(every_instruction_of_creation)
             expect_creatable();
     step_watch_end();
     test_trace_end(child);
-    printf("creation: %llu states\n", (unsigned long long)step_states());
+    printf("creation, class %d: %llu states\n", (int)classes[_i],
+           (unsigned long long)step_states());
     ck_assert_uint_gt(step_states(), 2);
 }
 END_TEST
@@ -713,14 +794,16 @@ static Suite *suite(void)
     TCase *tests = test_case(suite, "operations", 60);
 
     tcase_add_loop_test(tests, every_instruction, 0, 2 * OPERATIONS);
+    tests = test_case(suite, "disk class", 60);
     tcase_add_loop_test(tests, every_instruction_of_the_disk_class, 0, DISK_OPERATIONS);
+    tcase_add_test(tests, every_instruction_of_the_growth_of_a_log);
     tests = test_case(suite, "recovery", 60);
     tcase_add_test(tests, every_instruction_of_a_replay);
     tcase_add_loop_test(tests, every_instruction_of_a_rollback, 0, 2);
     tcase_add_loop_test(tests, every_instruction_of_a_long_rollback, 0, 2);
     tcase_add_loop_test(tests, every_instruction_of_a_finish, 0, 2);
     tests = test_case(suite, "creation", 60);
-    tcase_add_loop_test(tests, every_instruction_of_creation, 0, 2);
+    tcase_add_loop_test(tests, every_instruction_of_creation, 0, 3);
     return suite;
 }
 
