@@ -222,21 +222,36 @@ static uint32_t check_of(const struct vi_superblock *s, const struct vi_member *
     return vi_crc32c(check, entry->path, sizeof entry->path);
 }
 
+static struct vi_member entry_at(const char *path, uint64_t offset)
+{
+    struct vi_member entry;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    ck_assert_int_eq(pread(fd, &entry, sizeof entry, (off_t)offset), sizeof entry);
+    close(fd);
+    return entry;
+}
+
+void step_name_entry(const char *path, uint64_t offset, const char *name)
+{
+    const struct vi_superblock s = test_superblock(path, test_superblock_current(path));
+    struct vi_member entry = entry_at(path, offset);
+
+    memset(entry.path, 0, sizeof entry.path);
+    memcpy(entry.path, name, strlen(name));
+    entry.check = check_of(&s, &entry);
+    test_poke(path, offset, &entry, sizeof entry);
+}
+
 /* An entry that names a file, and is sound, names the file's copy. */
 static void rename_entry(const struct step *step, const char *copy, uint64_t offset)
 {
     const struct vi_superblock s = test_superblock(copy, test_superblock_current(copy));
-    struct vi_member entry;
-    int fd = open(copy, O_RDONLY | O_CLOEXEC);
+    const struct vi_member entry = entry_at(copy, offset);
 
-    ck_assert_int_eq(pread(fd, &entry, sizeof entry, (off_t)offset), sizeof entry);
-    close(fd);
     for (int i = 0; i < step->files; i++)
         if (strcmp(entry.path, step->file[i].path) == 0 && entry.check == check_of(&s, &entry)) {
-            memset(entry.path, 0, sizeof entry.path);
-            memcpy(entry.path, step->file[i].copy, strlen(step->file[i].copy));
-            entry.check = check_of(&s, &entry);
-            test_poke(copy, offset, &entry, sizeof entry);
+            step_name_entry(copy, offset, step->file[i].copy);
             return;
         }
 }

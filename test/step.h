@@ -66,4 +66,8 @@ const void *step_bytes(int file, uint64_t offset);
 /* Makes the copies of what is there now. */
 void step_copy(const struct step *step);
 
+/* The entry of a member, or of home, at an offset of a file has this path from now on, and a checksum that is
+ * right. */
+void step_name_entry(const char *path, uint64_t offset, const char *name);
+
 #endif

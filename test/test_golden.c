@@ -5,6 +5,8 @@
  * table says, and finds in them what was committed.  See golden/README.md.
  */
 #include "golden/golden.h"
+#include "media/format.h"
+#include "step.h"
 #include "support.h"
 
 #include <fcntl.h>
@@ -115,17 +117,21 @@ static void expand_into(int fd, const char *name)
     fclose(text);
 }
 
-static const char *expand(const struct row *row)
+static const char *expand_named(const char *name, const char *path)
 {
-    const char *path = test_path("golden");
     int fd;
 
     unlink(path);
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     ck_assert_int_ge(fd, 0);
-    expand_into(fd, row->name);
+    expand_into(fd, name);
     close(fd);
     return path;
+}
+
+static const char *expand(const struct row *row)
+{
+    return expand_named(row->name, test_path("golden"));
 }
 
 /* ---- What is in them ---------------------------------------------------- */
@@ -258,12 +264,52 @@ START_TEST(as_recorded)
 }
 END_TEST
 
+/* The files of a group, at paths of today. */
+static void expand_group(const char *home, const char *member)
+{
+    snprintf(folder, sizeof folder, "%s/disk-group1", VISTA_GOLDEN);
+    expand_named("home", home);
+    expand_named("member", member);
+    step_name_entry(home, VI_MEMBERS_OFFSET, member);
+    step_name_entry(member, VI_HOME_OFFSET, home);
+    test_adopt(home);
+    test_adopt(member);
+}
+
+/* A group of the disk class that was killed: recovered from home, or from its member, both have what was
+ * committed; home without the member is refused, and is what it was. */
+START_TEST(a_group_of_the_disk_class)
+{
+    const struct row row = {.name = "a group", .state = GOLDEN_GROUP};
+    char path[2][200], away[200];
+    vista_segment *segment;
+
+    snprintf(path[0], sizeof path[0], "%s", test_path("golden-home"));
+    snprintf(path[1], sizeof path[1], "%s", test_path("golden-member"));
+    snprintf(away, sizeof away, "%s", test_path("golden-away"));
+    expand_group(path[0], path[1]);
+    ck_assert_int_eq(rename(path[1], away), 0);
+    ck_assert_ptr_null(vista_map(path[0], 0, 0, NULL));
+    ck_assert_int_eq(errno, ENOENT);
+    ck_assert_int_eq(rename(away, path[1]), 0);
+    for (int i = 0; i < 2; i++) {
+        segment = vista_map(path[i ^ _i], 0, 0, NULL);
+        ck_assert_msg(segment != NULL, "%s", vista_errormsg());
+        expect_flat(segment, &row);
+        use(segment);
+        OK(vista_unmap(segment));
+        test_sound(path[i ^ _i]);
+    }
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *suite = suite_create("golden segments");
+    TCase *tests = test_case(suite, "golden", 200);
 
-    tcase_add_loop_test(test_case(suite, "golden", 200), as_recorded, 0,
-                        (int)(sizeof kept / sizeof *kept));
+    tcase_add_loop_test(tests, as_recorded, 0, (int)(sizeof kept / sizeof *kept));
+    tcase_add_loop_test(tests, a_group_of_the_disk_class, 0, 2);
     return suite;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * usage: golden_generate FOLDER [disk]
+ * usage: golden_generate FOLDER [disk|group]
  *
  * Makes the golden segments of this library's format, or those of its disk class, and the table
- * of what is to become of each: see README.md.  For a new version of the format they are made once, when it is
+ * of what is to become of each, or a group of the disk class: see README.md.  For a new version of the format they are made once, when it is
  * final, into a folder of its own; what is there is never made again.
  */
 #include <errno.h>
@@ -25,6 +25,7 @@
 #include "vista.h"
 
 #define PATH "/dev/shm/golden.vista"
+#define MEMBER "/dev/shm/golden-member.vista"
 #define DONE 9 /* transactions committed */
 
 static const char *folder;
@@ -132,10 +133,10 @@ static void copy_file(int from, int to)
     }
 }
 
-/* The file as it is now: as a process that is killed here would leave it. */
-static void keep(const char *name)
+/* A file as it is now: as a process that is killed here would leave it. */
+static void keep_file(const char *path, const char *name)
 {
-    const int fd = open(PATH, O_RDONLY | O_CLOEXEC), copy = memfd_create("copy", MFD_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC), copy = memfd_create("copy", MFD_CLOEXEC);
     FILE *out = create(name);
     off_t data = 0, hole = 0;
 
@@ -156,6 +157,11 @@ static void keep(const char *name)
     MUST(fclose(out) == 0);
     close(fd);
     close(copy);
+}
+
+static void keep(const char *name)
+{
+    keep_file(PATH, name);
 }
 
 /* ---- Making them -------------------------------------------------------- */
@@ -577,17 +583,56 @@ static void disks(size_t size, unsigned flags, transaction *what, const char *ki
     unlink(PATH); /* and leave it mapped: addresses differ */
 }
 
+/* One transaction over home and its member. */
+static void commit_both(vista_segment **both, unsigned state, unsigned mode)
+{
+    vista_tx *tx = begin(both[0]);
+
+    flat_transaction(both[0], tx, state);
+    flat_transaction(both[1], tx, state);
+    MUST(vista_end_transaction(tx, mode) == 0);
+}
+
+/* Two flat segments that share a log, as `disks` leaves one: with commits that are not yet in the data. */
+static void group(void)
+{
+    vista_segment *both[2] = {make(GOLDEN_FLAT, VISTA_NO_HEAP, VISTA_CLASS_DISK, 0x551b00000000)};
+    const struct vista_map_options options = {.address = (void *)0x551c00000000, .log = both[0]};
+
+    unlink(MEMBER);
+    both[1] = vista_map(MEMBER, GOLDEN_FLAT, VISTA_CREATE | VISTA_NO_HEAP, &options);
+    MUST(both[1] != NULL);
+    for (unsigned state = 1; state <= DONE; state++)
+        commit_both(both, state, 0);
+    MUST(vista_unmap(both[1]) == 0 && vista_unmap(both[0]) == 0);
+    both[0] = vista_map(PATH, 0, 0, NULL);
+    both[1] = vista_map(MEMBER, 0, 0, &(struct vista_map_options){.log = both[0]});
+    MUST(both[0] != NULL && both[1] != NULL);
+    for (unsigned state = DONE + 1; state <= DONE + 3; state++)
+        commit_both(both, state, 0);
+    commit_both(both, DONE + 4, VISTA_NO_FLUSH);
+    flat_transaction(both[1], begin(both[0]), DONE + 5);
+    keep("home");
+    keep_file(MEMBER, "member");
+    unlink(PATH);
+    unlink(MEMBER);
+}
+
 int main(int argc, char **argv)
 {
+    const char *what = argc == 3 ? argv[2] : "";
     char path[512];
 
-    if (argc < 2 || argc > 3 || (argc == 3 && strcmp(argv[2], "disk") != 0)) {
-        fprintf(stderr, "usage: golden_generate FOLDER [disk]\n");
+    if (argc < 2 || argc > 3 ||
+        (argc == 3 && strcmp(what, "disk") != 0 && strcmp(what, "group") != 0)) {
+        fprintf(stderr, "usage: golden_generate FOLDER [disk|group]\n");
         return 2;
     }
     folder = argv[1];
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
         stop(folder);
+    if (strcmp(what, "group") == 0)
+        return group(), 0;
     snprintf(path, sizeof path, "%s/table", folder);
     table = fopen(path, "wxe");
     if (table == NULL)

@@ -27,6 +27,8 @@ static inline size_t golden_length(unsigned state, unsigned range)
     return range == GOLDEN_RANGES - 1 ? 40000 : (state * 13 + range * 57) % 300;
 }
 
+#define GOLDEN_GROUP 13u /* the state of both segments of disk-group1 */
+
 /* ---- Heap: the root ----------------------------------------------------- */
 
 #define GOLDEN_BLOCKS 24
