@@ -743,7 +743,7 @@ START_TEST(short_and_failing_writes)
 END_TEST
 
 /* Where the file system copies on write, the ring is no part of the file: what was not written is
- * gone with the process, and what vi_disk_write_out has returned for is not. */
+ * gone with the process, and what vi_disk_flush has returned for is not. */
 START_TEST(a_ring_that_is_not_mapped)
 {
     uint64_t records, end = 0;
