@@ -381,9 +381,9 @@ static uint64_t state_hash(void)
 
     for (int i = 0; i < 2; i++) {
         const struct vi_lane *lane = ends[i].endpoint->lanes + (row_of(&ends[i])->id % 2);
-        const unsigned char flags[] = {open_tx[i] != NULL,     lane->acts,   lane->owner != NULL,
-                                       lane->staged != NULL,   lane->queued, lane->due != 0,
-                                       lane->due == UINT64_MAX};
+        const unsigned char flags[] = {
+            open_tx[i] != NULL, lane->acts,     lane->owner != NULL,    lane->staged != NULL,
+            lane->in != NULL,   lane->due != 0, lane->due == UINT64_MAX};
 
         hash = mix(hash, flags, sizeof flags);
         hash = mix(hash, row_of(&ends[i]), vi_row_size(1));

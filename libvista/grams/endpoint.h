@@ -53,17 +53,17 @@ struct vi_lane {
     struct vi_lane *next_owned;
     struct vi_message *staged; /* arrived, and not received by a committed transaction */
     struct vi_message *partial;
-    unsigned char *body;        /* allocated by the call that is under way */
-    TAILQ_ENTRY(vi_lane) queue; /* `requests` or `responses`: staged, not owned */
-    uint64_t sent;    /* client: when the request was sent first; server: what was told last */
-    uint64_t due;     /* client: when it is to be sent again; 0: it is answered; UINT64_MAX: when
+    unsigned char *body; /* allocated by the call that is under way */
+    TAILQ_ENTRY(vi_lane) queue;
+    struct vi_queue *in; /* where that is: staged, not owned; NULL: in none */
+    uint64_t sent;       /* client: when the request was sent first; server: what was told last */
+    uint64_t due;        /* client: when it is to be sent again; 0: it is answered; UINT64_MAX: when
                            the peer gives a sign of life.  A leaving peer's first lane: BYE.  Server:
                            an answer that found no room, or 0 */
-    uint32_t awaited; /* threads that wait for its response */
+    uint32_t awaited;    /* threads that wait for its response */
     uint8_t acts, tries, refusals; /* by time-outs, and for want of room */
-    bool queued;
-    bool again;   /* was retransmitted, and so no measure of the round trip */
-    bool refused; /* there was no room for what it sent last */
+    bool again;                    /* was retransmitted, and so no measure of the round trip */
+    bool refused;                  /* there was no room for what it sent last */
 };
 
 struct vi_peer {
@@ -85,7 +85,6 @@ struct vi_peer {
 enum vi_task_kind {
     VI_TASK_ROW,    /* make a row, or store that its peer has another address */
     VI_TASK_BREAK,  /* store that the session is broken */
-    VI_TASK_FINISH, /* drop a response that no one wants */
     VI_TASK_REMOVE, /* remove a row */
 };
 
@@ -93,7 +92,7 @@ enum vi_task_kind {
 struct vi_task {
     enum vi_task_kind kind;
     uint32_t index, id; /* the peer's, when the task was made */
-    uint32_t detail;    /* FINISH: the slot; BREAK: the reason */
+    uint32_t reason;    /* BREAK */
     uint32_t role;      /* ROW, and so are the next */
     uint64_t attempt;   /* whom to welcome: the HELLO's number; 0: no one */
     struct vi_hello hello;
@@ -141,8 +140,9 @@ struct vista_endpoint {
     struct vi_peer *peer; /* as many as the table has entries */
     uint32_t peers_used;  /* behind the last one that was ever used */
     struct vi_lane *lanes;
-    TAILQ_HEAD(vi_queue, vi_lane) requests, responses;
-    uint64_t next_due; /* not after the first of what is unanswered */
+    TAILQ_HEAD(vi_queue, vi_lane)
+    requests, responses, unwanted; /* responses to what is cancelled */
+    uint64_t next_due;             /* not after the first of what is unanswered */
     LIST_HEAD(, vi_attempt) attempts;
     uint32_t broken;
 

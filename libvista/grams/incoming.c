@@ -176,10 +176,7 @@ static void on_response(vista_endpoint *e, const struct arrival *a)
     }
     lane->staged = message;
     lane->due = 0;
-    if (lane->stored->state == VI_SLOT_CANCELLED)
-        vi_tasks_finish(e, lane);
-    else
-        vi_staging_queue(e, lane, false);
+    vi_staging_queue(e, lane, false);
 }
 
 static void on_stale(vista_endpoint *e, const struct arrival *a)

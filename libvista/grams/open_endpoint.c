@@ -69,6 +69,7 @@ static void prepare(vista_endpoint *e, vista_segment *segment, struct vi_gram_ta
     e->next_due = UINT64_MAX;
     TAILQ_INIT(&e->requests);
     TAILQ_INIT(&e->responses);
+    TAILQ_INIT(&e->unwanted);
     e->poll_fd = e->timer_fd = -1;
     pthread_mutex_init(&e->lock, NULL);
     pthread_condattr_init(&monotonic);

@@ -83,20 +83,6 @@ int vi_owning_peer(vista_endpoint *e, vista_tx *tx, struct vi_peer *peer)
 
 /* ---- Ends -------------------------------------------------------------- */
 
-/* What had arrived is to be received by another.  Also for a lane whose peer alone was to be
- * forgotten. */
-static void aborted(vista_endpoint *e, struct vi_lane *lane)
-{
-    if (lane->staged == NULL)
-        return;
-    if (lane->peer->reason != VI_BROKEN_NOT)
-        vi_staging_drop(e, lane);
-    else if (lane->stored->state == VI_SLOT_CANCELLED)
-        vi_tasks_finish(e, lane);
-    else
-        vi_staging_queue(e, lane, true);
-}
-
 static void committed(vista_endpoint *e, struct vi_lane *lane)
 {
     if (lane->acts & (VI_ACT_TAKE | VI_ACT_ACCEPT))
@@ -108,20 +94,21 @@ static void committed(vista_endpoint *e, struct vi_lane *lane)
             vi_timers_sent(e, lane);
         vi_out_message(e, lane, false);
     }
-    if (lane->acts & VI_ACT_CANCEL && lane->staged != NULL)
-        vi_tasks_finish(e, lane);
 }
 
+/* What has arrived, and was not received, is another's to receive. */
 static void end_lanes(vista_endpoint *e, struct vi_group *group, int outcome)
 {
     for (struct vi_lane *lane = group->lanes, *next; lane != NULL; lane = next) {
         next = lane->next_owned;
         lane->owner = NULL;
-        if (outcome == 1 && lane->acts != 0)
+        if (outcome == 1)
             committed(e, lane);
-        else
-            aborted(e, lane);
         lane->acts = 0;
+        if (lane->staged != NULL && lane->peer->reason != VI_BROKEN_NOT)
+            vi_staging_drop(e, lane);
+        else if (lane->staged != NULL)
+            vi_staging_queue(e, lane, true);
     }
 }
 
@@ -173,7 +160,7 @@ void vi_owning_ended(void *arg, int outcome)
     delete_group(group);
     if (e->waiting > 0)
         pthread_cond_broadcast(&e->changed);
-    if (e->task_count > 0) /* whoever leads, or will, is not to wait before they are run */
+    if (vi_tasks_are_due(e)) /* whoever leads, or will, is not to wait before they are run */
         e->next_due = 0;
     vi_endpoint_unlock(e);
 }

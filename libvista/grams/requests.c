@@ -57,7 +57,7 @@ static struct vi_lane *own(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane
         (group = vi_owning_group(e, tx)) != NULL &&
         (act == VI_ACT_CANCEL || slot->body == NULL || vista_free(tx, slot->body) == 0)) {
         vi_owning_add(group, lane, act);
-        vi_staging_unqueue(e, lane);
+        vi_staging_unqueue(lane);
         lane->body = body;
         return lane;
     }
@@ -259,7 +259,7 @@ static int find_response(vista_endpoint *e, vista_tx *tx, const vista_request *r
     if ((*lane)->owner == NULL &&
         (slot->generation != request->generation || slot->state != VI_SLOT_SENT))
         return no_such(e, request, "is not waiting for a response");
-    return (*lane)->queued;
+    return (*lane)->in != NULL;
 }
 
 /* The lane whose message is next, and fits; with the lock. */
@@ -365,28 +365,23 @@ int vista_cancel_request(vista_tx *tx, vista_endpoint *endpoint, const vista_req
 
 /* ---- Forgetting ------------------------------------------------------------- */
 
-static bool is_idle(const struct vi_peer *peer)
+/* Does its own end have to remove its row first?  Not if this one gives up what is unanswered. */
+static bool is_to_leave(const struct vi_peer *peer)
 {
-    for (uint32_t i = 0; i < peer->row->slots; i++)
+    for (uint32_t i = 0; i < peer->slots; i++)
         if (peer->row->slot[i].state != VI_SLOT_IDLE)
             return false;
-    return true;
+    return peer->reason == VI_BROKEN_NOT && peer->role == VI_ROLE_CLIENT &&
+           peer->row->state == VI_ROW_ACTIVE;
 }
 
-/* NULL with EINVAL or EBUSY; with the lock. */
-static struct vi_peer *find_unused(vista_endpoint *e, uint32_t id)
+static bool is_used(const struct vi_peer *peer)
 {
-    struct vi_peer *peer = vi_endpoint_peer(e, id, true);
-    bool busy;
+    bool used = peer->owner != NULL;
 
-    if (peer == NULL)
-        return NULL;
-    busy = peer->owner != NULL;
     for (uint32_t i = 0; i < peer->slots; i++)
-        busy = busy || peer->lane[i].owner != NULL;
-    if (busy)
-        return vi_fail(EBUSY, "%s: an open transaction uses peer %u", e->address, id), NULL;
-    return peer;
+        used = used || peer->lane[i].owner != NULL;
+    return used;
 }
 
 /* The row goes at once, or when the peer's has gone.  It and all its lanes become the
@@ -394,16 +389,15 @@ static struct vi_peer *find_unused(vista_endpoint *e, uint32_t id)
  * they stay; with the lock. */
 int vi_request_forget(vista_tx *tx, vista_endpoint *e, struct vi_peer *peer)
 {
-    const bool leave = peer->reason == VI_BROKEN_NOT && peer->role == VI_ROLE_CLIENT &&
-                       peer->row->state == VI_ROW_ACTIVE && is_idle(peer);
-
+    if (is_used(peer))
+        return vi_fail(EBUSY, "%s: an open transaction uses peer %u", e->address, peer->row->id);
     if (vi_owning_peer(e, tx, peer) != 0 ||
-        (leave ? vi_row_change(tx, peer->row, VI_ROW_LEAVING, VI_BROKEN_NOT, NULL)
-               : vi_row_remove(tx, e->table, peer->index)) != 0)
+        (is_to_leave(peer) ? vi_row_change(tx, peer->row, VI_ROW_LEAVING, VI_BROKEN_NOT, NULL)
+                           : vi_row_remove(tx, e->table, peer->index)) != 0)
         return -1;
     for (uint32_t i = 0; i < peer->slots; i++) {
         vi_owning_add(peer->owner, &peer->lane[i], 0);
-        vi_staging_unqueue(e, &peer->lane[i]);
+        vi_staging_unqueue(&peer->lane[i]);
     }
     return 0;
 }
@@ -417,7 +411,7 @@ int vista_forget_peer(vista_tx *tx, vista_endpoint *endpoint, uint32_t id)
     if (e == NULL)
         return -1;
     vi_endpoint_lock(e);
-    peer = find_unused(e, id);
+    peer = vi_endpoint_peer(e, id, true);
     result = peer != NULL ? vi_request_forget(tx, e, peer) : -1;
     vi_endpoint_unlock(e);
     return result;

@@ -16,8 +16,8 @@ vista_endpoint *vi_request_check(vista_tx *tx, const vista_endpoint *endpoint, b
 struct vi_lane *vi_request_receive(vista_tx *tx, vista_endpoint *e, unsigned role, size_t size,
                                    vista_request *request, int ms);
 
-/* With the lock: drops the response that a lane has staged; removes a peer that no transaction
- * uses, as vista_forget_peer does. */
+/* With the lock: drops the response that a lane has staged; removes a peer, as vista_forget_peer
+ * does. */
 int vi_request_drop(vista_tx *tx, vista_endpoint *e, struct vi_lane *lane);
 int vi_request_forget(vista_tx *tx, vista_endpoint *e, struct vi_peer *peer);
 

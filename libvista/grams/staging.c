@@ -96,30 +96,32 @@ void vi_staging_free(vista_endpoint *e, struct vi_message *message)
 /* Requests come to a server's lanes, responses to a client's. */
 static struct vi_queue *queue_of(vista_endpoint *e, const struct vi_lane *lane)
 {
-    return lane->peer->role == VI_ROLE_CLIENT ? &e->responses : &e->requests;
+    if (lane->peer->role == VI_ROLE_SERVER)
+        return &e->requests;
+    return lane->stored->state == VI_SLOT_CANCELLED ? &e->unwanted : &e->responses;
 }
 
 void vi_staging_queue(vista_endpoint *e, struct vi_lane *lane, bool first)
 {
-    if (lane->queued)
+    if (lane->in != NULL)
         return;
-    lane->queued = true;
+    lane->in = queue_of(e, lane);
     if (first)
-        TAILQ_INSERT_HEAD(queue_of(e, lane), lane, queue);
+        TAILQ_INSERT_HEAD(lane->in, lane, queue);
     else
-        TAILQ_INSERT_TAIL(queue_of(e, lane), lane, queue);
+        TAILQ_INSERT_TAIL(lane->in, lane, queue);
 }
 
-void vi_staging_unqueue(vista_endpoint *e, struct vi_lane *lane)
+void vi_staging_unqueue(struct vi_lane *lane)
 {
-    if (lane->queued)
-        TAILQ_REMOVE(queue_of(e, lane), lane, queue);
-    lane->queued = false;
+    if (lane->in != NULL)
+        TAILQ_REMOVE(lane->in, lane, queue);
+    lane->in = NULL;
 }
 
 void vi_staging_drop(vista_endpoint *e, struct vi_lane *lane)
 {
-    vi_staging_unqueue(e, lane);
+    vi_staging_unqueue(lane);
     vi_staging_free(e, lane->staged);
     vi_staging_free(e, lane->partial);
     lane->staged = NULL;

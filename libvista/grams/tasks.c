@@ -18,25 +18,12 @@ bool vi_tasks_add(vista_endpoint *e, const struct vi_task *task)
 }
 
 bool vi_tasks_note(vista_endpoint *e, enum vi_task_kind kind, const struct vi_peer *peer,
-                   uint32_t detail)
+                   uint32_t reason)
 {
     const struct vi_task task = {
-        .kind = kind, .index = peer->index, .id = peer->row->id, .detail = detail};
+        .kind = kind, .index = peer->index, .id = peer->row->id, .reason = reason};
 
     return vi_tasks_add(e, &task);
-}
-
-void vi_tasks_finish(vista_endpoint *e, struct vi_lane *lane)
-{
-    if (!vi_tasks_note(e, VI_TASK_FINISH, lane->peer, (uint32_t)(lane - lane->peer->lane)))
-        vi_tasks_unfinished(e, lane);
-}
-
-void vi_tasks_unfinished(vista_endpoint *e, struct vi_lane *lane)
-{
-    vi_staging_drop(e, lane);
-    if (lane->peer->reason == VI_BROKEN_NOT)
-        vi_timers_restore(e, lane, vi_endpoint_now(e) + VI_TIMEOUT_FIRST);
 }
 
 /* ---- Rows ---------------------------------------------------------------- */
@@ -114,23 +101,6 @@ static bool store_row(vista_endpoint *e, vista_tx *tx, const struct vi_task *tas
 
 /* ---- All tasks ------------------------------------------------------------- */
 
-/* But what a transaction owns, which notes it again when it ends. */
-static void finish(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane)
-{
-    if (lane->owner == NULL && lane->staged != NULL && lane->peer->reason == VI_BROKEN_NOT &&
-        lane->stored->state == VI_SLOT_CANCELLED && vi_request_drop(tx, e, lane) != 0)
-        vi_tasks_unfinished(e, lane);
-}
-
-/* A row that no transaction uses; else BYE comes again. */
-static void remove_row(vista_endpoint *e, vista_tx *tx, struct vi_peer *peer)
-{
-    for (uint32_t i = 0; i < peer->slots; i++)
-        if (peer->lane[i].owner != NULL)
-            return;
-    vi_request_forget(tx, e, peer);
-}
-
 /* False: not yet.  What fails is dropped: what led to it will be seen again. */
 static bool perform(vista_endpoint *e, vista_tx *tx, const struct vi_task *task)
 {
@@ -138,44 +108,50 @@ static bool perform(vista_endpoint *e, vista_tx *tx, const struct vi_task *task)
 
     if (task->kind == VI_TASK_ROW)
         return store_row(e, tx, task);
-    if (peer->owner != NULL &&
-        (task->kind != VI_TASK_FINISH || peer->lane[task->detail].owner == NULL))
+    if (peer->owner != NULL)
         return false;
-    if (peer->owner != NULL || peer->row == NULL || peer->row->id != task->id)
+    if (peer->row == NULL || peer->row->id != task->id)
         return true;
-    if (task->kind == VI_TASK_FINISH)
-        finish(e, tx, &peer->lane[task->detail]);
-    else if (task->kind == VI_TASK_REMOVE)
-        remove_row(e, tx, peer);
+    if (task->kind == VI_TASK_REMOVE)
+        vi_request_forget(tx, e, peer); /* if no transaction uses it; else BYE comes again */
     else if (vi_owning_peer(e, tx, peer) == 0)
-        vi_row_change(tx, peer->row, VI_ROW_BROKEN, task->detail, NULL);
+        vi_row_change(tx, peer->row, VI_ROW_BROKEN, task->reason, NULL);
     return true;
 }
 
-/* Once more where that has made way for what could not be done yet. */
+/* True: that may have made way for what could not be done yet. */
+static bool perform_all(vista_endpoint *e, vista_tx *tx)
+{
+    const uint32_t before = e->task_count;
+
+    while (!TAILQ_EMPTY(&e->unwanted) && vi_request_drop(tx, e, TAILQ_FIRST(&e->unwanted)) == 0)
+        ;
+    for (uint32_t left = before; left > 0; left--) {
+        const struct vi_task task = e->task[e->task_first];
+
+        e->task_first = (e->task_first + 1) % VI_TASKS;
+        e->task_count--;
+        if (!perform(e, tx, &task))
+            vi_tasks_add(e, &task);
+    }
+    return e->task_count > 0 && e->task_count < before;
+}
+
 void vi_tasks_run(vista_endpoint *e)
 {
-    uint32_t before = VI_TASKS + 1;
+    bool more = vi_tasks_are_due(e);
 
-    while (e->task_count > 0 && e->task_count < before) {
+    while (more) {
         vista_tx *tx;
 
         vi_endpoint_unlock(e);
         tx = vista_begin_transaction(e->segment, 0);
         vi_endpoint_lock(e);
-        if (tx == NULL) { /* nothing tells when one can begin: it is tried again soon */
+        more = tx != NULL && perform_all(e, tx);
+        if (tx == NULL || !TAILQ_EMPTY(&e->unwanted)) /* nothing tells when it can be done */
             vi_endpoint_due(e, vi_endpoint_now(e) + VI_TIMEOUT_FIRST);
-            break;
-        }
-        before = e->task_count;
-        for (uint32_t left = before; left > 0; left--) {
-            const struct vi_task task = e->task[e->task_first];
-
-            e->task_first = (e->task_first + 1) % VI_TASKS;
-            e->task_count--;
-            if (!perform(e, tx, &task))
-                vi_tasks_add(e, &task);
-        }
+        if (tx == NULL)
+            return;
         vi_endpoint_unlock(e);
         vista_end_transaction(tx, 0);
         vi_endpoint_lock(e);

@@ -12,17 +12,17 @@
 /* False: no room; what led to it will be seen again. */
 bool vi_tasks_add(vista_endpoint *e, const struct vi_task *task);
 
-/* The same for a peer that is there; `detail`: FINISH the slot, BREAK the reason. */
+/* The same for a peer that is there; `reason`: BREAK's. */
 bool vi_tasks_note(vista_endpoint *e, enum vi_task_kind kind, const struct vi_peer *peer,
-                   uint32_t detail);
+                   uint32_t reason);
 
-/* The lane has a staged response, and is cancelled or one-way. */
-void vi_tasks_finish(vista_endpoint *e, struct vi_lane *lane);
+/* Is there anything to do, responses that no one wants included? */
+static inline bool vi_tasks_are_due(const vista_endpoint *e)
+{
+    return e->task_count > 0 || !TAILQ_EMPTY(&e->unwanted);
+}
 
-/* That cannot be done now: the response is dropped, and asked for again. */
-void vi_tasks_unfinished(vista_endpoint *e, struct vi_lane *lane);
-
-/* Does what is noted, all at once in one transaction.  The lock is given up on the way. */
+/* Does that, all at once in one transaction.  The lock is given up on the way. */
 void vi_tasks_run(vista_endpoint *e);
 
 #endif

@@ -162,7 +162,7 @@ static int open_fd(vista_endpoint *e)
 void vi_wait_tell(vista_endpoint *e)
 {
     const bool ready =
-        !TAILQ_EMPTY(&e->requests) || !TAILQ_EMPTY(&e->responses) || e->task_count > 0;
+        !TAILQ_EMPTY(&e->requests) || !TAILQ_EMPTY(&e->responses) || vi_tasks_are_due(e);
     const uint64_t due = ready || e->next_due == 0 ? 1 : e->next_due; /* 0 would disarm it */
     struct itimerspec timer = {0};
 
