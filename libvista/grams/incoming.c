@@ -37,7 +37,7 @@ static bool is_current(const struct arrival *a)
 
 /* ---- Messages, whole or in fragments -------------------------------------------- */
 
-/* The message that the datagram belongs to; NULL: its beginning has not come, or it has no room. */
+/* The message that the datagram belongs to; NULL: it has no room. */
 static struct vi_message *message_of(vista_endpoint *e, const struct arrival *a)
 {
     struct vi_message *message = a->lane->partial;
@@ -45,8 +45,6 @@ static struct vi_message *message_of(vista_endpoint *e, const struct arrival *a)
     if (message != NULL && message->generation == a->header->generation &&
         message->length == a->header->length)
         return message;
-    if (a->header->offset != 0)
-        return NULL;
     vi_staging_drop(e, a->lane); /* nothing is staged: see to it that no one finds what is freed */
     message = a->lane->partial = vi_staging_new(e, a->lane, a->header->length);
     if (message != NULL)
@@ -116,7 +114,7 @@ static void on_repetition(vista_endpoint *e, const struct arrival *a)
     if (!may_tell(e, a->lane))
         return;
     if (slot->state == VI_SLOT_ANSWERED)
-        vi_out_message(e, a->lane, true);
+        vi_out_message(e, a->lane, 0, true);
     else
         vi_out_control(e, a->lane, VI_PENDING);
 }
@@ -200,11 +198,12 @@ static void on_pull(vista_endpoint *e, const struct arrival *a)
             lane->stored->generation)
         vi_endpoint_break(e, a->peer, VI_BROKEN_AHEAD);
     if (!is_current(a) || client != !(a->header->flags & VI_WIRE_RESPONSE) ||
-        (!client && lane->stored->state != VI_SLOT_ANSWERED))
+        (!client && lane->stored->state != VI_SLOT_ANSWERED) ||
+        a->header->offset >= lane->stored->length)
         return;
     if (client)
         vi_timers_put_off(e, lane, 0);
-    vi_out_pulled(e, lane, a->header->offset);
+    vi_out_message(e, lane, a->header->offset, false);
 }
 
 /* Believed only if it names a request that is under way, which no stranger knows. */

@@ -55,38 +55,24 @@ static struct vi_header header_of(const struct vi_lane *lane, unsigned kind)
     };
 }
 
-/* So many fragments at most.  The last tells the receiver to ask for what it lacks, if it
- * has the first. */
-static void send_fragments(vista_endpoint *e, struct vi_lane *lane, uint32_t offset, uint32_t count,
-                           bool again)
+/* The last fragment tells the receiver to ask for what it lacks. */
+void vi_out_message(vista_endpoint *e, struct vi_lane *lane, uint32_t offset, bool again)
 {
     const struct vi_gram_slot *slot = lane->stored;
-    struct vi_header header =
-        header_of(lane, lane->peer->role == VI_ROLE_CLIENT ? VI_REQUEST : VI_RESPONSE);
-    uint32_t length, left;
+    const bool asks = lane->peer->role == VI_ROLE_CLIENT;
+    struct vi_header header = header_of(lane, asks ? VI_REQUEST : VI_RESPONSE);
+    uint32_t count = again && asks ? 1 : e->socket->window, length, left;
 
     header.length = slot->length;
     do {
         left = slot->length - offset;
         length = left < e->fragment_max ? left : e->fragment_max;
-        if (again || (count == 1 && length < left) || (offset > 0 && length == left))
+        if ((again && asks) || (count == 1 && length < left) || (offset > 0 && length == left))
             header.flags |= VI_WIRE_AGAIN;
         header.offset = offset;
         vi_out_datagram(e, &lane->peer->address, &header, vi_slot_body(slot) + offset, length);
         offset += length;
     } while (--count > 0 && length < left);
-}
-
-void vi_out_message(vista_endpoint *e, struct vi_lane *lane, bool again)
-{
-    again = again && lane->peer->role == VI_ROLE_CLIENT;
-    send_fragments(e, lane, 0, again ? 1 : e->socket->window, again);
-}
-
-void vi_out_pulled(vista_endpoint *e, struct vi_lane *lane, uint32_t offset)
-{
-    if (offset < lane->stored->length)
-        send_fragments(e, lane, offset, e->socket->window, false);
 }
 
 void vi_out_pull(vista_endpoint *e, struct vi_lane *lane)

@@ -12,12 +12,10 @@
 void vi_out_datagram(vista_endpoint *e, const struct vi_address *to, const struct vi_header *header,
                      const void *payload, size_t length);
 
-/* The request or response that the lane stores: whole, or its first fragments.  `again`: a
- * request's first one alone, upon which the receiver asks for what it lacks. */
-void vi_out_message(vista_endpoint *e, struct vi_lane *lane, bool again);
-
-/* The next fragments of it, from what the peer has asked for. */
-void vi_out_pulled(vista_endpoint *e, struct vi_lane *lane, uint32_t offset);
+/* The request or response that the lane stores, from `offset`: all, or as many fragments as are sent
+ * without being asked for.  `again`: of a request one alone, upon which the receiver asks for what
+ * it lacks. */
+void vi_out_message(vista_endpoint *e, struct vi_lane *lane, uint32_t offset, bool again);
 
 /* Asks for the next fragments of a message that arrives. */
 void vi_out_pull(vista_endpoint *e, struct vi_lane *lane);

@@ -92,7 +92,7 @@ static void committed(vista_endpoint *e, struct vi_lane *lane)
         lane->sent = vi_endpoint_now(e);
         if (lane->acts & VI_ACT_SEND) /* first: what leaves at once may find no room */
             vi_timers_sent(e, lane);
-        vi_out_message(e, lane, false);
+        vi_out_message(e, lane, 0, false);
     }
 }
 

@@ -97,7 +97,7 @@ static void repeat(vista_endpoint *e, struct vi_lane *lane)
     if (lane->partial != NULL)
         vi_out_pull(e, lane);
     else
-        vi_out_message(e, lane, true);
+        vi_out_message(e, lane, 0, true);
 }
 
 void vi_timers_alive(vista_endpoint *e, struct vi_peer *peer, uint64_t now)
@@ -124,7 +124,7 @@ static void run_lane(vista_endpoint *e, struct vi_lane *lane, uint64_t now)
         lane->refused = false;
         lane->due = peer->role == VI_ROLE_CLIENT ? now + backed_off(e, peer, lane->tries) : 0;
         if (peer->role == VI_ROLE_CLIENT || lane->stored->state == VI_SLOT_ANSWERED)
-            vi_out_message(e, lane, true);
+            vi_out_message(e, lane, 0, true);
         return;
     }
     if (peer->probe != NULL && peer->probe != lane) {
