@@ -338,37 +338,39 @@ static const struct vi_transport kernel_transport = {
     .close = close_socket,
 };
 
-/* Removes a socket file that no one is bound to any more. */
-static void remove_dead(const struct vi_address *address)
+/* Options that the socket's family does not know fail, and so do those that are for the system's
+ * administrator, behind what anyone may ask for. */
+static void set_options(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } wanted[] = {
+        {SOL_SOCKET, SO_RCVBUF, BUFFERS},
+        {SOL_SOCKET, SO_RCVBUFFORCE, BUFFERS},
+        {SOL_SOCKET, SO_SNDBUF, BUFFERS},
+        {SOL_SOCKET, SO_SNDBUFFORCE, BUFFERS},
+        {IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO},
+        {IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO},
+        {IPPROTO_IPV6, IPV6_V6ONLY, 1},
+    };
+
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+        setsockopt(fd, wanted[i].level, wanted[i].name, &wanted[i].value, sizeof(int));
+}
+
+/* A socket file that no one is bound to any more is removed. */
+static bool is_taken(int fd, const struct vi_address *address)
 {
     const char *path = path_of(address);
     struct stat status;
-    int fd;
 
     if (path == NULL || lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode))
-        return;
-    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    if (connect(fd, &address->any, address->length) != 0 && errno == ECONNREFUSED)
+        return false;
+    if (connect(fd, &address->any, address->length) == 0)
+        return errno = EADDRINUSE, true;
+    if (errno == ECONNREFUSED)
         unlink(path);
-    close(fd);
-}
-
-static void set_options(int fd, const struct vi_address *address)
-{
-    const int size = BUFFERS, probe = IP_PMTUDISC_DO, probe6 = IPV6_PMTUDISC_DO, only = 1;
-
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0)
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0)
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
-    if (address->any.sa_family == AF_INET)
-        setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &probe, sizeof probe);
-    if (address->any.sa_family == AF_INET6) {
-        setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &probe6, sizeof probe6);
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
-    }
+    return false;
 }
 
 static int open_bound(const struct vi_address *address, struct vi_address *bound)
@@ -376,19 +378,18 @@ static int open_bound(const struct vi_address *address, struct vi_address *bound
     const int fd = socket(address->any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     char text[VI_ADDRESS_LENGTH];
 
-    if (fd < 0)
-        return vi_fail_system(errno, "a socket for datagrams");
-    set_options(fd, address);
-    remove_dead(address);
     vi_address_print(address, text);
     *bound = (struct vi_address){.length = sizeof bound->storage};
-    if (bind(fd, &address->any, address->length) != 0 ||
-        getsockname(fd, &bound->any, &bound->length) != 0) {
-        vi_fail_system(errno, "%s", text);
-        close(fd);
-        return -1;
+    if (fd >= 0) {
+        set_options(fd);
+        if (!is_taken(fd, address) && bind(fd, &address->any, address->length) == 0 &&
+            getsockname(fd, &bound->any, &bound->length) == 0)
+            return fd;
     }
-    return fd;
+    vi_fail_system(errno, "%s", text);
+    if (fd >= 0)
+        close(fd);
+    return -1;
 }
 
 struct vi_socket *vi_socket_open(const struct vi_address *address)
