@@ -146,8 +146,7 @@ struct vista_endpoint {
     LIST_HEAD(, vi_attempt) attempts;
     uint32_t broken;
 
-    LIST_HEAD(, vi_group) groups; /* open ones, */
-    struct vi_group *group;       /* of VI_GROUPS */
+    LIST_HEAD(, vi_group) groups; /* open ones, of those at the end */
     struct vi_task task[VI_TASKS];
     uint32_t task_first, task_count;
 
@@ -171,6 +170,7 @@ struct vista_endpoint {
     unsigned char *scratch; /* VI_BATCH times a datagram, with a key */
     struct vi_packet in[VI_BATCH];
     unsigned char *buffers; /* as many */
+    struct vi_group group[VI_GROUPS];
 };
 
 /* The handle is open, and this is the process that opened it: else NULL with EINVAL or EPERM. */

@@ -25,36 +25,23 @@ static bool is_open(const void *block)
 
 /* ---- Memory -------------------------------------------------------------- */
 
-static size_t round_up(size_t size)
-{
-    return (size + 63) & ~(size_t)63;
-}
-
-/* One mapping: the endpoint, peers, lanes, groups, buffers. */
+/* One mapping: the endpoint, peers, lanes, buffers. */
 static vista_endpoint *make(const struct vi_gram_table *table, const struct vi_socket *socket)
 {
-    const size_t sizes[] = {sizeof(struct vista_endpoint),
-                            table->peers * sizeof(struct vi_peer),
-                            (size_t)table->peers * table->slots * sizeof(struct vi_lane),
-                            VI_GROUPS * sizeof(struct vi_group),
-                            (size_t)VI_BATCH * socket->receive_max,
-                            (size_t)VI_BATCH * socket->datagram_max};
-    size_t at[6], size = 0;
-    vista_endpoint *e;
+    const size_t lanes = (size_t)table->peers * table->slots;
+    const size_t received = (size_t)VI_BATCH * socket->receive_max;
+    const size_t size = sizeof(struct vista_endpoint) + table->peers * sizeof(struct vi_peer) +
+                        lanes * sizeof(struct vi_lane) + received +
+                        (size_t)VI_BATCH * socket->datagram_max;
+    vista_endpoint *e = vi_reserve(size);
 
-    for (int i = 0; i < 6; i++) {
-        at[i] = size;
-        size += round_up(sizes[i]);
-    }
-    e = vi_reserve(size);
     if (e == NULL)
         return NULL;
     e->size = size;
-    e->peer = (struct vi_peer *)((char *)e + at[1]);
-    e->lanes = (struct vi_lane *)((char *)e + at[2]);
-    e->group = (struct vi_group *)((char *)e + at[3]);
-    e->buffers = (unsigned char *)e + at[4];
-    e->scratch = (unsigned char *)e + at[5];
+    e->peer = (struct vi_peer *)(e + 1);
+    e->lanes = (struct vi_lane *)(e->peer + table->peers);
+    e->buffers = (unsigned char *)(e->lanes + lanes);
+    e->scratch = e->buffers + received;
     return e;
 }
 
