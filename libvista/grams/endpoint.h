@@ -112,9 +112,8 @@ struct vi_group {
 struct vi_attempt {
     LIST_ENTRY(vi_attempt) link;
     struct vi_address address;
-    uint64_t number;
-    struct vi_hello hello;  /* to be sent, what has been learnt included */
-    unsigned char uuid[16]; /* the server's, once it has answered */
+    uint64_t number, session, cookie; /* what the HELLO says */
+    unsigned char uuid[16];           /* the server's, once it has answered */
     enum { VI_ASKING, VI_CHALLENGED, VI_STORED, VI_REFUSED } state;
     int error; /* REFUSED: errno, and why */
     const char *why;

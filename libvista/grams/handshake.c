@@ -37,27 +37,22 @@ static bool is_cookie_good(vista_endpoint *e, const struct vi_address *from,
            hello->cookie == cookie_of(e, from, hello->uuid, 1);
 }
 
-/* What this end says of itself. */
-static struct vi_hello hello_of(const vista_endpoint *e, uint64_t session, uint64_t cookie)
+/* HELLO, CHALLENGE or WELCOME: what this end says of itself.  None is longer than what it answers. */
+static void say(vista_endpoint *e, const struct vi_address *to, unsigned kind, uint64_t attempt,
+                uint64_t session, uint64_t cookie)
 {
-    struct vi_hello hello = {.cookie = cookie,
-                             .session = session,
-                             .message_max = e->table->message_max,
-                             .slots = e->table->slots,
-                             .class = e->class};
+    const struct vi_header header = {.kind = (uint8_t)kind, .generation = attempt};
+    struct {
+        struct vi_hello hello;
+        unsigned char zero[VI_HELLO_LENGTH - sizeof header - sizeof(struct vi_hello)];
+    } padded = {.hello = {.cookie = cookie,
+                          .session = session,
+                          .message_max = e->table->message_max,
+                          .slots = e->table->slots,
+                          .class = e->class}};
 
-    memcpy(hello.uuid, e->table->uuid, sizeof hello.uuid);
-    return hello;
-}
-
-static void answer(vista_endpoint *e, const struct vi_address *to, unsigned kind, uint64_t attempt,
-                   uint64_t session, uint64_t cookie)
-{
-    const struct vi_header header = {
-        .kind = (uint8_t)kind, .session = session, .generation = attempt};
-    const struct vi_hello hello = hello_of(e, session, cookie);
-
-    vi_out_datagram(e, to, &header, &hello, sizeof hello);
+    memcpy(padded.hello.uuid, e->table->uuid, sizeof padded.hello.uuid);
+    vi_out_datagram(e, to, &header, &padded, sizeof padded);
 }
 
 static void refuse(vista_endpoint *e, const struct vi_task *task, uint32_t reason)
@@ -100,7 +95,7 @@ static void on_hello(vista_endpoint *e, const struct vi_address *from,
     uint32_t reason;
 
     if (!is_cookie_good(e, from, hello)) {
-        answer(e, from, VI_CHALLENGE, header->generation, 0, cookie_of(e, from, hello->uuid, 0));
+        say(e, from, VI_CHALLENGE, header->generation, 0, cookie_of(e, from, hello->uuid, 0));
         return;
     }
     peer = vi_endpoint_uuid(e, hello->uuid, VI_ROLE_SERVER);
@@ -200,8 +195,8 @@ static void on_challenge(vista_endpoint *e, struct vi_attempt *attempt, const st
         return;
     }
     memcpy(attempt->uuid, told->uuid, sizeof attempt->uuid);
-    attempt->hello.cookie = told->cookie;
-    attempt->hello.session = peer != NULL ? peer->row->session : 0;
+    attempt->cookie = told->cookie;
+    attempt->session = peer != NULL ? peer->row->session : 0;
     attempt->state = VI_CHALLENGED;
 }
 
@@ -269,7 +264,7 @@ static void end_attempts(vista_endpoint *e, const struct vi_peer *peer)
         if (attempt->state != VI_CHALLENGED ||
             memcmp(attempt->uuid, peer->row->uuid, sizeof attempt->uuid) != 0)
             continue;
-        attempt->hello.session = peer->session;
+        attempt->session = peer->session;
         if (!vi_address_equal(&attempt->address, &peer->address))
             continue;
         attempt->peer = peer->row->id;
@@ -282,7 +277,7 @@ void vi_handshake_stored(vista_endpoint *e, struct vi_peer *peer)
     if (peer->role == VI_ROLE_CLIENT)
         end_attempts(e, peer);
     else if (peer->welcome != 0)
-        answer(e, &peer->address, VI_WELCOME, peer->welcome, peer->session, 0);
+        say(e, &peer->address, VI_WELCOME, peer->welcome, peer->session, 0);
     peer->welcome = 0;
 }
 
@@ -298,21 +293,9 @@ void vi_handshake_full(vista_endpoint *e, const struct vi_task *task)
 
 /* ---- vista_connect --------------------------------------------------------- */
 
-static void say_hello(vista_endpoint *e, const struct vi_address *to, uint64_t attempt,
-                      const struct vi_hello *hello)
-{
-    const struct vi_header header = {.kind = VI_HELLO, .generation = attempt};
-    unsigned char padded[VI_HELLO_LENGTH - sizeof header] = {0};
-
-    memcpy(padded, hello, sizeof *hello);
-    vi_out_datagram(e, to, &header, padded, sizeof padded);
-}
-
 void vi_handshake_moved(vista_endpoint *e, const struct vi_peer *peer, uint64_t cookie)
 {
-    const struct vi_hello hello = hello_of(e, peer->session, cookie);
-
-    say_hello(e, &peer->address, 0, &hello);
+    say(e, &peer->address, VI_HELLO, 0, peer->session, cookie);
 }
 
 /* Says hello until the row is there.  With the lock, which a wait gives up. */
@@ -331,7 +314,7 @@ static int connect_to(vista_endpoint *e, struct vi_attempt *attempt, struct vi_w
             return vi_fail(attempt->error, "%s: %s", address, attempt->why);
         if (now >= next || (int)attempt->state != state) {
             state = attempt->state;
-            say_hello(e, &attempt->address, attempt->number, &attempt->hello);
+            say(e, &attempt->address, VI_HELLO, attempt->number, attempt->session, attempt->cookie);
             next = now + pause;
             pause = pause < HELLO_LAST ? 2 * pause : pause;
         }
@@ -344,7 +327,6 @@ static void begin_attempt(vista_endpoint *e, struct vi_attempt *attempt)
 {
     e->socket->transport->random(e->socket, &attempt->number, sizeof attempt->number);
     attempt->number |= 1;
-    attempt->hello = hello_of(e, 0, 0);
     LIST_INSERT_HEAD(&e->attempts, attempt, link);
 }
 

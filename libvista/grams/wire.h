@@ -20,9 +20,9 @@
 #define VI_WIRE_NAME 0x004d4756u  /* its first three bytes, the same in each version */
 
 enum {
-    VI_HELLO = 1, /* client: let me in; payload struct vi_hello, padded to VI_HELLO_LENGTH */
-    VI_CHALLENGE, /* server: say this cookie; payload struct vi_hello */
-    VI_WELCOME,   /* server: here is your session; payload struct vi_hello */
+    VI_HELLO = 1, /* client: let me in; this and the next two with a struct vi_hello, padded */
+    VI_CHALLENGE, /* server: say this cookie */
+    VI_WELCOME,   /* server: here is your session */
     VI_REQUEST,
     VI_RESPONSE,
     VI_PENDING,       /* server: received, not yet answered */
@@ -71,7 +71,7 @@ struct vi_hello {
     uint32_t class;       /* 60: what the speaker's segment survives */
 };
 _Static_assert(sizeof(struct vi_hello) == 64, "a handshake's payload has 64 bytes");
-#define VI_HELLO_LENGTH 256u /* with the header: a HELLO is longer than any answer to it */
+#define VI_HELLO_LENGTH 256u /* with the header: of a HELLO at least, and of what answers it */
 
 /* Room for what goes before a payload, keyed or not. */
 struct vi_envelope {
