@@ -17,7 +17,7 @@
 struct arrival {
     const struct vi_address *from;
     const struct vi_header *header;
-    const unsigned char *payload;
+    unsigned char *payload;
     size_t length;
     struct vi_peer *peer;
     struct vi_lane *lane;
@@ -288,40 +288,27 @@ static void dispatch(vista_endpoint *e, struct arrival *a)
     }
 }
 
-static void on_other_version(vista_endpoint *e, const struct vi_address *from,
-                             const struct vi_header *header)
-{
-    if (header->kind != VI_OTHER_VERSION)
-        vi_out_reply(e, from, VI_OTHER_VERSION, header, 0);
-    else
-        vi_handshake_version(e, header->generation);
-}
-
 void vi_incoming_packet(vista_endpoint *e, const struct vi_packet *packet)
 {
     struct vi_header header;
-    unsigned char *payload;
-    size_t length;
     struct arrival a = {.from = &packet->address, .header = &header};
-    const enum vi_wire_fault fault = vi_wire_open(packet, e->key, &header, &payload, &length);
+    const enum vi_wire_fault fault = vi_wire_open(packet, e->key, &header, &a.payload, &a.length);
 
     if (packet->length == 1) /* vista_wake's */
         return;
     e->counts.datagrams_in++;
     e->counts.bytes_in += packet->length;
-    if (fault == VI_WIRE_OTHER_VERSION)
-        on_other_version(e, &packet->address, &header);
+    if (fault == VI_WIRE_OTHER_VERSION && header.kind != VI_OTHER_VERSION)
+        vi_out_reply(e, &packet->address, VI_OTHER_VERSION, &header, 0);
+    else if (fault == VI_WIRE_OTHER_VERSION)
+        vi_handshake_version(e, header.generation);
     if (fault != VI_WIRE_SOUND || header.kind == 0 || header.kind >= VI_WIRE_KINDS) {
         e->counts.dropped++;
         e->counts.forged += fault == VI_WIRE_FORGED;
         return;
     }
-    a.payload = payload;
-    a.length = length;
     if (header.kind <= VI_WELCOME || (header.kind == VI_BROKEN && header.session == 0))
-        vi_handshake_receive(e, a.from, &header, payload, length);
-    else if (header.kind == VI_OTHER_VERSION)
-        on_other_version(e, a.from, &header);
+        vi_handshake_receive(e, a.from, &header, a.payload, a.length);
     else
         dispatch(e, &a);
 }

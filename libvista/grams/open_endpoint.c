@@ -81,18 +81,17 @@ static void prepare(vista_endpoint *e, vista_segment *segment, struct vi_gram_ta
 
 static int check_arguments(vista_segment *segment, const void *block, unsigned flags,
                            const struct vista_open_options *options,
-                           const struct vi_address *address)
+                           const struct vi_address *address, struct vista_info *info)
 {
     static const struct vista_open_options none;
-    struct vista_info info;
 
-    if (vista_info(segment, &info) != 0)
+    if (vista_info(segment, info) != 0)
         return -1;
     if (block == NULL || flags & ~(VISTA_ADOPT | VISTA_UNAUTHENTICATED) ||
         (options != NULL && memcmp(options->reserved, none.reserved, sizeof none.reserved) != 0))
         return vi_fail(EINVAL, "vista_open_endpoint: no block, or unknown flags or options");
-    if (info.flags & VISTA_READ_ONLY)
-        return vi_fail(EROFS, "%s: is mapped read-only", info.path);
+    if (info->flags & VISTA_READ_ONLY)
+        return vi_fail(EROFS, "%s: is mapped read-only", info->path);
     if ((options == NULL || options->key == NULL) && !(flags & VISTA_UNAUTHENTICATED) &&
         !vi_address_is_local(address))
         return vi_fail(EACCES, "the address is open to other machines: that needs a key, or "
@@ -201,22 +200,21 @@ static void discard(vista_endpoint *e)
 /* With open_lock. */
 static vista_endpoint *open_locked(vista_segment *segment, struct vi_gram_table *table,
                                    const struct vi_address *address, unsigned flags,
-                                   const void *key)
+                                   const void *key, const struct vista_info *info)
 {
-    struct vista_info info;
     vista_endpoint *e;
     struct stat file;
 
     if (is_open(table))
         return vi_fail(EBUSY, "the endpoint at %p is open already", (void *)table), NULL;
-    if (vi_table_check(segment, table) != 0 || vista_info(segment, &info) != 0)
+    if (vi_table_check(segment, table) != 0)
         return NULL;
-    if (fstat(info.fd, &file) != 0)
-        return vi_fail_system(errno, "%s", info.path), NULL;
-    if (check_file(table, &file, &info, flags) != 0 ||
-        adopt(segment, table, &file, info.flags & VISTA_ACCEPT_TORN) != 0)
+    if (fstat(info->fd, &file) != 0)
+        return vi_fail_system(errno, "%s", info->path), NULL;
+    if (check_file(table, &file, info, flags) != 0 ||
+        adopt(segment, table, &file, info->flags & VISTA_ACCEPT_TORN) != 0)
         return NULL;
-    e = open_on(segment, table, address, key, info.durability);
+    e = open_on(segment, table, address, key, info->durability);
     if (e == NULL)
         return NULL;
     if (vista_hold(segment) != 0) {
@@ -232,12 +230,13 @@ vista_endpoint *vista_open_endpoint(vista_segment *segment, void *block, const c
 {
     vista_endpoint *e;
     struct vi_address bound;
+    struct vista_info info;
 
     if (vi_address_parse(&bound, address) != 0 ||
-        check_arguments(segment, block, flags, options, &bound) != 0)
+        check_arguments(segment, block, flags, options, &bound, &info) != 0)
         return NULL;
     pthread_mutex_lock(&open_lock);
-    e = open_locked(segment, block, &bound, flags, options != NULL ? options->key : NULL);
+    e = open_locked(segment, block, &bound, flags, options != NULL ? options->key : NULL, &info);
     pthread_mutex_unlock(&open_lock);
     return e;
 }
