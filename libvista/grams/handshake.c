@@ -111,8 +111,6 @@ static void on_hello(vista_endpoint *e, const struct vi_address *from,
     do
         e->socket->transport->random(e->socket, &task.hello.session, sizeof task.hello.session);
     while (task.hello.session == 0 || vi_endpoint_session(e, task.hello.session) != NULL);
-    if (hello->message_max > VISTA_MESSAGE_MAX)
-        task.hello.message_max = VISTA_MESSAGE_MAX;
     vi_tasks_add(e, &task);
 }
 
@@ -210,7 +208,7 @@ static void on_welcome(vista_endpoint *e, struct vi_attempt *attempt, const stru
         return;
     if (peer != NULL && peer->row->session != told->session)
         fail_attempt(attempt, ESTALE, vi_broken_reason(VI_BROKEN_UNKNOWN));
-    else if (told->session == 0 || told->message_max > VISTA_MESSAGE_MAX)
+    else if (told->session == 0)
         fail_attempt(attempt, ENOTSUP, "it speaks another version");
     else
         vi_tasks_add(e, &task);

@@ -65,7 +65,8 @@ static void make_row(vista_endpoint *e, vista_tx *tx, const struct vi_task *task
     memcpy(row->uuid, task->hello.uuid, sizeof row->uuid);
     row->id = entry->next_id;
     row->slots = slots;
-    row->message_max = task->hello.message_max;
+    row->message_max =
+        task->hello.message_max < VISTA_MESSAGE_MAX ? task->hello.message_max : VISTA_MESSAGE_MAX;
     row->class = task->hello.class;
     vi_address_print(&task->address, row->address);
     vi_table_seal(row, sizeof *row, &row->crc);
