@@ -39,12 +39,9 @@ struct vi_message {
     uint64_t touched; /* when the newest came */
 };
 
-/* What a transaction does to a lane. */
-#define VI_ACT_SEND 0x01u
-#define VI_ACT_TAKE 0x02u   /* a response */
-#define VI_ACT_ACCEPT 0x04u /* a request */
-#define VI_ACT_ANSWER 0x08u
-#define VI_ACT_CANCEL 0x10u
+/* What a transaction that owns a lane does with its messages. */
+#define VI_ACT_SEND 0x1u    /* a request or a response leaves */
+#define VI_ACT_RECEIVE 0x2u /* what is staged has been received */
 
 struct vi_lane {
     struct vi_gram_slot *stored;

@@ -27,12 +27,7 @@ static struct vi_group *new_group(vista_endpoint *e, vista_tx *tx)
         group++;
     if (group == e->group + VI_GROUPS)
         return vi_fail(ENOMEM, "too many transactions use the endpoint"), NULL;
-    group->endpoint = e;
-    group->tx = tx;
-    group->number = tx->idle;
-    group->stamp = tx->stamp;
-    group->lanes = NULL;
-    group->peers = NULL;
+    *group = (struct vi_group){.endpoint = e, .tx = tx, .number = tx->idle, .stamp = tx->stamp};
     LIST_INSERT_HEAD(&e->groups, group, link);
     return group;
 }
@@ -43,54 +38,16 @@ static void delete_group(struct vi_group *group)
     group->endpoint = NULL;
 }
 
-struct vi_group *vi_owning_group(vista_endpoint *e, vista_tx *tx)
-{
-    struct vi_group *group = vi_owning_find(e, tx);
-
-    if (group != NULL)
-        return group;
-    group = new_group(e, tx);
-    if (group == NULL || vista_on_end(tx, vi_owning_ended, group) == 0)
-        return group;
-    delete_group(group);
-    return NULL;
-}
-
-void vi_owning_add(struct vi_group *group, struct vi_lane *lane, unsigned act)
-{
-    if (lane->owner != group) {
-        lane->owner = group;
-        lane->acts = 0;
-        lane->next_owned = group->lanes;
-        group->lanes = lane;
-    }
-    lane->acts |= (uint8_t)act;
-}
-
-int vi_owning_peer(vista_endpoint *e, vista_tx *tx, struct vi_peer *peer)
-{
-    struct vi_gram_entry *entry = &e->table->entry[peer->index];
-
-    if (vista_set_range(tx, entry, sizeof *entry) != 0)
-        return -1;
-    peer->owner = vi_owning_group(e, tx);
-    if (peer->owner == NULL)
-        return -1;
-    peer->next_owned = peer->owner->peers;
-    peer->owner->peers = peer;
-    return 0;
-}
-
 /* ---- Ends -------------------------------------------------------------- */
 
 static void committed(vista_endpoint *e, struct vi_lane *lane)
 {
-    if (lane->acts & (VI_ACT_TAKE | VI_ACT_ACCEPT))
+    if (lane->acts & VI_ACT_RECEIVE)
         vi_staging_drop(e, lane);
-    if (lane->acts & (VI_ACT_SEND | VI_ACT_ANSWER) && lane->peer->reason == VI_BROKEN_NOT) {
+    if (lane->acts & VI_ACT_SEND && lane->peer->reason == VI_BROKEN_NOT) {
         lane->refusals = 0;
         lane->sent = vi_endpoint_now(e);
-        if (lane->acts & VI_ACT_SEND) /* first: what leaves at once may find no room */
+        if (lane->peer->role == VI_ROLE_CLIENT) /* first: what leaves at once may find no room */
             vi_timers_sent(e, lane);
         vi_out_message(e, lane, 0, false);
     }
@@ -144,7 +101,7 @@ static void end_peers(vista_endpoint *e, struct vi_group *group, int outcome)
     }
 }
 
-void vi_owning_ended(void *arg, int outcome)
+static void ended(void *arg, int outcome)
 {
     struct vi_group *group = arg;
     vista_endpoint *e = group->endpoint;
@@ -163,4 +120,44 @@ void vi_owning_ended(void *arg, int outcome)
     if (vi_tasks_are_due(e)) /* whoever leads, or will, is not to wait before they are run */
         e->next_due = 0;
     vi_endpoint_unlock(e);
+}
+
+/* ---- Owning ------------------------------------------------------------ */
+
+struct vi_group *vi_owning_group(vista_endpoint *e, vista_tx *tx)
+{
+    struct vi_group *group = vi_owning_find(e, tx);
+
+    if (group != NULL)
+        return group;
+    group = new_group(e, tx);
+    if (group == NULL || vista_on_end(tx, ended, group) == 0)
+        return group;
+    delete_group(group);
+    return NULL;
+}
+
+void vi_owning_add(struct vi_group *group, struct vi_lane *lane, unsigned act)
+{
+    if (lane->owner != group) {
+        lane->owner = group;
+        lane->acts = 0;
+        lane->next_owned = group->lanes;
+        group->lanes = lane;
+    }
+    lane->acts |= (uint8_t)act;
+}
+
+int vi_owning_peer(vista_endpoint *e, vista_tx *tx, struct vi_peer *peer)
+{
+    struct vi_gram_entry *entry = &e->table->entry[peer->index];
+
+    if (vista_set_range(tx, entry, sizeof *entry) != 0)
+        return -1;
+    peer->owner = vi_owning_group(e, tx);
+    if (peer->owner == NULL)
+        return -1;
+    peer->next_owned = peer->owner->peers;
+    peer->owner->peers = peer;
+    return 0;
 }

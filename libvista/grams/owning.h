@@ -24,7 +24,4 @@ void vi_owning_add(struct vi_group *group, struct vi_lane *lane, unsigned act);
  * vista_set_range. */
 int vi_owning_peer(vista_endpoint *e, vista_tx *tx, struct vi_peer *peer);
 
-/* The hook. */
-void vi_owning_ended(void *group, int outcome);
-
 #endif

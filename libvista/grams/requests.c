@@ -40,8 +40,8 @@ static bool is_too_long(const vista_endpoint *e, const struct vi_peer *peer, siz
 }
 
 /* What can fail of a call, in an order in which nothing has changed when it does: declares the
- * slot, allocates a body if one is needed, registers the transaction's group, frees the old body;
- * then the lane is the transaction's.  NULL is handed on. */
+ * slot, allocates a body if one is needed, registers the transaction's group, frees the old body
+ * unless the message stays; then the lane is the transaction's.  NULL is handed on. */
 static struct vi_lane *own(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane, size_t length,
                            unsigned act)
 {
@@ -55,7 +55,7 @@ static struct vi_lane *own(vista_endpoint *e, vista_tx *tx, struct vi_lane *lane
         vista_set_range(tx, slot, VI_SLOT_HEADER + (length <= VI_BODY_INLINE ? length : 0)) == 0 &&
         (length <= VI_BODY_INLINE || (body = vista_malloc(tx, length)) != NULL) &&
         (group = vi_owning_group(e, tx)) != NULL &&
-        (act == VI_ACT_CANCEL || slot->body == NULL || vista_free(tx, slot->body) == 0)) {
+        (act == 0 || slot->body == NULL || vista_free(tx, slot->body) == 0)) {
         vi_owning_add(group, lane, act);
         vi_staging_unqueue(lane);
         lane->body = body;
@@ -172,6 +172,18 @@ static void accept_request(struct vi_lane *lane)
         vi_slot_seal(slot);
 }
 
+/* The same of a response. */
+static void take_response(struct vi_lane *lane)
+{
+    struct vi_gram_slot *slot = lane->stored;
+
+    slot->history = vi_hash_history(slot->history, slot->request_hash, lane->staged->hash);
+    slot->state = VI_SLOT_IDLE;
+    slot->length = 0;
+    slot->body = NULL;
+    vi_slot_seal(slot);
+}
+
 /* The lane of a request as its sender or receiver names it; with the lock. */
 static struct vi_lane *lane_of(vista_endpoint *e, const vista_request *request, unsigned role)
 {
@@ -218,7 +230,7 @@ int vista_send_response(vista_tx *tx, vista_endpoint *endpoint, const vista_requ
         return -1;
     vi_endpoint_lock(e);
     lane = usable(e, tx, request, VI_ROLE_SERVER, VI_SLOT_RECEIVED);
-    lane = own(e, tx, lane, length, VI_ACT_ANSWER);
+    lane = own(e, tx, lane, length, VI_ACT_SEND);
     vi_endpoint_unlock(e);
     if (lane == NULL)
         return -1;
@@ -289,13 +301,13 @@ static struct vi_lane *wait_for(vista_endpoint *e, vista_tx *tx, unsigned role,
 struct vi_lane *vi_request_receive(vista_tx *tx, vista_endpoint *e, unsigned role, size_t size,
                                    vista_request *request, int ms)
 {
-    unsigned acts = role == VI_ROLE_SERVER ? VI_ACT_ACCEPT : VI_ACT_TAKE;
+    unsigned acts = VI_ACT_RECEIVE;
     struct vi_lane *lane;
 
     vi_endpoint_lock(e);
     lane = wait_for(e, tx, role, request, size, ms);
     if (lane != NULL && role == VI_ROLE_SERVER && lane->staged->flags & VI_SLOT_ONE_WAY)
-        acts |= VI_ACT_ANSWER;
+        acts |= VI_ACT_SEND;
     lane = own(e, tx, lane, 0, acts);
     vi_endpoint_unlock(e);
     if (lane == NULL)
@@ -303,7 +315,7 @@ struct vi_lane *vi_request_receive(vista_tx *tx, vista_endpoint *e, unsigned rol
     if (role == VI_ROLE_SERVER)
         accept_request(lane);
     else
-        vi_slot_answered(lane->stored, lane->staged->hash);
+        take_response(lane);
     *request = request_of(lane);
     return lane;
 }
@@ -337,9 +349,9 @@ ssize_t vista_receive_response(vista_tx *tx, vista_endpoint *endpoint, vista_req
 
 int vi_request_drop(vista_tx *tx, vista_endpoint *e, struct vi_lane *lane)
 {
-    if (own(e, tx, lane, 0, VI_ACT_TAKE) == NULL)
+    if (own(e, tx, lane, 0, VI_ACT_RECEIVE) == NULL)
         return -1;
-    vi_slot_answered(lane->stored, lane->staged->hash);
+    take_response(lane);
     return 0;
 }
 
@@ -354,7 +366,7 @@ int vista_cancel_request(vista_tx *tx, vista_endpoint *endpoint, const vista_req
         return -1;
     vi_endpoint_lock(e);
     lane = usable(e, tx, request, VI_ROLE_CLIENT, VI_SLOT_SENT);
-    lane = own(e, tx, lane, 0, VI_ACT_CANCEL);
+    lane = own(e, tx, lane, 0, 0);
     vi_endpoint_unlock(e);
     if (lane == NULL)
         return -1;

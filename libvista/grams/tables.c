@@ -111,15 +111,6 @@ void *vista_create_endpoint(vista_tx *tx, const struct vista_endpoint_options *o
 
 /* ---- Changing ---------------------------------------------------------- */
 
-void vi_slot_answered(struct vi_gram_slot *slot, uint64_t response)
-{
-    slot->history = vi_hash_history(slot->history, slot->request_hash, response);
-    slot->state = VI_SLOT_IDLE;
-    slot->length = 0;
-    slot->body = NULL;
-    vi_slot_seal(slot);
-}
-
 int vi_row_change(vista_tx *tx, struct vi_gram_row *row, unsigned state, uint32_t reason,
                   const struct vi_address *to)
 {

@@ -33,10 +33,6 @@ int vi_table_check(vista_segment *segment, const struct vi_gram_table *table);
 /* Are its numbers and its sites' in order, in a block or message of so many bytes? */
 bool vi_agreement_is_sound(const struct vi_agreement *of, size_t size);
 
-/* Client: the response with this hash has been received, or dropped; the slot is declared, and its
- * body block freed. */
-void vi_slot_answered(struct vi_gram_slot *slot, uint64_t response);
-
 /* VI_ROW_BROKEN, for a reason, or VI_ROW_LEAVING; or another address, not NULL. */
 int vi_row_change(vista_tx *tx, struct vi_gram_row *row, unsigned state, uint32_t reason,
                   const struct vi_address *to);
