@@ -69,25 +69,24 @@ static int remove_record(vista_tx *tx, vista_endpoint *e, struct vi_agreement *o
         before = *link;
         link = &before->next;
     }
-    if ((before != NULL ? vi_agreement_declare(tx, before)
-                        : vista_set_range(tx, e->table, sizeof *e->table)) != 0 ||
-        vista_free(tx, of) != 0)
+    if (vista_set_range(tx, e->table, sizeof *e->table) != 0 ||
+        (before != NULL && vi_agreement_declare(tx, before) != 0) || vista_free(tx, of) != 0)
         return -1;
     *link = of->next;
     if (before != NULL)
         vi_table_seal(before, before->size, &before->crc);
-    else
-        vi_table_seal(e->table, sizeof *e->table, &e->table->crc);
+    vi_table_seal(e->table, sizeof *e->table, &e->table->crc);
     return 0;
 }
 
 /* ---- What is sent ---------------------------------------------------------- */
 
-int vi_agreement_send(const struct vi_joining *j, vista_request *request, const void *says,
-                      size_t length)
+int vi_agreement_send(struct vi_joining *j, vista_request *request, const void *says, size_t length)
 {
-    if (vista_send_request(j->tx, j->e, request->peer, says, length, 0, request) == 0)
+    if (vista_send_request(j->tx, j->e, request->peer, says, length, 0, request) == 0) {
+        j->done = true;
         return SENT;
+    }
     if (errno == EAGAIN)
         return LATER;
     return errno == ESTALE || errno == EINVAL || errno == EMSGSIZE ? NEVER : -1;
@@ -110,7 +109,7 @@ void vi_agreement_vote(struct vi_agreement *of, struct vi_site *site, unsigned v
         of->state = VI_AGREEMENT_ABORTED;
 }
 
-static int ask(const struct vi_joining *j, struct vi_agreement *of, struct vi_site *site)
+static int ask(struct vi_joining *j, struct vi_agreement *of, struct vi_site *site)
 {
     const int sent = vi_agreement_send(j, &site->request, (char *)of + site->offset, site->length);
 
@@ -133,7 +132,7 @@ void vi_agreement_name(vista_endpoint *e, struct vi_site *site)
 
 /* Who is lost is not told of an abort: it presumes that.  Of a commit it is told in another
  * session, once there is one, or asks. */
-static int tell_site(const struct vi_joining *j, struct vi_agreement *of, struct vi_site *site)
+static int tell_site(struct vi_joining *j, struct vi_agreement *of, struct vi_site *site)
 {
     const bool committed = of->state == VI_AGREEMENT_COMMITTED;
     const bool voted = !(site->flags & VISTA_ONE_PHASE);
@@ -157,7 +156,7 @@ static int tell_site(const struct vi_joining *j, struct vi_agreement *of, struct
     return sent;
 }
 
-static int advance_site(const struct vi_joining *j, struct vi_agreement *of, struct vi_site *site)
+static int advance_site(struct vi_joining *j, struct vi_agreement *of, struct vi_site *site)
 {
     const bool decided = of->state != VI_AGREEMENT_OPEN;
 
@@ -168,7 +167,7 @@ static int advance_site(const struct vi_joining *j, struct vi_agreement *of, str
     } else if (site->state == VI_SITE_ASKED && !(site->flags & VI_SITE_IS_AWAY) &&
                vi_agreement_is_lost(j->e, site)) {
         vi_agreement_vote(of, site, VISTA_VOTE_NO);
-        return SENT;
+        j->done = true;
     } else if (site->state == VI_SITE_TOLD && vi_agreement_is_lost(j->e, site)) {
         site->state = VI_SITE_READY;
     }
@@ -179,12 +178,18 @@ static int advance_site(const struct vi_joining *j, struct vi_agreement *of, str
 
 /* ---- The outcome ----------------------------------------------------------- */
 
-static void decide(struct vi_agreement *of)
+/* Have all sites that have a vote, or all, come so far? */
+static bool is_at(const struct vi_agreement *of, uint32_t state)
 {
     for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
-        if (site->state < VI_SITE_READY && !(site->flags & VISTA_ONE_PHASE))
-            return;
-    of->state = VI_AGREEMENT_COMMITTED;
+        if (site->state < state && (state == VI_SITE_DONE || !(site->flags & VISTA_ONE_PHASE)))
+            return false;
+    return true;
+}
+
+bool vi_agreement_is_known(const struct vi_agreement *of)
+{
+    return is_at(of, VI_SITE_DONE);
 }
 
 int vi_agreement_tell(const struct vi_joining *j, const vista_gid *gid, bool committed)
@@ -212,70 +217,45 @@ static int tell_local(const struct vi_joining *j, const struct vi_agreement *of)
     return of->local & VI_LOCAL_VOTED ? vi_agreement_tell(j, &of->says.gid, committed) : 0;
 }
 
-bool vi_agreement_is_known(const struct vi_agreement *of)
-{
-    for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
-        if (site->state != VI_SITE_DONE)
-            return false;
-    return true;
-}
-
-/* The parent's answer: of a broken session it has to ask.  1: something was done. */
-static int finish(const struct vi_joining *j, struct vi_agreement *of)
+/* The parent's answer: of a broken session it has to ask. */
+static int finish(struct vi_joining *j, struct vi_agreement *of)
 {
     const bool committed = of->state == VI_AGREEMENT_COMMITTED;
-    const bool done = of->local != 0 || of->parent.generation != 0;
     struct vi_saying outcome = of->says;
 
     outcome.kind = VI_SAY_VOTE + (committed ? VISTA_VOTE_YES : VISTA_VOTE_NO);
     if (tell_local(j, of) != 0)
         return -1;
-    of->local = 0;
     if (of->parent.generation != 0 &&
         vista_send_response(j->tx, j->e, &of->parent, &outcome, sizeof outcome) != 0 &&
         errno != ESTALE && errno != EINVAL)
         return -1;
+    j->done = j->done || of->local != 0 || of->parent.generation != 0;
+    of->local = 0;
     of->parent.generation = 0;
     of->parent.session = committed ? of->parent.session : 0;
     vi_table_seal(of, of->size, &of->crc);
     if (!vi_agreement_is_known(of) || of->parent.session != 0)
-        return done;
-    return remove_record(j->tx, j->e, of) == 0 ? 1 : -1;
+        return 0;
+    j->done = true;
+    return remove_record(j->tx, j->e, of);
 }
 
-static int advance_sites(const struct vi_joining *j, struct vi_agreement *of)
-{
-    int done = 0;
-
-    for (struct vi_site *site = of->site; site < of->site + of->count; site++) {
-        const int sent = advance_site(j, of, site);
-
-        if (sent == -1)
-            return -1;
-        done = done || sent == SENT;
-    }
-    return done;
-}
-
-int vi_agreement_advance(const struct vi_joining *j, struct vi_agreement *of)
+int vi_agreement_advance(struct vi_joining *j, struct vi_agreement *of)
 {
     uint32_t before;
-    int result, done = 0;
 
     if (vi_agreement_declare(j->tx, of) != 0)
         return -1;
     do {
         before = of->state;
-        result = advance_sites(j, of);
-        if (result == -1)
-            return -1;
-        if (of->state == VI_AGREEMENT_OPEN && j->with != NULL)
-            decide(of);
-        done = done || result == SENT || of->state != before;
+        for (struct vi_site *site = of->site; site < of->site + of->count; site++)
+            if (advance_site(j, of, site) == -1)
+                return -1;
+        if (of->state == VI_AGREEMENT_OPEN && j->with != NULL && is_at(of, VI_SITE_READY))
+            of->state = VI_AGREEMENT_COMMITTED;
+        j->done = j->done || of->state != before;
     } while (of->state != before);
     vi_table_seal(of, of->size, &of->crc);
-    if (j->with == NULL || of->state == VI_AGREEMENT_OPEN)
-        return done;
-    result = finish(j, of);
-    return result < 0 ? -1 : done || result;
+    return j->with == NULL || of->state == VI_AGREEMENT_OPEN ? 0 : finish(j, of);
 }

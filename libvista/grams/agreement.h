@@ -20,6 +20,7 @@ struct vi_joining {
     struct vi_saying says; /* zero: it is none of ours */
     const void *message;   /* behind that */
     size_t length;
+    bool done; /* something was sent, decided or told */
 };
 
 /* NULL: it is not coordinated here. */
@@ -48,13 +49,13 @@ void vi_agreement_vote(struct vi_agreement *of, struct vi_site *site, unsigned v
 
 /*
  * Decides, if that can be done, sends what is due, tells this end's program and whoever has handed
- * it over, and removes the record when all is done.  Declares and seals.  1: something was done.
+ * it over, and removes the record when all is done.  Declares and seals.
  */
-int vi_agreement_advance(const struct vi_joining *j, struct vi_agreement *of);
+int vi_agreement_advance(struct vi_joining *j, struct vi_agreement *of);
 
 /* Sends to the request's peer.  1: *request is that; 0: it has no free slot; -2: it never can; -1:
  * anything else, as errno says. */
-int vi_agreement_send(const struct vi_joining *j, vista_request *request, const void *says,
+int vi_agreement_send(struct vi_joining *j, vista_request *request, const void *says,
                       size_t length);
 
 /* Does each site know the outcome? */

@@ -49,24 +49,19 @@ static int prepare(const struct vi_joining *j, const void *message, size_t lengt
 static int take_site(const struct vi_joining *j, struct vi_agreement *of, struct vi_site *site)
 {
     const struct vi_saying *says = (const struct vi_saying *)((char *)of + site->offset);
+    const bool is_here = memcmp(site->uuid, j->e->table->uuid, sizeof site->uuid) == 0;
     int vote;
 
     vi_agreement_name(j->e, site);
-    site->state = VI_SITE_NEW;
-    if (memcmp(site->uuid, j->e->table->uuid, sizeof site->uuid) != 0)
-        return 0;
-    if (site->flags & VISTA_ONE_PHASE) {
+    site->state = is_here ? VI_SITE_DONE : VI_SITE_NEW;
+    if (is_here && site->flags & VISTA_ONE_PHASE)
         of->local |= VI_LOCAL_ONE_PHASE;
-        site->state = VI_SITE_DONE;
+    if (!is_here || site->flags & VISTA_ONE_PHASE)
         return 0;
-    }
     vote = prepare(j, says + 1, site->length - sizeof *says);
-    if (vote < 0)
-        return -1;
-    vi_agreement_vote(of, site, (unsigned)vote);
     of->local |= vote == VISTA_VOTE_YES ? VI_LOCAL_VOTED : 0;
-    site->state = VI_SITE_DONE;
-    return 0;
+    of->state = vote == VISTA_VOTE_NO ? VI_AGREEMENT_ABORTED : of->state;
+    return vote < 0 ? -1 : 0;
 }
 
 /* What is handed over is this transaction, and each of its messages asks for a vote on it. */
@@ -85,7 +80,7 @@ static bool is_handed_over(const struct vi_joining *j, const struct vi_agreement
 }
 
 /* Answered when it is decided; at once where it cannot be read, or there is no room for it. */
-static int take_over(const struct vi_joining *j, uint32_t *answer)
+static int take_over(struct vi_joining *j, uint32_t *answer)
 {
     const struct vi_agreement *told = j->message;
     struct vi_agreement *of;
@@ -115,7 +110,7 @@ static bool is_asker(const struct vi_joining *j, const struct vi_site *site)
 
 /* Nothing is presumed of what another coordinates.  The answer may be lost with its session: so
  * nothing changes here until the asker says COMMIT.  A site that is being told hears it by that. */
-static int find_outcome(const struct vi_joining *j, uint32_t *answer)
+static int find_outcome(struct vi_joining *j, uint32_t *answer)
 {
     struct vi_agreement *of = vi_agreement_find(j->e, &j->says.gid);
 
@@ -134,7 +129,7 @@ static int find_outcome(const struct vi_joining *j, uint32_t *answer)
 }
 
 /* Who is no site has handed it over. */
-static int on_heard(const struct vi_joining *j)
+static int on_heard(struct vi_joining *j)
 {
     struct vi_agreement *of = vi_agreement_find(j->e, &j->says.gid);
     bool is_site = false;
@@ -156,7 +151,7 @@ static int on_heard(const struct vi_joining *j)
 }
 
 /* 0 and no answer: it comes later. */
-static int execute(const struct vi_joining *j, uint32_t *answer)
+static int execute(struct vi_joining *j, uint32_t *answer)
 {
     int result;
 
@@ -186,12 +181,11 @@ static int execute(const struct vi_joining *j, uint32_t *answer)
     }
 }
 
-static int on_request(const struct vi_joining *j)
+static int on_request(struct vi_joining *j)
 {
     struct vi_saying answer = j->says;
-    const bool one_way = j->lane->stored->state != VI_SLOT_RECEIVED;
 
-    if (one_way) /* it could not be answered */
+    if (j->lane->stored->state != VI_SLOT_RECEIVED) /* one-way: it could not be answered */
         return 0;
     if (execute(j, &answer.kind) < 0)
         return -1;
@@ -204,7 +198,7 @@ static int on_request(const struct vi_joining *j)
 /* ---- Responses -------------------------------------------------------------- */
 
 /* Without a free slot the record there stays until this end asks once more, or is told. */
-static int say_heard(const struct vi_joining *j)
+static int say_heard(struct vi_joining *j)
 {
     vista_request request = {.peer = j->request.peer};
 
@@ -214,7 +208,7 @@ static int say_heard(const struct vi_joining *j)
 /* What this end has asked for; of what it has handed over that is a vote.  An inquiry may overtake
  * what is handed over, and then knows nothing of it: unless that can no longer arrive, its abort
  * means nothing. */
-static int on_outcome(const struct vi_joining *j)
+static int on_outcome(struct vi_joining *j)
 {
     const bool committed = j->says.kind == VI_SAY_COMMIT;
     struct vi_agreement *of = vi_agreement_find(j->e, &j->says.gid);
@@ -235,7 +229,7 @@ static int on_outcome(const struct vi_joining *j)
     return vi_agreement_advance(j, of);
 }
 
-static int on_response(const struct vi_joining *j)
+static int on_response(struct vi_joining *j)
 {
     struct vi_agreement *of;
     struct vi_site *site = vi_agreement_asked(j->e, &j->request, &of);
@@ -252,20 +246,14 @@ static int on_response(const struct vi_joining *j)
     return vi_agreement_advance(j, of);
 }
 
-static int advance_all(const struct vi_joining *j)
+static int advance_all(struct vi_joining *j)
 {
-    int done = 0;
-
     for (struct vi_agreement *of = j->e->table->agreements, *next; of != NULL; of = next) {
-        int result;
-
         next = of->next;
-        result = vi_agreement_advance(j, of);
-        if (result < 0)
+        if (vi_agreement_advance(j, of) != 0)
             return -1;
-        done |= result;
     }
-    return done;
+    return 0;
 }
 
 int vista_join(vista_tx *tx, vista_endpoint *endpoint, const struct vista_participant *with,
@@ -284,16 +272,16 @@ int vista_join(vista_tx *tx, vista_endpoint *endpoint, const struct vista_partic
         j.lane = vi_request_receive(tx, j.e, VI_ROLE_CLIENT, SIZE_MAX, &j.request, 0);
     if (j.lane == NULL && errno != EAGAIN)
         return -1;
-    if (j.lane == NULL) {
-        result = advance_all(&j);
-        if (result == 0)
-            return vi_fail(EAGAIN, "%s: nothing is there yet", j.e->address);
-    } else {
+    if (j.lane != NULL)
         read_message(&j);
+    if (j.lane == NULL)
+        result = advance_all(&j);
+    else
         result = is_request ? on_request(&j) : on_response(&j);
-    }
     if (result < 0 && errno == EAGAIN) /* of a callback; to the caller it is that nothing is due */
         return vi_fail(EBUSY, "%s: a callback has failed with EAGAIN", j.e->address);
+    if (j.lane == NULL && result == 0 && !j.done)
+        return vi_fail(EAGAIN, "%s: nothing is there yet", j.e->address);
     return result < 0 ? -1 : 0;
 }
 
@@ -405,7 +393,7 @@ int vista_coordinate(vista_tx *tx, vista_endpoint *endpoint, vista_gid *gid,
     }
     of->local = VI_LOCAL_VOTED;
     vi_agreement_add(e, of);
-    return vi_agreement_advance(&(struct vi_joining){.tx = tx, .e = e}, of) < 0 ? -1 : 0;
+    return vi_agreement_advance(&(struct vi_joining){.tx = tx, .e = e}, of);
 }
 
 /* All have heard of the commit but who has handed it over, whom nothing is owed any more. */
