@@ -246,6 +246,12 @@ static int on_response(struct vi_joining *j)
     return vi_agreement_advance(j, of);
 }
 
+static int on_message(struct vi_joining *j)
+{
+    read_message(j);
+    return j->lane->peer->role == VI_ROLE_SERVER ? on_request(j) : on_response(j);
+}
+
 static int advance_all(struct vi_joining *j)
 {
     for (struct vi_agreement *of = j->e->table->agreements, *next; of != NULL; of = next) {
@@ -260,24 +266,17 @@ int vista_join(vista_tx *tx, vista_endpoint *endpoint, const struct vista_partic
                void *arg)
 {
     struct vi_joining j = {.tx = tx, .with = with, .arg = arg};
-    bool is_request;
     int result;
 
     j.e = vi_request_check(tx, endpoint, with != NULL);
     if (j.e == NULL)
         return -1;
     j.lane = vi_request_receive(tx, j.e, VI_ROLE_SERVER, SIZE_MAX, &j.request, 0);
-    is_request = j.lane != NULL;
     if (j.lane == NULL && errno == EAGAIN)
         j.lane = vi_request_receive(tx, j.e, VI_ROLE_CLIENT, SIZE_MAX, &j.request, 0);
     if (j.lane == NULL && errno != EAGAIN)
         return -1;
-    if (j.lane != NULL)
-        read_message(&j);
-    if (j.lane == NULL)
-        result = advance_all(&j);
-    else
-        result = is_request ? on_request(&j) : on_response(&j);
+    result = j.lane != NULL ? on_message(&j) : advance_all(&j);
     if (result < 0 && errno == EAGAIN) /* of a callback; to the caller it is that nothing is due */
         return vi_fail(EBUSY, "%s: a callback has failed with EAGAIN", j.e->address);
     if (j.lane == NULL && result == 0 && !j.done)
