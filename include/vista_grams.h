@@ -29,7 +29,8 @@
  *
  * Errors, threads and forked children are as in vista.h.  No error ends the transaction.  None of
  * the functions starts a thread; what is to be retransmitted is, from the calls that receive, and
- * from vista_select and vista_pump.  A callback of vista_on_end may call none of them.
+ * from vista_select and vista_pump.  A callback of vista_on_end may call none of them.  None is a
+ * point of cancellation: a thread that is cancelled while it waits goes on until vista_wake.
  */
 #ifndef VISTA_GRAMS_H
 #define VISTA_GRAMS_H

@@ -658,6 +658,60 @@ START_TEST(test_refused_beside_waiting)
 }
 END_TEST
 
+static void *select_thread(void *arg)
+{
+    struct vista_ready request = {.endpoint = server.endpoint, .wanted = VISTA_REQUEST};
+
+    (void)arg;
+    vista_select(&request, 1, -1);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    return NULL;
+}
+
+static void *send_thread(void *arg)
+{
+    vista_tx *tx = begin(&client);
+    vista_request request;
+    int result;
+
+    (void)arg;
+    OK(vista_send_request(tx, client.endpoint, client.root->peer, "q", 2, 0, &request));
+    pthread_cancel(pthread_self());
+    result = vista_end_transaction(tx, 0);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    OK(result);
+    return NULL;
+}
+
+/* Of the threads that are cancelled one receives, one waits for that, and one sends: none ends there,
+ * and the endpoints are as good as before. */
+START_TEST(test_cancelled)
+{
+    pthread_t threads[3];
+    void *result;
+
+    setup();
+    for (int i = 0; i < 2; i++)
+        ck_assert(pthread_create(&threads[i], NULL, select_thread, NULL) == 0);
+    test_sleep_us(5000); /* so that they wait, most likely */
+    for (int i = 0; i < 2; i++)
+        pthread_cancel(threads[i]);
+    ck_assert(pthread_create(&threads[2], NULL, send_thread, NULL) == 0);
+    for (int i = 0; i < 3; i++) {
+        while (pthread_tryjoin_np(threads[i], &result) != 0) {
+            OK(vista_wake(server.endpoint));
+            test_sleep_us(500);
+        }
+        ck_assert_ptr_null(result); /* and not PTHREAD_CANCELED */
+    }
+    gram_settle(&client, &server);
+    ck_assert_int_eq(gram_echo(&server, text, 9), 2);
+    gram_settle(&client, &server);
+    ck_assert_int_eq(gram_receive(&client, &(vista_request){0}, text, 9), 2);
+    teardown();
+}
+END_TEST
+
 START_TEST(test_threads)
 {
     const struct vista_endpoint_options few = {.slots = 3};
@@ -1413,6 +1467,7 @@ int main(void)
     tcase_add_test(tcase, test_forgetting);
     tcase_add_test(tcase, test_forgotten_by_both);
     tcase_add_test(tcase, test_refused_beside_waiting);
+    tcase_add_test(tcase, test_cancelled);
     tcase_add_test(tcase, test_connecting_twice);
     tcase_add_test(tcase, test_connecting_lost);
     tcase_add_loop_test(tcase, test_connecting_over, 0, 2);

@@ -231,13 +231,16 @@ vista_endpoint *vista_open_endpoint(vista_segment *segment, void *block, const c
     vista_endpoint *e;
     struct vi_address bound;
     struct vista_info info;
+    int cancel;
 
     if (vi_address_parse(&bound, address) != 0 ||
         check_arguments(segment, block, flags, options, &bound, &info) != 0)
         return NULL;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     pthread_mutex_lock(&open_lock);
     e = open_locked(segment, block, &bound, flags, options != NULL ? options->key : NULL, &info);
     pthread_mutex_unlock(&open_lock);
+    pthread_setcancelstate(cancel, NULL);
     return e;
 }
 

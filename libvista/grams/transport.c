@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -164,7 +164,8 @@ static uint64_t now(struct vi_socket *socket)
 static void fill_random(struct vi_socket *socket, void *data, size_t length)
 {
     (void)socket;
-    while (getrandom(data, length, 0) < 0) /* before the system has any, a signal came */
+    /* No point of cancellation.  It fails where a signal came before the system had any. */
+    while (syscall(SYS_getrandom, data, length, 0) < 0)
         ;
 }
 

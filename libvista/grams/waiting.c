@@ -40,8 +40,9 @@ static int take_in(vista_endpoint *e, uint64_t until)
 {
     uint64_t limit, now;
     int64_t ns;
-    int got, error;
+    int got, error, cancel;
 
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     vi_endpoint_flush(e); /* what finds no room is due soon */
     limit = until < e->next_due ? until : e->next_due;
     now = limit != 0 && limit != UINT64_MAX ? vi_endpoint_now(e) : 0;
@@ -60,6 +61,7 @@ static int take_in(vista_endpoint *e, uint64_t until)
     vi_tasks_run(e);
     if (e->waiting > 0)
         pthread_cond_broadcast(&e->changed);
+    pthread_setcancelstate(cancel, NULL);
     errno = error;
     return got;
 }
@@ -67,7 +69,9 @@ static int take_in(vista_endpoint *e, uint64_t until)
 static void follow(vista_endpoint *e, uint64_t until)
 {
     const struct timespec time = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
+    int cancel;
 
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     e->waiting++;
     vi_endpoint_flush(e);
     if (until == UINT64_MAX)
@@ -75,6 +79,7 @@ static void follow(vista_endpoint *e, uint64_t until)
     else
         pthread_cond_timedwait(&e->changed, &e->lock, &time);
     e->waiting--;
+    pthread_setcancelstate(cancel, NULL);
 }
 
 int vi_wait_once(vista_endpoint *e, struct vi_wait *wait, uint64_t until)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Waiting.  Of the threads that wait one at a time, the leader, receives from the socket, and
- * blocks there; the others wait to be told that something has changed.
+ * blocks there; the others wait to be told that something has changed.  Neither can be cancelled
+ * there: it would stay the leader, or keep the lock.
  */
 #ifndef VI_GRAMS_WAITING_H
 #define VI_GRAMS_WAITING_H
