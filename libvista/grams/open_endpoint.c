@@ -126,23 +126,12 @@ static uint64_t this_process(void)
     return number;
 }
 
-static int mark(vista_tx *tx, struct vi_gram_table *table, const struct stat *file, bool torn)
-{
-    if (vista_set_range(tx, table, sizeof *table) != 0 ||
-        (torn && vi_table_break(tx, table, VI_BROKEN_TORN) != 0))
-        return -1;
-    table->device = file->st_dev;
-    table->inode = file->st_ino;
-    table->torn = torn ? this_process() : 0;
-    vi_table_seal(table, sizeof *table, &table->crc);
-    return 0;
-}
-
 /* Stores which file it is; of one that may be torn no session is to be believed. */
 static int adopt(vista_segment *segment, struct vi_gram_table *table, const struct stat *file,
                  bool torn)
 {
     vista_tx *tx;
+    int error;
 
     torn = torn && table->torn != this_process();
     if (!torn && table->device == file->st_dev && table->inode == file->st_ino)
@@ -150,14 +139,18 @@ static int adopt(vista_segment *segment, struct vi_gram_table *table, const stru
     tx = vista_begin_transaction(segment, 0);
     if (tx == NULL)
         return -1;
-    if (mark(tx, table, file, torn) != 0) {
-        const int error = errno;
-
-        vista_abort_transaction(tx);
-        errno = error;
-        return -1;
+    if (vista_set_range(tx, table, sizeof *table) == 0 &&
+        (!torn || vi_table_break(tx, table, VI_BROKEN_TORN) == 0)) {
+        table->device = file->st_dev;
+        table->inode = file->st_ino;
+        table->torn = torn ? this_process() : 0;
+        vi_table_seal(table, sizeof *table, &table->crc);
+        return vista_end_transaction(tx, 0);
     }
-    return vista_end_transaction(tx, 0);
+    error = errno;
+    vista_abort_transaction(tx);
+    errno = error;
+    return -1;
 }
 
 /* ---- Opening --------------------------------------------------------------- */
