@@ -123,16 +123,6 @@ int vista_send_request(vista_tx *tx, vista_endpoint *endpoint, uint32_t peer, co
 
 /* ---- Receiving --------------------------------------------------------------- */
 
-/* Does the message that waits fit? */
-static struct vi_lane *fitting(const vista_endpoint *e, struct vi_lane *lane, size_t size)
-{
-    if (lane->staged->length <= size)
-        return lane;
-    return vi_fail(EMSGSIZE, "%s: a message of %u bytes waits, and there is room for %zu",
-                   e->address, lane->staged->length, size),
-           NULL;
-}
-
 /* Rule 3, tested once more when a transaction takes the lane. */
 static bool may_execute(const struct vi_lane *lane)
 {
@@ -295,7 +285,11 @@ static struct vi_lane *wait_for(vista_endpoint *e, vista_tx *tx, unsigned role,
             lane->awaited--;
     }
     vi_wait_end(e);
-    return found == 1 ? fitting(e, lane, size) : NULL;
+    if (found != 1 || lane->staged->length <= size)
+        return found == 1 ? lane : NULL;
+    return vi_fail(EMSGSIZE, "%s: a message of %u bytes waits, and there is room for %zu",
+                   e->address, lane->staged->length, size),
+           NULL;
 }
 
 struct vi_lane *vi_request_receive(vista_tx *tx, vista_endpoint *e, unsigned role, size_t size,
