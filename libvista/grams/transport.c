@@ -26,14 +26,6 @@
 
 /* ---- Addresses --------------------------------------------------------------- */
 
-static int refuse(const char *text)
-{
-    return vi_fail(EINVAL,
-                   "\"%.120s\" is no address: such are udp:127.0.0.1:7000, udp:[::1]:7000, "
-                   "unix:/path, unix:@name",
-                   text);
-}
-
 /* Of a UDP address. */
 static void *host_of(struct vi_address *address)
 {
@@ -41,14 +33,14 @@ static void *host_of(struct vi_address *address)
                                               : &address->v4.sin_addr;
 }
 
-static int parse_unix(struct vi_address *address, const char *path, const char *text)
+static bool parse_unix(struct vi_address *address, const char *path)
 {
     struct sockaddr_un *to = &address->unix_path;
     const size_t length = strlen(path);
 
     /* The bound address of a path is read back with its NUL. */
     if (length >= sizeof to->sun_path || length + sizeof "unix:" > VI_ADDRESS_LENGTH)
-        return refuse(text);
+        return false;
     to->sun_family = AF_UNIX;
     memcpy(to->sun_path, path, length);
     address->length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
@@ -56,10 +48,10 @@ static int parse_unix(struct vi_address *address, const char *path, const char *
         to->sun_path[0] = '\0';
     else if (length > 0)
         address->length++;
-    return 0;
+    return true;
 }
 
-static int parse_udp(struct vi_address *address, const char *host, const char *text)
+static bool parse_udp(struct vi_address *address, const char *host)
 {
     const char *const colon = strrchr(host, ':');
     char name[INET6_ADDRSTRLEN + 2] = "", *end;
@@ -67,10 +59,10 @@ static int parse_udp(struct vi_address *address, const char *host, const char *t
     bool is_v6;
 
     if (colon == NULL || (size_t)(colon - host) >= sizeof name || colon[1] < '0' || colon[1] > '9')
-        return refuse(text);
+        return false;
     port = strtoul(colon + 1, &end, 10);
     if (*end != '\0' || port > 65535)
-        return refuse(text);
+        return false;
     memcpy(name, host, (size_t)(colon - host));
     is_v6 = name[0] == '[' && colon[-1] == ']';
     if (is_v6)
@@ -78,8 +70,7 @@ static int parse_udp(struct vi_address *address, const char *host, const char *t
     address->any.sa_family = is_v6 ? AF_INET6 : AF_INET;
     address->v4.sin_port = htons((uint16_t)port);
     address->length = is_v6 ? sizeof address->v6 : sizeof address->v4;
-    return inet_pton(address->any.sa_family, name + is_v6, host_of(address)) == 1 ? 0
-                                                                                  : refuse(text);
+    return inet_pton(address->any.sa_family, name + is_v6, host_of(address)) == 1;
 }
 
 int vi_address_parse(struct vi_address *address, const char *text)
@@ -87,11 +78,13 @@ int vi_address_parse(struct vi_address *address, const char *text)
     memset(address, 0, sizeof *address);
     if (text == NULL)
         return vi_fail(EINVAL, "no address");
-    if (strncmp(text, "unix:", 5) == 0)
-        return parse_unix(address, text + 5, text);
-    if (strncmp(text, "udp:", 4) == 0)
-        return parse_udp(address, text + 4, text);
-    return refuse(text);
+    if ((strncmp(text, "unix:", 5) == 0 && parse_unix(address, text + 5)) ||
+        (strncmp(text, "udp:", 4) == 0 && parse_udp(address, text + 4)))
+        return 0;
+    return vi_fail(EINVAL,
+                   "\"%.120s\" is no address: such are udp:127.0.0.1:7000, udp:[::1]:7000, "
+                   "unix:/path, unix:@name",
+                   text);
 }
 
 static void print_unix(const struct vi_address *address, char *text)
@@ -169,13 +162,6 @@ static void fill_random(struct vi_socket *socket, void *data, size_t length)
         ;
 }
 
-/* A Unix socket's queue holds few datagrams (net.unix.max_dgram_qlen, 10). */
-static int note_refused(struct vi_packet *packet)
-{
-    packet->length = errno == EAGAIN || errno == ENOBUFS;
-    return 1;
-}
-
 /* The kernel takes a datagram in one piece in less time than a description of its pieces. */
 static bool send_small(const struct vi_socket *socket, const struct vi_packet *packet)
 {
@@ -210,7 +196,9 @@ static int send_packets(struct vi_socket *of, struct vi_packet *packets, int cou
     while (done < count) { /* what one address refuses holds up none behind it */
         sent = sendmmsg(of->fd, socket->out + done, (unsigned)(count - done),
                         MSG_DONTWAIT | MSG_NOSIGNAL);
-        done += sent > 0 ? sent : note_refused(&packets[done]);
+        if (sent <= 0) /* a Unix socket's queue holds few (net.unix.max_dgram_qlen, 10) */
+            packets[done].length = errno == EAGAIN || errno == ENOBUFS;
+        done += sent > 0 ? sent : 1;
     }
     return count;
 }
