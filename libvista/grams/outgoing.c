@@ -8,7 +8,6 @@
 void vi_out_flush(vista_endpoint *e)
 {
     const int count = e->out_count;
-    int cancel;
 
     if (count == 0)
         return;
@@ -16,9 +15,7 @@ void vi_out_flush(vista_endpoint *e)
     e->counts.datagrams_out += (uint64_t)count;
     for (int i = 0; i < count; i++)
         e->counts.bytes_out += e->out[i].part[0].iov_len + e->out[i].part[1].iov_len;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* who is would keep the lock */
     e->socket->transport->send(e->socket, e->out, count);
-    pthread_setcancelstate(cancel, NULL);
     for (int i = 0; i < count; i++)
         if (e->out[i].length != 0)
             vi_timers_refused(e, &e->envelope[i].header);

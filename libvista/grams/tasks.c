@@ -141,7 +141,11 @@ static bool perform_all(vista_endpoint *e, vista_tx *tx)
 void vi_tasks_run(vista_endpoint *e)
 {
     bool more = vi_tasks_are_due(e);
+    int cancel;
 
+    if (!more)
+        return;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     while (more) {
         vista_tx *tx;
 
@@ -152,9 +156,10 @@ void vi_tasks_run(vista_endpoint *e)
         if (tx == NULL || !TAILQ_EMPTY(&e->unwanted)) /* nothing tells when it can be done */
             vi_endpoint_due(e, vi_endpoint_now(e) + VI_TIMEOUT_FIRST);
         if (tx == NULL)
-            return;
+            break;
         vi_endpoint_unlock(e);
         vista_end_transaction(tx, 0);
         vi_endpoint_lock(e);
     }
+    pthread_setcancelstate(cancel, NULL);
 }

@@ -134,6 +134,9 @@ bool vi_address_is_local(const struct vi_address *address)
 
 /* ---- Sockets ------------------------------------------------------------------- */
 
+/* By syscall(2) what would be points of cancellation: a thread that ended in one would keep the
+ * endpoint's lock, or stay who receives. */
+
 struct vi_socket *(*vi_socket_wrap)(struct vi_socket *socket);
 
 struct kernel_socket {
@@ -157,7 +160,7 @@ static uint64_t now(struct vi_socket *socket)
 static void fill_random(struct vi_socket *socket, void *data, size_t length)
 {
     (void)socket;
-    /* No point of cancellation.  It fails where a signal came before the system had any. */
+    /* It fails where a signal came before the system had any. */
     while (syscall(SYS_getrandom, data, length, 0) < 0)
         ;
 }
@@ -174,8 +177,8 @@ static bool send_small(const struct vi_socket *socket, const struct vi_packet *p
     memcpy(datagram, packet->part[0].iov_base, head);
     if (body > 0)
         memcpy(datagram + head, packet->part[1].iov_base, body);
-    return sendto(socket->fd, datagram, head + body, MSG_DONTWAIT | MSG_NOSIGNAL,
-                  &packet->address.any, packet->address.length) >= 0;
+    return syscall(SYS_sendto, socket->fd, datagram, head + body, MSG_DONTWAIT | MSG_NOSIGNAL,
+                   &packet->address.any, packet->address.length) >= 0;
 }
 
 static int send_packets(struct vi_socket *of, struct vi_packet *packets, int count)
@@ -194,8 +197,8 @@ static int send_packets(struct vi_socket *of, struct vi_packet *packets, int cou
         packets[i].length = 0;
     }
     while (done < count) { /* what one address refuses holds up none behind it */
-        sent = sendmmsg(of->fd, socket->out + done, (unsigned)(count - done),
-                        MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent = (int)syscall(SYS_sendmmsg, of->fd, socket->out + done, (unsigned)(count - done),
+                            MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent <= 0) /* a Unix socket's queue holds few (net.unix.max_dgram_qlen, 10) */
             packets[done].length = errno == EAGAIN || errno == ENOBUFS;
         done += sent > 0 ? sent : 1;
@@ -205,11 +208,11 @@ static int send_packets(struct vi_socket *of, struct vi_packet *packets, int cou
 
 static int receive_one(const struct vi_socket *socket, struct vi_packet *packet, int flags)
 {
-    ssize_t length;
+    long length;
 
     packet->address.length = sizeof packet->address.storage;
-    length = recvfrom(socket->fd, packet->part[0].iov_base, packet->part[0].iov_len,
-                      flags | MSG_TRUNC, &packet->address.any, &packet->address.length);
+    length = syscall(SYS_recvfrom, socket->fd, packet->part[0].iov_base, packet->part[0].iov_len,
+                     flags | MSG_TRUNC, &packet->address.any, &packet->address.length);
     packet->length = length > 0 ? (size_t)length : 0;
     return length >= 0 ? 1 : -1;
 }
@@ -225,7 +228,8 @@ static int receive_many(struct kernel_socket *socket, struct vi_packet *packets,
                                                 .msg_namelen = sizeof packets[i].address.storage,
                                                 .msg_iov = packets[i].part,
                                                 .msg_iovlen = 1};
-    got = recvmmsg(socket->socket.fd, socket->in, (unsigned)count, flags | MSG_WAITFORONE, NULL);
+    got = (int)syscall(SYS_recvmmsg, socket->socket.fd, socket->in, (unsigned)count,
+                       flags | MSG_WAITFORONE, NULL);
     for (int i = 0; i < got; i++) {
         const struct msghdr *message = &socket->in[i].msg_hdr;
 
@@ -254,8 +258,8 @@ static int set_timeout(struct kernel_socket *socket, int64_t ns)
 static int wait_exactly(struct kernel_socket *socket, int64_t ns)
 {
     struct pollfd poll = {.fd = socket->socket.fd, .events = POLLIN};
-    const struct timespec limit = {ns / 1000000000, ns % 1000000000};
-    const int found = ppoll(&poll, 1, &limit, NULL);
+    struct timespec limit = {ns / 1000000000, ns % 1000000000};
+    const long found = syscall(SYS_ppoll, &poll, 1, &limit, NULL, 0);
 
     if (found == 0)
         errno = EAGAIN;

@@ -40,9 +40,8 @@ static int take_in(vista_endpoint *e, uint64_t until)
 {
     uint64_t limit, now;
     int64_t ns;
-    int got, error, cancel;
+    int got, error;
 
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     vi_endpoint_flush(e); /* what finds no room is due soon */
     limit = until < e->next_due ? until : e->next_due;
     now = limit != 0 && limit != UINT64_MAX ? vi_endpoint_now(e) : 0;
@@ -61,7 +60,6 @@ static int take_in(vista_endpoint *e, uint64_t until)
     vi_tasks_run(e);
     if (e->waiting > 0)
         pthread_cond_broadcast(&e->changed);
-    pthread_setcancelstate(cancel, NULL);
     errno = error;
     return got;
 }
