@@ -178,18 +178,12 @@ static int advance_site(struct vi_joining *j, struct vi_agreement *of, struct vi
 
 /* ---- The outcome ----------------------------------------------------------- */
 
-/* Have all sites that have a vote, or all, come so far? */
-static bool is_at(const struct vi_agreement *of, uint32_t state)
+bool vi_agreement_is_at(const struct vi_agreement *of, uint32_t state)
 {
     for (const struct vi_site *site = of->site; site < of->site + of->count; site++)
         if (site->state < state && (state == VI_SITE_DONE || !(site->flags & VISTA_ONE_PHASE)))
             return false;
     return true;
-}
-
-bool vi_agreement_is_known(const struct vi_agreement *of)
-{
-    return is_at(of, VI_SITE_DONE);
 }
 
 int vi_agreement_tell(const struct vi_joining *j, const vista_gid *gid, bool committed)
@@ -235,7 +229,7 @@ static int finish(struct vi_joining *j, struct vi_agreement *of)
     of->parent.generation = 0;
     of->parent.session = committed ? of->parent.session : 0;
     vi_table_seal(of, of->size, &of->crc);
-    if (!vi_agreement_is_known(of) || of->parent.session != 0)
+    if (!vi_agreement_is_at(of, VI_SITE_DONE) || of->parent.session != 0)
         return 0;
     j->done = true;
     return remove_record(j->tx, j->e, of);
@@ -252,7 +246,8 @@ int vi_agreement_advance(struct vi_joining *j, struct vi_agreement *of)
         for (struct vi_site *site = of->site; site < of->site + of->count; site++)
             if (advance_site(j, of, site) == -1)
                 return -1;
-        if (of->state == VI_AGREEMENT_OPEN && j->with != NULL && is_at(of, VI_SITE_READY))
+        if (of->state == VI_AGREEMENT_OPEN && j->with != NULL &&
+            vi_agreement_is_at(of, VI_SITE_READY))
             of->state = VI_AGREEMENT_COMMITTED;
         j->done = j->done || of->state != before;
     } while (of->state != before);

@@ -58,8 +58,8 @@ int vi_agreement_advance(struct vi_joining *j, struct vi_agreement *of);
 int vi_agreement_send(struct vi_joining *j, vista_request *request, const void *says,
                       size_t length);
 
-/* Does each site know the outcome? */
-bool vi_agreement_is_known(const struct vi_agreement *of);
+/* Is each site DONE, so that all know the outcome?  READY: or has each that has a vote given it? */
+bool vi_agreement_is_at(const struct vi_agreement *of, uint32_t state);
 
 /* Commit or abort: the program's callback. */
 int vi_agreement_tell(const struct vi_joining *j, const vista_gid *gid, bool committed);

@@ -399,7 +399,7 @@ int vista_coordinate(vista_tx *tx, vista_endpoint *endpoint, vista_gid *gid,
 static bool is_kept_for_parent(const struct vi_agreement *of)
 {
     return of->state == VI_AGREEMENT_COMMITTED && of->local == 0 && of->parent.session != 0 &&
-           of->parent.generation == 0 && vi_agreement_is_known(of);
+           of->parent.generation == 0 && vi_agreement_is_at(of, VI_SITE_DONE);
 }
 
 int vista_withdraw(vista_tx *tx, vista_endpoint *endpoint, const vista_gid *gid)
