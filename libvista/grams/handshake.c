@@ -321,13 +321,6 @@ static int connect_to(vista_endpoint *e, struct vi_attempt *attempt, struct vi_w
     }
 }
 
-static void begin_attempt(vista_endpoint *e, struct vi_attempt *attempt)
-{
-    e->socket->transport->random(e->socket, &attempt->number, sizeof attempt->number);
-    attempt->number |= 1;
-    LIST_INSERT_HEAD(&e->attempts, attempt, link);
-}
-
 int vista_connect(vista_endpoint *endpoint, const char *address,
                   const struct vista_peer_options *options, uint32_t *peer, int ms)
 {
@@ -349,7 +342,9 @@ int vista_connect(vista_endpoint *endpoint, const char *address,
         return vi_fail(EINVAL, "%s cannot be reached from %s", address, e->address);
     attempt.flags = options->flags;
     vi_endpoint_lock(e);
-    begin_attempt(e, &attempt);
+    e->socket->transport->random(e->socket, &attempt.number, sizeof attempt.number);
+    attempt.number |= 1;
+    LIST_INSERT_HEAD(&e->attempts, &attempt, link);
     vi_wait_begin(e, &wait, ms);
     result = connect_to(e, &attempt, &wait, address);
     vi_wait_end(e);

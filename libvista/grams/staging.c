@@ -103,8 +103,6 @@ static struct vi_queue *queue_of(vista_endpoint *e, const struct vi_lane *lane)
 
 void vi_staging_queue(vista_endpoint *e, struct vi_lane *lane, bool first)
 {
-    if (lane->in != NULL)
-        return;
     lane->in = queue_of(e, lane);
     if (first)
         TAILQ_INSERT_HEAD(lane->in, lane, queue);

@@ -12,8 +12,8 @@
 struct vi_message *vi_staging_new(vista_endpoint *e, const struct vi_lane *lane, uint32_t length);
 void vi_staging_free(vista_endpoint *e, struct vi_message *message);
 
-/* The lane's message can be received, or, as it was cancelled, be dropped by a task: at the queue's
- * end, or at its head again. */
+/* The message of a lane that no transaction owns, and that is in no queue, can be received, or, as it
+ * was cancelled, be dropped by a task: at the queue's end, or at its head again. */
 void vi_staging_queue(vista_endpoint *e, struct vi_lane *lane, bool first);
 void vi_staging_unqueue(struct vi_lane *lane);
 
