@@ -22,7 +22,7 @@
 #define WP_UNPOPULATED ((uint64_t)1 << 13)
 #define WP_ASYNC ((uint64_t)1 << 15)
 #define SCAN_WP_MATCHING ((uint64_t)1 << 0)
-#define SCAN_CHECK_WPASYNC ((uint64_t)1 << 1)
+#define IS_WATCHED ((uint64_t)1 << 0)
 #define IS_WRITTEN ((uint64_t)1 << 1)
 #define IS_PRESENT ((uint64_t)1 << 3)
 #define IS_SWAPPED ((uint64_t)1 << 4)
@@ -65,12 +65,12 @@ static long scan(int pagemap, bool protects, uint64_t start, uint64_t end,
 {
     struct scan_arguments a = {
         .size = sizeof a,
-        .flags = (protects ? SCAN_WP_MATCHING : 0) | SCAN_CHECK_WPASYNC,
+        .flags = protects ? SCAN_WP_MATCHING : 0,
         .start = start,
         .end = end,
         .vec = (uint64_t)regions,
         .vec_len = room,
-        .category_mask = IS_WRITTEN,
+        .category_mask = IS_WATCHED | IS_WRITTEN,
         .category_anyof_mask = IS_PRESENT | IS_SWAPPED, /* holes would match without */
         .return_mask = IS_WRITTEN,
     };

@@ -102,6 +102,28 @@ bool vi_engine_write(int fd, const void *bytes, uint64_t length, uint64_t offset
     return true;
 }
 
+/* Private memory of the guest: a view of the file where something is stored; else anonymous, which needs no
+ * page of the file before a checkpoint stores it. */
+static void map_memory(uint64_t start, uint64_t end, int protection, int flags)
+{
+    const bool anonymous = flags & MAP_ANONYMOUS;
+    void *memory;
+
+    if (start == end)
+        return;
+    memory = mmap((void *)start, end - start, protection, MAP_PRIVATE | MAP_NORESERVE | flags,
+                  anonymous ? -1 : info.fd, anonymous ? 0 : (off_t)offset_of(start));
+    if ((uint64_t)memory != start)
+        vi_give_up("the program's memory at %llx cannot be mapped: %s", (unsigned long long)start,
+                   strerror(errno));
+    (void)madvise(memory, end - start, MADV_NOHUGEPAGE);
+}
+
+void vi_engine_watch(uint64_t start, uint64_t end)
+{
+    vi_dirty_watch(&dirty, (void *)start, end - start);
+}
+
 bool vi_engine_is_new(uint64_t start)
 {
     const enum vi_area area = vi_area_of(start);
@@ -136,6 +158,8 @@ long vi_engine_fill(uint64_t start, uint64_t end, int fd, uint64_t offset)
     const bool fresh = vi_engine_is_new(start);
     uint64_t size;
 
+    if (fresh)
+        map_memory(start, end, PROT_NONE, MAP_FIXED);
     (void)fstat(fd, &part.file);
     if (fresh && is_there(&part))
         return 0;
@@ -176,20 +200,6 @@ vista_segment *vi_engine_map(const char *path)
     return vista_map(path, size, flags, &options);
 }
 
-/* A view of the file, private, all of it without access at first. */
-static void *map_view(uint64_t address, uint64_t size, uint64_t offset, int protection)
-{
-    void *view = mmap((void *)address, size, protection,
-                      MAP_PRIVATE | MAP_NORESERVE | (address != 0 ? MAP_FIXED_NOREPLACE : 0),
-                      info.fd, (off_t)(info.data_offset + offset));
-    if (view == MAP_FAILED || (address != 0 && (uint64_t)view != address))
-        vi_give_up("the program's memory at %llx cannot be mapped: %s", (unsigned long long)address,
-                   strerror(errno));
-    (void)madvise(view, size, MADV_NOHUGEPAGE);
-    vi_dirty_watch(&dirty, view, size);
-    return view;
-}
-
 /* A checkpoint that was killed may have left something behind what was used.  To look for it is quick,
  * to remove nothing is not. */
 static void clean(enum vi_area area)
@@ -215,13 +225,19 @@ static void open_areas(void)
 
     if (vista_info(segment, &info) != 0)
         vi_give_up("%s", vista_errormsg());
-    vi_engine.control = map_view(vi_area_end(VI_AREA_STACK) + VI_GUEST_PAGE, VI_CONTROL_SIZE,
-                                 VI_HEADER_SIZE, PROT_READ | PROT_WRITE);
-    for (enum vi_area area = 0; area < VI_AREAS; area++)
-        map_view(vi_area_start(area), areas[area].size, area_offset(area), PROT_NONE);
+    vi_engine.control = (void *)(vi_area_end(VI_AREA_STACK) + VI_GUEST_PAGE);
+    map_memory((uint64_t)vi_engine.control, (uint64_t)vi_engine.control + VI_CONTROL_SIZE,
+               PROT_READ | PROT_WRITE,
+               MAP_FIXED_NOREPLACE | (vi_engine.header->started ? 0 : MAP_ANONYMOUS));
+    vi_engine_watch((uint64_t)vi_engine.control, (uint64_t)vi_engine.control + VI_CONTROL_SIZE);
     control = vi_engine.control;
-    for (enum vi_area area = 0; area < VI_AREAS; area++)
+    for (enum vi_area area = 0; area < VI_AREAS; area++) {
         clean(area);
+        map_memory(vi_area_start(area), stored_high[area], PROT_NONE, MAP_FIXED_NOREPLACE);
+        map_memory(stored_high[area], vi_area_end(area), PROT_NONE,
+                   MAP_FIXED_NOREPLACE | MAP_ANONYMOUS);
+        vi_engine_watch(vi_area_start(area), vi_area_end(area));
+    }
     for (uint64_t i = 0; i < control->map_count; i++) {
         const struct vi_map_entry *map = &control->maps[i];
 

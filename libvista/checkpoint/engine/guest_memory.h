@@ -31,8 +31,10 @@ void vi_engine_open(const char *path);
 /* Was nothing ever stored there, nor behind it in its area?  The guest sees what is stored where it has
  * written nothing; what is new can be stored at any time. */
 bool vi_engine_is_new(uint64_t start);
-/* Copies what there is of a file, behind whose end all is zero: to what is stored if that is new, else to the
- * memory.  0, or minus an errno. */
+/* Writes to this memory are found.  A page that is not watched needs no fault of its own to be read. */
+void vi_engine_watch(uint64_t start, uint64_t end);
+/* Copies what there is of a file, behind whose end all is zero: to what is stored if that is new, and is then
+ * mapped unwatched; else to the memory.  0, or minus an errno. */
 long vi_engine_fill(uint64_t start, uint64_t end, int fd, uint64_t offset);
 /* The program gave back memory: what it maps next, it reads from its file. */
 void vi_engine_unmapped(void);

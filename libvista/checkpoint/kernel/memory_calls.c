@@ -173,6 +173,7 @@ static void drop(uint64_t start, uint64_t length)
 {
     (void)madvise((void *)start, length, MADV_DONTNEED);
     (void)mprotect((void *)start, length, PROT_NONE);
+    vi_engine_watch(start, start + length);
 }
 
 static long unmap(uint64_t start, uint64_t end)
@@ -218,6 +219,8 @@ static long place(uint64_t start, uint64_t end, int protection, int fd, uint64_t
         result = vi_engine_fill(start, end, fd, offset);
     if (result == 0 && mprotect((void *)start, end - start, protection | PROT_READ) != 0)
         result = -errno;
+    if (fd >= 0 && protection & PROT_WRITE)
+        vi_engine_watch(start, end);
     mark_used(end, area);
     if (result == 0 && !insert(find(start), entry))
         result = -ENOMEM;
@@ -338,6 +341,8 @@ long vi_memory_protect(uint64_t address, uint64_t length, int protection)
 
         if (mprotect((void *)map->start, map->end - map->start, protection | PROT_READ) != 0)
             return -errno;
+        if (protection & PROT_WRITE)
+            vi_engine_watch(map->start, map->end);
         if (map->protection & PROT_WRITE && !(protection & PROT_WRITE))
             map->unsaved = 1;
         else if (protection & PROT_WRITE)
