@@ -117,6 +117,7 @@ static void map_memory(uint64_t start, uint64_t end, int protection, int flags)
         vi_give_up("the program's memory at %llx cannot be mapped: %s", (unsigned long long)start,
                    strerror(errno));
     (void)madvise(memory, end - start, MADV_NOHUGEPAGE);
+    (void)madvise(memory, end - start, MADV_RANDOM); /* what lies beside may be no one's */
 }
 
 void vi_engine_watch(uint64_t start, uint64_t end)
@@ -280,6 +281,8 @@ void vi_engine_open(const char *path)
     if (vista_size(segment) != area_offset(VI_AREAS))
         vi_give_up("%s: not a checkpoint file of this version", path);
     shared = vista_base(segment);
+    /* Where nothing is stored, to read ahead would make pages of zeroes. */
+    (void)madvise(shared, area_offset(VI_AREAS), MADV_RANDOM);
     header = (struct vi_header *)shared;
     vi_engine.header = header;
     if (header->magic == 0)
