@@ -47,13 +47,14 @@ static void note(int fd, const char *line)
 
 void vi_locks_gather(void)
 {
-    bool noted[VI_DESCRIPTORS] = {false}; /* by group: each descriptor tells the locks of all */
+    static bool noted[VI_DESCRIPTORS]; /* by group: each descriptor tells the locks of all */
     char name[64], line[256];
     FILE *file;
 
     if (changes == 0 && !(vi_files_closed && vi_engine.control->lock_count != 0))
         return;
     vi_engine.control->lock_count = 0;
+    memset(noted, 0, sizeof noted);
     for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
         const uint32_t group = vi_files_group((uint64_t)fd);
 
