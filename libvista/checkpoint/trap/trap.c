@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -219,6 +220,13 @@ uint64_t vi_trap(int number, siginfo_t *info, ucontext_t *context, uint64_t fs)
     return vi_guest_fs;
 }
 
+/* The kernel would write to the C library's area at each trap, and nothing here reads it. */
+static void leave_restartable_sequences(void)
+{
+    (void)syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, sizeof(struct rseq),
+                  RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+}
+
 static void take_over(void)
 {
     const stack_t stack = {.ss_sp = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
@@ -228,6 +236,7 @@ static void take_over(void)
     if (stack.ss_sp == MAP_FAILED || sigaltstack(&stack, NULL) != 0)
         vi_give_up("no memory for a stack");
     stack_end = (uint64_t)stack.ss_sp + STACK_SIZE;
+    leave_restartable_sequences();
     __asm__ volatile("rdfsbase %0" : "=r"(vi_runtime_fs));
     vi_signals_start();
     vi_fast_start();
