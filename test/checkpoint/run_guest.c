@@ -143,6 +143,8 @@ static int busy(int most)
         for (int turn = 0; turn < 3000; turn++) {
             wrong += lseek(fd, turn % 8, SEEK_SET) != turn % 8 || fstat(fd, &st) != 0 ||
                      pread(fd, &byte, 1, turn % 8) != 1 || byte != '0' + turn % 8 ||
+                     read(fd, &byte, 1) != 1 || byte != '0' + turn % 8 ||
+                     lseek(fd, 0, SEEK_CUR) != turn % 8 + 1 ||
                      clock_gettime(CLOCK_MONOTONIC, &now) != 0 || now.tv_sec < last.tv_sec ||
                      syscall(SYS_getppid) != parent;
             last = now;

@@ -6,6 +6,7 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "checkpoint/engine/guest_memory.h"
@@ -21,6 +22,8 @@
 #define STUBS_SIZE ((uint64_t)(VI_FAST_SITES + 1) * STUB_SIZE)
 #define SYSCALL_SIZE 2
 #define JUMP_SIZE 5
+#define COMPARE 0x80
+#define READ_SIZE 11 /* of what read(2) has before the call */
 #define STACK_WORDS 1024
 #define SLOW (-4096L) /* no result of the kernel's */
 
@@ -30,7 +33,8 @@ struct first_stub {
     unsigned char trap[SYSCALL_SIZE];
 };
 
-enum way { BY_TRAP, PASSED, PASSED_FD, OF_FILE, /* of state: */ PASSED_STATE, IDENTITY, PARENT };
+/* Those of the process's state come last. */
+enum way { BY_TRAP, PASSED, PASSED_FD, OF_FILE, READ, PASSED_STATE, IDENTITY, PARENT };
 
 uint64_t vi_fast_spared;
 static unsigned char ways[VI_ROWS]; /* by number */
@@ -78,18 +82,20 @@ VI_QUICK long vi_fast_pass(long number, const uint64_t *a)
 VI_QUICK long vi_fast_call(long number, const uint64_t *a)
 {
     const unsigned way = (uint64_t)number < VI_ROWS ? ways[number] : BY_TRAP;
+    const bool of_file = way == OF_FILE || way == READ;
     uint32_t group = 0;
     long result;
 
-    if (way == PASSED_FD || way == OF_FILE)
+    if (of_file)
         group = a[0] < VI_DESCRIPTORS ? vi_engine.control->descriptors[a[0]].group : 0;
-    if (way == BY_TRAP || (way == OF_FILE && group == 0) ||
+    if (way == BY_TRAP || (of_file && group == 0) ||
+        (way == READ && vi_engine.control->files[group - 1].mode != S_IFREG) ||
         (way == PASSED_FD && (int)a[0] >= VI_DESCRIPTORS))
         return SLOW;
     vi_report->calls++;
     vi_fast_spared += way < PASSED_STATE;
     vi_kill_quickly(false);
-    if (way == OF_FILE)
+    if (of_file)
         vi_files_touched[group - 1] = vi_files_any_touched = true;
     if (way == IDENTITY)
         result = (long)vi_engine.header->vpid;
@@ -111,6 +117,8 @@ static enum way way_of(const struct vi_row *row, long number)
         return row->descriptor ? PASSED_FD : PASSED;
     if (row->handler == vi_call_file_read)
         return OF_FILE;
+    if (row->handler == vi_call_read)
+        return READ; /* of a file it is passed on */
     if (row->handler == vi_call_getpid)
         return IDENTITY;
     return row->handler == vi_call_getppid ? PARENT : BY_TRAP;
@@ -134,7 +142,8 @@ bool vi_fast_is_possible(long number)
 {
     const struct vi_row *row = vi_table_row(number);
 
-    return row != NULL && row->class != VI_CLASS_STATE && way_of(row, number) != BY_TRAP;
+    return row != NULL && row->class != VI_CLASS_STATE && row->handler != vi_call_read &&
+           way_of(row, number) != BY_TRAP;
 }
 
 /* ---- Stubs ------------------------------------------------------------------- */
@@ -151,18 +160,37 @@ static void put_distance(unsigned char *at, const void *end, uint64_t to)
     memcpy(at, &distance, sizeof distance);
 }
 
+/* What stood before the call; of a read, what is known to be there is made again, its distances for the new
+ * place. */
+static unsigned char *put_instructions(unsigned char *stub, const struct vi_fast_site *site)
+{
+    const unsigned char *old = site->instruction;
+    const uint64_t compare_end = site->call - READ_SIZE + 7, jump_end = compare_end + 2;
+    static const unsigned char read[15] = {COMPARE, 0x3d, [7] = 0x0f, 0x84, [13] = 0x31, 0xc0};
+    int32_t distance;
+
+    if (old[0] != COMPARE) {
+        memcpy(stub, old, JUMP_SIZE);
+        return stub + JUMP_SIZE;
+    }
+    memcpy(&distance, old + 2, sizeof distance);
+    memcpy(stub, read, sizeof read);
+    put_distance(stub + 2, stub + 7, compare_end + (uint64_t)distance);
+    put_distance(stub + 9, stub + 13, jump_end + (uint64_t)(int8_t)old[6]);
+    return stub + sizeof read;
+}
+
 static void make_stub(uint64_t index)
 {
     const struct vi_fast_site *site = &vi_engine.control->fast_sites[index];
     static const unsigned char lea[3] = {0x48, 0x8d, 0x0d}; /* to(%rip), %rcx */
     static const unsigned char jump[2] = {0xff, 0x25};      /* *to(%rip) */
-    unsigned char *stub = stub_of(index);
+    unsigned char *stub = put_instructions(stub_of(index), site);
 
-    memcpy(stub, site->instruction, JUMP_SIZE);
-    memcpy(stub + 5, lea, sizeof lea);
-    put_distance(stub + 8, stub + 12, site->call + SYSCALL_SIZE);
-    memcpy(stub + 12, jump, sizeof jump);
-    put_distance(stub + 14, stub + 18, (uint64_t)&first->entry);
+    memcpy(stub, lea, sizeof lea);
+    put_distance(stub + 3, stub + 7, site->call + SYSCALL_SIZE);
+    memcpy(stub + 7, jump, sizeof jump);
+    put_distance(stub + 9, stub + 13, (uint64_t)&first->entry);
 }
 
 void vi_fast_allow(bool traced)
@@ -201,6 +229,29 @@ static bool is_known(const unsigned char *instruction, long number)
            memcmp(instruction, "\x4c\x8b\x4c\x24\x08", JUMP_SIZE) == 0;
 }
 
+/* What read(2) has there: cmpb $0, at(%rip); je to; xor %eax, %eax. */
+static bool is_read(const unsigned char *instruction)
+{
+    return instruction[0] == COMPARE && instruction[1] == 0x3d &&
+           (instruction[-1] & 0xf0) != 0x40 && memcmp(instruction + 6, "\0\x74", 2) == 0 &&
+           memcmp(instruction + 9, "\x31\xc0", 2) == 0;
+}
+
+/* Where a jump may be put, before the call; NULL: nowhere. */
+static unsigned char *place_for(uint64_t call, long number)
+{
+    for (unsigned size = JUMP_SIZE; size <= READ_SIZE; size += READ_SIZE - JUMP_SIZE) {
+        unsigned char *at = (unsigned char *)call - size;
+
+        if (!vi_memory_readable((uint64_t)at - 1, size + 1) ||
+            vi_memory_writable((uint64_t)at, size))
+            return NULL;
+        if (size == JUMP_SIZE ? is_known(at, number) : is_read(at))
+            return at;
+    }
+    return NULL;
+}
+
 /* The stub of a site, made if it has none; VI_FAST_SITES: there is no room. */
 static uint64_t find_stub(struct vi_fast_site site)
 {
@@ -234,16 +285,19 @@ void vi_fast_learn(const ucontext_t *context, long number)
 {
     const uint64_t behind = (uint64_t)context->uc_mcontext.gregs[REG_RIP];
     struct vi_fast_site site = {.call = behind - SYSCALL_SIZE};
-    unsigned char *at = (unsigned char *)site.call - JUMP_SIZE;
-    const uint64_t page = (uint64_t)at & ~(uint64_t)(VI_GUEST_PAGE - 1);
-    const uint64_t size = site.call - page;
-    uint64_t index;
+    unsigned char *at;
+    uint64_t index, page, size;
 
-    if (!allowed || !is_seen_again(site.call) || site.call - (uint64_t)first > INT32_MAX / 2 ||
-        !vi_memory_readable((uint64_t)at - 1, JUMP_SIZE + 1) ||
-        vi_memory_writable((uint64_t)at, JUMP_SIZE) || !is_known(at, number))
+    if (!allowed || !is_seen_again(site.call) || site.call - (uint64_t)first > INT32_MAX / 2)
         return;
-    memcpy(site.instruction, at, JUMP_SIZE);
+    at = place_for(site.call, number);
+    if (at == NULL)
+        return;
+    memcpy(site.instruction, at, *at == COMPARE ? 6 : JUMP_SIZE);
+    if (*at == COMPARE)
+        site.instruction[6] = at[8];
+    page = (uint64_t)at & ~(uint64_t)(VI_GUEST_PAGE - 1);
+    size = site.call - page;
     index = find_stub(site);
     if (index == VI_FAST_SITES || mprotect((void *)page, size, PROT_READ | PROT_WRITE) != 0)
         return;

@@ -9,7 +9,8 @@
  *            syscall                                  lea (behind), %rcx   (as SYSCALL does)
  *     behind:                                         jmp *entry
  *
- * SYSCALL stays, so that all that knows its address finds it.  Stubs are made anew in each process, at the same addresses, from a list in
+ * In read(2), whose number is loaded by 2 bytes, it is the comparison before that.  SYSCALL stays, so that
+ * all that knows its address finds it.  Stubs are made anew in each process, at the same addresses, from a list in
  * the control state.  Signals are not blocked in a stub: one that comes is kept, and the way back leads
  * through a stub that traps, where it is delivered.
  */
@@ -42,7 +43,7 @@ void vi_fast_forget(void);
 
 /* Which calls do without the trap: another protocol is in force. */
 void vi_fast_choose(void);
-/* Is it one that would, under a protocol that need not see it? */
+/* Is it one that would, on whatever, under a protocol that need not see it? */
 bool vi_fast_is_possible(long number);
 
 /* The guest was trapped with this call. */
