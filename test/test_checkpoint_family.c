@@ -263,6 +263,33 @@ START_TEST(child_that_cannot_go_on_stops_the_run)
 }
 END_TEST
 
+static uint64_t calls_of(const char *command)
+{
+    uint64_t calls = 0;
+    FILE *file;
+
+    ck_assert_int_eq(shell("VISTA_CALLS=calls $K -f calls.dc $F %s >out 2>err", command), 0);
+    file = fopen("calls", "re");
+    ck_assert(file != NULL && fread(&calls, sizeof calls, 1, file) == 1);
+    fclose(file);
+    return calls;
+}
+
+/* Killed at instructions in the commit before a fork, some of which it does not survive; then the next commit is
+ * another one's. */
+START_TEST(fork_whose_commit_is_lost_makes_its_own)
+{
+    const unsigned call = (unsigned)calls_of("aside ends");
+
+    for (unsigned at = 95000; at <= 120000; at += 25000) {
+        ck_assert_int_eq(shell("VISTA_KILLS='%us%u' $K -f run.dc $F aside >out 2>err", call, at),
+                         0);
+        ck_assert_str_eq(contents("err"), "");
+        ck_assert_str_eq(contents("out"), "begins 0\nstatus 9\n");
+    }
+}
+END_TEST
+
 #define SLEEPERS "/bin/sh -c 'sleep 1000 & echo here; wait'"
 
 /* It says so behind the commit that has the child. */
@@ -298,6 +325,7 @@ int main(void)
     tcase_add_test(tests, file_that_is_shared_has_one_offset);
     tcase_add_test(tests, children_are_other_programs);
     tcase_add_test(tests, fork_that_is_refused_shares_nothing);
+    tcase_add_test(tests, fork_whose_commit_is_lost_makes_its_own);
     tcase_add_test(tests, child_knows_its_parent_after_a_new_start);
     tcase_add_test(tests, file_goes_when_the_program_ends);
     tcase_add_test(tests, files_of_a_child_go_with_it);

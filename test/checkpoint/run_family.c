@@ -213,6 +213,30 @@ static int programs(void)
     return 0;
 }
 
+/* Between a line and a fork a process that was killed meanwhile does something else, behind which there is a
+ * checkpoint: another one than the fork's. */
+static int aside(bool ends)
+{
+    char first[16] = "", now[16] = ""; /* numbers of the process, as the kernel has them */
+    int fds[2];
+    pid_t pid;
+
+    if (pipe(fds) != 0 || readlink("/proc/self", first, sizeof first - 1) < 0)
+        return 1;
+    say("begins", 0);
+    if (readlink("/proc/self", now, sizeof now - 1) < 0)
+        return 1;
+    if (ends) /* by the call that is the fork otherwise */
+        _exit(0);
+    if (strcmp(first, now) != 0)
+        close(fds[1]);
+    pid = fork();
+    if (pid == 0)
+        _exit(9);
+    say("status", WEXITSTATUS(waited(pid)));
+    return 0;
+}
+
 /* The bytes of a stream, in no order that an offset that is wrong would leave alike. */
 static unsigned char byte_of(long at)
 {
@@ -560,6 +584,8 @@ int main(int argc, char **argv)
         return ignored();
     if (strcmp(which, "masked") == 0)
         return masked(argc > 2);
+    if (strcmp(which, "aside") == 0)
+        return aside(argc > 2);
     if (strcmp(which, "pipes") == 0)
         return pipes();
     if (strcmp(which, "readers") == 0)

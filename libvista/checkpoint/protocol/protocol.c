@@ -464,7 +464,12 @@ void vi_protocol_commit(const struct vi_frame *frame)
 
 void vi_protocol_resumed(void)
 {
+    struct vi_header *header = vi_engine.header;
+
     vi_protocol_start();
     vi_events_resumed();
+    /* The checkpoint that was to be made before it is not there, and the next one may have another reason. */
+    if (header->sent_place == vi_events_place_behind_commit())
+        header->sent_place = 0;
     vi_trace_resumed();
 }
