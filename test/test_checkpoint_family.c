@@ -173,6 +173,18 @@ START_TEST(child_knows_its_parent_after_a_new_start)
 }
 END_TEST
 
+START_TEST(shared_file_goes_on_under_a_new_supervisor)
+{
+    ck_assert_int_eq(shell("$R -f run.dc $F logs >out 2>err & until [ -s out ]; do sleep 0.01; "
+                           "done; $R --stop run.dc && wait && touch go && "
+                           "$R -f run.dc $F logs >>out 2>>err"),
+                     0);
+    ck_assert_str_eq(contents("err"), "");
+    ck_assert_str_eq(contents("log"), "child\nparent\n");
+    ck_assert_str_eq(contents("own"), "child\nparent\n");
+}
+END_TEST
+
 /* Who waits for the run does so while there is a child. */
 START_TEST(file_goes_when_the_program_ends)
 {
@@ -327,6 +339,7 @@ int main(void)
     tcase_add_test(tests, fork_that_is_refused_shares_nothing);
     tcase_add_test(tests, fork_whose_commit_is_lost_makes_its_own);
     tcase_add_test(tests, child_knows_its_parent_after_a_new_start);
+    tcase_add_test(tests, shared_file_goes_on_under_a_new_supervisor);
     tcase_add_test(tests, file_goes_when_the_program_ends);
     tcase_add_test(tests, files_of_a_child_go_with_it);
     tcase_add_test(tests, files_of_what_dies_with_a_child_go);

@@ -492,6 +492,21 @@ static int appended(void)
     return 0;
 }
 
+/* Two files that a child has written to, one to append to, are written to in another run of the command. */
+static int logs(void)
+{
+    const int own = open("own", O_WRONLY | O_CREAT, 0600),
+              log = open("log", O_WRONLY | O_CREAT | O_APPEND, 0600);
+    const pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(write(own, "child\n", 6) != 6 || write(log, "child\n", 6) != 6);
+    say("status", waited(pid));
+    while (access("go", F_OK) != 0)
+        usleep(1000);
+    return write(own, "parent\n", 7) != 7 || write(log, "parent\n", 7) != 7;
+}
+
 /* Lines that parent and child write to one file in turn, by one offset; a third process reads them. */
 static int lines(void)
 {
@@ -606,6 +621,8 @@ int main(int argc, char **argv)
         return later();
     if (strcmp(which, "locked") == 0)
         return locked();
+    if (strcmp(which, "logs") == 0)
+        return logs();
     if (strcmp(which, "lines") == 0)
         return lines();
     if (strcmp(which, "input") == 0)

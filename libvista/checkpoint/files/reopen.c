@@ -58,6 +58,15 @@ static int open_own(uint32_t group, int parents)
     return fd;
 }
 
+/* The supervisor that kept what the processes shared is gone, and they with it: this one keeps it from now on. */
+static int share_again(uint32_t group, struct vi_open_file *file)
+{
+    const int fd = open_again(file);
+
+    (void)lseek(fd, 0, SEEK_END);
+    return vi_keeper_give(group, fd) ? fd : -1;
+}
+
 /* A descriptor of the description, at any number, its offset as it was. */
 static int get_again(uint32_t group, const int *started)
 {
@@ -74,8 +83,10 @@ static int get_again(uint32_t group, const int *started)
         fd = fcntl(from, F_DUPFD_CLOEXEC, VI_DESCRIPTORS);
     else if (inherited)
         fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    else if (file->kind != VI_FILE_KEPT || (file->mode == S_IFREG && file->flags & O_APPEND))
+    else if (file->kind != VI_FILE_KEPT)
         fd = open_again(file);
+    else if (file->shared && file->mode == S_IFREG)
+        fd = share_again(group, file);
     if (fd < 0)
         vi_give_up("descriptor %d of the program is lost with its supervisor",
                    vi_files_descriptor_of(group));
