@@ -185,6 +185,15 @@ START_TEST(shared_file_goes_on_under_a_new_supervisor)
 }
 END_TEST
 
+START_TEST(line_of_another_outlives_the_making_of_its_file)
+{
+    ck_assert_int_eq(shell("$R -f run.dc $F made >out 2>err"), 0);
+    ck_assert_str_eq(contents("err"), "");
+    ck_assert_str_eq(contents("out"), "made 6\n");
+    ck_assert_str_eq(contents("log"), "child\n");
+}
+END_TEST
+
 /* Who waits for the run does so while there is a child. */
 START_TEST(file_goes_when_the_program_ends)
 {
@@ -340,6 +349,7 @@ int main(void)
     tcase_add_test(tests, fork_whose_commit_is_lost_makes_its_own);
     tcase_add_test(tests, child_knows_its_parent_after_a_new_start);
     tcase_add_test(tests, shared_file_goes_on_under_a_new_supervisor);
+    tcase_add_test(tests, line_of_another_outlives_the_making_of_its_file);
     tcase_add_test(tests, file_goes_when_the_program_ends);
     tcase_add_test(tests, files_of_a_child_go_with_it);
     tcase_add_test(tests, files_of_what_dies_with_a_child_go);

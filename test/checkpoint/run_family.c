@@ -492,6 +492,29 @@ static int appended(void)
     return 0;
 }
 
+/* What a child has appended to a file that its parent has made, and not committed, when that is killed. */
+static int made(void)
+{
+    const pid_t pid = fork();
+    struct stat st = {0};
+    bool waits = false;
+
+    if (pid == 0) {
+        while (stat("log", &st) != 0)
+            usleep(1000);
+        _exit(appends("child\n"));
+    }
+    close(open("log", O_WRONLY | O_CREAT, 0600));
+    while (stat("log", &st) == 0 && st.st_size == 0 && waitpid(pid, NULL, WNOHANG) == 0) {
+        waits = true;
+        usleep(1000);
+    }
+    if (stat("log", &st) == 0 && st.st_size != 0 && waits)
+        kill(getpid(), SIGKILL);
+    say("made", st.st_size);
+    return 0;
+}
+
 /* Two files that a child has written to, one to append to, are written to in another run of the command. */
 static int logs(void)
 {
@@ -621,6 +644,8 @@ int main(int argc, char **argv)
         return later();
     if (strcmp(which, "locked") == 0)
         return locked();
+    if (strcmp(which, "made") == 0)
+        return made();
     if (strcmp(which, "logs") == 0)
         return logs();
     if (strcmp(which, "lines") == 0)

@@ -293,9 +293,18 @@ static void undo_bytes(const struct record *record, const char *path, const void
     close(fd);
 }
 
+/* Its own writes are undone by now: what is in a file that it may write to is of another process. */
+static bool is_anothers(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_size != 0 &&
+           access(path, W_OK) == 0;
+}
+
 static void undo_created(const char *path)
 {
-    if (unlink(path) != 0 && errno == EISDIR)
+    if (!is_anothers(path) && unlink(path) != 0 && errno == EISDIR)
         (void)rmdir(path);
 }
 
