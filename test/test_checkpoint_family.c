@@ -194,6 +194,15 @@ START_TEST(line_of_another_outlives_the_making_of_its_file)
 }
 END_TEST
 
+START_TEST(number_of_a_child_that_was_waited_for_is_no_ones)
+{
+    ck_assert_int_eq(shell("$R -f run.dc /bin/sh -c ': & wait; while kill -0 $!; do :; done' "
+                           ">out 2>err"),
+                     0);
+    ck_assert(strstr(contents("err"), "No such process") != NULL);
+}
+END_TEST
+
 /* Who waits for the run does so while there is a child. */
 START_TEST(file_goes_when_the_program_ends)
 {
@@ -350,6 +359,7 @@ int main(void)
     tcase_add_test(tests, child_knows_its_parent_after_a_new_start);
     tcase_add_test(tests, shared_file_goes_on_under_a_new_supervisor);
     tcase_add_test(tests, line_of_another_outlives_the_making_of_its_file);
+    tcase_add_test(tests, number_of_a_child_that_was_waited_for_is_no_ones);
     tcase_add_test(tests, file_goes_when_the_program_ends);
     tcase_add_test(tests, files_of_a_child_go_with_it);
     tcase_add_test(tests, files_of_what_dies_with_a_child_go);

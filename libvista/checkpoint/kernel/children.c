@@ -258,8 +258,11 @@ void vi_children_settle(void)
 
         for (uint64_t j = 0; !waits && j < c->child_count; j++)
             waits = c->children[j] == child->pid;
-        if (!waits)
-            child->reaped = 1;
+        if (waits || child->reaped)
+            continue;
+        child->reaped = 1;
+        vi_keeper_drop(
+            0); /* nothing, but the supervisor wakes, and its number is no one's any more */
     }
 }
 
