@@ -74,7 +74,8 @@ static struct vi_zone *take(uint32_t group, int fd)
     struct vi_zone *zone = find(group);
     uint64_t position;
 
-    if (zone != NULL && zone->position == VI_NO_POSITION && received(group, fd, &position))
+    if (zone != NULL && zone->position == VI_NO_POSITION &&
+        vi_engine.control->files[group - 1].shared && received(group, fd, &position))
         zone->position = position - zone->count; /* it is shared by now */
     if (zone != NULL || (zone = find(0)) == NULL)
         return zone;
