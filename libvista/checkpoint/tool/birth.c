@@ -38,9 +38,10 @@ static void begin(struct vi_options *options, int told, pid_t parent)
     int error = length < sizeof copy - 16 ? 0 : ENAMETOOLONG;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    vi_undo_remove(copy); /* of a run that was killed with its supervisor */
-    if (error == 0 && getppid() == parent)
+    if (error == 0 && getppid() == parent) {
+        vi_undo_remove(copy); /* of a run that was killed with its supervisor */
         error = vi_copy_checkpoint(options->file, copy);
+    }
     if (error == 0)
         memcpy(options->file, copy, length + 1);
     if (error != 0)
