@@ -215,6 +215,43 @@ START_TEST(file_goes_when_the_program_ends)
 }
 END_TEST
 
+#define LEFT "(>up; exec sleep 1000) & until [ -e up ]; do sleep 0.01; done; echo $!"
+#define WHEN_IT_HAS_ENDED "until [ -s out ] && ! [ -e run.dc ]; do sleep 0.01; done; "
+
+/* It is waiting for what the program has left behind. */
+START_TEST(what_is_left_behind_ends_by_a_signal)
+{
+    ck_assert_int_eq(shell("$R -f run.dc /bin/sh -c '" LEFT
+                           "; exit 3' >out 2>err & " WHEN_IT_HAS_ENDED "kill -TERM $!; wait $!"),
+                     3);
+    ck_assert_int_eq(shell("kill -0 $(cat out) 2>/dev/null || [ -e run.dc* ]"), 1);
+    ck_assert_str_eq(contents("err"), "");
+}
+END_TEST
+
+START_TEST(files_of_what_is_left_behind_go)
+{
+    ck_assert_int_eq(shell("$R -f run.dc /bin/sh -c '" LEFT
+                           "; exit 3' >out 2>err & " WHEN_IT_HAS_ENDED
+                           "kill -9 $(cat out); wait $!"),
+                     3);
+    ck_assert_int_eq(shell("[ -e run.dc* ]"), 1);
+    ck_assert_str_eq(contents("err"), "");
+}
+END_TEST
+
+/* One has lost the folder that it is in, which it is told when it is killed. */
+START_TEST(what_is_left_behind_cannot_go_on)
+{
+    ck_assert_int_eq(
+        shell("$R -f run.dc /bin/sh -c 'sleep 1000 & sh -c \"mkdir d; cd d; rmdir ../d; "
+              "while [ -e $PWD/run.dc ]; do :; done; kill -9 \\$\\$\" &' 2>err"),
+        1);
+    ck_assert_int_eq(shell("[ -e run.dc* ]"), 1);
+    holds("err", "where the program was: No such file");
+}
+END_TEST
+
 START_TEST(files_of_a_child_go_with_it)
 {
     ck_assert_int_eq(shell("$R -f run.dc /bin/sh -c '(>up; exec sleep 1000) & until [ -e up ]; do "
@@ -361,6 +398,9 @@ int main(void)
     tcase_add_test(tests, line_of_another_outlives_the_making_of_its_file);
     tcase_add_test(tests, number_of_a_child_that_was_waited_for_is_no_ones);
     tcase_add_test(tests, file_goes_when_the_program_ends);
+    tcase_add_test(tests, what_is_left_behind_ends_by_a_signal);
+    tcase_add_test(tests, files_of_what_is_left_behind_go);
+    tcase_add_test(tests, what_is_left_behind_cannot_go_on);
     tcase_add_test(tests, files_of_a_child_go_with_it);
     tcase_add_test(tests, files_of_what_dies_with_a_child_go);
     tcase_add_test(tests, hangup_of_the_programs_group_stops_no_run);

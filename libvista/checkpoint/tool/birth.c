@@ -182,9 +182,19 @@ void vi_birth_kill(void)
     }
 }
 
-void vi_birth_wait(void)
+bool vi_birth_is_over(const char *file)
 {
+    (void)vi_birth_look(file);
     for (int i = 0; i < VI_CHILDREN; i++)
-        if (vi_report->children[i].birth != 0)
-            (void)waitpid(vi_report->children[i].pid, NULL, 0);
+        if (vi_report->children[i].birth != 0 && !vi_report->children[i].ended)
+            return false;
+    return true;
+}
+
+void vi_birth_end(const char *file)
+{
+    vi_birth_kill();
+    for (int i = 0; i < VI_CHILDREN; i++)
+        if (vi_report->children[i].birth != 0 && !vi_report->children[i].ended)
+            remove_files(file, vi_report->children[i].pid);
 }

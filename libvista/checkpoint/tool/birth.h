@@ -18,7 +18,9 @@ bool vi_birth_look(const char *file);
 bool vi_birth_is_told(void);
 /* Ends them all, and waits until none of them does anything any more. */
 void vi_birth_kill(void);
-/* Waits until none is left. */
-void vi_birth_wait(void);
+/* Notes which have ended: have all? */
+bool vi_birth_is_over(const char *file);
+/* The same as to kill them, and their files go: nothing goes on from them. */
+void vi_birth_end(const char *file);
 
 #endif

@@ -192,20 +192,54 @@ static bool wait_for(pid_t child, struct vi_options *options, int *status)
     return serve(child, options);
 }
 
-/* The program has ended.  Others see the end of what it had; who waits for it sees it when its own children
- * have ended, too.  The files go first: nothing goes on from them. */
-static void end(const char *file)
+/* The program cannot go on, or is not to: nor can those that are in one run with it. */
+static int stop_all(int status)
 {
+    if (above != NULL)
+        above->refused = 1;
+    vi_birth_kill();
+    return status;
+}
+
+/* Does one of the signals that have come end what the program has left behind?  To a child that has ended
+ * none does anything. */
+static bool is_ended_by_user(void)
+{
+    struct signalfd_siginfo info;
+    bool ends = false;
+
+    while (read(signals, &info, sizeof info) == sizeof info)
+        ends |= above == NULL && (info.ssi_signo == SIGINT || info.ssi_signo == SIGQUIT ||
+                                  info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP);
+    return ends;
+}
+
+/* The program has ended.  Others see the end of what it had; who waits for it sees it when its own children
+ * have ended, too.  The files go first: nothing goes on from them.  The status to exit with. */
+static int end(const char *file, int status)
+{
+    struct pollfd fd = {.fd = signals, .events = POLLIN};
+    bool ends = false;
+
+    (void)is_ended_by_user(); /* what has come until now was the program's */
     vi_keeper_end();
     vi_undo_remove(file);
-    vi_birth_wait();
+    while (!vi_birth_is_over(file) && !ends && !vi_report->refused) {
+        poll(&fd, 1, -1);
+        ends = is_ended_by_user();
+    }
+    if (vi_report->refused)
+        status = stop_all(1);
+    vi_birth_end(file);
+    return status;
 }
 
 static int end_by_signal(const char *file, int number)
 {
     sigset_t set;
 
-    end(file);
+    if (end(file, 0) != 0)
+        return 1;
     signal(number, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, number);
@@ -238,22 +272,11 @@ static bool begin_child(const struct vi_options *options)
     return false;
 }
 
-/* The program cannot go on, or is not to: nor can those that are in one run with it. */
-static int stop_all(int status)
-{
-    if (above != NULL)
-        above->refused = 1;
-    vi_birth_kill();
-    return status;
-}
-
 /* The status to exit with, or -1: the program is to be resumed. */
 static int judge(const struct vi_options *options, int status, int *tries)
 {
-    if (vi_report->ended) {
-        end(options->file);
-        return (int)(vi_report->ended - 1) & 0xff;
-    }
+    if (vi_report->ended)
+        return end(options->file, (int)(vi_report->ended - 1) & 0xff);
     if (vi_report->refused || !(vi_report->stopped || WIFSIGNALED(status)))
         return stop_all(1);
     if (vi_report->stopped || is_terminal_gone())
