@@ -287,6 +287,12 @@ START_TEST(hangup_of_the_programs_group_stops_no_run)
 }
 END_TEST
 
+START_TEST(signals_that_a_supervisor_has_are_the_childs)
+{
+    same_when_killed("sent", 16, 1);
+}
+END_TEST
+
 START_TEST(signal_that_no_one_handles_changes_nothing)
 {
     same_when_killed("masked", 12, 1);
@@ -404,6 +410,7 @@ int main(void)
     tcase_add_test(tests, files_of_a_child_go_with_it);
     tcase_add_test(tests, files_of_what_dies_with_a_child_go);
     tcase_add_test(tests, hangup_of_the_programs_group_stops_no_run);
+    tcase_add_test(tests, signals_that_a_supervisor_has_are_the_childs);
     tcase_add_test(tests, signal_that_no_one_handles_changes_nothing);
     tcase_add_test(tests, folder_that_it_is_in_has_another_name);
     tcase_add_test(tests, terminal_is_as_a_child_has_set_it);

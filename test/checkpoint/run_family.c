@@ -449,6 +449,32 @@ static int later(void)
     return 0;
 }
 
+/* The signals that a supervisor has of its own. */
+static int sent(void)
+{
+    static const int numbers[] = {SIGPIPE, SIGCHLD, SIGUSR1};
+    sigset_t set, old;
+
+    sigemptyset(&set);
+    for (int i = 0; i < 3; i++)
+        sigaddset(&set, numbers[i]);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    for (int i = 0; i < 3; i++) {
+        pid_t pid;
+
+        signal(numbers[i], on_child);
+        pid = fork();
+        if (pid == 0) {
+            while (!told)
+                sigsuspend(&old);
+            _exit(9);
+        }
+        say("sent", kill(pid, numbers[i]));
+        say("status", WEXITSTATUS(waited(pid)));
+    }
+    return 0;
+}
+
 /* A child waits for the lock that its parent has, until both have closed what they had it by. */
 static int locked(void)
 {
@@ -648,6 +674,8 @@ int main(int argc, char **argv)
         return made();
     if (strcmp(which, "logs") == 0)
         return logs();
+    if (strcmp(which, "sent") == 0)
+        return sent();
     if (strcmp(which, "lines") == 0)
         return lines();
     if (strcmp(which, "input") == 0)

@@ -31,7 +31,7 @@ struct vi_report {
     uint64_t kills;           /* that a test has made */
     int32_t pid, parent;      /* of the supervisor, and its parent's at the start */
     struct vi_report *first;  /* that of the run's first process, which all of them see */
-    int32_t hanging_up;       /* in it: the process that has last sent SIGHUP to a group */
+    int32_t sends_to_group;   /* in it: the process that has last sent a signal to a group */
     int32_t ends;             /* an eventfd that counts ends of children */
     struct vi_child children[VI_CHILDREN];
     /* What is to be written for the guest, or was read for it; of the event with this key so much has been

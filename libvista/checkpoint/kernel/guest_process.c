@@ -144,15 +144,14 @@ static long send_signal(struct vi_call *real)
 {
     siginfo_t info = {.si_signo = SIGHUP, .si_code = SI_QUEUE};
 
-    if (real->number != SYS_kill || real->arguments[1] != SIGHUP)
-        return vi_pass(real);
-    if ((int)real->arguments[0] <= 0) {
-        vi_report->first->hanging_up = getpid();
-        return vi_pass(real);
+    if (real->number == SYS_kill && (int)real->arguments[0] <= 0) {
+        vi_report->first->sends_to_group = getpid();
+    } else if (real->number == SYS_kill && real->arguments[1] == SIGHUP) {
+        info.si_pid = (pid_t)vi_engine.header->vpid;
+        info.si_uid = getuid();
+        return vi_system(SYS_rt_sigqueueinfo, real->arguments[0], SIGHUP, (uint64_t)&info, 0, 0, 0);
     }
-    info.si_pid = (pid_t)vi_engine.header->vpid;
-    info.si_uid = getuid();
-    return vi_system(SYS_rt_sigqueueinfo, real->arguments[0], SIGHUP, (uint64_t)&info, 0, 0, 0);
+    return vi_pass(real);
 }
 
 /* kill, tkill, tgkill; and setpgid, which others see even of itself. */

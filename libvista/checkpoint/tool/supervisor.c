@@ -137,16 +137,23 @@ static void pass(pid_t child, int number)
     kill(child, number);
 }
 
-/* What the terminal sends it sends to the child, too; what a user sends to us is the child's. */
+/* Sent to a group by the program, or another of its run. */
+static bool is_to_group(const struct signalfd_siginfo *info)
+{
+    return info->ssi_code == SI_USER && (pid_t)info->ssi_pid == vi_report->first->sends_to_group;
+}
+
+/* What the terminal sends it sends to the child, too; what a user sends to us is the child's.  A pipe that
+ * has no reader is ours. */
 static void pass_on(pid_t child, const struct signalfd_siginfo *info)
 {
     const int number = (int)info->ssi_signo;
-    const bool wants_stop = number == SIGHUP && info->ssi_code == SI_USER && above == NULL &&
-                            (int32_t)info->ssi_pid != vi_report->hanging_up;
+    const bool wants_stop = number == SIGHUP && info->ssi_code == SI_USER && above == NULL;
+    const bool is_own = number == SIGPIPE && (pid_t)info->ssi_pid == getpid();
 
-    if (wants_stop || (number == SIGHUP && is_terminal_gone()))
+    if ((wants_stop && !is_to_group(info)) || (number == SIGHUP && is_terminal_gone()))
         stop(child);
-    else if (info->ssi_code <= 0 && number != SIGCHLD && number != SIGPIPE)
+    else if (info->ssi_code <= 0 && !is_own)
         pass(child, number);
 }
 
@@ -205,12 +212,14 @@ static int stop_all(int status)
  * none does anything. */
 static bool is_ended_by_user(void)
 {
+    const uint64_t ending = (uint64_t)1 << SIGHUP | (uint64_t)1 << SIGINT | (uint64_t)1 << SIGQUIT |
+                            (uint64_t)1 << SIGTERM;
     struct signalfd_siginfo info;
     bool ends = false;
 
     while (read(signals, &info, sizeof info) == sizeof info)
-        ends |= above == NULL && (info.ssi_signo == SIGINT || info.ssi_signo == SIGQUIT ||
-                                  info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP);
+        ends |= above == NULL && info.ssi_signo < TICK && ending >> info.ssi_signo & 1 &&
+                !is_to_group(&info);
     return ends;
 }
 
