@@ -1222,6 +1222,52 @@ static void tell_client(int fd, struct vi_header header, const struct vi_hello *
     ck_assert(sendto(fd, datagram, sizeof datagram, 0, &to.any, to.length) == sizeof datagram);
 }
 
+/* As an end of another version would. */
+static void tell_version(int fd, struct vi_header header, unsigned kind)
+{
+    unsigned char datagram[64];
+    struct vi_address to;
+
+    header.kind = (uint8_t)kind;
+    seal(datagram, header, 0);
+    memcpy(datagram, "VGM2", 4);
+    OK(vi_address_parse(&to, client.address));
+    ck_assert(sendto(fd, datagram, sizeof datagram, 0, &to.any, to.length) == sizeof datagram);
+}
+
+/* Who connects to another version is told so; who asks in one is told which this end speaks. */
+START_TEST(test_other_version)
+{
+    struct vi_address bound = {.length = sizeof bound.storage};
+    struct vi_header header = {0};
+    struct vi_hello hello;
+    pthread_t thread;
+    void *error = NULL;
+    int fd = stranger();
+
+    client = (struct gram_end){.path = gram_path("client"), .address = gram_address("c")};
+    gram_open(&client, NULL);
+    OK(getsockname(fd, &bound.any, &bound.length));
+    vi_address_print(&bound, own_address);
+    ck_assert(pthread_create(&thread, NULL, connect_to_stranger, NULL) == 0);
+    while (pthread_tryjoin_np(thread, &error) != 0) {
+        if (take_hello(fd, &header, &hello))
+            tell_version(fd, header, VI_OTHER_VERSION);
+        test_sleep_us(100);
+    }
+    ck_assert_uint_eq((uintptr_t)error, ENOTSUP);
+    while (recv(fd, &header, sizeof header, MSG_DONTWAIT) >= 0)
+        ;
+    tell_version(fd, (struct vi_header){.generation = 7}, VI_REQUEST);
+    OK(vista_pump(client.endpoint));
+    ck_assert_int_eq(recv(fd, &header, sizeof header, MSG_DONTWAIT), sizeof header);
+    ck_assert(header.kind == VI_OTHER_VERSION && header.magic == VI_WIRE_MAGIC);
+    ck_assert_uint_eq(header.generation, 7);
+    close(fd);
+    gram_close(&client);
+}
+END_TEST
+
 /* Two threads connect at once, and the WELCOME of one is lost: the other's row is its own, too, as
  * the server, which has a request by then, would refuse a client that says it has none. */
 START_TEST(test_connecting_lost)
@@ -1469,6 +1515,7 @@ int main(void)
     tcase_add_test(tcase, test_refused_beside_waiting);
     tcase_add_test(tcase, test_cancelled);
     tcase_add_test(tcase, test_connecting_twice);
+    tcase_add_test(tcase, test_other_version);
     tcase_add_test(tcase, test_connecting_lost);
     tcase_add_loop_test(tcase, test_connecting_over, 0, 2);
     tcase_add_test(tcase, test_dropped_beside_moving);
