@@ -660,10 +660,10 @@ END_TEST
 
 static void *select_thread(void *arg)
 {
-    struct vista_ready request = {.endpoint = server.endpoint, .wanted = VISTA_REQUEST};
+    struct vista_ready of[] = {{.endpoint = server.endpoint, .wanted = VISTA_REQUEST},
+                               {.endpoint = client.endpoint, .wanted = VISTA_BROKEN}};
 
-    (void)arg;
-    vista_select(&request, 1, -1);
+    vista_select(of, (int)(intptr_t)arg, -1);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     return NULL;
 }
@@ -683,21 +683,22 @@ static void *send_thread(void *arg)
     return NULL;
 }
 
-/* Of the threads that are cancelled one receives, one waits for that, and one sends: none ends there,
- * and the endpoints are as good as before. */
+/* Of the threads that are cancelled one receives, one waits for that, one waits for two endpoints, and
+ * one sends: none ends there, and the endpoints are as good as before. */
 START_TEST(test_cancelled)
 {
-    pthread_t threads[3];
+    static const intptr_t endpoints[] = {1, 1, 2};
+    pthread_t threads[4];
     void *result;
 
     setup();
-    for (int i = 0; i < 2; i++)
-        ck_assert(pthread_create(&threads[i], NULL, select_thread, NULL) == 0);
+    for (int i = 0; i < 3; i++)
+        ck_assert(pthread_create(&threads[i], NULL, select_thread, (void *)endpoints[i]) == 0);
     test_sleep_us(5000); /* so that they wait, most likely */
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         pthread_cancel(threads[i]);
-    ck_assert(pthread_create(&threads[2], NULL, send_thread, NULL) == 0);
-    for (int i = 0; i < 3; i++) {
+    ck_assert(pthread_create(&threads[3], NULL, send_thread, NULL) == 0);
+    for (int i = 0; i < 4; i++) {
         while (pthread_tryjoin_np(threads[i], &result) != 0) {
             OK(vista_wake(server.endpoint));
             test_sleep_us(500);

@@ -262,7 +262,7 @@ static uint64_t wakes_of(vista_endpoint *e)
 }
 
 /* How many are ready now; -1: one was woken. */
-static int look_at_all(struct vista_ready *ready, int count, const uint64_t *wakes)
+static int look_at_all(struct vista_ready *ready, int count, const struct vi_wait *wait)
 {
     int found = 0;
 
@@ -270,27 +270,25 @@ static int look_at_all(struct vista_ready *ready, int count, const uint64_t *wak
         if (select_one(&ready[i], 0) < 0)
             return -1;
         found += ready[i].ready != 0;
-        if (wakes_of(ready[i].endpoint) != wakes[i])
+        if (wakes_of(ready[i].endpoint) != wait[i].wakes)
             return vi_fail(ECANCELED, "%s: woken by vista_wake", ready[i].endpoint->address);
     }
     return found;
 }
 
-static int select_many(struct vista_ready *ready, int count, int ms)
+static int wait_for_all(struct vista_ready *ready, int count, int ms, const struct vi_wait *wait)
 {
     vista_endpoint *first = ready[0].endpoint;
     const uint64_t end = vi_endpoint_now(first) + (uint64_t)(ms > 0 ? ms : 0) * MILLISECOND;
     struct pollfd fds[count];
-    uint64_t wakes[count];
 
     for (int i = 0; i < count; i++) {
         fds[i] = (struct pollfd){.fd = vista_endpoint_fd(ready[i].endpoint), .events = POLLIN};
         if (fds[i].fd < 0)
             return -1;
-        wakes[i] = wakes_of(ready[i].endpoint);
     }
     for (;;) {
-        const int found = look_at_all(ready, count, wakes);
+        const int found = look_at_all(ready, count, wait);
         const uint64_t now = vi_endpoint_now(first);
 
         if (found != 0 || ms == 0 || (ms > 0 && now >= end))
@@ -298,6 +296,28 @@ static int select_many(struct vista_ready *ready, int count, int ms)
         if (poll(fds, (nfds_t)count, ms < 0 ? -1 : (int)((end - now) / MILLISECOND + 1)) < 0)
             return vi_fail_system(errno, "vista_select");
     }
+}
+
+/* None of them is closed meanwhile, nor is the thread cancelled, which would leave them in use. */
+static int select_many(struct vista_ready *ready, int count, int ms)
+{
+    struct vi_wait wait[count];
+    int result, cancel;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    for (int i = 0; i < count; i++) {
+        vi_endpoint_lock(ready[i].endpoint);
+        vi_wait_begin(ready[i].endpoint, &wait[i], ms);
+        vi_endpoint_unlock(ready[i].endpoint);
+    }
+    result = wait_for_all(ready, count, ms, wait);
+    for (int i = 0; i < count; i++) {
+        vi_endpoint_lock(ready[i].endpoint);
+        vi_wait_end(ready[i].endpoint);
+        vi_endpoint_unlock(ready[i].endpoint);
+    }
+    pthread_setcancelstate(cancel, NULL);
+    return result;
 }
 
 int vista_select(struct vista_ready *ready, int count, int ms)
