@@ -660,10 +660,11 @@ END_TEST
 
 static void *select_thread(void *arg)
 {
+    const int first = (int)(uintptr_t)arg / 8, count = (int)(uintptr_t)arg % 8;
     struct vista_ready of[] = {{.endpoint = server.endpoint, .wanted = VISTA_REQUEST},
                                {.endpoint = client.endpoint, .wanted = VISTA_BROKEN}};
 
-    vista_select(of, (int)(intptr_t)arg, -1);
+    vista_select(of + first, count, -1);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     return NULL;
 }
@@ -683,24 +684,28 @@ static void *send_thread(void *arg)
     return NULL;
 }
 
-/* Of the threads that are cancelled one receives, one waits for that, one waits for two endpoints, and
- * one sends: none ends there, and the endpoints are as good as before. */
+/* Of the threads that are cancelled one receives, one waits for that, one waits for two endpoints, one
+ * receives at the other end, and one sends there: none ends by that, and the endpoints are as good as
+ * before. */
 START_TEST(test_cancelled)
 {
-    static const intptr_t endpoints[] = {1, 1, 2};
-    pthread_t threads[4];
+    static const uintptr_t of[] = {1, 1, 2, 9};
+    pthread_t threads[5];
     void *result;
 
     setup();
-    for (int i = 0; i < 3; i++)
-        ck_assert(pthread_create(&threads[i], NULL, select_thread, (void *)endpoints[i]) == 0);
+    for (int i = 0; i < 4; i++)
+        ck_assert(pthread_create(&threads[i], NULL, select_thread, (void *)of[i]) == 0);
     test_sleep_us(5000); /* so that they wait, most likely */
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         pthread_cancel(threads[i]);
-    ck_assert(pthread_create(&threads[3], NULL, send_thread, NULL) == 0);
-    for (int i = 0; i < 4; i++) {
+    ck_assert(pthread_create(&threads[4], NULL, send_thread, NULL) == 0);
+    for (int i = 4; i >= 0; i--) {
         while (pthread_tryjoin_np(threads[i], &result) != 0) {
-            OK(vista_wake(server.endpoint));
+            if (i < 4) {
+                OK(vista_wake(server.endpoint));
+                OK(vista_wake(client.endpoint));
+            }
             test_sleep_us(500);
         }
         ck_assert_ptr_null(result); /* and not PTHREAD_CANCELED */

@@ -221,18 +221,19 @@ static vista_endpoint *open_locked(vista_segment *segment, struct vi_gram_table 
 vista_endpoint *vista_open_endpoint(vista_segment *segment, void *block, const char *address,
                                     unsigned flags, const struct vista_open_options *options)
 {
-    vista_endpoint *e;
+    vista_endpoint *e = NULL;
     struct vi_address bound;
     struct vista_info info;
     int cancel;
 
-    if (vi_address_parse(&bound, address) != 0 ||
-        check_arguments(segment, block, flags, options, &bound, &info) != 0)
-        return NULL;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    pthread_mutex_lock(&open_lock);
-    e = open_locked(segment, block, &bound, flags, options != NULL ? options->key : NULL, &info);
-    pthread_mutex_unlock(&open_lock);
+    if (vi_address_parse(&bound, address) == 0 &&
+        check_arguments(segment, block, flags, options, &bound, &info) == 0) {
+        pthread_mutex_lock(&open_lock);
+        e = open_locked(segment, block, &bound, flags, options != NULL ? options->key : NULL,
+                        &info);
+        pthread_mutex_unlock(&open_lock);
+    }
     pthread_setcancelstate(cancel, NULL);
     return e;
 }
@@ -241,6 +242,7 @@ int vista_close_endpoint(vista_endpoint *endpoint)
 {
     vista_endpoint *e = vi_endpoint_check(endpoint);
     bool in_use;
+    int cancel;
 
     if (e == NULL)
         return -1;
@@ -255,7 +257,9 @@ int vista_close_endpoint(vista_endpoint *endpoint)
     }
     LIST_REMOVE(e, link);
     pthread_mutex_unlock(&open_lock);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     vista_drop(e->segment);
     discard(e);
+    pthread_setcancelstate(cancel, NULL);
     return 0;
 }

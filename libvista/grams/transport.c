@@ -297,8 +297,8 @@ static int receive(struct vi_socket *of, struct vi_packet *packets, int count, i
  * this machine's. */
 static void wake(struct vi_socket *socket)
 {
-    sendto(socket->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, &socket->bound.any,
-           socket->bound.length);
+    syscall(SYS_sendto, socket->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, &socket->bound.any,
+            socket->bound.length);
 }
 
 /* The socket file of a path, if it still is this socket's. */
