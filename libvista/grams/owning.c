@@ -105,6 +105,7 @@ static void ended(void *arg, int outcome)
 {
     struct vi_group *group = arg;
     vista_endpoint *e = group->endpoint;
+    const bool done = outcome == 1 && (group->lanes != NULL || group->peers != NULL);
 
     vi_endpoint_lock(e);
     if (outcome != 0 && outcome != 1) {
@@ -117,8 +118,8 @@ static void ended(void *arg, int outcome)
     delete_group(group);
     if (e->waiting > 0)
         pthread_cond_broadcast(&e->changed);
-    if (vi_tasks_are_due(e)) /* whoever leads, or will, is not to wait before they are run */
-        e->next_due = 0;
+    if (vi_tasks_are_due(e)) /* at once where that may have made way for them, and else soon */
+        vi_endpoint_due(e, done ? 0 : vi_endpoint_now(e) + VI_TIMEOUT_FIRST);
     vi_endpoint_unlock(e);
 }
 

@@ -120,13 +120,24 @@ static bool perform(vista_endpoint *e, vista_tx *tx, const struct vi_task *task)
     return true;
 }
 
+/* No more than a log has room for beside the tasks.  One that cannot be dropped keeps no other. */
+static void drop_unwanted(vista_endpoint *e, vista_tx *tx)
+{
+    struct vi_lane *lane;
+
+    for (int most = VI_TASKS; most > 0 && (lane = TAILQ_FIRST(&e->unwanted)) != NULL; most--)
+        if (vi_request_drop(tx, e, lane) != 0) {
+            TAILQ_REMOVE(&e->unwanted, lane, queue);
+            TAILQ_INSERT_TAIL(&e->unwanted, lane, queue);
+        }
+}
+
 /* True: that may have made way for what could not be done yet. */
 static bool perform_all(vista_endpoint *e, vista_tx *tx)
 {
     const uint32_t before = e->task_count;
 
-    while (!TAILQ_EMPTY(&e->unwanted) && vi_request_drop(tx, e, TAILQ_FIRST(&e->unwanted)) == 0)
-        ;
+    drop_unwanted(e, tx);
     for (uint32_t left = before; left > 0; left--) {
         const struct vi_task task = e->task[e->task_first];
 
