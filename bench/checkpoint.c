@@ -306,6 +306,8 @@ static void measure_resumption(double *ms, unsigned count)
     if (pipe(fds) != 0)
         bench_fail("pipe: %s", strerror(errno));
     supervisor = fork();
+    if (supervisor < 0)
+        bench_fail("fork: %s", strerror(errno));
     if (supervisor == 0) {
         dup2(fds[1], 1);
         execv(arguments[0], (char **)arguments);
@@ -434,6 +436,8 @@ static void type_at(unsigned which, bool under, struct typed *typed)
 
     command_of(arguments, under, "0", interactive[which].command);
     child = forkpty(&master, NULL, NULL, &size);
+    if (child < 0)
+        bench_fail("forkpty: %s", strerror(errno));
     if (child == 0) {
         setenv("TERM", "vt100", 1);
         execv(arguments[0], (char **)arguments);

@@ -46,6 +46,7 @@ static void start(const char *runner, const char *way, const char *list)
 
     OK(pipe(fds));
     supervisor = fork();
+    ck_assert_int_ge(supervisor, 0);
     if (supervisor == 0) {
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         dup2(fds[1], 1);

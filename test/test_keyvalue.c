@@ -1295,6 +1295,7 @@ START_TEST(test_tools_killed)
                  ">/dev/null 2>&1",
                  server.port);
         benchmark = fork();
+        ck_assert_int_ge(benchmark, 0);
         if (benchmark == 0) {
             execl("/bin/sh", "sh", "-c", command, (char *)NULL);
             _exit(99);
