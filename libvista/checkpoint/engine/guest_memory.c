@@ -260,11 +260,11 @@ static void begin(struct vi_header *header)
     header->slide = random % (GIB / 4 / VI_GUEST_PAGE) * VI_GUEST_PAGE;
 }
 
-void vi_engine_change(void (*change)(struct vi_header *header))
+void vi_engine_change(void (*change)(struct vi_header *header), size_t length)
 {
     vista_tx *tx = vista_begin_transaction(segment, 0);
 
-    if (tx == NULL || vista_set_range(tx, vi_engine.header, sizeof *vi_engine.header) != 0)
+    if (tx == NULL || vista_set_range(tx, vi_engine.header, length) != 0)
         vi_give_up("%s", vista_errormsg());
     change(vi_engine.header);
     vista_end_transaction(tx, 0);
@@ -286,7 +286,7 @@ void vi_engine_open(const char *path)
     header = (struct vi_header *)shared;
     vi_engine.header = header;
     if (header->magic == 0)
-        vi_engine_change(begin);
+        vi_engine_change(begin, offsetof(struct vi_header, program));
     if (header->magic != VI_CHECKPOINT_MAGIC || header->version != VI_CHECKPOINT_VERSION)
         vi_give_up("%s: not a checkpoint file of this version", path);
     open_areas();

@@ -47,8 +47,8 @@ _Noreturn void vi_engine_stop(const char *why);
 /* Commits the guest's memory, `frame`, the control state and where in the log a send is being made. */
 void vi_engine_commit(const struct vi_frame *frame, uint64_t sent_place);
 
-/* Changes the header, all of it or nothing. */
-void vi_engine_change(void (*change)(struct vi_header *header));
+/* Changes the first `length` bytes of the header, all that is changed or nothing. */
+void vi_engine_change(void (*change)(struct vi_header *header), size_t length);
 
 /* Zeroes what was stored of memory that is not mapped, and which therefore shows nothing else. */
 void vi_engine_wipe(uint64_t start, uint64_t end);

@@ -98,7 +98,7 @@ bool vi_children_resumed(void)
     struct vi_header *header = vi_engine.header;
 
     if (header->vpid == 0)
-        vi_engine_change(become);
+        vi_engine_change(become, offsetof(struct vi_header, log));
     if (header->born_at == header->commits)
         be_born();
     for (uint64_t i = 0; i < c->child_count; i++)
