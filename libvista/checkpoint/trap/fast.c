@@ -4,6 +4,7 @@
  */
 #include "checkpoint/trap/fast.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -103,6 +104,11 @@ VI_QUICK long vi_fast_call(long number, const uint64_t *a)
         result = (long)vi_engine.control->ppid;
     else
         result = vi_fast_pass(number, a);
+    if (way == READ && result == -EINTR) { /* by a signal that the program need not see */
+        vi_report->calls--;
+        vi_fast_spared--;
+        return SLOW;
+    }
     vi_kill_quickly(true);
     return result;
 }
