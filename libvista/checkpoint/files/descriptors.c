@@ -332,8 +332,8 @@ void vi_files_renamed(void)
     for (int fd = 0; fd < VI_DESCRIPTORS; fd++) {
         struct vi_open_file *file = vi_files_of((uint64_t)fd);
 
-        if (file != NULL && vi_files_has_name(file) && vi_paths_of(fd, path) &&
-            strlen(path) < VI_PATH_SIZE)
+        if (file != NULL && (vi_files_has_name(file) || (file->shared && file->mode == S_IFREG)) &&
+            vi_paths_of(fd, path) && strlen(path) < VI_PATH_SIZE)
             memcpy(file->path, path, strlen(path) + 1);
     }
 }
