@@ -219,7 +219,7 @@ static bool is_ended_by_user(void)
 
     while (read(signals, &info, sizeof info) == sizeof info)
         ends |= above == NULL && info.ssi_signo < TICK && ending >> info.ssi_signo & 1 &&
-                !is_to_group(&info);
+                info.ssi_code != SI_QUEUE && !is_to_group(&info);
     return ends;
 }
 
