@@ -465,13 +465,21 @@ void test_child_failed(const char *file, int line, const char *what)
     leave(99);
 }
 
+pid_t test_begin_child(void)
+{
+    const pid_t child = fork();
+
+    if (child != 0)
+        ck_assert_int_ge(child, 0);
+    return child;
+}
+
 pid_t test_fork(void (*run)(void *), void *argument)
 {
     pid_t child;
 
     fflush(NULL);
-    child = fork();
-    ck_assert_int_ge(child, 0);
+    child = test_begin_child();
     if (child == 0) {
         run(argument);
         leave(0);
@@ -534,8 +542,7 @@ pid_t test_trace(void (*run)(void *), void *argument)
 
     share_processor();
     fflush(NULL);
-    child = fork();
-    ck_assert_int_ge(child, 0);
+    child = test_begin_child();
     if (child == 0) {
         if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
             _exit(77);

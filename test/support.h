@@ -136,6 +136,10 @@ bool test_says(const char *part);
     } while (0)
 __attribute__((noreturn)) void test_child_failed(const char *file, int line, const char *what);
 
+/* fork(2).  The parent alone asserts: a child may be killed at any time, and in the middle of what an
+ * assertion tells Check. */
+pid_t test_begin_child(void);
+
 /* Runs `run` in a child, which ends with status 0 when it returns. */
 pid_t test_fork(void (*run)(void *), void *argument);
 /* Waits: the exit status, or 128 + the signal that killed it. */

@@ -237,8 +237,7 @@ static pid_t start_run(const char *workload, const char *peer, const char *path,
     while (*options != NULL)
         arguments[n++] = *options++;
     snprintf(program, sizeof program, "%s/bench/vista-bench", build_directory());
-    child = fork();
-    ck_assert_int_ge(child, 0);
+    child = test_begin_child();
     if (child > 0)
         return child;
     null = open("/dev/null", O_WRONLY);

@@ -45,8 +45,7 @@ static void start(const char *runner, const char *way, const char *list)
     int fds[2];
 
     OK(pipe(fds));
-    supervisor = fork();
-    ck_assert_int_ge(supervisor, 0);
+    supervisor = test_begin_child();
     if (supervisor == 0) {
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         dup2(fds[1], 1);

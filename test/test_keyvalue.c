@@ -30,8 +30,7 @@ static bool try_start(struct server *server, const char *command, char *says, si
     int ends[2];
 
     ck_assert_int_eq(pipe(ends), 0);
-    server->process = fork();
-    ck_assert_int_ge(server->process, 0);
+    server->process = test_begin_child();
     if (server->process == 0) {
         dup2(ends[1], 1);
         dup2(ends[1], 2);
@@ -1294,8 +1293,7 @@ START_TEST(test_tools_killed)
                  "exec redis-benchmark -p %d -q -t set,incr,mset -n 100000000 -r 50000 -P 8 "
                  ">/dev/null 2>&1",
                  server.port);
-        benchmark = fork();
-        ck_assert_int_ge(benchmark, 0);
+        benchmark = test_begin_child();
         if (benchmark == 0) {
             execl("/bin/sh", "sh", "-c", command, (char *)NULL);
             _exit(99);
