@@ -4,27 +4,13 @@
  * by the number of its own calls.
  */
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+/* Of the shell: vista-run without and with kills, the program. */
+#define SHELL_VARIABLES "R=" VISTA_RUN "; K=" VISTA_RUN_KILLED "; F=" VISTA_FAMILY "; "
 #include "run_fixture.h"
-
-/* A command of the shell, R and K for vista-run without and with kills, F for the program; its status. */
-__attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
-{
-    char command[16384];
-    va_list arguments;
-    int length = snprintf(command, sizeof command, "R=%s; K=%s; F=%s; ", VISTA_RUN,
-                          VISTA_RUN_KILLED, VISTA_FAMILY);
-
-    va_start(arguments, format);
-    vsnprintf(command + length, sizeof command - (size_t)length, format, arguments);
-    va_end(arguments);
-    length = system(command);
-    return WIFEXITED(length) ? WEXITSTATUS(length) : -1;
-}
 
 /* Before a call, behind it, and where it is made but not noted. */
 static void draw_kills(struct test_random *random, unsigned calls, char *list, size_t size)
@@ -169,7 +155,7 @@ START_TEST(child_knows_its_parent_after_a_new_start)
         shell("$R -f run.dc $F later >out 2>err & until [ -s out ]; do sleep 0.01; done; "
               "kill -9 $!; wait; touch go; $R -f run.dc $F later >>out 2>>err"),
         0);
-    ck_assert(strstr(contents("out"), "status 9\ntold 1\n") != NULL);
+    holds("out", "status 9\ntold 1\n");
 }
 END_TEST
 
@@ -199,7 +185,7 @@ START_TEST(number_of_a_child_that_was_waited_for_is_no_ones)
     ck_assert_int_eq(shell("$R -f run.dc /bin/sh -c ': & wait; while kill -0 $!; do :; done' "
                            ">out 2>err"),
                      0);
-    ck_assert(strstr(contents("err"), "No such process") != NULL);
+    holds("err", "No such process");
 }
 END_TEST
 
@@ -332,7 +318,7 @@ START_TEST(child_that_cannot_go_on_stops_the_run)
 {
     ck_assert_int_eq(shell("$R -f run.dc $F lost >out 2>err"), 1);
     ck_assert_str_eq(contents("out"), "lost 0\n");
-    ck_assert(strstr(contents("err"), "where the program was: No such file") != NULL);
+    holds("err", "where the program was: No such file");
 }
 END_TEST
 
@@ -373,7 +359,7 @@ START_TEST(run_without_its_children_does_not_go_on)
                            "$R -f run.dc " SLEEPERS " >out 2>err"),
                      1);
     ck_assert_str_eq(contents("out"), "");
-    ck_assert(strstr(contents("err"), "ended with its supervisor; --fresh begins anew") != NULL);
+    holds("err", "ended with its supervisor; --fresh begins anew");
 }
 END_TEST
 

@@ -1217,45 +1217,58 @@ static bool take_hello(int fd, struct vi_header *header, struct vi_hello *hello)
     return header->kind == VI_HELLO;
 }
 
+static void send_to_client(int fd, const unsigned char *datagram, size_t size)
+{
+    struct vi_address to;
+
+    OK(vi_address_parse(&to, client.address));
+    ck_assert(sendto(fd, datagram, size, 0, &to.any, to.length) == (ssize_t)size);
+}
+
 static void tell_client(int fd, struct vi_header header, const struct vi_hello *hello)
 {
     unsigned char datagram[128] = {0};
-    struct vi_address to;
 
     memcpy(datagram + 64, hello, sizeof *hello);
-    OK(vi_address_parse(&to, client.address));
     seal(datagram, header, sizeof *hello);
-    ck_assert(sendto(fd, datagram, sizeof datagram, 0, &to.any, to.length) == sizeof datagram);
+    send_to_client(fd, datagram, sizeof datagram);
 }
 
 /* As an end of another version would. */
 static void tell_version(int fd, struct vi_header header, unsigned kind)
 {
     unsigned char datagram[64];
-    struct vi_address to;
 
     header.kind = (uint8_t)kind;
     seal(datagram, header, 0);
     memcpy(datagram, "VGM2", 4);
-    OK(vi_address_parse(&to, client.address));
-    ck_assert(sendto(fd, datagram, sizeof datagram, 0, &to.any, to.length) == sizeof datagram);
+    send_to_client(fd, datagram, sizeof datagram);
 }
 
-/* Who connects to another version is told so; who asks in one is told which this end speaks. */
-START_TEST(test_other_version)
+/* The client is there, and a thread of it connects to this stranger. */
+static pthread_t begin_connecting(int fd)
 {
     struct vi_address bound = {.length = sizeof bound.storage};
-    struct vi_header header = {0};
-    struct vi_hello hello;
     pthread_t thread;
-    void *error = NULL;
-    int fd = stranger();
 
     client = (struct gram_end){.path = gram_path("client"), .address = gram_address("c")};
     gram_open(&client, NULL);
     OK(getsockname(fd, &bound.any, &bound.length));
     vi_address_print(&bound, own_address);
     ck_assert(pthread_create(&thread, NULL, connect_to_stranger, NULL) == 0);
+    return thread;
+}
+
+/* Who connects to another version is told so; who asks in one is told which this end speaks. */
+START_TEST(test_other_version)
+{
+    struct vi_header header = {0};
+    struct vi_hello hello;
+    pthread_t thread;
+    void *error = NULL;
+    int fd = stranger();
+
+    thread = begin_connecting(fd);
     while (pthread_tryjoin_np(thread, &error) != 0) {
         if (take_hello(fd, &header, &hello))
             tell_version(fd, header, VI_OTHER_VERSION);
@@ -1373,17 +1386,12 @@ static void end_session(int fd, bool breaks)
 /* Who connects once more is told when the session ends meanwhile: it is forgotten, or breaks. */
 START_TEST(test_connecting_over)
 {
-    struct vi_address bound = {.length = sizeof bound.storage};
     struct vi_header header;
     pthread_t thread;
     void *error = NULL;
     int fd = stranger();
 
-    client = (struct gram_end){.path = gram_path("client"), .address = gram_address("c")};
-    gram_open(&client, NULL);
-    OK(getsockname(fd, &bound.any, &bound.length));
-    vi_address_print(&bound, own_address);
-    ck_assert(pthread_create(&thread, NULL, connect_to_stranger, NULL) == 0);
+    thread = begin_connecting(fd);
     header = play_server(fd, thread, &error, 0, false);
     ck_assert(error == NULL);
     ck_assert(pthread_create(&thread, NULL, connect_to_stranger, NULL) == 0);
