@@ -261,8 +261,8 @@ void vi_children_settle(void)
         if (waits || child->reaped)
             continue;
         child->reaped = 1;
-        vi_keeper_drop(
-            0); /* nothing, but the supervisor wakes, and its number is no one's any more */
+        /* Nothing; but the supervisor wakes, and the number is no one's any more. */
+        vi_keeper_drop(0);
     }
 }
 

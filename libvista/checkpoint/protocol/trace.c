@@ -5,15 +5,14 @@
 #include "checkpoint/protocol/trace.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "checkpoint/engine/guest_memory.h"
 #include "checkpoint/files/descriptors.h"
+#include "checkpoint/files/paths.h"
 #include "checkpoint/protocol/channels.h"
 
 #define MOST_RECORDS ((uint64_t)1 << 22)
@@ -96,13 +95,6 @@ static uint16_t descriptor;
 static uint8_t object;
 static bool recorded;
 
-static bool is_made_up(int fd)
-{
-    struct statfs fs;
-
-    return fstatfs(fd, &fs) == 0 && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC);
-}
-
 /* The kernel says what a descriptor leads to, not the runtime, which the trace is to check; only
  * which files are inherited, and so never undone, the kernel does not know. */
 static uint8_t object_of(int fd)
@@ -116,7 +108,7 @@ static uint8_t object_of(int fd)
     case S_IFDIR:
         if (fcntl(fd, F_GETFD) >= 0 && vi_files_is_visible((uint64_t)fd) && S_ISREG(st.st_mode))
             return VI_TRACE_OUTPUT;
-        return is_made_up(fd) ? VI_TRACE_OUTSIDE : VI_TRACE_OWN;
+        return vi_paths_is_made_up(fd) ? VI_TRACE_OUTSIDE : VI_TRACE_OWN;
     case S_IFCHR:
         return isatty(fd) ? VI_TRACE_TERMINAL : VI_TRACE_DEVICE;
     case S_IFIFO:
